@@ -1,0 +1,74 @@
+"""Let Django's own ``a…`` methods follow the execution rules, in every model, without touching one.
+
+Django's async methods are one line each: ``await sync_to_async(self.method)(…)``. So the adapter is a table of the
+modules whose ``sync_to_async`` means "query the database", and of what cannot be done that way.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daf_orm import binding
+from daf_orm.execution import database_sync_to_async
+from daf_orm.iteration import AsyncIteration
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+
+class Patch(NamedTuple):
+    """One attribute of Django's that is replaced, and why."""
+
+    owner: str
+    """Module, or module and class as ``module:Class``."""
+    name: str
+    replacement: Any
+    why: str
+
+
+def aiterator(self: QuerySet[Any], chunk_size: int = 2000) -> AsyncIteration[Any]:
+    """Iterate without keeping the rows, on one lease. See ``AsyncQuerySet.aiterator``."""
+    return AsyncIteration(self, chunk_size)
+
+
+PATCHES = (
+    Patch("django.db.models.query", "sync_to_async", database_sync_to_async, "querysets, prefetches, async for"),
+    Patch("django.db.models.query:QuerySet", "aiterator", aiterator, "its chunks must share one connection"),
+    Patch("django.db.models.base", "sync_to_async", database_sync_to_async, "asave, adelete, arefresh_from_db"),
+    Patch("django.db.models.fields.related_descriptors", "sync_to_async", database_sync_to_async, "related managers"),
+    Patch("django.contrib.contenttypes.fields", "sync_to_async", database_sync_to_async, "generic related managers"),
+    Patch("django.contrib.auth.backends", "sync_to_async", database_sync_to_async, "aauthenticate, aget_user, permissions"),
+    Patch("django.contrib.sessions.backends.base", "sync_to_async", database_sync_to_async, "sessions without async code"),
+    Patch("django.contrib.sessions.backends.db", "sync_to_async", database_sync_to_async, "saving database sessions"),
+    Patch("django.core.paginator", "sync_to_async", database_sync_to_async, "AsyncPaginator over a plain queryset"),
+)
+
+_originals: list[tuple[Any, str, Any]] = []
+
+
+def activate() -> None:
+    """Apply the table. Idempotent. Attributes that this Django does not have are passed over."""
+    binding.activate()
+    if _originals:
+        return
+    for patch in PATCHES:
+        if (owner := _owner(patch.owner)) is not None and hasattr(owner, patch.name):
+            _originals.append((owner, patch.name, vars(owner)[patch.name]))
+            setattr(owner, patch.name, patch.replacement)
+
+
+def deactivate() -> None:
+    """Put Django back as it was."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)
+
+
+def _owner(path: str) -> Any:
+    module_name, _, class_name = path.partition(":")
+    try:
+        module = import_module(module_name)
+    except (ImportError, RuntimeError):  # an application that is not installed cannot always be imported
+        return None
+    return getattr(module, class_name) if class_name else module

@@ -1,0 +1,21 @@
+"""The Django application: system checks, and the adapter for Django's own async methods."""
+
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class DafOrmConfig(AppConfig):
+    """``"daf_orm"`` in ``INSTALLED_APPS``."""
+
+    name = "daf_orm"
+    verbose_name = "Django Async Framework: ORM"
+
+    def ready(self) -> None:
+        """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
+        from daf_orm import adapter, binding, checks  # noqa: F401, PLC0415 - Django's models must be loadable
+        from daf_orm.settings import get_settings, problems  # noqa: PLC0415
+
+        binding.activate()
+        wrong = problems(getattr(settings, "DAF_ORM", {}))  # reported by the checks, which run later
+        if wrong or get_settings().ADAPT_DJANGO:
+            adapter.activate()

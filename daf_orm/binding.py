@@ -1,0 +1,297 @@
+"""How ``django.db.connections`` finds the lease: the only module that touches private names of Django and asgiref.
+
+A *hop* is one run of synchronous code that asgiref moved to this thread. Only inside a hop does the lease in the
+context apply: a thread that merely inherited the context (``thread_inherit_context``, Python 3.14) was not handed the
+lease, and the event loop's own thread must not query at all.
+
+Private names, each covered by ``tests/orm/test_binding.py``:
+
+- ``django.db.connections._connections``: the thread-local storage, wrapped;
+- ``connections.create_connection``: wrapped to remember in-memory SQLite, of which there can be one only;
+- ``asgiref.sync.SyncToAsync.thread_handler``: what runs in the worker thread, wrapped to know where a hop ends;
+- ``AsyncToSync.executors.current``, ``AsyncToSync.loop_thread_executors``, ``CurrentThreadExecutor._work_thread``,
+  ``._broken``, ``._old_executor``: the synchronous parent that waits for us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import AsyncToSync, SyncToAsync
+from django.db import connections as django_connections
+
+from daf_orm.leases import Lease, describe_task, innermost_scope
+from daf_orm.origins import find_origin
+from daf_orm.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asgiref.current_thread_executor import CurrentThreadExecutor
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
+logger = logging.getLogger("daf_orm")
+
+_thread = threading.local()
+_activation = threading.Lock()
+_memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
+_parents: weakref.WeakKeyDictionary[threading.Thread, Lease] = weakref.WeakKeyDictionary()
+
+
+class Hop:
+    """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
+
+    __slots__ = ("_holds_turn", "lease", "opened_own", "outer", "task")
+
+    def __init__(self, outer: Hop | None) -> None:
+        self.outer = outer
+        self.lease: Lease | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.opened_own = False  # whether code without a lease used this thread's own connections
+        self._holds_turn = False
+
+    def join(self, lease: Lease) -> None:
+        """Use a lease that foreign code found in its context: wait for the turn, unless this thread has it."""
+        if lease.connections is not None and lease.turn.thread != threading.get_ident():
+            lease.turn.acquire_blocking(get_settings().TIMEOUT)
+            if lease.ended:  # while this hop waited
+                lease.turn.release()
+                return
+            lease.turn.thread = threading.get_ident()
+            self._holds_turn = True
+        self.lease = lease
+
+    def end(self) -> None:
+        """Give the turn back; close what foreign code opened on a worker thread that nobody else would close."""
+        if self._holds_turn:
+            assert self.lease is not None
+            self.lease.turn.release()
+        if self.opened_own and self.outer is None:
+            _close_own_connections()
+
+
+def current_hop() -> Hop | None:
+    """Return the hop that this thread is in, if any."""
+    hop: Hop | None = getattr(_thread, "hop", None)
+    return hop
+
+
+def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | None = None) -> T:
+    """Run ``func`` on this thread, on behalf of ``task``, as a hop that has the lease. The turn must be the caller's."""
+    outer = current_hop()
+    hop = _thread.hop = Hop(outer)
+    hop.lease = lease
+    hop.task = task
+    lease.turn.thread = threading.get_ident()
+    try:
+        return func()
+    finally:
+        _thread.hop = outer
+
+
+def parent_executor() -> CurrentThreadExecutor | None:
+    """Return the executor of the thread which is blocked in ``async_to_sync`` until this code ends, if there is one."""
+    executor = getattr(AsyncToSync.executors, "current", None)
+    if executor is None:
+        executor = AsyncToSync.loop_thread_executors.get(asyncio.get_running_loop())
+    while executor is not None and executor._broken:  # a parent that has returned since
+        executor = executor._old_executor
+    if executor is not None and executor._work_thread is threading.current_thread():
+        return None  # asyncio.run() inside a hop: the parent runs this very loop and serves nobody
+    return executor
+
+
+def parent_lease(executor: CurrentThreadExecutor) -> Lease:
+    """Return the one lease there is on a sync parent's thread."""
+    thread = executor._work_thread
+    with _activation:
+        lease = _parents.get(thread)
+        if lease is None:
+            lease = _parents[thread] = Lease(None, executor, asyncio.get_running_loop())
+        return lease
+
+
+class LeasedConnections:
+    """The storage of ``django.db.connections``: the lease of the running hop first, Django's own otherwise."""
+
+    def __init__(self, django_storage: Any) -> None:
+        object.__setattr__(self, "_django", django_storage)
+
+    def __getattr__(self, alias: str) -> Any:
+        lease = _lease_here(alias)
+        if lease is None:
+            return getattr(self._django, alias)
+        assert lease.connections is not None
+        try:
+            return lease.connections.wrappers[alias]
+        except KeyError:
+            raise AttributeError(alias) from None
+
+    def __setattr__(self, alias: str, wrapper: Any) -> None:
+        lease = _lease_here(alias)
+        if lease is None:
+            setattr(self._django, alias, wrapper)
+            _report_stray(alias)
+        elif wrapper in _memory_connections.get(alias, ()):
+            assert lease.connections is not None
+            lease.connections.borrow(alias, wrapper)
+        else:
+            assert lease.connections is not None
+            lease.connections.adopt(alias, wrapper)
+
+    def __delattr__(self, alias: str) -> None:
+        lease = _lease_here(alias)
+        if lease is None:
+            delattr(self._django, alias)
+        else:
+            assert lease.connections is not None
+            lease.connections.wrappers.pop(alias, None)
+
+
+def _lease_here(alias: str) -> Lease | None:
+    """Return the lease whose connection ``alias`` means in the code that is running; None for the thread's own."""
+    hop = current_hop()
+    if hop is None or asyncio._get_running_loop() is not None:
+        return None
+    while hop.lease is None and (scope := innermost_scope()) is not None:
+        hop.join(scope.lease)
+    lease: Lease | None = None
+    inner: Hop | None = hop
+    while inner is not None:
+        if (found := inner.lease) is not None:
+            if found.blocks:
+                _check(found, alias, hop)
+            if found.connections is not None:
+                lease = found
+                break
+        inner = inner.outer
+    if lease is None:
+        _note_own_use(hop, alias)
+    return lease
+
+
+def _check(lease: Lease, alias: str, hop: Hop) -> None:
+    lease.check(alias, innermost_scope(), describe_task(hop.task))
+
+
+def _note_own_use(hop: Hop, alias: str) -> None:
+    parent = _parents.get(threading.current_thread())
+    if parent is not None and parent.blocks:
+        _check(parent, alias, hop)
+    if not hop.opened_own and not _serves_sync_parent():
+        hop.opened_own = True
+
+
+def _serves_sync_parent() -> bool:
+    """Whether this thread is itself a sync parent which runs this hop while it waits."""
+    executor = getattr(AsyncToSync.executors, "current", None)
+    while executor is not None:
+        if executor._work_thread is threading.current_thread():
+            return True
+        executor = executor._old_executor
+    return False
+
+
+def _close_own_connections() -> None:
+    """Close this worker thread's own connections, except one inside somebody's hand-made transaction.
+
+    The thread may die with its request, or idle for ever in an executor: nobody would close them later.
+    """
+    for wrapper in django_connections.all(initialized_only=True):
+        if wrapper.in_atomic_block:
+            logger.warning(
+                "A hop ended inside a transaction on the thread's own connection %r. "
+                "Use daf_orm.transaction.atomic(), which keeps its connection across hops.",
+                wrapper.alias,
+            )
+        else:
+            wrapper.close()
+
+
+def _report_stray(alias: str) -> None:
+    """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
+    if current_hop() is None and threading.current_thread().name.startswith("asyncio_"):
+        logger.warning(
+            "Connection %r is opened in thread %s at %s, outside any lease: nothing will close it. "
+            "Replace to_thread() or run_in_executor() by daf_orm.database_sync_to_async().",
+            alias,
+            threading.current_thread().name,
+            find_origin(),
+        )
+
+
+def _create_connection(create: Any, alias: str) -> BaseDatabaseWrapper:
+    """Make a connection; for in-memory SQLite on a lease, take the one that holds the database."""
+    hop = current_hop()
+    if hop is not None and _lease_here(alias) is not None:
+        for wrapper in tuple(_memory_connections.get(alias, ())):
+            if wrapper.connection is not None and wrapper.is_in_memory_db():
+                return wrapper
+        fresh: BaseDatabaseWrapper = create(alias)
+        return fresh
+    wrapper = create(alias)
+    _remember_memory(alias, wrapper)
+    return wrapper
+
+
+def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
+    # The main thread's is the one: tests and scripts create the tables there. It is noted whatever its name is now,
+    # because a test runner renames a database to its in-memory twin later on.
+    if wrapper.vendor == "sqlite" and threading.current_thread() is threading.main_thread():
+        _memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)
+
+
+def _thread_handler(handler: Any) -> Any:
+    @functools.wraps(handler)
+    def thread_handler(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = current_hop()
+        hop = _thread.hop = Hop(outer)
+        try:
+            return handler(self, *args, **kwargs)
+        finally:
+            try:
+                hop.end()
+            finally:
+                _thread.hop = outer
+
+    return thread_handler
+
+
+def is_active() -> bool:
+    """Whether ``django.db.connections`` sees leases."""
+    return isinstance(django_connections._connections, LeasedConnections)  # type: ignore[attr-defined]
+
+
+def activate() -> None:
+    """Let ``django.db.connections`` see leases. Idempotent; called at the first use of a lease, never on import."""
+    if is_active():
+        return
+    with _activation:
+        storage = django_connections._connections  # type: ignore[attr-defined]
+        if isinstance(storage, LeasedConnections):
+            return
+        for alias in django_connections:
+            if (wrapper := getattr(storage, alias, None)) is not None:
+                _remember_memory(alias, wrapper)
+        create = functools.partial(_create_connection, django_connections.create_connection)
+        django_connections.create_connection = create  # type: ignore[method-assign]
+        django_connections._connections = LeasedConnections(storage)  # type: ignore[attr-defined]
+        SyncToAsync.thread_handler = _thread_handler(SyncToAsync.thread_handler)  # type: ignore[method-assign]
+
+
+def deactivate() -> None:
+    """Put Django and asgiref back as they were."""
+    with _activation:
+        storage = django_connections._connections  # type: ignore[attr-defined]
+        if not isinstance(storage, LeasedConnections):
+            return
+        django_connections._connections = storage._django  # type: ignore[attr-defined]
+        del django_connections.create_connection
+        SyncToAsync.thread_handler = SyncToAsync.thread_handler.__wrapped__  # type: ignore[attr-defined]
+

@@ -1,0 +1,285 @@
+"""One synchronous call on a worker thread, and what a cancellation may do to it.
+
+The worker, not the awaiting task, ends the call: it cleans up and gives back what the call holds, in the same hop, so
+that nothing is lost when the task is cancelled, cancelled again, or dropped with its event loop. Who is cancelled
+waits until the worker is done; only then is CancelledError raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from daf_orm import binding
+from daf_orm.cancellation import CANCEL_TIMEOUT, cut_off, stop_statement
+from daf_orm.pool import get_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daf_orm.leases import Lease
+
+T = TypeVar("T")
+logger = logging.getLogger("daf_orm")
+
+STOP_INTERVAL = 0.05
+"""Seconds between two requests to stop a statement: one may fall between two statements and stop nothing."""
+
+
+class Call(Generic[T]):
+    """One run of ``func`` on a lease. The caller has the lease's turn; ``ending`` gives it, or the lease, back.
+
+    ``func`` is told whether the task has been cancelled by then, which only a *final* call lives to see: the end of a
+    transaction or cursor is never stopped. ``on_parent``: run on the thread of the sync parent that waits for us.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        func: Callable[[bool], T],
+        ending: Ending,
+        *,
+        final: bool = False,
+        on_parent: bool = False,
+    ) -> None:
+        self._lease = lease
+        self._func = func
+        self._ending = ending
+        self._final = final
+        self._on_parent = on_parent
+        self._task = _current_task()
+        self._cancelled: asyncio.CancelledError | None = None
+        self._state = threading.Lock()  # guards the next four; never held for long
+        self._started = False
+        self._abandoned = False
+        self._done = False
+        self._wake: Callable[[], None] | None = None
+        self._aim = threading.Lock()  # held while a request to stop is under way, so that it cannot hit the next call
+        self._ended = False  # guarded by _aim
+        self._stopping: threading.Event | None = None
+
+    # On the event loop
+
+    async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
+        """Run the call and return its result. Any exception of ``func`` comes through as it is.
+
+        ``cancelled``: a cancellation that a final call has held back so far; it is raised when the call has ended.
+        """
+        self._cancelled = cancelled
+        while True:
+            try:
+                result = await self._hop()
+            except asyncio.CancelledError as error:
+                if not self._abandon():
+                    await self._wind_up()
+                elif self._final:
+                    self._cancelled = error  # it never started, but must run
+                    self._abandoned = False
+                    continue
+                raise
+            except GeneratorExit:
+                if self._abandon():
+                    self._perform_without_task()
+                raise
+            except BaseException:
+                if self._abandon():  # no thread could be had
+                    self._ending(self._lease, used=False)
+                raise
+            if self._cancelled is not None:
+                raise self._cancelled
+            return result
+
+    def perform_detached(self) -> None:
+        """Run a final call with nobody to wait for it, on a worker thread or the sync parent's."""
+        if self._lease.connections is None:
+            submit = self._lease.executor.submit
+            submit(self)
+        else:
+            self._lease.executor.submit(self._after_turn)
+
+    def _hop(self) -> Any:
+        if self._on_parent:
+            return sync_to_async(self, thread_sensitive=True)()
+        return sync_to_async(self, thread_sensitive=False, executor=self._lease.executor)()
+
+    def _abandon(self) -> bool:
+        """Take the call back before it starts. False if it has started."""
+        with self._state:
+            if not self._started:
+                self._abandoned = True
+            return self._abandoned
+
+    async def _wind_up(self) -> None:
+        """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
+        if not self._final:
+            self._request_stop()
+        done = asyncio.get_running_loop().create_future()
+        with self._state:
+            if self._done:
+                return
+            self._wake = _waker(done)
+        while not done.done():
+            with contextlib.suppress(asyncio.CancelledError):  # the first one is raised when the connection is quiet
+                await asyncio.shield(done)
+
+    def _perform_without_task(self) -> None:
+        if self._final:
+            self._abandoned = False
+            self.perform_detached()
+        else:
+            self._ending(self._lease, used=False)
+
+    # On the worker thread
+
+    def __call__(self) -> T | None:
+        """Run the call. Its outcome is also that of the hop."""
+        with self._state:
+            if self._abandoned:
+                return None
+            self._started = True
+        try:
+            if self._on_parent and self._lease.connections is not None:
+                return self._run_in_hop_of_parent()
+            return binding.run_on_lease(self._lease, self._run, self._task)
+        finally:
+            with self._state:
+                self._done = True
+                wake = self._wake
+            if wake is not None:
+                wake()
+
+    def _run(self) -> T:
+        try:
+            if not self._lease.is_ready:
+                self._make_ready()
+            return self._func(self._cancelled is not None)
+        finally:
+            self._settle()
+            self._ending(self._lease, used=True)
+
+    def _run_in_hop_of_parent(self) -> T:
+        """Run within the turn that the waiting hop may have: ``binding`` finds the lease through the context."""
+        hop = binding.current_hop()
+        assert hop is not None
+        hop.task = self._task
+        return self._func(self._cancelled is not None)
+
+    def _make_ready(self) -> None:
+        self._lease.is_ready = True
+        if self._lease.connections is not None:
+            get_pool().count_lost(self._lease.connections.make_ready())
+
+    def _settle(self) -> None:
+        """From here on no request to stop may reach the connection."""
+        with self._aim:
+            self._ended = True
+        if self._stopping is not None:
+            connections = self._lease.connections
+            assert connections is not None
+            self._stopping.set()
+            connections.stopping = False
+            self._lease.cancelled_in_block |= connections.poison()
+
+    def _after_turn(self) -> None:
+        self._lease.turn.acquire_blocking(None)  # a child task's call may still be running
+        try:
+            self()
+        except Exception:
+            logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
+
+    # Stopping, from a second worker thread
+
+    def _request_stop(self) -> None:
+        connections = self._lease.connections
+        if self._on_parent or connections is None:
+            return  # the connection is the parent's: its statement is waited for
+        with self._aim:
+            if self._ended:
+                return
+            connections.stopping = True
+            self._stopping = threading.Event()
+        try:
+            self._lease.executor.submit(self._stop)
+        except RuntimeError:  # the pool is closed and shut down
+            threading.Thread(target=self._stop, name="daf_orm-stop").start()
+
+    def _stop(self) -> None:
+        connections, ended = self._lease.connections, self._stopping
+        assert connections is not None
+        assert ended is not None
+        patience = time.monotonic() + CANCEL_TIMEOUT
+        while True:
+            with self._aim:
+                if self._ended:
+                    return
+                for wrapper in connections.own():
+                    if wrapper.connection is not None and (
+                        not stop_statement(wrapper) or time.monotonic() > patience
+                    ):
+                        cut_off(wrapper)
+            if ended.wait(STOP_INTERVAL):
+                return
+
+
+class Ending:
+    """What happens to a lease when a call on it has ended. ``used`` is False if the call never ran."""
+
+    def __call__(self, lease: Lease, *, used: bool) -> None:
+        raise NotImplementedError
+
+
+class KeepTurn(Ending):
+    """The call ran on a sync parent's thread, whose holder stays the same."""
+
+    def __call__(self, lease: Lease, *, used: bool) -> None:
+        """Do nothing."""
+
+
+class EndTurn(Ending):
+    """Another call may run on the lease; its task goes on holding it."""
+
+    def __call__(self, lease: Lease, *, used: bool) -> None:  # noqa: ARG002 - one signature for every ending
+        """Let the next call have its turn."""
+        lease.turn.release()
+
+
+class GiveBack(Ending):
+    """The lease was taken for this call, or the scope that took it ends with it."""
+
+    def __call__(self, lease: Lease, *, used: bool) -> None:
+        """Clean the lease's connections and return it."""
+        if lease.connections is None:
+            lease.blocks.clear()
+            lease.turn.release()
+            return
+        if used:
+            get_pool().finish(lease)
+        else:
+            get_pool().put_back(lease)
+        lease.turn.release()  # who still waits for it finds the lease ended
+
+
+KEEP_TURN, END_TURN, GIVE_BACK = KeepTurn(), EndTurn(), GiveBack()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # the finalizer of a dropped coroutine
+        return None
+
+
+def _waker(done: asyncio.Future[None]) -> Callable[[], None]:
+    loop = done.get_loop()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+
+    return wake

@@ -1,0 +1,119 @@
+"""System checks: what in the settings would make async ORM code unsafe, slow, or fail at its first query."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+from django.db.utils import Error as DatabaseError
+
+from daf_orm.pool import effective_max_size, memory_aliases
+from daf_orm.settings import Settings, get_settings, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@register("daf_orm")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.E001``: an unknown key, a wrong type or an impossible size in ``DAF_ORM``."""
+    return [Error(problem, id="daf_orm.E001") for problem in problems(getattr(django_settings, "DAF_ORM", {}))]
+
+
+@register("daf_orm")
+def check_async_unsafe(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.W001``: Django's own guard against blocking queries is off."""
+    value = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    if not value:
+        return []
+    message = f"DJANGO_ALLOW_ASYNC_UNSAFE is set to {value!r}: queries on the event loop block every user unnoticed."
+    hint = "Unset it. Django only asks whether it is set: 'false' and '0' allow async-unsafe code too."
+    return [Warning(message, hint=hint, id="daf_orm.W001")]
+
+
+@register("daf_orm")
+def check_memory_database(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.W002``: more leases are asked for than in-memory SQLite has connections."""
+    settings = _valid_settings()
+    if settings is None or (settings.MAX_SIZE or 1) == 1 or not (aliases := memory_aliases()):
+        return []
+    message = (
+        f"DAF_ORM['MAX_SIZE'] is {settings.MAX_SIZE}, but {', '.join(map(repr, aliases))} is in-memory SQLite, which "
+        "has one connection only: every lease waits for the one before it."
+    )
+    return [Warning(message, hint="Use an SQLite file, or leave MAX_SIZE out.", id="daf_orm.W002")]
+
+
+@register("daf_orm")
+def check_django_pool(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.W003``: Django's own pool is smaller than ours, so leases wait for it in their threads."""
+    settings = _valid_settings()
+    if settings is None:
+        return []
+    wanted = effective_max_size(settings)
+    return [
+        Warning(
+            f"OPTIONS['pool'] of database {alias!r} holds {size} connections at most, DAF_ORM['MAX_SIZE'] is {wanted}: "
+            "leases would block a worker thread each until Django's pool has one.",
+            hint="Leave OPTIONS['pool'] out, since daf_orm keeps connections itself, or raise its max_size.",
+            id="daf_orm.W003",
+        )
+        for alias, size in _django_pools()
+        if size < wanted
+    ]
+
+
+@register(Tags.database, "daf_orm", deploy=True)
+def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """``daf_orm.W004``: all processes together could ask PostgreSQL for more connections than it has."""
+    settings = _valid_settings()
+    if settings is None:
+        return []
+    processes = _processes()
+    wanted = effective_max_size(settings) * processes
+    return [
+        Warning(
+            f"DAF_ORM['MAX_SIZE'] × {processes} processes may open {wanted} connections to {alias!r}, whose server "
+            f"has {limit} for clients.",
+            hint="Lower MAX_SIZE or the number of processes (WEB_CONCURRENCY), or raise max_connections.",
+            id="daf_orm.W004",
+        )
+        for alias in databases or []
+        if connections[alias].vendor == "postgresql" and (limit := _client_connections(alias)) < wanted
+    ]
+
+
+def _valid_settings() -> Settings | None:
+    """Return the settings; None where they are wrong, which E001 says already."""
+    return None if problems(getattr(django_settings, "DAF_ORM", {})) else get_settings()
+
+
+def _django_pools() -> Iterator[tuple[str, int]]:
+    for alias in connections:
+        pool = connections[alias].settings_dict["OPTIONS"].get("pool")
+        if pool:
+            options = pool if isinstance(pool, dict) else {}
+            # psycopg_pool: max_size defaults to min_size, which defaults to 4.
+            yield alias, options.get("max_size") or options.get("min_size", 4)
+
+
+def _processes() -> int:
+    """Return the number of server processes: ``WEB_CONCURRENCY``, which uvicorn, gunicorn and platforms go by."""
+    value = os.environ.get("WEB_CONCURRENCY", "1")
+    return int(value) if value.isdecimal() else 1
+
+
+def _client_connections(alias: str) -> int:
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+            )
+            row = cursor.fetchone()
+    except DatabaseError:
+        return 2**31  # the database cannot be asked; Django's own checks say so
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,219 @@
+"""A database cursor for async code, on a lease of its own or on that of the transaction around it."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
+
+from daf_orm import execution
+from daf_orm.leases import Scope, leave_scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from types import TracebackType
+
+    from django.db.backends.utils import CursorWrapper
+
+Row = tuple[Any, ...]
+
+
+class AsyncCursor:
+    """The asynchronous twin of Django's cursor: the same methods, awaited. Made by :func:`cursor`.
+
+    Parameters and results are those of :pep:`249` as Django passes them through; errors are ``django.db.Error``s.
+    """
+
+    def __init__(self, cursor: CursorWrapper) -> None:
+        self._cursor = cursor
+
+    async def execute(self, sql: Any, params: Any = None) -> Self:
+        """Execute a statement; returns the cursor, so that it can be iterated over."""
+        await execution.run(functools.partial(self._cursor.execute, sql, params))
+        return self
+
+    async def executemany(self, sql: Any, param_list: Iterable[Any]) -> Self:
+        """Execute a statement once for each set of parameters."""
+        await execution.run(functools.partial(self._cursor.executemany, sql, param_list))
+        return self
+
+    async def callproc(self, procname: str, params: Sequence[Any] | None = None) -> Any:
+        """Call a stored procedure, where the database has them."""
+        return await execution.run(functools.partial(self._cursor.callproc, procname, params))
+
+    async def fetchone(self) -> Row | None:
+        """Return the next row; None if there are no more."""
+        return await execution.run(self._cursor.fetchone)
+
+    async def fetchmany(self, size: int | None = None) -> list[Row]:
+        """Return the next ``size`` rows at most (default: :attr:`arraysize`); an empty list if there are no more."""
+        return await execution.run(lambda: list(self._cursor.fetchmany(size or self.arraysize)))
+
+    async def fetchall(self) -> list[Row]:
+        """Return all remaining rows."""
+        return await execution.run(lambda: list(self._cursor.fetchall()))
+
+    async def __aiter__(self) -> AsyncIterator[Row]:
+        """Iterate over the remaining rows, fetched a hundred per thread hop."""
+        while rows := await self.fetchmany(_ROWS_PER_HOP):
+            for row in rows:
+                yield row
+
+    def copy(self, sql: Any, params: Any = None) -> AsyncCopy:
+        """Start PostgreSQL's COPY: ``async with cur.copy("COPY t (a, b) FROM STDIN") as copy``.
+
+        Raises NotSupportedError on other databases. Source: psycopg's ``Cursor.copy()``.
+        """
+        if not hasattr(self._cursor.cursor, "copy"):
+            raise NotSupportedError("COPY needs PostgreSQL with psycopg 3; use executemany() on other databases.")
+        return AsyncCopy(self._cursor, sql, params)
+
+    @property
+    def description(self) -> Any:
+        """Describe the result's columns, as in :pep:`249`; None if there is no result."""
+        return self._cursor.description
+
+    @property
+    def rowcount(self) -> int:
+        """Number of rows that the last statement produced or changed."""
+        return self._cursor.rowcount
+
+    @property
+    def lastrowid(self) -> Any:
+        """Key of the last row inserted, where the driver has it."""
+        return self._cursor.lastrowid
+
+    @property
+    def arraysize(self) -> int:
+        """Rows that :meth:`fetchmany` returns by default."""
+        return int(self._cursor.arraysize)
+
+
+class AsyncCopy:
+    """A COPY in progress: written to with :meth:`write` and :meth:`write_row`, or read from by iteration."""
+
+    def __init__(self, cursor: CursorWrapper, sql: Any, params: Any) -> None:
+        self._cursor, self._sql, self._params = cursor, sql, params
+        self._context: Any = None
+        self._copy: Any = None
+        self._scope: Scope | None = None
+
+    async def __aenter__(self) -> Self:
+        self._scope = await execution.open_scope()
+        try:
+            await execution.run(self._begin)
+        except BaseException:
+            leave_scope(self._scope)  # it is inside the cursor's, which ends what was begun
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._scope is not None
+
+        def end(cancelled: bool) -> None:  # noqa: ARG001, FBT001 - the signature of a last call
+            with self._cursor.db.wrap_database_errors:
+                self._context.__exit__(exc_type, exc, traceback)
+
+        if exc_type is GeneratorExit:
+            execution.abandon_scope(self._scope, end)
+        else:
+            await execution.close_scope(self._scope, end)
+
+    async def write(self, data: bytes | str) -> None:
+        """Send data in the format of the COPY statement."""
+        await execution.run(lambda: self._copy.write(data))
+
+    async def write_row(self, row: Sequence[Any]) -> None:
+        """Send one row of Python values."""
+        await execution.run(lambda: self._copy.write_row(row))
+
+    async def write_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Send many rows in one thread hop. ``rows`` is consumed there: it must not await or query."""
+
+        def write() -> None:
+            for row in rows:
+                self._copy.write_row(row)
+
+        await execution.run(write)
+
+    async def read(self) -> bytes:
+        """Return the next block of data; empty at the end."""
+        return bytes(await execution.run(lambda: self._copy.read()))
+
+    async def rows(self) -> AsyncIterator[Row]:
+        """Iterate over the rows of a COPY … TO STDOUT, fetched a hundred per thread hop."""
+        while rows := await execution.run(self._read_rows):
+            for row in rows:
+                yield row
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while data := await self.read():
+            yield data
+
+    def _begin(self) -> None:
+        with self._cursor.db.wrap_database_errors:
+            self._context = self._cursor.cursor.copy(self._sql, self._params)
+            self._copy = self._context.__enter__()
+
+    def _read_rows(self) -> list[Row]:
+        rows: list[Row] = []
+        while len(rows) < _ROWS_PER_HOP and (row := self._copy.read_row()) is not None:
+            rows.append(row)
+        return rows
+
+
+class cursor:  # noqa: N801 - used like the function it stands for
+    """Open a cursor on the database ``using``: ``async with cursor() as cur: await cur.execute(sql, params)``.
+
+    Inside ``transaction.atomic`` it is part of the transaction; elsewhere it holds a lease of its own until it is left,
+    in autocommit.
+    """
+
+    def __init__(self, using: str | None = None) -> None:
+        self.using = using or DEFAULT_DB_ALIAS
+        self._scope: Scope | None = None
+        self._cursor: CursorWrapper | None = None
+
+    async def __aenter__(self) -> AsyncCursor:
+        if self._scope is not None:
+            raise RuntimeError("This cursor() is already open; each `async with` needs one of its own.")
+        self._scope = await execution.open_scope()
+        try:
+            await execution.run(self._open)
+        except GeneratorExit:
+            execution.abandon_scope(self._scope, self._close)
+            raise
+        except BaseException:
+            await execution.close_scope(self._scope, self._close)
+            raise
+        assert self._cursor is not None
+        return AsyncCursor(self._cursor)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        scope, self._scope = self._scope, None
+        assert scope is not None
+        if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
+            execution.abandon_scope(scope, self._close)
+        else:
+            await execution.close_scope(scope, self._close)
+
+    def _open(self) -> None:
+        self._cursor = connections[self.using].cursor()
+
+    def _close(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
+        if self._cursor is not None:
+            self._cursor.close()
+
+
+_ROWS_PER_HOP = 100

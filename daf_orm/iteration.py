@@ -1,0 +1,107 @@
+"""Iterate over a large result in chunks, on one lease that is given back as soon as the loop is left."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from daf_orm import execution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from django.db.models import QuerySet
+
+    from daf_orm.leases import Scope
+
+T = TypeVar("T")
+
+
+class AsyncIteration(Generic[T]):
+    """What ``aiterator()`` returns. It holds a lease from its first row to its last, its loop's end, or :meth:`aclose`.
+
+    Not an async generator: leaving the loop with ``break`` drops the last reference to this object, and its finalizer
+    hands the server-side cursor to a worker thread at once. A generator would be finalized by the event loop, later,
+    and on the loop's own thread.
+    """
+
+    def __init__(self, queryset: QuerySet[Any, T], chunk_size: int) -> None:
+        if chunk_size <= 0:
+            raise ValueError("Chunk size must be strictly positive.")
+        self._queryset = queryset
+        self._chunk_size = chunk_size
+        self._rows: Iterator[T] | None = None
+        self._chunk: Iterator[T] = iter(())
+        self._scope: Scope | None = None
+        self._finished = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        for row in self._chunk:
+            return row
+        if not self._finished:
+            await self._fetch()
+            for row in self._chunk:
+                return row
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop: close the cursor on a worker thread and give the lease back. Idempotent."""
+        self._finished = True
+        self._chunk = iter(())
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            await execution.close_scope(scope, _Closing(self._rows))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._scope is not None:
+            execution.abandon_scope(self._scope, _Closing(self._rows))
+
+    async def _fetch(self) -> None:
+        if self._scope is None:
+            self._scope = await execution.open_scope()
+        try:
+            chunk = await execution.run(self._next_chunk)
+        except GeneratorExit:  # the finalizer sees to it
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+        self._chunk = iter(chunk)
+        if len(chunk) < self._chunk_size:
+            await self._end_keeping(iter(chunk))
+
+    async def _end_keeping(self, chunk: Iterator[T]) -> None:
+        """The result is exhausted: the lease is not needed for the rows in hand."""
+        await self.aclose()
+        self._chunk = chunk
+
+    def _next_chunk(self) -> list[T]:
+        if self._rows is None:
+            self._rows = iter(self._queryset.iterator(chunk_size=self._chunk_size))
+        return list(islice(self._rows, self._chunk_size))
+
+
+class _Closing:
+    """Closes the rows' generator, and with it the database cursor. Without a reference to the iteration itself."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def __call__(self, cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call
+        if self._rows is not None:
+            self._rows.close()

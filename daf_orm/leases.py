@@ -1,0 +1,298 @@
+"""A lease: one set of database connections, lent to a task.
+
+The problem: Django ties a connection to a thread, and async code changes threads at every hop. The mechanism: the
+connections belong to a :class:`Lease`; the task that holds one has it in a context variable, as a :class:`Scope`;
+``daf_orm.binding`` makes ``django.db.connections`` look there. The invariant: a lease's connections are used by one
+call at a time, and by no task that is outside the innermost atomic block open on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections as django_connections
+from django.db.transaction import TransactionManagementError
+
+from daf_orm import hygiene
+from daf_orm.exceptions import CallCancelled
+from daf_orm.waiting import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from daf_orm.origins import Origin
+
+SQLITE_FILE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
+"""Defaults for an SQLite file on a lease; ``OPTIONS`` wins. A deferred transaction that reads and then writes fails
+with "database is locked" at once when another one wrote in between; an immediate one waits for its turn."""
+
+
+class ConnectionSet:
+    """What the pool lends: one connection per alias, each opened on first use and kept from lease to lease."""
+
+    def __init__(self, *, max_lifetime: float = 3600.0) -> None:
+        self.wrappers: dict[str, BaseDatabaseWrapper] = {}
+        self.idle_since = 0.0
+        self.stopping = False
+        """Set while the running call is being cancelled: nothing more is sent to a server on its behalf."""
+        self._borrowed: dict[str, int] = {}  # alias -> atomic depth at the time: somebody else's connection
+        self._expires: dict[str, tuple[object, float]] = {}  # alias -> (driver connection, clock)
+        self._max_lifetime = max_lifetime
+
+    def adopt(self, alias: str, wrapper: BaseDatabaseWrapper) -> None:
+        """Keep a new connection, which any thread may use from now on, one at a time."""
+        wrapper.inc_thread_sharing()
+        wrapper.settings_dict = _lease_settings(wrapper)
+        wrapper.execute_wrappers.insert(0, self._refuse_if_stopping)
+        _guard_commit(wrapper, self)
+        self.wrappers[alias] = wrapper
+
+    def borrow(self, alias: str, wrapper: BaseDatabaseWrapper) -> None:
+        """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one."""
+        if alias not in self._borrowed:
+            wrapper.inc_thread_sharing()
+        self._borrowed[alias] = len(wrapper.atomic_blocks)
+        self.wrappers[alias] = wrapper
+
+    def own(self) -> list[BaseDatabaseWrapper]:
+        """Return the connections that are ours to stop and to close: all but the borrowed ones."""
+        return [wrapper for alias, wrapper in tuple(self.wrappers.items()) if alias not in self._borrowed]
+
+    def open_aliases(self) -> list[str]:
+        """Return the aliases that have an open connection of our own."""
+        return [wrapper.alias for wrapper in self.own() if wrapper.connection is not None]
+
+    def make_ready(self) -> int:
+        """Before the first use on a lease: drop connections that died or moved while idle. Return how many."""
+        lost = 0
+        for alias, wrapper in tuple(self.wrappers.items()):
+            if _has_moved(alias, wrapper):
+                self._drop(alias)
+            elif wrapper.connection is not None and hygiene.has_died(wrapper):
+                hygiene.close(wrapper)
+                lost += 1
+            elif wrapper.health_check_enabled:
+                wrapper.health_check_done = False
+        return lost
+
+    def clean(self, origin: object) -> bool:
+        """Make every connection fit for the next lease. False if one had to be repaired or closed."""
+        healthy = True
+        for alias, wrapper in tuple(self.wrappers.items()):
+            if alias in self._borrowed:
+                healthy &= self._give_back(alias)
+                continue
+            healthy &= hygiene.clean(wrapper, origin=origin)
+            if self._is_due(alias, wrapper):
+                hygiene.close(wrapper)
+        return healthy
+
+    def close(self) -> None:
+        """Close all connections of our own."""
+        for alias in tuple(self.wrappers):
+            if alias in self._borrowed:
+                self._give_back(alias)
+            else:
+                self._drop(alias)
+
+    def poison(self) -> bool:
+        """After a cancelled call: let Django refuse further statements in its transaction. True if it was in one.
+
+        PostgreSQL aborts the transaction, SQLite may have rolled it back: neither may be mistaken for a success.
+        """
+        inside = [wrapper for wrapper in self.own() if wrapper.in_atomic_block]
+        for wrapper in inside:
+            wrapper.needs_rollback = True
+        return bool(inside)
+
+    def _give_back(self, alias: str) -> bool:
+        wrapper, depth = self.wrappers.pop(alias), self._borrowed.pop(alias)
+        wrapper.dec_thread_sharing()
+        return hygiene.leave_blocks(wrapper, depth)
+
+    def _drop(self, alias: str) -> None:
+        hygiene.close(self.wrappers.pop(alias))
+        self._expires.pop(alias, None)
+
+    def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
+        """Whether the connection has reached its age, or belongs back in the pool of ``OPTIONS["pool"]``."""
+        if wrapper.connection is None:
+            return False
+        if wrapper.settings_dict["OPTIONS"].get("pool"):
+            return True
+        opened, expires = self._expires.get(alias, (None, 0.0))
+        if opened is not wrapper.connection:
+            jitter = random.uniform(0.9, 1.0)  # noqa: S311 - spreads reconnects, keeps no secret
+            expires = time.monotonic() + self._max_lifetime * jitter
+            self._expires[alias] = (wrapper.connection, expires)
+        return time.monotonic() >= expires
+
+    def _refuse_if_stopping(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
+        if self.stopping:
+            raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
+        return execute(sql, params, many, context)
+
+
+def _guard_commit(wrapper: BaseDatabaseWrapper, connections: ConnectionSet) -> None:
+    """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
+    commit = wrapper.commit
+
+    def commit_unless_stopping() -> None:
+        if connections.stopping:
+            raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
+        commit()
+
+    wrapper.commit = commit_unless_stopping  # type: ignore[method-assign]
+
+
+def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
+    settings: dict[str, Any] = dict(wrapper.settings_dict)
+    if not settings["OPTIONS"].get("pool"):
+        settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
+    if wrapper.vendor == "sqlite":
+        settings["OPTIONS"] = {**SQLITE_FILE_OPTIONS, **settings["OPTIONS"]}
+    return settings
+
+
+def _has_moved(alias: str, wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether the alias means another database by now: test runners rename it in place."""
+    return bool(django_connections.settings[alias]["NAME"] != wrapper.settings_dict["NAME"])
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One loan: of a set of connections from the pool, or of a sync parent's thread with the connections it has.
+
+    ``connections`` is None for a sync parent's thread; ``executor`` is where the calls run.
+    """
+
+    connections: ConnectionSet | None
+    executor: Executor
+    loop: asyncio.AbstractEventLoop
+    turn: Turn = field(default_factory=Turn)
+    blocks: dict[str, Scope] = field(default_factory=dict)
+    """The innermost open atomic block per alias."""
+    origin: Origin | None = None
+    """Where it is held across awaits; None while it is lent for a single call."""
+    cancelled_in_block: bool = False
+    """Whether a call was cancelled inside the transaction, which must then not be taken for a success."""
+    is_ready: bool = False
+    """Whether its first call has looked the connections over."""
+    ended: bool = False
+    forgotten: bool = False
+    """Set in the child of a fork: the connections are the parent process's."""
+
+    def check(self, alias: str, scope: Scope | None, caller: str) -> None:
+        """Raise TransactionManagementError if ``scope`` is not inside the innermost atomic block on the alias."""
+        innermost = self.blocks.get(alias)
+        if innermost is None or (scope is not None and scope.is_inside(innermost)):
+            return
+        message = (
+            f"Query on {alias!r} from {caller}, which is outside the atomic block that {innermost.task} has open "
+            f"at {innermost.origin}: its rows would be kept or lost with that block. Wait until the block has ended, "
+            "or start the task inside it."
+        )
+        raise TransactionManagementError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitHook:
+    """A callback for after the commit. A robust one's errors are logged instead of raised, as in Django."""
+
+    func: Callable[[], object]
+    robust: bool
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A stretch of a task during which it holds a lease: an atomic block, a cursor or an iteration."""
+
+    lease: Lease
+    outer: Scope | None
+    origin: Origin
+    alias: str | None = None
+    """The alias of an atomic block; None for a scope without a transaction of its own."""
+    task: str = field(default_factory=lambda: describe_task(_current_task()))
+    is_open: bool = True
+    hooks: list[CommitHook] = field(default_factory=list)
+    """What to call when the outermost atomic block has committed, in order."""
+
+    def leads_to(self, other: Scope) -> bool:
+        """Whether ``other`` is this scope or one around it."""
+        scope: Scope | None = self
+        while scope is not None and scope is not other:
+            scope = scope.outer
+        return scope is other
+
+    def is_inside(self, block: Scope) -> bool:
+        """Whether this scope is the given atomic block, or was opened in it and has no other one of its alias between."""
+        scope: Scope | None = self
+        while scope is not None and (scope.alias != block.alias or scope.lease is not block.lease):
+            scope = scope.outer
+        return scope is block
+
+
+_scope: ContextVar[Scope | None] = ContextVar("daf_orm.scope", default=None)
+
+
+def innermost_scope() -> Scope | None:
+    """Return the scope in this context that is still open, passing over ended iterations and cursors.
+
+    Raises TransactionManagementError if the context was made inside an atomic block which has ended since.
+    """
+    scope = _scope.get()
+    while scope is not None and (not scope.is_open or scope.lease.forgotten):
+        if scope.alias is not None and not scope.lease.forgotten:
+            message = (
+                f"{describe_task(_current_task()).capitalize()} was started inside the atomic block at {scope.origin}, which has ended: its queries "
+                "would run outside the transaction. Await it inside the block, or start it after the block."
+            )
+            raise TransactionManagementError(message)
+        scope = scope.outer
+    return scope
+
+
+def enter_scope(scope: Scope) -> Scope | None:
+    """Make the scope the one that this task, and what it calls or starts, sees. Return the one it saw before."""
+    before = _scope.get()
+    _scope.set(scope)
+    return before
+
+
+def leave_scope(scope: Scope, before: Scope | None = None) -> None:
+    """End the scope. The task is back in the one around it, or in ``before`` if it was somewhere else altogether.
+
+    By value, not by token: a generator may be left in another context than the one it was entered in.
+    """
+    scope.is_open = False
+    if _scope.get() is scope:
+        elsewhere = before is not None and not before.leads_to(scope)
+        _scope.set(before if elsewhere else scope.outer)
+
+
+def innermost_block(alias: str) -> Scope | None:
+    """Return the innermost atomic block on the alias that this context is in, if there is one."""
+    scope = innermost_scope()
+    while scope is not None and scope.alias != alias:
+        scope = scope.outer
+    return scope
+
+
+def describe_task(task: asyncio.Task[Any] | None) -> str:
+    """Name a task for a message."""
+    return f"task {task.get_name()!r}" if task is not None else "code outside a task"
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a worker thread
+        return None

@@ -1,0 +1,55 @@
+"""Model instances that can be saved, deleted, refreshed, validated and completed from async code."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import prefetch_related_objects
+
+from daf_orm import execution
+from daf_orm.manager import AsyncManager
+from daf_orm.offload import with_twins
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+@with_twins("save", "delete", "refresh_from_db")
+class AsyncModel(models.Model):
+    """``class Book(AsyncModel)``: Django's ``asave``, ``adelete`` and ``arefresh_from_db`` by our rules, and more.
+
+    Brings ``objects = AsyncManager()``; a model that names its own managers keeps them.
+    """
+
+    objects = AsyncManager()
+
+    class Meta:
+        abstract = True
+
+    async def afull_clean(
+        self,
+        exclude: Collection[str] | None = None,
+        validate_unique: bool = True,  # noqa: FBT001, FBT002 - Django's signature
+        validate_constraints: bool = True,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Do what :meth:`full_clean` does in one hop. Raises ValidationError."""
+        await execution.run(functools.partial(self.full_clean, exclude, validate_unique, validate_constraints))
+
+    async def avalidate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """Do what :meth:`validate_unique` does in one hop. Raises ValidationError."""
+        await execution.run(functools.partial(self.validate_unique, exclude))
+
+    async def avalidate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Do what :meth:`validate_constraints` does in one hop. Raises ValidationError."""
+        await execution.run(functools.partial(self.validate_constraints, exclude))
+
+    async def afetch_related(self, *lookups: Any) -> Self:
+        """Load relations of this instance in one hop, and return it: ``await book.afetch_related("author", "tags")``.
+
+        ``lookups`` are those of ``prefetch_related``: names across ``__``, or ``Prefetch`` objects. What is loaded
+        already is not loaded again. Raises AttributeError for an unknown relation.
+        """
+        await execution.run(functools.partial(prefetch_related_objects, [self], *lookups))
+        return self

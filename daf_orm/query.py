@@ -1,0 +1,110 @@
+"""Querysets whose ``a…`` methods and asynchronous iteration run by the rules of :mod:`daf_orm.execution`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import models
+from django.db.models.query import RawQuerySet
+
+from daf_orm import execution
+from daf_orm.iteration import AsyncIteration
+from daf_orm.offload import with_twins
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from daf_orm.manager import AsyncManager
+
+M = TypeVar("M", bound=models.Model)
+Row = TypeVar("Row")
+
+
+@with_twins(
+    "aggregate",
+    "bulk_create",
+    "bulk_update",
+    "contains",
+    "count",
+    "create",
+    "delete",
+    "earliest",
+    "exists",
+    "explain",
+    "first",
+    "get",
+    "get_or_create",
+    "in_bulk",
+    "last",
+    "latest",
+    "update",
+    "update_or_create",
+)
+class AsyncQuerySet(models.QuerySet[M, Row]):
+    """A queryset that is safe and parallel in async code: each ``a…`` method is one thread hop on one connection.
+
+    ``async for`` and :meth:`alist` evaluate it in one hop; :meth:`aiterator` streams large results in chunks. The
+    synchronous methods are Django's own.
+    """
+
+    async def alist(self) -> list[Row]:
+        """Evaluate the queryset in one hop, prefetches included, and return its rows."""
+        await _evaluate(self)
+        return list(self)
+
+    async def __aiter__(self) -> AsyncIterator[Row]:
+        await _evaluate(self)
+        for row in self:
+            yield row
+
+    def aiterator(self, chunk_size: int = 2000) -> AsyncIteration[Row]:  # type: ignore[override] # it is its own iterator
+        """Iterate without keeping the rows, ``chunk_size`` of them per hop, on one lease.
+
+        The lease is given back, and a server-side cursor closed, as soon as the loop is left, be it by ``break``.
+        Queries in the loop run on the same lease.
+        """
+        return AsyncIteration(self, chunk_size)
+
+    def raw(
+        self,
+        raw_query: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        translations: dict[str, str] | None = None,
+        using: str | None = None,
+    ) -> AsyncRawQuerySet:
+        """Return the rows of an SQL query as model instances; iterate with ``async for``, or :meth:`alist`."""
+        plain = super().raw(raw_query, params=params, translations=translations, using=using)
+        plain.__class__ = AsyncRawQuerySet
+        return plain  # type: ignore[return-value]
+
+    @classmethod
+    def as_manager(cls) -> AsyncManager[Any]:
+        """Return an AsyncManager with this queryset's methods."""
+        from daf_orm.manager import AsyncManager
+
+        manager: AsyncManager[Any] = AsyncManager.from_queryset(cls)()
+        manager._built_with_asmanager = True  # type: ignore[attr-defined]
+        return manager
+
+    as_manager.queryset_only = True  # type: ignore[attr-defined]
+
+
+class AsyncRawQuerySet(RawQuerySet):
+    """The rows of an SQL query as model instances, fetched in one hop."""
+
+    async def alist(self) -> list[Any]:
+        """Evaluate the query in one hop, prefetches included, and return its rows."""
+        await _evaluate(self)
+        return list(self)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        await _evaluate(self)
+        for row in self:
+            yield row
+
+
+async def _evaluate(queryset: Any) -> None:
+    """Fill the queryset's result cache off the event loop, unless it is filled."""
+    fetched = queryset._result_cache is not None
+    if not fetched or (queryset._prefetch_related_lookups and not queryset._prefetch_done):
+        await execution.run(queryset._fetch_all)

@@ -1,0 +1,101 @@
+"""The ``DAF_ORM`` setting: one frozen value, its defaults and its rules in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``DAF_ORM`` may hold. Sizes count leases; times are seconds."""
+
+    MAX_SIZE: int | None = None
+    """Leases lent at most, hence connections per alias. None: 10, or 1 where an alias is in-memory SQLite."""
+    MIN_SIZE: int = 0
+    """Leases that stay open however long they are idle."""
+    TIMEOUT: float = 30.0
+    """How long a call waits for a lease, or for its turn on one, before it raises PoolTimeout."""
+    MAX_WAITING: int = 0
+    """Waiters at most before TooManyRequests is raised; 0 is no limit."""
+    MAX_LIFETIME: float = 3600.0
+    """Age at which a connection is closed when its lease ends (less up to 10 %, so that not all go at once)."""
+    MAX_IDLE: float = 600.0
+    """Time unused after which a connection is closed."""
+    ADAPT_DJANGO: bool = True
+    """Whether Django's own a… methods follow the execution rules."""
+
+
+DEFAULT_MAX_SIZE = 10
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "MAX_SIZE": (int, type(None)),
+    "MIN_SIZE": (int,),
+    "TIMEOUT": (int, float),
+    "MAX_WAITING": (int,),
+    "MAX_LIFETIME": (int, float),
+    "MAX_IDLE": (int, float),
+    "ADAPT_DJANGO": (bool,),
+}
+_LEAST: Mapping[str, float] = {"MAX_SIZE": 1, "MIN_SIZE": 0, "MAX_WAITING": 0}
+_ABOVE: Mapping[str, float] = {"TIMEOUT": 0, "MAX_LIFETIME": 0, "MAX_IDLE": 0}
+
+
+def problems(raw: object) -> list[str]:
+    """Return what is wrong with a ``DAF_ORM`` value, one sentence each; an empty list if nothing is."""
+    if not isinstance(raw, Mapping):
+        return [f"DAF_ORM must be a dict, not {type(raw).__name__}."]
+    found = [problem for key, value in raw.items() if (problem := _problem(key, value))]
+    return found or _contradictions(raw)
+
+
+def _problem(key: object, value: object) -> str | None:
+    known = [field.name for field in fields(Settings)]
+    if key not in known:
+        close = get_close_matches(str(key).upper(), known, n=1)
+        remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+        return f"DAF_ORM[{key!r}] is not a known key. {remedy}"
+    name = str(key)
+    allowed = _TYPES[name]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
+        return f"DAF_ORM[{name!r}] must be {wanted}, not {value!r}."
+    return _out_of_range(name, value)
+
+
+def _out_of_range(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if name in _LEAST and value < _LEAST[name]:
+        return f"DAF_ORM[{name!r}] must be {_LEAST[name]} or more, not {value!r}."
+    if name in _ABOVE and not value > _ABOVE[name]:
+        return f"DAF_ORM[{name!r}] must be more than {_ABOVE[name]} seconds, not {value!r}."
+    return None
+
+
+def _contradictions(raw: Mapping[Any, Any]) -> list[str]:
+    least, most = raw.get("MIN_SIZE", 0), raw.get("MAX_SIZE") or DEFAULT_MAX_SIZE
+    if least > most:
+        return [f"DAF_ORM['MIN_SIZE'] is {least}, more than DAF_ORM['MAX_SIZE'], which is {most}."]
+    return []
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings in force. Raise ImproperlyConfigured, naming each wrong key, if there are any."""
+    raw = getattr(django_settings, "DAF_ORM", {})
+    if wrong := problems(raw):
+        raise ImproperlyConfigured(" ".join(wrong))
+    return Settings(**raw)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "DAF_ORM":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="daf_orm.settings")

@@ -1,0 +1,313 @@
+"""Transactions in async code: ``async with transaction.atomic():``, and callbacks after the commit.
+
+The rules are Django's, because Django's own ``Atomic`` does the work, on the one connection of the block's lease. What
+is added is what asyncio needs: the block holds its connection across every ``await``, joins the child tasks that start
+in it, refuses those that would mix up its savepoints or outlive it, and rolls back before its lease is returned,
+however often its task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from asgiref.sync import async_to_sync, iscoroutinefunction
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import transaction as django_transaction
+from django.db.transaction import TransactionManagementError
+
+from daf_orm import binding, execution, hygiene
+from daf_orm.leases import CommitHook, Scope, innermost_block, leave_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
+logger = logging.getLogger("daf_orm")
+
+_INERROR = 3  # psycopg.pq.TransactionStatus.INERROR
+
+
+class Atomic:
+    """What :func:`atomic` returns: an asynchronous context manager, and a decorator for coroutine functions."""
+
+    def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - Django's signature
+        self.using = using or DEFAULT_DB_ALIAS
+        self.savepoint = savepoint
+        self.durable = durable
+        self._entered: list[_Block] = []  # one instance may be entered again inside itself, as Django's may
+
+    async def __aenter__(self) -> None:
+        scope = await execution.open_scope(self.using)
+        block = _Block(scope, self.savepoint, self.durable)
+        try:
+            await execution.run(block.begin)
+        except GeneratorExit:
+            execution.abandon_scope(scope, block.undo)
+            raise
+        except BaseException:
+            await execution.close_scope(scope, block.undo)
+            raise
+        self._entered.append(block)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        block = self._entered.pop()
+        if not block.scope.is_open:
+            block.refuse_end(exc_type)
+            return
+        end = functools.partial(block.end, (exc_type, exc, traceback))
+        if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
+            execution.abandon_scope(block.scope, end)
+            return
+        try:
+            await execution.close_scope(block.scope, end)
+        finally:
+            # Once committed, the callbacks run, also if the task was cancelled meanwhile.
+            if block.hooks_to_run:
+                await _complete(_run_hooks(block.hooks_to_run))
+
+    def __call__(self, func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Run each call of a coroutine function in a block of its own."""
+        if not iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"daf_orm.transaction.atomic decorates coroutine functions (async def), not {func!r}. "
+                "For a synchronous function use django.db.transaction.atomic."
+            )
+
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            async with Atomic(self.using, self.savepoint, self.durable):
+                return await func(*args, **kwargs)
+
+        functools.update_wrapper(wrapper, func)
+        return wrapper
+
+
+@overload
+def atomic(using: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload
+def atomic(using: str | None = None, savepoint: bool = True, durable: bool = False) -> Atomic: ...  # noqa: FBT001, FBT002
+
+
+def atomic(using: Any = None, savepoint: bool = True, durable: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+    """Run the block in a transaction on the database ``using``; nested blocks are savepoints.
+
+    ``async with transaction.atomic():``, or ``@transaction.atomic`` on a coroutine function. Commits when the block
+    ends normally, rolls back when it raises or its task is cancelled. ``savepoint=False`` makes a nested block one with
+    its outer block; ``durable=True`` raises RuntimeError if there is an outer block.
+
+    Tasks started in the block join it; their queries run one at a time. While a nested block is open, a query from a
+    task outside of it raises TransactionManagementError, and so does one from a task that outlives its block. A block
+    in which a call was cancelled, and which then ends normally, raises it too: its rows are rolled back.
+
+    Source: :func:`django.db.transaction.atomic`.
+    """
+    if callable(using):
+        return Atomic(None, savepoint, durable)(using)
+    return Atomic(using, savepoint, durable)
+
+
+def on_commit(func: Callable[[], object], using: str | None = None, *, robust: bool = False) -> None:
+    """Call ``func``, synchronous or async, when the outermost atomic block around has committed; else never.
+
+    Async callbacks run on the event loop, synchronous ones off it, all in order, before the block's ``async with``
+    statement is left. An exception skips the callbacks that follow and is raised there, unless ``robust``: then it is
+    logged. A task cancelled meanwhile gets its CancelledError when all of them have run.
+
+    Outside any transaction the callback runs at once: as a task of the event loop, whose errors are logged.
+
+    Source: :func:`django.db.transaction.on_commit`.
+    """
+    if not callable(func):
+        raise TypeError("on_commit()'s callback must be a callable.")
+    alias = using or DEFAULT_DB_ALIAS
+    if (scope := innermost_block(alias)) is not None:
+        scope.hooks.append(CommitHook(func, robust))
+    elif asyncio._get_running_loop() is None:
+        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
+    elif (executor := binding.parent_executor()) is not None:
+        executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
+    else:
+        _start(_run_hooks([CommitHook(func, True)]))
+
+
+class _Block:
+    """One entry of an atomic block. Its methods run on the worker thread, on the block's lease."""
+
+    def __init__(self, scope: Scope, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - passed on
+        assert scope.alias is not None
+        self.scope = scope
+        self.hooks_to_run: list[CommitHook] = []
+        self._alias = scope.alias
+        self._blocks = scope.lease.blocks
+        self._outer: Scope | None = None
+        self._django = django_transaction.Atomic(self._alias, savepoint, durable)
+        self._depth = -1  # of Django's stack of blocks, before this one; -1 until it has begun
+
+    def begin(self) -> None:
+        """Begin the transaction, or set the savepoint."""
+        self.scope.lease.check(self._alias, self.scope.outer, self.scope.task)
+        self._outer = self._blocks.get(self._alias)
+        self._blocks[self._alias] = self.scope
+        try:
+            depth = len(connections[self._alias].atomic_blocks)
+            self._django.__enter__()
+        except BaseException:
+            self._step_out()
+            raise
+        self._depth = depth
+
+    def undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
+        """Roll back what :meth:`begin` has begun before its task was cancelled, if it came that far."""
+        if self._depth >= 0:
+            self._leave(_as_exc_info(asyncio.CancelledError()))
+
+    def refuse_end(self, exc_type: type[BaseException] | None) -> None:
+        """An outer block has ended first, and rolled this one back."""
+        leave_scope(self.scope)
+        if exc_type is None:
+            raise TransactionManagementError(_ENDED_FROM_OUTSIDE.format(origin=self.scope.origin))
+
+    def end(self, exc_info: ExcInfo, cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call
+        """Commit or roll back."""
+        failure: BaseException | None = None
+        if exc_info[0] is None:
+            failure = asyncio.CancelledError() if cancelled else self._silent_failure()
+            if failure is not None:
+                exc_info = _as_exc_info(failure)
+        self._leave(exc_info)
+        if failure is not None and not cancelled:
+            raise failure
+        if exc_info[0] is None:
+            self._pass_on_hooks()
+
+    def _leave(self, exc_info: ExcInfo) -> None:
+        connection = connections[self._alias]
+        self._close_inner_blocks()
+        try:
+            if not hygiene.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
+                error = TransactionManagementError(_INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin))
+                self._django.__exit__(*_as_exc_info(error))
+                raise error
+            self._django.__exit__(*exc_info)
+        finally:
+            self._step_out()
+            self.scope.is_open = False
+
+    def _close_inner_blocks(self) -> None:
+        """Blocks that other tasks have opened in this one, and not ended, end with it."""
+        inner: Scope | None = self._blocks.get(self._alias)
+        while inner is not None and inner is not self.scope:
+            inner.is_open = inner.alias is None
+            inner = inner.outer
+        self._blocks[self._alias] = self.scope
+
+    def _step_out(self) -> None:
+        if self._outer is None:
+            self._blocks.pop(self._alias, None)
+        else:
+            self._blocks[self._alias] = self._outer
+
+    def _silent_failure(self) -> TransactionManagementError | None:
+        """Say why a block whose body raised nothing cannot commit all the same."""
+        connection = connections[self._alias]
+        if self.scope.lease.cancelled_in_block and connection.needs_rollback:
+            return TransactionManagementError(_CALL_CANCELLED.format(origin=self.scope.origin))
+        pgconn = getattr(connection.connection, "pgconn", None)
+        if getattr(pgconn, "transaction_status", None) == _INERROR and not connection.needs_rollback:
+            return TransactionManagementError(_ABORTED.format(origin=self.scope.origin))
+        return None
+
+    def _pass_on_hooks(self) -> None:
+        """Hand the callbacks to the block around this one, be it ours or synchronous; else they are due."""
+        hooks, connection = self.scope.hooks, connections[self._alias]
+        if self._outer is not None:
+            self._outer.hooks.extend(hooks)
+        elif connection.in_atomic_block:
+            for hook in hooks:
+                connection.on_commit(_as_sync(hook.func), robust=hook.robust)
+        else:
+            self.hooks_to_run = hooks
+
+
+def _as_exc_info(error: BaseException) -> ExcInfo:
+    return type(error), error, error.__traceback__
+
+
+# Callbacks
+
+
+async def _run_hooks(hooks: list[CommitHook]) -> None:
+    for hook in hooks:
+        try:
+            if iscoroutinefunction(hook.func):
+                result: Any = hook.func()
+            else:
+                result = await execution.run(hook.func)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            if not hook.robust:
+                raise
+            logger.exception("Error calling %r after the commit.", hook.func)
+
+
+async def _complete(work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work`` to its end, also if this task is cancelled; CancelledError is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # noqa: BLE001 - raised below, by result()
+            break
+    if cancelled is None or task.cancelled():
+        return task.result()
+    if (failure := task.exception()) is not None:
+        logger.error("A callback failed after the commit of a cancelled task.", exc_info=failure)
+    raise cancelled
+
+
+def _as_sync(func: Callable[[], object]) -> Callable[[], object]:
+    if iscoroutinefunction(func):
+        return async_to_sync(func)
+    return func
+
+
+_started: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
+
+
+def _start(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    _started.add(task)
+    task.add_done_callback(_started.discard)
+
+
+_INNER_BLOCK_OPEN = (
+    "The atomic block at {origin} ended while a block inside it on {alias!r} was still open: both are rolled back. "
+    "Wait for every task that opens blocks of its own before the outer block ends."
+)
+_ENDED_FROM_OUTSIDE = (
+    "The atomic block at {origin} was rolled back by the end of the block around it. Let the outer block wait for the "
+    "task that opened this one."
+)
+_CALL_CANCELLED = (
+    "The atomic block at {origin} is rolled back: a call in it was cancelled or timed out, and what the database did of "
+    "it is unknown. Let the cancellation leave the block, or put the call in a nested atomic block."
+)
+_ABORTED = (
+    "The atomic block at {origin} is rolled back: the database refused a statement in it and has aborted the "
+    "transaction. Let the error leave the block, or put the statement in a nested atomic block."
+)

@@ -1,0 +1,57 @@
+"""Tests of the ORM work on committed data: what a test's own transaction holds, no other connection sees."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from daf_orm import get_pool
+from daf_orm.pool import ConnectionPool, reset_pool
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-django orders tests by this mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not _decides_for_itself(item):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "other"]))
+
+
+def _decides_for_itself(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(mark) for mark in ("django_db", "no_database"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_connection_outlives_the_run(django_db_setup: None) -> Iterator[None]:
+    yield
+    reset_pool()
+
+
+@pytest.fixture(autouse=True)
+def no_lease_is_lost() -> Iterator[None]:
+    """Every test gives back what it borrowed."""
+    yield
+    stats = get_pool().get_stats()
+    reset_pool()
+    assert stats["pool_available"] == stats["pool_size"], stats
+    assert stats["requests_waiting"] == 0
+    assert stats["connections_open"] <= 2 * stats["pool_max"]
+
+
+@pytest.fixture
+def pool_with(settings: Any) -> Callable[..., ConnectionPool]:
+    """Give the process a pool with other settings: ``pool_with(MAX_SIZE=2)``."""
+
+    def make(**changes: Any) -> ConnectionPool:
+        settings.DAF_ORM = changes
+        return get_pool()
+
+    return make
+
+
+@pytest.fixture
+def many_connections() -> None:
+    """Skip the test where the database has only one connection to lend."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():
+        pytest.skip("in-memory SQLite has one connection only")
