@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 from django.db import connections as django_connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from daf_orm.leases import Lease, describe_task, innermost_scope
 from daf_orm.origins import find_origin
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asgiref.current_thread_executor import CurrentThreadExecutor
-    from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
@@ -210,8 +210,14 @@ def _close_own_connections() -> None:
                 "Use daf_orm.transaction.atomic(), which keeps its connection across hops.",
                 wrapper.alias,
             )
+        elif _is_shared_memory(wrapper):
+            BaseDatabaseWrapper.close(wrapper)  # SQLite's own close() keeps the last connection to a memory database
         else:
             wrapper.close()
+
+
+def _is_shared_memory(wrapper: BaseDatabaseWrapper) -> bool:
+    return wrapper.vendor == "sqlite" and "mode=memory" in str(wrapper.settings_dict["NAME"])
 
 
 def _report_stray(alias: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import logging
 import threading
 import time
@@ -57,7 +59,7 @@ class Call(Generic[T]):
         self._cancelled: asyncio.CancelledError | None = None
         self._state = threading.Lock()  # guards the next four; never held for long
         self._started = False
-        self._abandoned = False
+        self._attempt = 0  # a hop that was cancelled may reach its thread all the same, and must then do nothing
         self._done = False
         self._wake: Callable[[], None] | None = None
         self._aim = threading.Lock()  # held while a request to stop is under way, so that it cannot hit the next call
@@ -80,8 +82,9 @@ class Call(Generic[T]):
                     await self._wind_up()
                 elif self._final:
                     self._cancelled = error  # it never started, but must run
-                    self._abandoned = False
                     continue
+                else:
+                    self._ending(self._lease, used=False)
                 raise
             except GeneratorExit:
                 if self._abandon():
@@ -95,25 +98,25 @@ class Call(Generic[T]):
                 raise self._cancelled
             return result
 
-    def perform_detached(self) -> None:
-        """Run a final call with nobody to wait for it, on a worker thread or the sync parent's."""
-        if self._lease.connections is None:
-            submit = self._lease.executor.submit
-            submit(self)
-        else:
-            self._lease.executor.submit(self._after_turn)
+    def perform_detached(self, context: contextvars.Context | None = None) -> None:
+        """Run a final call with nobody to wait for it, on a worker thread or on the sync parent's."""
+        context = context or contextvars.copy_context()
+        run = self._call_quietly if self._lease.connections is None else self._call_in_turn
+        self._lease.executor.submit(context.run, run)
 
     def _hop(self) -> Any:
+        attempt = functools.partial(self._begin, self._attempt)
         if self._on_parent:
-            return sync_to_async(self, thread_sensitive=True)()
-        return sync_to_async(self, thread_sensitive=False, executor=self._lease.executor)()
+            return sync_to_async(attempt, thread_sensitive=True)()
+        return sync_to_async(attempt, thread_sensitive=False, executor=self._lease.executor)()
 
     def _abandon(self) -> bool:
         """Take the call back before it starts. False if it has started."""
         with self._state:
-            if not self._started:
-                self._abandoned = True
-            return self._abandoned
+            if self._started:
+                return False
+            self._attempt += 1
+            return True
 
     async def _wind_up(self) -> None:
         """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
@@ -130,17 +133,16 @@ class Call(Generic[T]):
 
     def _perform_without_task(self) -> None:
         if self._final:
-            self._abandoned = False
             self.perform_detached()
         else:
             self._ending(self._lease, used=False)
 
     # On the worker thread
 
-    def __call__(self) -> T | None:
-        """Run the call. Its outcome is also that of the hop."""
+    def _begin(self, attempt: int) -> T | None:
+        """Run the call, unless this attempt was given up. Its outcome is that of the hop."""
         with self._state:
-            if self._abandoned:
+            if attempt != self._attempt:
                 return None
             self._started = True
         try:
@@ -186,10 +188,13 @@ class Call(Generic[T]):
             connections.stopping = False
             self._lease.cancelled_in_block |= connections.poison()
 
-    def _after_turn(self) -> None:
+    def _call_in_turn(self) -> None:
         self._lease.turn.acquire_blocking(None)  # a child task's call may still be running
+        self._call_quietly()
+
+    def _call_quietly(self) -> None:
         try:
-            self()
+            self._begin(self._attempt)
         except Exception:
             logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
 

@@ -12,6 +12,7 @@ that runs.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import threading
@@ -22,7 +23,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm import binding
 from daf_orm.calls import END_TURN, GIVE_BACK, KEEP_TURN, Call, Ending
-from daf_orm.leases import Lease, Scope, enter_scope, innermost_scope, leave_scope
+from daf_orm.leases import Lease, Scope, enter_scope, innermost_scope, leave_scope, step_back
 from daf_orm.origins import find_origin
 from daf_orm.pool import get_pool
 from daf_orm.settings import get_settings
@@ -113,8 +114,10 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     """Do the same where nothing can be awaited, because the task was dropped: a worker thread sees to it, soon."""
-    leave_scope(scope, None)
-    Call(scope.lease, last_call, _ending(scope), final=True).perform_detached()
+    context = contextvars.copy_context()
+    context.run(enter_scope, scope)
+    step_back(scope)
+    Call(scope.lease, last_call, _ending(scope), final=True).perform_detached(context)
 
 
 def _on_parent(scope: Scope) -> bool:

@@ -22,6 +22,9 @@ def clean(wrapper: BaseDatabaseWrapper, *, origin: object) -> bool:
     """
     if wrapper.connection is None:
         return _forget_transaction(wrapper)
+    if _is_closed(wrapper.connection):  # by the server, in the middle of something
+        close(wrapper)
+        return False
     try:
         healthy = _end_transaction(wrapper, origin) and _is_pristine(wrapper)
     except Exception:
@@ -47,7 +50,7 @@ def has_died(wrapper: BaseDatabaseWrapper) -> bool:
     """Whether the server hung up on an idle connection. No round trip: its socket is asked whether it has ended."""
     if (connection := wrapper.connection) is None:
         return False
-    if getattr(connection, "closed", False) is True:
+    if _is_closed(connection):
         return True
     socket = getattr(getattr(connection, "pgconn", None), "socket", None)
     if socket is None:
@@ -116,6 +119,12 @@ def _forget_transaction(wrapper: BaseDatabaseWrapper) -> bool:
     wrapper.atomic_blocks.clear()
     wrapper.run_on_commit = []
     return nothing
+
+
+def _is_closed(connection: Any) -> bool:
+    """Ask the driver whether it knows that the connection is lost; False where it cannot tell."""
+    closed = getattr(connection, "closed", False)
+    return isinstance(closed, int) and bool(closed)
 
 
 def _is_readable(socket: int) -> bool:

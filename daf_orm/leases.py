@@ -225,6 +225,11 @@ class Scope:
     hooks: list[CommitHook] = field(default_factory=list)
     """What to call when the outermost atomic block has committed, in order."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether code in it may still use the lease."""
+        return self.is_open and not self.lease.ended and not self.lease.forgotten
+
     def leads_to(self, other: Scope) -> bool:
         """Whether ``other`` is this scope or one around it."""
         scope: Scope | None = self
@@ -249,11 +254,12 @@ def innermost_scope() -> Scope | None:
     Raises TransactionManagementError if the context was made inside an atomic block which has ended since.
     """
     scope = _scope.get()
-    while scope is not None and (not scope.is_open or scope.lease.forgotten):
+    while scope is not None and not scope.is_alive:
         if scope.alias is not None and not scope.lease.forgotten:
             message = (
-                f"{describe_task(_current_task()).capitalize()} was started inside the atomic block at {scope.origin}, which has ended: its queries "
-                "would run outside the transaction. Await it inside the block, or start it after the block."
+                f"A query from {describe_task(_current_task())}, which was started inside the atomic block at "
+                f"{scope.origin}: the block has ended, and it would run outside the transaction. Await the task inside "
+                "the block, or start it after the block."
             )
             raise TransactionManagementError(message)
         scope = scope.outer
@@ -267,15 +273,20 @@ def enter_scope(scope: Scope) -> Scope | None:
     return before
 
 
-def leave_scope(scope: Scope, before: Scope | None = None) -> None:
-    """End the scope. The task is back in the one around it, or in ``before`` if it was somewhere else altogether.
+def step_back(scope: Scope, before: Scope | None = None) -> None:
+    """Put the task back in the scope around this one, or in ``before`` if it was somewhere else altogether.
 
     By value, not by token: a generator may be left in another context than the one it was entered in.
     """
-    scope.is_open = False
     if _scope.get() is scope:
         elsewhere = before is not None and not before.leads_to(scope)
         _scope.set(before if elsewhere else scope.outer)
+
+
+def leave_scope(scope: Scope, before: Scope | None = None) -> None:
+    """End the scope, and step back out of it."""
+    scope.is_open = False
+    step_back(scope, before)
 
 
 def innermost_block(alias: str) -> Scope | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
 P = ParamSpec("P")
 T = TypeVar("T")
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
@@ -170,6 +172,7 @@ class _Block:
     def undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Roll back what :meth:`begin` has begun before its task was cancelled, if it came that far."""
         if self._depth >= 0:
+            self._close_inner_blocks()
             self._leave(_as_exc_info(asyncio.CancelledError()))
 
     def refuse_end(self, exc_type: type[BaseException] | None) -> None:
@@ -180,20 +183,20 @@ class _Block:
 
     def end(self, exc_info: ExcInfo, cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call
         """Commit or roll back."""
+        self._close_inner_blocks()
         failure: BaseException | None = None
         if exc_info[0] is None:
             failure = asyncio.CancelledError() if cancelled else self._silent_failure()
             if failure is not None:
                 exc_info = _as_exc_info(failure)
-        self._leave(exc_info)
+        connection = self._leave(exc_info)
         if failure is not None and not cancelled:
             raise failure
         if exc_info[0] is None:
-            self._pass_on_hooks()
+            self._pass_on_hooks(connection)
 
-    def _leave(self, exc_info: ExcInfo) -> None:
+    def _leave(self, exc_info: ExcInfo) -> BaseDatabaseWrapper:
         connection = connections[self._alias]
-        self._close_inner_blocks()
         try:
             if not hygiene.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
                 error = TransactionManagementError(_INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin))
@@ -203,12 +206,14 @@ class _Block:
         finally:
             self._step_out()
             self.scope.is_open = False
+        return connection
 
     def _close_inner_blocks(self) -> None:
         """Blocks that other tasks have opened in this one, and not ended, end with it."""
         inner: Scope | None = self._blocks.get(self._alias)
         while inner is not None and inner is not self.scope:
-            inner.is_open = inner.alias is None
+            if inner.alias is not None:
+                inner.is_open = False
             inner = inner.outer
         self._blocks[self._alias] = self.scope
 
@@ -228,9 +233,9 @@ class _Block:
             return TransactionManagementError(_ABORTED.format(origin=self.scope.origin))
         return None
 
-    def _pass_on_hooks(self) -> None:
+    def _pass_on_hooks(self, connection: BaseDatabaseWrapper) -> None:
         """Hand the callbacks to the block around this one, be it ours or synchronous; else they are due."""
-        hooks, connection = self.scope.hooks, connections[self._alias]
+        hooks = self.scope.hooks
         if self._outer is not None:
             self._outer.hooks.extend(hooks)
         elif connection.in_atomic_block:

@@ -1,0 +1,35 @@
+"""The database of a run: migrated, seeded and, for a smoke run on SQLite, thrown away afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+import django
+from django.core.management import call_command
+
+
+def prepare() -> None:
+    """Set Django up in this process, create the tables and fill them. Settings are read here, not before."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bookshop.settings")
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("seed")
+
+
+@contextmanager
+def fresh_sqlite() -> Iterator[None]:
+    """Point the settings at a new SQLite file; leave a `DATABASE_URL` of another database as it is.
+
+    The server reads the same environment, so it sees the same file.
+    """
+    if not (os.environ.get("DATABASE_URL") or "sqlite:").startswith("sqlite:"):
+        yield
+        return
+    # A file that is still open when the run fails must not hide why it failed.
+    with TemporaryDirectory(prefix="bookshop-", ignore_cleanup_errors=True) as folder:
+        os.environ.pop("DATABASE_URL", None)
+        os.environ["BOOKSHOP_VAR_DIR"] = folder
+        yield

@@ -1,0 +1,82 @@
+"""Uvicorn in a process of its own, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+HOST = "127.0.0.1"
+PROJECT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30
+STOP_SECONDS = 15
+# Longer than clients keep an idle connection (5 s in httpx, as in uvicorn). With equal times a client may
+# send on a connection that the server is closing at that moment, and is told "connection reset".
+KEEP_ALIVE_SECONDS = 75
+
+
+class ServerFailedError(RuntimeError):
+    """The server did not start, with what to do about it."""
+
+
+@contextmanager
+def serve(port: int) -> Iterator[str]:
+    """Run the bookshop on `port`, 0 for a free one; yields its URL once it answers, stops it in the end."""
+    port = _free_port(port)
+    url = f"http://{HOST}:{port}"
+    process = subprocess.Popen(_command(port), cwd=PROJECT)
+    try:
+        _wait_until_it_answers(process, url)
+        yield url
+    finally:
+        _stop(process)
+
+
+def _command(port: int) -> list[str]:
+    address = f"--host {HOST} --port {port} --log-level warning"
+    times = f"--timeout-keep-alive {KEEP_ALIVE_SECONDS} --timeout-graceful-shutdown 5"
+    return [sys.executable, "-m", "uvicorn", "bookshop.asgi:application", *f"{address} {times}".split()]
+
+
+def _free_port(port: int) -> int:
+    """`port`, or a free one for 0; checked now, as another server there would answer in our place."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            message = f"Port {port} is taken ({error.strerror}). Pass another --port, or none."
+            raise ServerFailedError(message) from error
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerFailedError(f"Uvicorn ended with status {process.returncode}; its message is above.")
+        # trust_env=False: a proxy from the environment has no business between us and loopback.
+        with suppress(httpx.TransportError):
+            httpx.get(url, trust_env=False, timeout=5)
+            return
+        time.sleep(0.05)
+    raise ServerFailedError(f"Nothing answered at {url} within {START_SECONDS} s.")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to finish what it is doing; kill it when it does not."""
+    if process.poll() is not None:
+        print(f"Uvicorn had ended by itself, with status {process.returncode}.", file=sys.stderr)
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,62 @@
+"""Books that belong to one smoke run: created before it, removed with their orders after it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Sum
+
+ISBN_DIGITS = 13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """The run's own rows, so that a database with other rows in it gives the same answers every time."""
+
+    word: str
+    customer: str
+    rare: int
+    common: int
+
+
+@contextmanager
+def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
+    """A rare and a common book by an author whose name no other row has."""
+    word = f"smoke{uuid.uuid4().hex[:12]}"
+    author = _model("Author").objects.create(name=f"Sasha {word}", born=1970)
+    shelf = Shelf(
+        word=word,
+        customer=f"{word}@example.com",
+        rare=_book(author, "A Rare Book", rare_copies),
+        common=_book(author, "A Common Book", common_copies),
+    )
+    try:
+        yield shelf
+    finally:
+        _model("Order").objects.filter(customer=shelf.customer).delete()
+        author.books.all().delete()
+        author.delete()
+
+
+def copies_sold(shelf: Shelf, book: int) -> int:
+    """Copies of `book` in this run's orders, straight from the database."""
+    lines = _model("OrderLine").objects.filter(order__customer=shelf.customer, book=book)
+    return int(lines.aggregate(copies=Sum("quantity", default=0))["copies"])
+
+
+def _book(author: Any, title: str, copies: int) -> int:
+    number = f"979{uuid.uuid4().int}"[:ISBN_DIGITS]
+    book = author.books.create(isbn=number, title=title, published="2026-01-01", price="12.50")
+    book.tags.add(*_model("Tag").objects.order_by("name")[:2])
+    _model("Stock").objects.create(book=book, quantity=copies)
+    return int(book.pk)
+
+
+def _model(name: str) -> Any:
+    """A model of the shop, looked up when used: this module is imported before Django is set up."""
+    return apps.get_model("shop", name)

@@ -1,0 +1,209 @@
+"""The smoke run: every endpoint over HTTP, wrong requests, and many customers at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from itertools import cycle, islice
+from typing import Any
+
+import httpx
+
+from demo.shelf import Shelf, copies_sold, own_shelf
+from demo.tour import pool_line
+from demo.transcript import Transcript
+
+RARE_COPIES = 20
+COMMON_COPIES = 1_000
+CUSTOMERS = 50
+READS = 200
+WHOLE_RUN_SECONDS = 120
+SETTLE_SECONDS = 5
+
+
+def smoke(url: str) -> int:
+    """Run all of it against the server at `url`; returns 0, or 1 when an expectation was not met."""
+    with own_shelf(rare_copies=RARE_COPIES, common_copies=COMMON_COPIES) as shelf:
+        failures = asyncio.run(_drive(url, shelf))
+        # Asked from this process, so from another connection than any the server used.
+        sold = copies_sold(shelf, shelf.rare)
+    if sold != RARE_COPIES:
+        failures.append(f"the database holds orders for {sold} copies of the rare book, not {RARE_COPIES}")
+    return _verdict(failures)
+
+
+def _verdict(failures: list[str]) -> int:
+    if not failures:
+        print("\nEverything as expected.")
+        return 0
+    print("\n  ".join([f"\n{len(failures)} not as expected:", *failures]))
+    return 1
+
+
+async def _drive(url: str, shelf: Shelf) -> list[str]:
+    limits = httpx.Limits(max_connections=100)
+    async with (
+        asyncio.timeout(WHOLE_RUN_SECONDS),
+        httpx.AsyncClient(base_url=url, limits=limits, timeout=60, trust_env=False) as client,
+    ):
+        say = Transcript(client)
+        await _reading(say, shelf)
+        await _buying(say, shelf)
+        await _wrong_requests(say, shelf)
+        await _last_copies(say, shelf)
+        await _all_or_nothing(say, shelf)
+        await _many_readers(say, shelf)
+        await _pool_settles(say)
+        return say.failures
+
+
+async def _reading(say: Transcript, shelf: Shelf) -> None:
+    say.section("Reading")
+    index = await say.get("/")
+    say.expect("POST /orders/" in index["endpoints"], "the index names the endpoints")
+
+    first, second = await say.get("/books/?limit=3"), await say.get("/books/?limit=3&offset=3")
+    ids = {book["id"] for page in (first, second) for book in page["results"]}
+    say.expect(first["count"] >= 3_000, f"{first['count']} books in the shop")
+    say.expect(len(ids) == 6, "two pages of three hold six different books")
+
+    book = await say.get(f"/books/{shelf.rare}/")
+    say.expect(book["author"]["name"].endswith(shelf.word), "a book comes with its author")
+    say.expect(len(book["tags"]) == 2, "and its tags")
+    say.expect(book["stock"]["quantity"] == RARE_COPIES, "and its stock")
+
+    found = await say.get(f"/search/?q=common%20{shelf.word}")
+    say.expect([book["id"] for book in found["results"]] == [shelf.common], "search finds title and author")
+
+    report = await say.get("/report/")
+    parts = {"catalogue", "stock", "sales", "bestsellers", "tags"}
+    say.expect(set(report) == parts, "five queries answered the report")
+
+
+async def _buying(say: Transcript, shelf: Shelf) -> None:
+    say.section("Buying")
+    placed = await say.post("/orders/", _order(shelf, (shelf.common, 2)), status=201)
+    say.expect(placed["total"] == "25.00", "two copies at 12.50 are 25.00")
+    read = await say.get(f"/orders/{placed['id']}/")
+    say.expect(read == placed, "the order reads back as it was answered")
+    stock = await _stock(say, shelf.common)
+    say.expect(stock == COMMON_COPIES - 2, f"{stock} of {COMMON_COPIES} copies are left")
+
+
+async def _wrong_requests(say: Transcript, shelf: Shelf) -> None:
+    say.section("Wrong requests")
+    stock = await _stock(say, shelf.common)
+    for body, status in _wrong_orders(shelf):
+        _explained(say, await say.post("/orders/", body, status=status))
+    for path, status in _wrong_reads():
+        _explained(say, await say.get(path, status=status))
+    await say.get("/orders/", status=405)
+    say.expect(await _stock(say, shelf.common) == stock, "no wrong order took a copy")
+
+
+def _explained(say: Transcript, answer: Any) -> None:
+    """Expect a JSON error with a message; worth a line only when it is missing."""
+    if not (isinstance(answer, dict) and answer.get("error", {}).get("message")):
+        say.fail("a refused request is told why, in JSON")
+
+
+def _wrong_orders(shelf: Shelf) -> list[tuple[object, int]]:
+    customer, book = shelf.customer, shelf.common
+    return [
+        (b"{not json", 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 50_000, 400),
+        (b"{}" + b" " * 100_000, 413),
+        (["a", "list"], 400),
+        ({"customer": customer}, 400),
+        ({"customer": customer, "lines": []}, 400),
+        ({"customer": "no address", "lines": [{"book": book, "quantity": 1}]}, 400),
+        ({"customer": "ada@ex\ud800ample.com", "lines": [{"book": book, "quantity": 1}]}, 400),
+        *((_order(shelf, (book, quantity)), 400) for quantity in (0, -1, 1.5, "1", True, None, 10**30)),
+        (_order(shelf, (book, 1), (book, 2)), 400),
+        (_order(shelf, ("1", 1)), 400),
+        (_order(shelf, (2**63 - 1, 1)), 404),
+        (_order(shelf, (book, 1), (2**63 - 1, 1)), 404),
+    ]
+
+
+def _wrong_reads() -> list[tuple[str, int]]:
+    return [
+        ("/books/?limit=many", 400),
+        ("/books/?limit=0", 400),
+        ("/books/?limit=1000", 400),
+        ("/books/?offset=-1", 400),
+        ("/search/", 400),
+        ("/search/?q=%00", 400),
+        (f"/books/{2**63 - 1}/", 404),
+        (f"/books/{10**30}/", 404),
+        (f"/orders/{2**63 - 1}/", 404),
+        ("/nowhere/", 404),
+    ]
+
+
+async def _last_copies(say: Transcript, shelf: Shelf) -> None:
+    say.section(f"{CUSTOMERS} customers at the same time, {RARE_COPIES} copies")
+    order = _order(shelf, (shelf.rare, 1))
+    started = time.perf_counter()
+    responses = await asyncio.gather(*(say.client.post("/orders/", json=order) for _ in range(CUSTOMERS)))
+    seconds = time.perf_counter() - started
+    answers = Counter(response.status_code for response in responses)
+    say.note(f"{CUSTOMERS} orders in {seconds:.2f} s: {_counted(answers)}")
+    say.expect(
+        answers == {201: RARE_COPIES, 409: CUSTOMERS - RARE_COPIES},
+        f"exactly {RARE_COPIES} were sold, the others were told it is out of stock",
+    )
+    book = await say.get(f"/books/{shelf.rare}/")
+    say.expect(book["stock"]["quantity"] == 0, "the shelf is empty, not below zero")
+    say.expect(book["stock"]["restock_requested"], "after the commit, the last order asked for new copies")
+
+
+async def _all_or_nothing(say: Transcript, shelf: Shelf) -> None:
+    say.section("An order that can only be half filled")
+    before = await _stock(say, shelf.common)
+    await say.post("/orders/", _order(shelf, (shelf.common, 1), (shelf.rare, 1)), status=409)
+    say.expect(await _stock(say, shelf.common) == before, "it takes nothing")
+
+
+async def _many_readers(say: Transcript, shelf: Shelf) -> None:
+    say.section(f"{READS} reads at the same time")
+    paths = ("/books/?limit=50", f"/books/{shelf.common}/", "/search/?q=golden", "/report/")
+    started = time.perf_counter()
+    responses = await asyncio.gather(*(say.client.get(path) for path in islice(cycle(paths), READS)))
+    seconds = time.perf_counter() - started
+    answers = Counter(response.status_code for response in responses)
+    say.note(f"{READS} reads in {seconds:.2f} s, {READS / seconds:.0f} per second: {_counted(answers)}")
+    say.expect(answers == {200: READS}, "every read was answered")
+
+
+async def _pool_settles(say: Transcript) -> None:
+    say.section("The connection pool")
+    deadline = time.monotonic() + SETTLE_SECONDS
+    stats = await say.get("/pool/")
+    while not _settled(stats) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+        stats = await say.get("/pool/")
+    say.note(pool_line(stats))
+    say.expect(stats["requests_num"] > READS, "the pool lent a connection for the work above")
+    say.expect(stats["pool_size"] <= stats["pool_max"], "it never grew beyond its limit")
+    say.expect(_settled(stats), "every connection came back, and no one waits")
+
+
+def _settled(stats: Mapping[str, int]) -> bool:
+    return stats["pool_available"] == stats["pool_size"] and stats["requests_waiting"] == 0
+
+
+def _order(shelf: Shelf, *lines: tuple[object, object]) -> dict[str, Any]:
+    return {"customer": shelf.customer, "lines": [{"book": book, "quantity": count} for book, count in lines]}
+
+
+def _counted(answers: Mapping[int, int]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
+
+
+async def _stock(say: Transcript, book: int) -> int:
+    response = await say.client.get(f"/books/{book}/")
+    return int(response.raise_for_status().json()["stock"]["quantity"])

@@ -1,0 +1,53 @@
+"""What `run.py` shows while the server runs: URLs to try, and the pool as it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+import httpx
+
+from demo.server import ServerFailedError
+
+PATHS = ("/", "/books/?limit=5", "/books/1/", "/search/?q=golden%20harbour", "/report/", "/pool/")
+REFRESH_SECONDS = 2.0
+
+
+def show(url: str) -> NoReturn:
+    """Visit each URL once, then print the pool's statistics whenever they change, until interrupted."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+        try:
+            _visit(client)
+            print(_order_example(url))
+            _watch_pool(client)
+        except httpx.TransportError as error:
+            raise ServerFailedError(f"It stopped answering ({error}).") from error
+
+
+def pool_line(stats: Mapping[str, int]) -> str:
+    """The pool's statistics in one line."""
+    return "pool: " + ", ".join(f"{name}={value}" for name, value in stats.items())
+
+
+def _visit(client: httpx.Client) -> None:
+    print("\nThe bookshop is open. Try:\n")
+    for path in PATHS:
+        response = client.get(path)
+        milliseconds = response.elapsed.total_seconds() * 1000
+        print(f"  {client.base_url.join(path)!s:<58} {response.status_code} {milliseconds:7.1f} ms")
+
+
+def _order_example(url: str) -> str:
+    body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
+    return f"\n  curl {url}/orders/ -d '{body}'\n\nCtrl-C stops the server.\n"
+
+
+def _watch_pool(client: httpx.Client) -> NoReturn:
+    shown: Mapping[str, int] = {}
+    while True:
+        stats = client.get("/pool/").json()
+        if stats != shown:
+            print(pool_line(stats), flush=True)
+            shown = stats
+        time.sleep(REFRESH_SECONDS)

@@ -1,0 +1,68 @@
+"""What came back from the server, written down for a person, with what was expected of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+EXCERPT = 110
+
+
+class Transcript:
+    """Sends requests, prints each answer, and remembers every expectation that was not met."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.failures: list[str] = []
+
+    def section(self, title: str) -> None:
+        """Begin a new part."""
+        print(f"\n{title}\n{'-' * len(title)}")
+
+    def note(self, text: str) -> None:
+        """Print something that is neither good nor bad."""
+        print(f"      {text}")
+
+    def expect(self, met: bool, fact: str) -> None:  # noqa: FBT001 (reads as a sentence where it is called)
+        """Print whether a fact holds; one that does not fails the run."""
+        if met:
+            print(f"  ok   {fact}")
+        else:
+            self.fail(fact)
+
+    def fail(self, fact: str) -> None:
+        """Print that a fact does not hold; the run fails."""
+        print(f"  FAIL {fact}")
+        self.failures.append(fact)
+
+    async def get(self, path: str, *, status: int = 200) -> Any:
+        """GET `path`, expect `status`, return the JSON; None when the answer is not JSON."""
+        return self._show(await self.client.get(path), status)
+
+    async def post(self, path: str, body: object, *, status: int) -> Any:
+        """POST `body` (bytes as they are, anything else as JSON), expect `status`, return the JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.note(f"sending {_excerpt(content.decode(errors='replace'))}")
+        return self._show(await self.client.post(path, content=content), status)
+
+    def _show(self, response: httpx.Response, status: int) -> Any:
+        sent = response.request
+        milliseconds = response.elapsed.total_seconds() * 1000
+        print(f"{response.status_code} {sent.method} {sent.url.raw_path.decode()} ({milliseconds:.1f} ms)")
+        self.note(_excerpt(response.text))
+        if response.status_code != status:
+            self.fail(f"{sent.method} {sent.url.path} answers {status}, not {response.status_code}")
+        return _json(response)
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _excerpt(text: str) -> str:
+    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"

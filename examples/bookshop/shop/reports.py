@@ -1,0 +1,62 @@
+"""The shop at a glance: five independent queries at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.db.models import Avg, Count, F, Q, Sum
+
+from shop.models import Book, OrderLine, Stock, Tag
+
+
+async def shop_report() -> dict[str, Any]:
+    """Run the five queries in parallel, each on its own connection, and put the answers together."""
+    books, stock, sales, best, tags = await asyncio.gather(
+        catalogue(),
+        shelves(),
+        all_sales(),
+        bestsellers(),
+        busiest_tags(),
+    )
+    return {"catalogue": books, "stock": stock, "sales": sales, "bestsellers": best, "tags": tags}
+
+
+async def catalogue() -> dict[str, Any]:
+    """How many books there are, by how many authors, and what they cost on average."""
+    totals = await Book.objects.aaggregate(
+        books=Count("pk"), authors=Count("author", distinct=True), average_price=Avg("price")
+    )
+    return {**totals, "average_price": _cents(totals["average_price"])}
+
+
+async def shelves() -> dict[str, Any]:
+    """How many copies are on the shelves, and how many titles are sold out."""
+    return await Stock.objects.aaggregate(copies=Sum("quantity"), sold_out=Count("pk", filter=Q(quantity=0)))
+
+
+async def all_sales() -> dict[str, Any]:
+    """How many orders there were, and what they brought in."""
+    totals = await OrderLine.objects.aaggregate(
+        orders=Count("order", distinct=True),
+        copies=Sum("quantity"),
+        revenue=Sum(F("quantity") * F("unit_price")),
+    )
+    return {**totals, "revenue": _cents(totals["revenue"])}
+
+
+async def bestsellers() -> list[dict[str, Any]]:
+    """The five titles that sold most copies."""
+    sold = Book.objects.annotate(sold=Sum("order_lines__quantity")).filter(sold__gt=0)
+    return await sold.order_by("-sold", "pk").values("id", "title", "sold")[:5].alist()
+
+
+async def busiest_tags() -> list[dict[str, Any]]:
+    """The five subjects with most titles."""
+    counted = Tag.objects.annotate(titles=Count("books"))
+    return await counted.order_by("-titles", "name").values("name", "titles")[:5].alist()
+
+
+def _cents(amount: Any) -> Any:
+    """An amount of money to two places; None where there is nothing to sum up."""
+    return None if amount is None else round(amount, 2)

@@ -1,0 +1,440 @@
+"""Async transactions: Django's rules, kept across awaits, tasks and cancellations."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import IntegrityError, connection
+from django.db import transaction as django_transaction
+from django.db.transaction import TransactionManagementError
+
+from daf_orm import database_sync_to_async, get_pool, transaction
+from tests.project.library.models import Author, Counter, Publisher
+
+
+class Boom(Exception):
+    """What the tests raise."""
+
+
+async def names() -> set[str]:
+    return {author.name async for author in Author.objects.all()}
+
+
+async def test_commits_when_the_block_ends_normally() -> None:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="kept")
+
+    assert await names() == {"kept"}
+
+
+async def test_rolls_back_when_the_block_raises() -> None:
+    with pytest.raises(Boom):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            raise Boom
+
+    assert await names() == set()
+
+
+async def test_everything_that_runs_under_the_lease_joins_and_rolls_back_with_it() -> None:
+    with pytest.raises(Boom):
+        async with transaction.atomic():
+            await Publisher.objects.acreate(name="stock manager")
+            await Counter(name="stock instance").asave()
+            await sync_to_async(Author.objects.create)(name="bare, thread-sensitive")
+            await sync_to_async(Author.objects.create, thread_sensitive=False)(name="bare")
+            await database_sync_to_async(Author.objects.create)(name="ours")
+            assert await Author.objects.acount() == 3
+            raise Boom
+
+    assert await Author.objects.acount() == 0
+    assert await Publisher.objects.acount() == await Counter.objects.acount() == 0
+
+
+async def test_bare_code_outside_a_block_leaves_no_connection_behind() -> None:
+    def used() -> object:
+        Author.objects.count()
+        return connection.connection
+
+    assert await sync_to_async(used, thread_sensitive=False)() is not None
+    left = await asyncio.gather(
+        *(sync_to_async(lambda: connection.connection, thread_sensitive=False)() for _ in range(8))
+    )
+    assert connection.is_in_memory_db() if connection.vendor == "sqlite" and any(left) else not any(left)
+
+
+async def test_nested_blocks_are_savepoints() -> None:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="outer")
+        with pytest.raises(Boom):
+            async with transaction.atomic():
+                await Author.objects.acreate(name="inner")
+                raise Boom
+        await Author.objects.acreate(name="after")
+
+    assert await names() == {"outer", "after"}
+
+
+async def test_an_inner_block_without_savepoint_dooms_the_outer_one() -> None:
+    async with transaction.atomic():
+        with pytest.raises(Boom):
+            async with transaction.atomic(savepoint=False):
+                raise Boom
+        with pytest.raises(TransactionManagementError):
+            await Author.objects.acreate(name="refused")
+
+    assert await names() == set()
+
+
+async def test_a_durable_block_refuses_to_be_nested() -> None:
+    async with transaction.atomic():
+        with pytest.raises(RuntimeError, match="durable"):
+            async with transaction.atomic(durable=True):
+                pass
+        await Author.objects.acreate(name="kept")
+
+    assert await names() == {"kept"}
+
+
+async def test_a_synchronous_atomic_block_inside_is_a_savepoint() -> None:
+    def fail() -> None:
+        with django_transaction.atomic():
+            Author.objects.create(name="inner")
+            raise Boom
+
+    async with transaction.atomic():
+        await Author.objects.acreate(name="outer")
+        with pytest.raises(Boom):
+            await database_sync_to_async(fail)()
+
+    assert await names() == {"outer"}
+
+
+async def test_an_error_of_the_database_leaves_by_the_block() -> None:
+    await Counter.objects.acreate(name="taken")
+    with pytest.raises(IntegrityError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            await Counter.objects.acreate(name="taken")
+
+    assert await names() == set()
+
+
+async def test_a_swallowed_error_that_aborted_the_transaction_is_not_taken_for_a_success() -> None:
+    async def work() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost?")
+            with pytest.raises(IntegrityError):
+                await sync_to_async(_insert_duplicates)()
+
+    if connection.vendor == "postgresql":
+        with pytest.raises(TransactionManagementError, match="aborted"):
+            await work()
+        assert await names() == set()
+    else:
+        await work()
+        assert await names() == {"lost?"}
+
+
+def _insert_duplicates() -> None:
+    with connection.cursor() as cursor:
+        for _ in range(2):
+            cursor.execute("INSERT INTO library_counter (name, value) VALUES ('twice', 0)")
+
+
+async def test_decorates_coroutine_functions() -> None:
+    @transaction.atomic
+    async def create(name: str, *, fail: bool) -> str:
+        await Author.objects.acreate(name=name)
+        if fail:
+            raise Boom
+        return name
+
+    assert await create("kept", fail=False) == "kept"
+    with pytest.raises(Boom):
+        await create("lost", fail=True)
+
+    assert await names() == {"kept"}
+
+
+@pytest.mark.no_database
+def test_refuses_to_decorate_anything_else() -> None:
+    async def generate() -> AsyncIterator[int]:
+        yield 1
+
+    for func in (lambda: None, generate):
+        with pytest.raises(TypeError, match=r"django\.db\.transaction\.atomic|coroutine functions"):
+            transaction.atomic()(func)  # type: ignore[arg-type]
+
+
+async def test_each_alias_has_a_transaction_of_its_own() -> None:
+    with pytest.raises(Boom):
+        async with transaction.atomic(using="other"):
+            await Author.objects.using("other").acreate(name="lost")
+            await Author.objects.acreate(name="kept")
+            raise Boom
+
+    assert await names() == {"kept"}
+    assert await Author.objects.using("other").acount() == 0
+
+
+async def test_overlapping_blocks_leave_exactly_the_rows_of_those_that_succeeded(
+    many_connections: None,
+) -> None:
+    first_wrote, second_done = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            first_wrote.set()
+            if connection.vendor != "sqlite":
+                await second_done.wait()
+            raise Boom
+
+    async def succeeds() -> None:
+        await first_wrote.wait()
+        async with transaction.atomic():
+            await Author.objects.acreate(name="kept")
+        second_done.set()
+
+    results = await asyncio.gather(fails(), succeeds(), return_exceptions=True)
+
+    assert isinstance(results[0], Boom)
+    assert await names() == {"kept"}
+
+
+async def test_child_tasks_join_and_their_queries_run_one_at_a_time() -> None:
+    running, most = 0, 0
+
+    @database_sync_to_async
+    def create(name: str) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        Author.objects.create(name=name)
+        running -= 1
+
+    with pytest.raises(Boom):
+        async with transaction.atomic():
+            await asyncio.gather(*(create(str(number)) for number in range(8)))
+            assert await Author.objects.acount() == 8
+            raise Boom
+
+    assert most == 1
+    assert await names() == set()
+
+
+async def test_a_query_from_outside_an_open_nested_block_is_refused_and_names_both_tasks() -> None:
+    nested_open, refused = asyncio.Event(), asyncio.Event()
+
+    async def nest() -> None:
+        async with transaction.atomic():
+            nested_open.set()
+            await refused.wait()
+            await Author.objects.acreate(name="nested")
+
+    async with transaction.atomic():
+        child = asyncio.create_task(nest(), name="nesting")
+        await nested_open.wait()
+        with pytest.raises(
+            TransactionManagementError, match=r"task '.*' is outside|task '.*', which is outside"
+        ) as error:
+            await Author.objects.acreate(name="mixed up")
+        assert "'nesting'" in str(error.value)
+        with pytest.raises(TransactionManagementError):
+            await sync_to_async(Author.objects.create)(name="mixed up")
+        with pytest.raises(TransactionManagementError):
+            async with transaction.atomic():
+                pass
+        refused.set()
+        await child
+
+    assert await names() == {"nested"}
+
+
+async def test_a_task_that_outlives_its_block_is_refused() -> None:
+    block_ended = asyncio.Event()
+
+    async def outlive() -> None:
+        await block_ended.wait()
+        with pytest.raises(TransactionManagementError, match="has ended"):
+            await Author.objects.acreate(name="stray")
+        with pytest.raises(TransactionManagementError, match="has ended"):
+            await sync_to_async(Author.objects.create)(name="stray")
+        with pytest.raises(TransactionManagementError, match="has ended"):
+            async with transaction.atomic():
+                pass
+
+    async with transaction.atomic():
+        child = asyncio.create_task(outlive())
+    block_ended.set()
+    await child
+
+    assert await names() == set()
+
+
+async def test_a_block_that_ends_before_one_inside_it_is_rolled_back_and_says_so() -> None:
+    nested_open, outer_ended = asyncio.Event(), asyncio.Event()
+
+    async def nest() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="inner")
+            nested_open.set()
+            await outer_ended.wait()
+
+    with pytest.raises(TransactionManagementError, match="still open"):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="outer")
+            child = asyncio.create_task(nest())
+            await nested_open.wait()
+    outer_ended.set()
+    with pytest.raises(TransactionManagementError, match="around it"):
+        await child
+
+    assert await names() == set()
+
+
+async def test_a_block_holds_one_lease_and_gives_it_back() -> None:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="one")
+        stats = get_pool().get_stats()
+        assert stats["pool_size"] - stats["pool_available"] == 1
+
+    stats = get_pool().get_stats()
+    assert stats["pool_size"] == stats["pool_available"]
+
+
+# on_commit
+
+
+async def test_callbacks_run_in_order_after_the_outermost_commit() -> None:
+    calls: list[str] = []
+
+    async def later() -> None:
+        calls.append(f"async, {await Author.objects.acount()} rows")
+
+    async with transaction.atomic():
+        async with transaction.atomic():
+            transaction.on_commit(lambda: calls.append(f"sync, {Author.objects.count()} rows"))
+            await Author.objects.acreate(name="kept")
+        transaction.on_commit(later)
+        assert calls == []
+
+    assert calls == ["sync, 1 rows", "async, 1 rows"]
+
+
+async def test_callbacks_of_a_rolled_back_block_never_run() -> None:
+    calls: list[str] = []
+    async with transaction.atomic():
+        with pytest.raises(Boom):
+            async with transaction.atomic():
+                transaction.on_commit(lambda: calls.append("inner"))
+                raise Boom
+        transaction.on_commit(lambda: calls.append("outer"))
+
+    assert calls == ["outer"]
+
+
+async def test_a_robust_callback_is_logged_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[str] = []
+
+    async def fail() -> None:
+        raise Boom
+
+    async with transaction.atomic():
+        transaction.on_commit(fail, robust=True)
+        transaction.on_commit(lambda: calls.append("next"))
+
+    assert calls == ["next"]
+    assert "after the commit" in caplog.text
+
+
+async def test_an_error_in_a_callback_is_raised_and_the_rows_stay() -> None:
+    async def fail() -> None:
+        raise Boom
+
+    with pytest.raises(Boom):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="kept")
+            transaction.on_commit(fail)
+
+    assert await names() == {"kept"}
+
+
+async def test_callbacks_run_also_when_the_task_is_cancelled_during_the_commit() -> None:
+    started, finish, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def slow() -> None:
+        started.set()
+        await finish.wait()
+        calls.append("slow")
+
+    async def work() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="kept")
+            transaction.on_commit(slow)
+            transaction.on_commit(lambda: calls.append("next"))
+
+    task = asyncio.create_task(work())
+    await started.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    finish.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert calls == ["slow", "next"]
+    assert await names() == {"kept"}
+
+
+async def test_outside_a_block_a_callback_runs_at_once() -> None:
+    ran = asyncio.Event()
+
+    async def callback() -> None:
+        ran.set()
+
+    transaction.on_commit(callback)
+    await ran.wait()
+
+
+def test_under_a_sync_parent_the_block_is_part_of_its_transaction() -> None:
+    calls: list[str] = []
+
+    async def note() -> None:
+        calls.append("committed")
+
+    async def work() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            transaction.on_commit(note)
+
+    with pytest.raises(Boom), django_transaction.atomic():
+        async_to_sync(work)()
+        assert Author.objects.count() == 1
+        raise Boom
+    assert calls == []
+    assert Author.objects.count() == 0
+
+    with django_transaction.atomic():
+        async_to_sync(work)()
+        assert calls == []
+    assert calls == ["committed"]
+    assert Author.objects.count() == 1
+
+
+def test_under_a_sync_parent_sibling_blocks_wait_for_each_other() -> None:
+    async def work(name: str, *, fail: bool) -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name=name)
+            await asyncio.sleep(0)
+            await Author.objects.acreate(name=f"{name} too")
+            if fail:
+                raise Boom
+
+    async def both() -> list[object]:
+        return await asyncio.gather(work("lost", fail=True), work("kept", fail=False), return_exceptions=True)
+
+    assert isinstance(async_to_sync(both)()[0], Boom)
+    assert set(Author.objects.values_list("name", flat=True)) == {"kept", "kept too"}

