@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from daf_orm import binding
+from daf_orm import binding, reaper
 from daf_orm.cancellation import CANCEL_TIMEOUT, cut_off, stop_statement
 from daf_orm.pool import get_pool
 
@@ -57,9 +57,9 @@ class Call(Generic[T]):
         self._on_parent = on_parent
         self._task = _current_task()
         self._cancelled: asyncio.CancelledError | None = None
-        self._state = threading.Lock()  # guards the next four; never held for long
-        self._started = False
-        self._attempt = 0  # a hop that was cancelled may reach its thread all the same, and must then do nothing
+        # One entry, for who comes first: the thread that begins the call, or the task that takes it back. Popping it is
+        # atomic and needs no lock, since a dropped task is ended by the garbage collector, in whatever code that strikes.
+        self._ticket = [True]
         self._done = False
         self._wake: Callable[[], None] | None = None
         self._aim = threading.Lock()  # held while a request to stop is under way, so that it cannot hit the next call
@@ -86,9 +86,9 @@ class Call(Generic[T]):
                 else:
                     self._ending(self._lease, used=False)
                 raise
-            except GeneratorExit:
+            except GeneratorExit:  # the task was dropped
                 if self._abandon():
-                    self._perform_without_task()
+                    reaper.leave(self._perform_without_task)
                 raise
             except BaseException:
                 if self._abandon():  # no thread could be had
@@ -100,34 +100,29 @@ class Call(Generic[T]):
 
     def perform_detached(self, context: contextvars.Context | None = None) -> None:
         """Run a final call with nobody to wait for it, on a worker thread or on the sync parent's."""
+        self._ticket = [True]
         context = context or contextvars.copy_context()
         run = self._call_quietly if self._lease.connections is None else self._call_in_turn
         self._lease.executor.submit(context.run, run)
 
     def _hop(self) -> Any:
-        attempt = functools.partial(self._begin, self._attempt)
+        self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
+        attempt = functools.partial(self._begin, self._ticket)
         if self._on_parent:
             return sync_to_async(attempt, thread_sensitive=True)()
         return sync_to_async(attempt, thread_sensitive=False, executor=self._lease.executor)()
 
     def _abandon(self) -> bool:
         """Take the call back before it starts. False if it has started."""
-        with self._state:
-            if self._started:
-                return False
-            self._attempt += 1
-            return True
+        return _take(self._ticket)
 
     async def _wind_up(self) -> None:
         """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
         if not self._final:
             self._request_stop()
         done = asyncio.get_running_loop().create_future()
-        with self._state:
-            if self._done:
-                return
-            self._wake = _waker(done)
-        while not done.done():
+        self._wake = _waker(done)  # before the look at _done, which the worker sets before its look at _wake
+        while not (self._done or done.done()):
             with contextlib.suppress(asyncio.CancelledError):  # the first one is raised when the connection is quiet
                 await asyncio.shield(done)
 
@@ -139,21 +134,17 @@ class Call(Generic[T]):
 
     # On the worker thread
 
-    def _begin(self, attempt: int) -> T | None:
-        """Run the call, unless this attempt was given up. Its outcome is that of the hop."""
-        with self._state:
-            if attempt != self._attempt:
-                return None
-            self._started = True
+    def _begin(self, ticket: list[bool]) -> T | None:
+        """Run the call, unless it was taken back. Its outcome is that of the hop."""
+        if not _take(ticket):
+            return None
         try:
             if self._on_parent and self._lease.connections is not None:
                 return self._run_in_hop_of_parent()
             return binding.run_on_lease(self._lease, self._run, self._task)
         finally:
-            with self._state:
-                self._done = True
-                wake = self._wake
-            if wake is not None:
+            self._done = True
+            if (wake := self._wake) is not None:
                 wake()
 
     def _run(self) -> T:
@@ -194,7 +185,7 @@ class Call(Generic[T]):
 
     def _call_quietly(self) -> None:
         try:
-            self._begin(self._attempt)
+            self._begin(self._ticket)
         except Exception:
             logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
 
@@ -271,6 +262,13 @@ class GiveBack(Ending):
 
 
 KEEP_TURN, END_TURN, GIVE_BACK = KeepTurn(), EndTurn(), GiveBack()
+
+
+def _take(ticket: list[bool]) -> bool:
+    try:
+        return ticket.pop()
+    except IndexError:
+        return False
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
@@ -11,12 +11,13 @@ from daf_orm import execution
 from daf_orm.leases import Scope, leave_scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from types import TracebackType
 
     from django.db.backends.utils import CursorWrapper
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class AsyncCursor:
@@ -127,11 +128,11 @@ class AsyncCopy:
 
     async def write(self, data: bytes | str) -> None:
         """Send data in the format of the COPY statement."""
-        await execution.run(lambda: self._copy.write(data))
+        await self._run(lambda: self._copy.write(data))
 
     async def write_row(self, row: Sequence[Any]) -> None:
         """Send one row of Python values."""
-        await execution.run(lambda: self._copy.write_row(row))
+        await self._run(lambda: self._copy.write_row(row))
 
     async def write_rows(self, rows: Iterable[Sequence[Any]]) -> None:
         """Send many rows in one thread hop. ``rows`` is consumed there: it must not await or query."""
@@ -140,21 +141,30 @@ class AsyncCopy:
             for row in rows:
                 self._copy.write_row(row)
 
-        await execution.run(write)
+        await self._run(write)
 
     async def read(self) -> bytes:
         """Return the next block of data; empty at the end."""
-        return bytes(await execution.run(lambda: self._copy.read()))
+        return bytes(await self._run(lambda: self._copy.read()))
 
     async def rows(self) -> AsyncIterator[Row]:
         """Iterate over the rows of a COPY … TO STDOUT, fetched a hundred per thread hop."""
-        while rows := await execution.run(self._read_rows):
+        while rows := await self._run(self._read_rows):
             for row in rows:
                 yield row
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():
             yield data
+
+    async def _run(self, func: Callable[[], T]) -> T:
+        """Run a step of the copy, whose errors psycopg raises past Django's cursor."""
+
+        def run() -> T:
+            with self._cursor.db.wrap_database_errors:
+                return func()
+
+        return await execution.run(run)
 
     def _begin(self) -> None:
         with self._cursor.db.wrap_database_errors:

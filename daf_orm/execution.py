@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from asgiref.sync import iscoroutinefunction
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import binding
+from daf_orm import binding, reaper
 from daf_orm.calls import END_TURN, GIVE_BACK, KEEP_TURN, Call, Ending
 from daf_orm.leases import Lease, Scope, enter_scope, innermost_scope, leave_scope, step_back
 from daf_orm.origins import find_origin
@@ -113,11 +113,12 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
 
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
-    """Do the same where nothing can be awaited, because the task was dropped: a worker thread sees to it, soon."""
+    """Do the same from a finalizer, where nothing can be awaited: a worker thread sees to it, soon."""
     context = contextvars.copy_context()
     context.run(enter_scope, scope)
     step_back(scope)
-    Call(scope.lease, last_call, _ending(scope), final=True).perform_detached(context)
+    call = Call(scope.lease, last_call, _ending(scope), final=True)
+    reaper.leave(lambda: call.perform_detached(context))
 
 
 def _on_parent(scope: Scope) -> bool:
@@ -134,6 +135,7 @@ def _ending(scope: Scope) -> Ending:
 
 async def _take_lease() -> Lease:
     binding.activate()
+    reaper.start()
     if (executor := binding.parent_executor()) is None:
         return await get_pool().lend()
     lease = binding.parent_lease(executor)

@@ -37,13 +37,20 @@ def clean(wrapper: BaseDatabaseWrapper, *, origin: object) -> bool:
 
 
 def close(wrapper: BaseDatabaseWrapper) -> None:
-    """Close a connection for good, whatever state it is in. Never raises."""
+    """Close a connection, whatever state it is in. Never raises. SQLite keeps the one that is a memory database."""
     _forget_transaction(wrapper)
     try:
         wrapper.close()
     except Exception:
-        logger.debug("Closing connection %r failed.", wrapper.alias, exc_info=True)
+        logger.warning("Closing connection %r failed.", wrapper.alias, exc_info=True)
         wrapper.connection = None
+
+
+def close_for_good(wrapper: BaseDatabaseWrapper) -> None:
+    """Close a connection that will not be used again, a memory database's too. Never raises."""
+    close(wrapper)
+    if wrapper.connection is not None:
+        BaseDatabaseWrapper.close(wrapper)
 
 
 def has_died(wrapper: BaseDatabaseWrapper) -> bool:

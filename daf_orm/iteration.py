@@ -27,13 +27,13 @@ class AsyncIteration(Generic[T]):
     """
 
     def __init__(self, queryset: QuerySet[Any, T], chunk_size: int) -> None:
+        self._scope: Scope | None = None  # first: the finalizer also sees an instance that was refused
         if chunk_size <= 0:
             raise ValueError("Chunk size must be strictly positive.")
         self._queryset = queryset
         self._chunk_size = chunk_size
         self._rows: Iterator[T] | None = None
         self._chunk: Iterator[T] = iter(())
-        self._scope: Scope | None = None
         self._finished = False
 
     def __aiter__(self) -> Self:

@@ -119,7 +119,7 @@ class ConnectionSet:
         return hygiene.leave_blocks(wrapper, depth)
 
     def _drop(self, alias: str) -> None:
-        hygiene.close(self.wrappers.pop(alias))
+        hygiene.close_for_good(self.wrappers.pop(alias))
         self._expires.pop(alias, None)
 
     def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:

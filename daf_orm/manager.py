@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db import models
@@ -23,12 +24,29 @@ class AsyncManager(models.Manager.from_queryset(AsyncQuerySet)[M]):  # type: ign
     @classmethod
     def from_queryset(cls, queryset_class: type[Any], class_name: str | None = None) -> type[AsyncManager[Any]]:
         """Return a manager class with the methods of ``queryset_class``, made asynchronous where it is not."""
-        if not issubclass(queryset_class, AsyncQuerySet):
-            queryset_class = type(f"Async{queryset_class.__name__}", (queryset_class, AsyncQuerySet), {})
-        return super().from_queryset(queryset_class, class_name)
+        return super().from_queryset(_asynchronous(queryset_class), class_name)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Django derives the manager of related objects from this class, with ``a…`` methods of its own."""
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("django."):
             with_twins(*(name for name in _RELATED_METHODS if f"a{name}" in vars(cls)))(cls)
+
+
+@cache
+def _asynchronous(queryset_class: type[Any]) -> type[Any]:
+    """Return the queryset class, with AsyncQuerySet's methods if it does not have them."""
+    if issubclass(queryset_class, AsyncQuerySet):
+        return queryset_class
+    if issubclass(AsyncQuerySet, queryset_class):  # Django's own
+        return AsyncQuerySet
+    return type(f"Async{queryset_class.__name__}", (queryset_class, AsyncQuerySet), {"__reduce__": _reduce})
+
+
+def _reduce(queryset: Any) -> tuple[Any, ...]:
+    """Pickle a queryset whose class has no importable name, by the name of the one it was made of."""
+    return _new, (type(queryset).__bases__[0],), queryset.__getstate__()
+
+
+def _new(queryset_class: type[Any]) -> Any:
+    return _asynchronous(queryset_class)()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.signals import setting_changed
 from django.db import connections as django_connections
 
-from daf_orm import binding
+from daf_orm import binding, reaper
 from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.leases import ConnectionSet, Lease
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
@@ -86,10 +86,12 @@ class ConnectionPool:
         try:
             self._reclaim_orphans()
             lease = await waiter.wait(timeout)
+        except GeneratorExit:
+            self._leave_to_reaper(waiter)
+            raise
         except BaseException as error:
             lease = self._give_up(waiter, error, timeout)
-        finally:
-            self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
         return lease
 
     def finish(self, lease: Lease) -> None:
@@ -266,6 +268,11 @@ class ConnectionPool:
             )
             raise PoolTimeout(message) from error
         raise error
+
+    def _leave_to_reaper(self, waiter: Waiter[Lease]) -> None:
+        """A finalizer's way to give up: no lock. The queue passes over a waiter that has withdrawn."""
+        if not waiter.withdraw():
+            reaper.leave(lambda: (lease := waiter.item()) is None or self.put_back(lease))
 
     def _holders(self) -> str:
         with self._lock:

@@ -73,9 +73,7 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
         using: str | None = None,
     ) -> AsyncRawQuerySet:
         """Return the rows of an SQL query as model instances; iterate with ``async for``, or :meth:`alist`."""
-        plain = super().raw(raw_query, params=params, translations=translations, using=using)
-        plain.__class__ = AsyncRawQuerySet
-        return plain  # type: ignore[return-value]
+        return _as_async(super().raw(raw_query, params=params, translations=translations, using=using))
 
     @classmethod
     def as_manager(cls) -> AsyncManager[Any]:
@@ -83,7 +81,7 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
         from daf_orm.manager import AsyncManager
 
         manager: AsyncManager[Any] = AsyncManager.from_queryset(cls)()
-        manager._built_with_asmanager = True  # type: ignore[attr-defined]
+        manager._built_with_as_manager = True  # type: ignore[attr-defined]
         return manager
 
     as_manager.queryset_only = True  # type: ignore[attr-defined]
@@ -101,6 +99,16 @@ class AsyncRawQuerySet(RawQuerySet):
         await _evaluate(self)
         for row in self:
             yield row
+
+    def using(self, alias: str) -> AsyncRawQuerySet:
+        """Return the same query for another database."""
+        return _as_async(super().using(alias))
+
+
+def _as_async(plain: RawQuerySet[Any]) -> AsyncRawQuerySet:
+    """Django makes RawQuerySets by that name, whatever the class it is asked in."""
+    plain.__class__ = AsyncRawQuerySet
+    return plain  # type: ignore[return-value]
 
 
 async def _evaluate(queryset: Any) -> None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from daf_orm import reaper
 from daf_orm.exceptions import PoolTimeout
 
 T = TypeVar("T")
@@ -121,6 +122,10 @@ class Turn:
             return
         try:
             await waiter.wait(timeout)
+        except GeneratorExit:  # a finalizer takes no lock; the queue passes over a waiter that has withdrawn
+            if not waiter.withdraw():
+                reaper.leave(self.release)
+            raise
         except BaseException as error:
             self._give_up(waiter, error, timeout)
             raise
