@@ -38,8 +38,12 @@ PATCHES = (
     Patch("django.db.models.base", "sync_to_async", database_sync_to_async, "asave, adelete, arefresh_from_db"),
     Patch("django.db.models.fields.related_descriptors", "sync_to_async", database_sync_to_async, "related managers"),
     Patch("django.contrib.contenttypes.fields", "sync_to_async", database_sync_to_async, "generic related managers"),
-    Patch("django.contrib.auth.backends", "sync_to_async", database_sync_to_async, "aauthenticate, aget_user, permissions"),
-    Patch("django.contrib.sessions.backends.base", "sync_to_async", database_sync_to_async, "sessions without async code"),
+    Patch(
+        "django.contrib.auth.backends", "sync_to_async", database_sync_to_async, "aauthenticate, aget_user, permissions"
+    ),
+    Patch(
+        "django.contrib.sessions.backends.base", "sync_to_async", database_sync_to_async, "sessions without async code"
+    ),
     Patch("django.contrib.sessions.backends.db", "sync_to_async", database_sync_to_async, "saving database sessions"),
     Patch("django.core.paginator", "sync_to_async", database_sync_to_async, "AsyncPaginator over a plain queryset"),
 )

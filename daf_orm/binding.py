@@ -47,13 +47,14 @@ _parents: weakref.WeakKeyDictionary[threading.Thread, Lease] = weakref.WeakKeyDi
 class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
-    __slots__ = ("_holds_turn", "lease", "opened_own", "outer", "task")
+    __slots__ = ("_holds_turn", "lease", "opened_own", "outer", "serves_parent", "task")
 
-    def __init__(self, outer: Hop | None) -> None:
+    def __init__(self, outer: Hop | None, *, serves_parent: bool = False) -> None:
         self.outer = outer
+        self.serves_parent = serves_parent  # whether the thread is a sync parent's, which closes its own connections
         self.lease: Lease | None = None
         self.task: asyncio.Task[Any] | None = None
-        self.opened_own = False  # whether code without a lease used this thread's own connections
+        self.opened_own = False  # of the outermost: whether code without a lease used this thread's own connections
         self._holds_turn = False
 
     def join(self, lease: Lease) -> None:
@@ -76,6 +77,11 @@ class Hop:
             _close_own_connections()
 
 
+def on_event_loop() -> bool:
+    """Whether an event loop runs in this thread. Dearer ways to ask raise an exception."""
+    return asyncio._get_running_loop() is not None
+
+
 def current_hop() -> Hop | None:
     """Return the hop that this thread is in, if any."""
     hop: Hop | None = getattr(_thread, "hop", None)
@@ -83,7 +89,7 @@ def current_hop() -> Hop | None:
 
 
 def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | None = None) -> T:
-    """Run ``func`` on this thread, on behalf of ``task``, as a hop that has the lease. The turn must be the caller's."""
+    """Run ``func`` on this thread, on behalf of ``task``, as a hop with the lease. The turn must be the caller's."""
     outer = current_hop()
     hop = _thread.hop = Hop(outer)
     hop.lease = lease
@@ -157,7 +163,7 @@ class LeasedConnections:
 def _lease_here(alias: str) -> Lease | None:
     """Return the lease whose connection ``alias`` means in the code that is running; None for the thread's own."""
     hop = current_hop()
-    if hop is None or asyncio._get_running_loop() is not None:
+    if hop is None or on_event_loop():
         return None
     while hop.lease is None and (scope := innermost_scope()) is not None:
         hop.join(scope.lease)
@@ -184,12 +190,14 @@ def _note_own_use(hop: Hop, alias: str) -> None:
     parent = _parents.get(threading.current_thread())
     if parent is not None and parent.blocks:
         _check(parent, alias, hop)
-    if not hop.opened_own and not _serves_sync_parent():
-        hop.opened_own = True
+    # Code in a worker thread may be a sync parent too: what is opened while it waits is closed when its own hop ends.
+    while hop.outer is not None:
+        hop = hop.outer
+    hop.opened_own = not hop.serves_parent
 
 
-def _serves_sync_parent() -> bool:
-    """Whether this thread is itself a sync parent which runs this hop while it waits."""
+def _is_sync_parent() -> bool:
+    """Whether this thread is itself a sync parent which runs what comes next while it waits."""
     executor = getattr(AsyncToSync.executors, "current", None)
     while executor is not None:
         if executor._work_thread is threading.current_thread():
@@ -237,13 +245,13 @@ def _create_connection(create: Any, alias: str) -> BaseDatabaseWrapper:
     hop = current_hop()
     if hop is not None and _lease_here(alias) is not None:
         for wrapper in tuple(_memory_connections.get(alias, ())):
-            if wrapper.connection is not None and wrapper.is_in_memory_db():
+            if wrapper.connection is not None and wrapper.is_in_memory_db():  # type: ignore[attr-defined]
                 return wrapper
         fresh: BaseDatabaseWrapper = create(alias)
         return fresh
-    wrapper = create(alias)
-    _remember_memory(alias, wrapper)
-    return wrapper
+    own: BaseDatabaseWrapper = create(alias)
+    _remember_memory(alias, own)
+    return own
 
 
 def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
@@ -257,7 +265,7 @@ def _thread_handler(handler: Any) -> Any:
     @functools.wraps(handler)
     def thread_handler(self: Any, *args: Any, **kwargs: Any) -> Any:
         outer = current_hop()
-        hop = _thread.hop = Hop(outer)
+        hop = _thread.hop = Hop(outer, serves_parent=outer is None and _is_sync_parent())
         try:
             return handler(self, *args, **kwargs)
         finally:
@@ -299,5 +307,4 @@ def deactivate() -> None:
             return
         django_connections._connections = storage._django  # type: ignore[attr-defined]
         del django_connections.create_connection
-        SyncToAsync.thread_handler = SyncToAsync.thread_handler.__wrapped__  # type: ignore[attr-defined]
-
+        SyncToAsync.thread_handler = SyncToAsync.thread_handler.__wrapped__  # type: ignore[attr-defined, method-assign]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 
@@ -24,6 +24,7 @@ from daf_orm.pool import get_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor, ThreadPoolExecutor
 
     from daf_orm.leases import Lease
 
@@ -58,7 +59,7 @@ class Call(Generic[T]):
         self._task = _current_task()
         self._cancelled: asyncio.CancelledError | None = None
         # One entry, for who comes first: the thread that begins the call, or the task that takes it back. Popping it is
-        # atomic and needs no lock, since a dropped task is ended by the garbage collector, in whatever code that strikes.
+        # atomic and needs no lock: a dropped task is ended by the garbage collector, in whatever code that strikes.
         self._ticket = [True]
         self._done = False
         self._wake: Callable[[], None] | None = None
@@ -76,7 +77,7 @@ class Call(Generic[T]):
         self._cancelled = cancelled
         while True:
             try:
-                result = await self._hop()
+                result: T = await self._hop()
             except asyncio.CancelledError as error:
                 if not self._abandon():
                     await self._wind_up()
@@ -107,10 +108,8 @@ class Call(Generic[T]):
 
     def _hop(self) -> Any:
         self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
-        attempt = functools.partial(self._begin, self._ticket)
-        if self._on_parent:
-            return sync_to_async(attempt, thread_sensitive=True)()
-        return sync_to_async(attempt, thread_sensitive=False, executor=self._lease.executor)()
+        hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
+        return hop(self._begin, self._ticket)
 
     def _abandon(self) -> bool:
         """Take the call back before it starts. False if it has started."""
@@ -215,9 +214,7 @@ class Call(Generic[T]):
                 if self._ended:
                     return
                 for wrapper in connections.own():
-                    if wrapper.connection is not None and (
-                        not stop_statement(wrapper) or time.monotonic() > patience
-                    ):
+                    if wrapper.connection is not None and (not stop_statement(wrapper) or time.monotonic() > patience):
                         cut_off(wrapper)
             if ended.wait(STOP_INTERVAL):
                 return
@@ -227,6 +224,7 @@ class Ending:
     """What happens to a lease when a call on it has ended. ``used`` is False if the call never ran."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
+        """See to the lease and its turn. On the worker thread if ``used``; without any I/O if not."""
         raise NotImplementedError
 
 
@@ -264,6 +262,23 @@ class GiveBack(Ending):
 KEEP_TURN, END_TURN, GIVE_BACK = KeepTurn(), EndTurn(), GiveBack()
 
 
+def _begin(begin: Callable[[list[bool]], Any], ticket: list[bool]) -> Any:
+    return begin(ticket)
+
+
+# Made once: asgiref inspects and decorates what it is given.
+_on_parent = sync_to_async(_begin, thread_sensitive=True)
+_hops: weakref.WeakKeyDictionary[Executor, Any] = weakref.WeakKeyDictionary()
+
+
+def _hop_to(executor: Executor) -> Any:
+    hop = _hops.get(executor)
+    if hop is None:
+        threads = cast("ThreadPoolExecutor", executor)
+        hop = _hops[executor] = sync_to_async(_begin, thread_sensitive=False, executor=threads)
+    return hop
+
+
 def _take(ticket: list[bool]) -> bool:
     try:
         return ticket.pop()
@@ -278,11 +293,16 @@ def _current_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
 def _waker(done: asyncio.Future[None]) -> Callable[[], None]:
     loop = done.get_loop()
 
     def wake() -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+            loop.call_soon_threadsafe(_set, done)
 
     return wake

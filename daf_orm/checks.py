@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
@@ -31,7 +32,7 @@ def check_async_unsafe(**_: Any) -> list[CheckMessage]:
         return []
     message = f"DJANGO_ALLOW_ASYNC_UNSAFE is set to {value!r}: queries on the event loop block every user unnoticed."
     hint = "Unset it. Django only asks whether it is set: 'false' and '0' allow async-unsafe code too."
-    return [Warning(message, hint=hint, id="daf_orm.W001")]
+    return [CheckWarning(message, hint=hint, id="daf_orm.W001")]
 
 
 @register("daf_orm")
@@ -44,7 +45,7 @@ def check_memory_database(**_: Any) -> list[CheckMessage]:
         f"DAF_ORM['MAX_SIZE'] is {settings.MAX_SIZE}, but {', '.join(map(repr, aliases))} is in-memory SQLite, which "
         "has one connection only: every lease waits for the one before it."
     )
-    return [Warning(message, hint="Use an SQLite file, or leave MAX_SIZE out.", id="daf_orm.W002")]
+    return [CheckWarning(message, hint="Use an SQLite file, or leave MAX_SIZE out.", id="daf_orm.W002")]
 
 
 @register("daf_orm")
@@ -55,7 +56,7 @@ def check_django_pool(**_: Any) -> list[CheckMessage]:
         return []
     wanted = effective_max_size(settings)
     return [
-        Warning(
+        CheckWarning(
             f"OPTIONS['pool'] of database {alias!r} holds {size} connections at most, DAF_ORM['MAX_SIZE'] is {wanted}: "
             "leases would block a worker thread each until Django's pool has one.",
             hint="Leave OPTIONS['pool'] out, since daf_orm keeps connections itself, or raise its max_size.",
@@ -75,8 +76,8 @@ def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]
     processes = _processes()
     wanted = effective_max_size(settings) * processes
     return [
-        Warning(
-            f"DAF_ORM['MAX_SIZE'] × {processes} processes may open {wanted} connections to {alias!r}, whose server "
+        CheckWarning(
+            f"DAF_ORM['MAX_SIZE'] times {processes} processes may open {wanted} connections to {alias!r}, whose server "
             f"has {limit} for clients.",
             hint="Lower MAX_SIZE or the number of processes (WEB_CONCURRENCY), or raise max_connections.",
             id="daf_orm.W004",
@@ -110,7 +111,8 @@ def _client_connections(alias: str) -> int:
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute(
-                "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+                "SELECT current_setting('max_connections')::int"
+                " - current_setting('superuser_reserved_connections')::int"
             )
             row = cursor.fetchone()
     except DatabaseError:

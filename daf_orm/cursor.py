@@ -34,7 +34,7 @@ class AsyncCursor:
         await execution.run(functools.partial(self._cursor.execute, sql, params))
         return self
 
-    async def executemany(self, sql: Any, param_list: Iterable[Any]) -> Self:
+    async def executemany(self, sql: Any, param_list: Sequence[Any]) -> Self:
         """Execute a statement once for each set of parameters."""
         await execution.run(functools.partial(self._cursor.executemany, sql, param_list))
         return self
@@ -78,7 +78,7 @@ class AsyncCursor:
     @property
     def rowcount(self) -> int:
         """Number of rows that the last statement produced or changed."""
-        return self._cursor.rowcount
+        return int(self._cursor.rowcount)
 
     @property
     def lastrowid(self) -> Any:
@@ -145,7 +145,7 @@ class AsyncCopy:
 
     async def read(self) -> bytes:
         """Return the next block of data; empty at the end."""
-        return bytes(await self._run(lambda: self._copy.read()))
+        return bytes(await self._run(self._copy.read))
 
     async def rows(self) -> AsyncIterator[Row]:
         """Iterate over the rows of a COPY … TO STDOUT, fetched a hundred per thread hop."""

@@ -49,8 +49,10 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
     A decorator, or a call: ``await database_sync_to_async(reindex)(book_id)``. Raises TypeError if ``func`` is async.
     The function should return evaluated results: a queryset it returns would query later, elsewhere.
     """
-    if not callable(func) or iscoroutinefunction(func):
-        raise TypeError(f"database_sync_to_async() takes a synchronous function, not {func!r}. Await that one directly.")
+    if iscoroutinefunction(func) or not callable(func):
+        raise TypeError(
+            f"database_sync_to_async() takes a synchronous function, not {func!r}. Await that one directly."
+        )
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         return await run(functools.partial(func, *args, **kwargs))
@@ -60,9 +62,9 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
 
 
 def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make any callable awaitable, synchronous or not: ``await await_safe(Book.objects.get)(pk=1)``.
+    """Make any callable awaitable, be it synchronous or not.
 
-    A synchronous one runs as with :func:`database_sync_to_async`; what is already async is awaited as it is.
+    ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is already async is awaited as it is.
     """
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -70,7 +72,7 @@ def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any
             return await cast("Awaitable[T]", func(*args, **kwargs))
         result = await run(functools.partial(func, *args, **kwargs))
         # A manager's a… methods are plain functions that return a coroutine.
-        return await result if inspect.isawaitable(result) else cast("T", result)
+        return await result if inspect.isawaitable(result) else result
 
     functools.update_wrapper(wrapper, func)
     return wrapper

@@ -140,4 +140,3 @@ def _is_readable(socket: int) -> bool:
         poll.register(socket, _POLLIN)
         return bool(poll.poll(0))
     return bool(select.select([socket], [], [], 0)[0])  # Windows
-

@@ -30,9 +30,8 @@ class AsyncIteration(Generic[T]):
         self._scope: Scope | None = None  # first: the finalizer also sees an instance that was refused
         if chunk_size <= 0:
             raise ValueError("Chunk size must be strictly positive.")
-        self._queryset = queryset
         self._chunk_size = chunk_size
-        self._rows: Iterator[T] | None = None
+        self._rows = _Rows(queryset, chunk_size)
         self._chunk: Iterator[T] = iter(())
         self._finished = False
 
@@ -54,7 +53,7 @@ class AsyncIteration(Generic[T]):
         self._chunk = iter(())
         scope, self._scope = self._scope, None
         if scope is not None:
-            await execution.close_scope(scope, _Closing(self._rows))
+            await execution.close_scope(scope, self._rows.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,13 +68,13 @@ class AsyncIteration(Generic[T]):
 
     def __del__(self) -> None:
         if self._scope is not None:
-            execution.abandon_scope(self._scope, _Closing(self._rows))
+            execution.abandon_scope(self._scope, self._rows.close)
 
     async def _fetch(self) -> None:
         if self._scope is None:
             self._scope = await execution.open_scope()
         try:
-            chunk = await execution.run(self._next_chunk)
+            chunk = await execution.run(self._rows.next_chunk)
         except GeneratorExit:  # the finalizer sees to it
             raise
         except BaseException:
@@ -90,18 +89,26 @@ class AsyncIteration(Generic[T]):
         await self.aclose()
         self._chunk = chunk
 
-    def _next_chunk(self) -> list[T]:
+
+class _Rows(Generic[T]):
+    """The rows, and with them the database cursor.
+
+    Without a reference to the iteration: a worker thread may let go of this later than the task has left the loop, and
+    must not be the one who finalizes the iteration.
+    """
+
+    def __init__(self, queryset: QuerySet[Any, T], chunk_size: int) -> None:
+        self._queryset = queryset
+        self._chunk_size = chunk_size
+        self._rows: Iterator[T] | None = None
+
+    def next_chunk(self) -> list[T]:
+        """Fetch the next rows, at most ``chunk_size`` of them."""
         if self._rows is None:
             self._rows = iter(self._queryset.iterator(chunk_size=self._chunk_size))
         return list(islice(self._rows, self._chunk_size))
 
-
-class _Closing:
-    """Closes the rows' generator, and with it the database cursor. Without a reference to the iteration itself."""
-
-    def __init__(self, rows: Any) -> None:
-        self._rows = rows
-
-    def __call__(self, cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call
-        if self._rows is not None:
-            self._rows.close()
+    def close(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
+        """Close the generator that reads from the cursor."""
+        if (close := getattr(self._rows, "close", None)) is not None:
+            close()

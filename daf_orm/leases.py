@@ -9,6 +9,7 @@ call at a time, and by no task that is outside the innermost atomic block open o
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import hygiene
+from daf_orm import hygiene, sqlite
 from daf_orm.exceptions import CallCancelled
 from daf_orm.waiting import Turn
 
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from daf_orm.origins import Origin
-
-SQLITE_FILE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
-"""Defaults for an SQLite file on a lease; ``OPTIONS`` wins. A deferred transaction that reads and then writes fails
-with "database is locked" at once when another one wrote in between; an immediate one waits for its turn."""
 
 
 class ConnectionSet:
@@ -52,8 +49,19 @@ class ConnectionSet:
         wrapper.inc_thread_sharing()
         wrapper.settings_dict = _lease_settings(wrapper)
         wrapper.execute_wrappers.insert(0, self._refuse_if_stopping)
-        _guard_commit(wrapper, self)
+        commit = wrapper.commit
+        if _is_sqlite_file(wrapper):
+            patience = self._be_patient(wrapper)
+            commit = functools.partial(patience.wait_for_lock, commit)  # in rollback-journal mode it waits for readers
+        wrapper.commit = functools.partial(self._commit, commit)  # type: ignore[method-assign]
         self.wrappers[alias] = wrapper
+
+    def _be_patient(self, wrapper: BaseDatabaseWrapper) -> sqlite.LockPatience:
+        options = wrapper.settings_dict["OPTIONS"]
+        patience = sqlite.LockPatience(wrapper, options["timeout"], lambda: self.stopping)
+        options["timeout"] = sqlite.MOMENT
+        wrapper.execute_wrappers.append(patience)  # innermost: what it repeats is the statement alone
+        return patience
 
     def borrow(self, alias: str, wrapper: BaseDatabaseWrapper) -> None:
         """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one."""
@@ -79,8 +87,8 @@ class ConnectionSet:
             elif wrapper.connection is not None and hygiene.has_died(wrapper):
                 hygiene.close(wrapper)
                 lost += 1
-            elif wrapper.health_check_enabled:
-                wrapper.health_check_done = False
+            elif getattr(wrapper, "health_check_enabled", False):
+                wrapper.health_check_done = False  # type: ignore[attr-defined] # the stubs lack it
         return lost
 
     def clean(self, origin: object) -> bool:
@@ -135,31 +143,29 @@ class ConnectionSet:
             self._expires[alias] = (wrapper.connection, expires)
         return time.monotonic() >= expires
 
+    def _commit(self, commit: Callable[[], None]) -> None:
+        """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
+        if self.stopping:
+            raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
+        commit()
+
     def _refuse_if_stopping(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
         if self.stopping:
             raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
         return execute(sql, params, many, context)
 
 
-def _guard_commit(wrapper: BaseDatabaseWrapper, connections: ConnectionSet) -> None:
-    """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
-    commit = wrapper.commit
-
-    def commit_unless_stopping() -> None:
-        if connections.stopping:
-            raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
-        commit()
-
-    wrapper.commit = commit_unless_stopping  # type: ignore[method-assign]
-
-
 def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
     settings: dict[str, Any] = dict(wrapper.settings_dict)
     if not settings["OPTIONS"].get("pool"):
         settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
-    if wrapper.vendor == "sqlite":
-        settings["OPTIONS"] = {**SQLITE_FILE_OPTIONS, **settings["OPTIONS"]}
+    if _is_sqlite_file(wrapper):
+        settings["OPTIONS"] = {**sqlite.OPTIONS, **settings["OPTIONS"]}
     return settings
+
+
+def _is_sqlite_file(wrapper: BaseDatabaseWrapper) -> bool:
+    return wrapper.vendor == "sqlite" and not wrapper.is_in_memory_db()  # type: ignore[attr-defined] # SQLite has it
 
 
 def _has_moved(alias: str, wrapper: BaseDatabaseWrapper) -> bool:
@@ -238,7 +244,7 @@ class Scope:
         return scope is other
 
     def is_inside(self, block: Scope) -> bool:
-        """Whether this scope is the given atomic block, or was opened in it and has no other one of its alias between."""
+        """Whether this scope is the given atomic block, or was opened in it with no other of its alias between."""
         scope: Scope | None = self
         while scope is not None and (scope.alias != block.alias or scope.lease is not block.lease):
             scope = scope.outer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 
@@ -15,14 +15,25 @@ M = TypeVar("M", bound=models.Model)
 _RELATED_METHODS = ("add", "clear", "create", "get_or_create", "remove", "set", "update_or_create")
 
 
-class AsyncManager(models.Manager.from_queryset(AsyncQuerySet)[M]):  # type: ignore[misc] # a class made at run time
+if TYPE_CHECKING:
+    _Manager = models.Manager
+else:
+    _Manager = models.Manager.from_queryset(AsyncQuerySet)
+
+
+class AsyncManager(_Manager[M]):
     """``objects = AsyncManager()``: a manager with AsyncQuerySet's methods, also on related objects' managers.
 
     ``AsyncManager.from_queryset(BookQuerySet)()`` adds a queryset's own methods, whether or not it is an AsyncQuerySet.
     """
 
+    if TYPE_CHECKING:
+
+        async def alist(self) -> list[M]:
+            """Evaluate the queryset in one hop, prefetches included, and return its rows."""
+
     @classmethod
-    def from_queryset(cls, queryset_class: type[Any], class_name: str | None = None) -> type[AsyncManager[Any]]:
+    def from_queryset(cls, queryset_class: type[Any], class_name: str | None = None) -> Any:
         """Return a manager class with the methods of ``queryset_class``, made asynchronous where it is not."""
         return super().from_queryset(_asynchronous(queryset_class), class_name)
 
@@ -34,7 +45,7 @@ class AsyncManager(models.Manager.from_queryset(AsyncQuerySet)[M]):  # type: ign
 
 
 @cache
-def _asynchronous(queryset_class: type[Any]) -> type[Any]:
+def _asynchronous(queryset_class: Any) -> Any:
     """Return the queryset class, with AsyncQuerySet's methods if it does not have them."""
     if issubclass(queryset_class, AsyncQuerySet):
         return queryset_class
@@ -50,3 +61,6 @@ def _reduce(queryset: Any) -> tuple[Any, ...]:
 
 def _new(queryset_class: type[Any]) -> Any:
     return _asynchronous(queryset_class)()
+
+
+AsyncQuerySet._manager_class = AsyncManager  # noqa: SLF001 - one class in two modules

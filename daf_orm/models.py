@@ -25,7 +25,7 @@ class AsyncModel(models.Model):
 
     objects = AsyncManager()
 
-    class Meta:
+    class Meta:  # noqa: D106
         abstract = True
 
     async def afull_clean(

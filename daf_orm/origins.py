@@ -31,7 +31,7 @@ class Origin(NamedTuple):
 
 def find_origin() -> Origin:
     """Return the innermost frame of the running code that belongs to neither Django, asgiref, asyncio nor us."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
     last = frame
     while frame is not None:
         filename = frame.f_code.co_filename

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.signals import setting_changed
 from django.db import connections as django_connections
@@ -24,9 +24,6 @@ from daf_orm.leases import ConnectionSet, Lease
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 from daf_orm.waiting import Queue, Waiter
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 logger = logging.getLogger("daf_orm")
 
 
@@ -36,7 +33,7 @@ class ConnectionPool:
     Sizes count leases; times are seconds. Source of the names: :class:`psycopg_pool.ConnectionPool`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each setting
         self,
         *,
         min_size: int = 0,
@@ -89,7 +86,7 @@ class ConnectionPool:
         except GeneratorExit:
             self._leave_to_reaper(waiter)
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, timeout)
         self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
         return lease
@@ -156,7 +153,7 @@ class ConnectionPool:
     def close(self) -> None:
         """Do the same from synchronous code, without waiting for leases that are out."""
         idle, last_return = self._shut()
-        if asyncio._get_running_loop() is not None:
+        if binding.on_event_loop():
             self._close_elsewhere(idle)
         else:
             _close_all(idle)
@@ -272,7 +269,11 @@ class ConnectionPool:
     def _leave_to_reaper(self, waiter: Waiter[Lease]) -> None:
         """A finalizer's way to give up: no lock. The queue passes over a waiter that has withdrawn."""
         if not waiter.withdraw():
-            reaper.leave(lambda: (lease := waiter.item()) is None or self.put_back(lease))
+            reaper.leave(lambda: self._put_back_from(waiter))
+
+    def _put_back_from(self, waiter: Waiter[Lease]) -> None:
+        if (lease := waiter.item()) is not None:
+            self.put_back(lease)
 
     def _holders(self) -> str:
         with self._lock:
@@ -423,7 +424,7 @@ def memory_aliases() -> list[str]:
 
 def reset_pool() -> None:
     """Close the pool, if there is one; the next call makes a new one from the settings then in force."""
-    global _pool  # noqa: PLW0603
+    global _pool
     with _pool_lock:
         pool, _pool = _pool, None
     if pool is not None:
@@ -441,7 +442,7 @@ def _close_at_exit() -> None:
 
 
 def _forget_after_fork() -> None:
-    global _pool, _pool_lock  # noqa: PLW0603
+    global _pool, _pool_lock
     if _pool is not None:
         _pool.forget()
     _pool, _pool_lock = None, threading.Lock()  # the lock may have been held in the parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.db import models
 from django.db.models.query import RawQuerySet
@@ -13,8 +13,6 @@ from daf_orm.offload import with_twins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-
-    from daf_orm.manager import AsyncManager
 
 M = TypeVar("M", bound=models.Model)
 Row = TypeVar("Row")
@@ -47,6 +45,8 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
     synchronous methods are Django's own.
     """
 
+    _manager_class: ClassVar[type[models.Manager[Any]]]  # set by daf_orm.manager, which is made from this class
+
     async def alist(self) -> list[Row]:
         """Evaluate the queryset in one hop, prefetches included, and return its rows."""
         await _evaluate(self)
@@ -57,7 +57,7 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
         for row in self:
             yield row
 
-    def aiterator(self, chunk_size: int = 2000) -> AsyncIteration[Row]:  # type: ignore[override] # it is its own iterator
+    def aiterator(self, chunk_size: int = 2000) -> AsyncIteration[Row]:
         """Iterate without keeping the rows, ``chunk_size`` of them per hop, on one lease.
 
         The lease is given back, and a server-side cursor closed, as soon as the loop is left, be it by ``break``.
@@ -67,7 +67,7 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
 
     def raw(
         self,
-        raw_query: str,
+        raw_query: Any,
         params: Sequence[Any] | Mapping[str, Any] = (),
         translations: dict[str, str] | None = None,
         using: str | None = None,
@@ -76,18 +76,16 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
         return _as_async(super().raw(raw_query, params=params, translations=translations, using=using))
 
     @classmethod
-    def as_manager(cls) -> AsyncManager[Any]:
+    def as_manager(cls) -> models.Manager[Any]:
         """Return an AsyncManager with this queryset's methods."""
-        from daf_orm.manager import AsyncManager
-
-        manager: AsyncManager[Any] = AsyncManager.from_queryset(cls)()
-        manager._built_with_as_manager = True  # type: ignore[attr-defined]
+        manager = cls._manager_class.from_queryset(cls)()
+        manager._built_with_as_manager = manager._built_with_asmanager = True  # type: ignore[attr-defined]
         return manager
 
     as_manager.queryset_only = True  # type: ignore[attr-defined]
 
 
-class AsyncRawQuerySet(RawQuerySet):
+class AsyncRawQuerySet(RawQuerySet):  # type: ignore[type-arg] # cannot be subscripted at run time
     """The rows of an SQL query as model instances, fetched in one hop."""
 
     async def alist(self) -> list[Any]:
@@ -100,7 +98,7 @@ class AsyncRawQuerySet(RawQuerySet):
         for row in self:
             yield row
 
-    def using(self, alias: str) -> AsyncRawQuerySet:
+    def using(self, alias: str | None) -> AsyncRawQuerySet:
         """Return the same query for another database."""
         return _as_async(super().using(alias))
 

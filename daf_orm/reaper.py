@@ -45,7 +45,7 @@ def _reap() -> None:
 
 
 def _after_fork() -> None:
-    global _work, _starting  # noqa: PLW0603
+    global _work, _starting
     _work, _starting = SimpleQueue(), threading.Lock()
 
 

@@ -135,12 +135,12 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
     alias = using or DEFAULT_DB_ALIAS
     if (scope := innermost_block(alias)) is not None:
         scope.hooks.append(CommitHook(func, robust))
-    elif asyncio._get_running_loop() is None:
+    elif not binding.on_event_loop():
         django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
     elif (executor := binding.parent_executor()) is not None:
         executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
     else:
-        _start(_run_hooks([CommitHook(func, True)]))
+        _start(_run_hooks([CommitHook(func, robust=True)]))
 
 
 class _Block:
@@ -199,7 +199,9 @@ class _Block:
         connection = connections[self._alias]
         try:
             if not hygiene.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
-                error = TransactionManagementError(_INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin))
+                error = TransactionManagementError(
+                    _INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin)
+                )
                 self._django.__exit__(*_as_exc_info(error))
                 raise error
             self._django.__exit__(*exc_info)
@@ -309,8 +311,8 @@ _ENDED_FROM_OUTSIDE = (
     "task that opened this one."
 )
 _CALL_CANCELLED = (
-    "The atomic block at {origin} is rolled back: a call in it was cancelled or timed out, and what the database did of "
-    "it is unknown. Let the cancellation leave the block, or put the call in a nested atomic block."
+    "The atomic block at {origin} is rolled back: a call in it was cancelled or timed out, and what the database did "
+    "of it is unknown. Let the cancellation leave the block, or put the call in a nested atomic block."
 )
 _ABORTED = (
     "The atomic block at {origin} is rolled back: the database refused a statement in it and has aborted the "

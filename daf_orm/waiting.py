@@ -1,13 +1,18 @@
 """First come, first served: queues whose waiters are coroutines of any event loop, or plain threads."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from daf_orm import reaper
 from daf_orm.exceptions import PoolTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -141,6 +146,20 @@ class Turn:
             self._give_up(waiter, error, timeout)
             raise
 
+    def acquire_unless(self, given_up: Callable[[], bool], interval: float) -> bool:
+        """Wait for the turn on a worker thread, asking every ``interval`` seconds whether to go on. False if not."""
+        waiter = self._join(None)
+        while waiter is not None:
+            try:
+                waiter.wait_blocking(interval)
+            except TimeoutError:
+                if given_up():
+                    self._leave(waiter)
+                    return False
+            else:
+                break
+        return True
+
     def release(self) -> None:
         """End the turn; the first waiter has it next."""
         with self._lock:
@@ -154,12 +173,15 @@ class Turn:
             self._taken = True
             return None
 
-    def _give_up(self, waiter: Waiter[None], error: BaseException, timeout: float | None) -> None:
+    def _leave(self, waiter: Waiter[None]) -> None:
         with self._lock:
             self._queue.leave(waiter)
             served = not waiter.withdraw()
         if served:
             self.release()
+
+    def _give_up(self, waiter: Waiter[None], error: BaseException, timeout: float | None) -> None:
+        self._leave(waiter)
         if isinstance(error, TimeoutError):
             message = (
                 f"The connection of this transaction or cursor was in use by another call for {timeout} s. "

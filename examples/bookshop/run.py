@@ -47,9 +47,7 @@ def _smoke_run(port: int) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--smoke", action="store_true", help="drive every endpoint over HTTP, then exit 0 or 1"
-    )
+    parser.add_argument("--smoke", action="store_true", help="drive every endpoint over HTTP, then exit 0 or 1")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     return parser.parse_args()
 

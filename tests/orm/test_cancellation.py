@@ -16,11 +16,9 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from tests.project.library.models import Author
+from tests.project.library.models import Author, Counter
 
-SLOW_ON_SQLITE = (
-    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) SELECT max(i) FROM n"
-)
+SLOW_ON_SQLITE = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) SELECT max(i) FROM n"
 
 
 def slow_sql() -> str:
@@ -286,3 +284,35 @@ def _terminate_sleepers() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(600)%%' AND pid <> pg_backend_pid()",
             [],
         )
+
+
+@pytest.mark.sqlite_file
+async def test_a_call_that_waits_for_the_lock_of_a_database_file_can_be_cancelled() -> None:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="holds the lock")
+        for work in (Author.objects.aupdate(name="too late"), _write_in_a_block()):
+            waiting = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(waiting, 0.3)
+
+    assert [author.name async for author in Author.objects.all()] == ["holds the lock"]
+
+
+async def _write_in_a_block() -> None:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="too late")
+
+
+@pytest.mark.sqlite_file
+async def test_writers_to_a_database_file_wait_instead_of_failing() -> None:
+    counter = await Counter.objects.acreate(name="contended")
+
+    async def increment() -> None:
+        async with transaction.atomic():
+            fresh = await Counter.objects.aget(pk=counter.pk)
+            fresh.value += 1
+            await fresh.asave()
+
+    await asyncio.gather(*(increment() for _ in range(40)), *(Author.objects.acreate(name="x") for _ in range(40)))
+
+    assert (await Counter.objects.aget()).value == 40

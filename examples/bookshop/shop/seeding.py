@@ -94,9 +94,7 @@ def seed_shop(*, random_seed: int = 2026) -> Seeded:
     authors = Author.objects.bulk_create(_authors(rng), batch_size=BATCH)
     books = Book.objects.bulk_create(_books(rng, authors), batch_size=BATCH)
     _tag(rng, books)
-    Stock.objects.bulk_create(
-        (Stock(book=book, quantity=rng.randint(5, 200)) for book in books), batch_size=BATCH
-    )
+    Stock.objects.bulk_create((Stock(book=book, quantity=rng.randint(5, 200)) for book in books), batch_size=BATCH)
     orders = Order.objects.bulk_create(_orders(rng), batch_size=BATCH)
     OrderLine.objects.bulk_create(_lines(rng, orders, books), batch_size=BATCH)
     return Seeded(authors=len(authors), books=len(books), orders=len(orders))

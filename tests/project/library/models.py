@@ -67,9 +67,7 @@ class BookQuerySet(AsyncQuerySet):
 class Book(AsyncModel, models.Model):
     title = models.CharField(max_length=200)
     author = models.ForeignKey(Author, on_delete=models.CASCADE, related_name="books")
-    publisher = models.ForeignKey(
-        Publisher, on_delete=models.SET_NULL, related_name="books", null=True, blank=True
-    )
+    publisher = models.ForeignKey(Publisher, on_delete=models.SET_NULL, related_name="books", null=True, blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2, default=Decimal("10.00"))
     stock = models.IntegerField(default=0)
     published = models.DateField(null=True, blank=True)

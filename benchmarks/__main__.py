@@ -1,0 +1,33 @@
+"""Run the benchmarks named on the command line, or all of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import exhaustion, memory, overhead, sqlite_writers
+from benchmarks.environment import describe
+
+BENCHMARKS = {
+    "overhead": overhead.run,
+    "memory": memory.run,
+    "exhaustion": exhaustion.run,
+    "sqlite_writers": sqlite_writers.run,
+}
+
+
+def main() -> None:
+    """Print the environment, then each benchmark's assumptions and tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    print(describe())
+    for name in arguments.names or BENCHMARKS:
+        print(f"\n## {name}\n", flush=True)
+        BENCHMARKS[name](quick=arguments.quick)
+
+
+if __name__ == "__main__":
+    main()

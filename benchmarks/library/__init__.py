@@ -1,0 +1,1 @@
+"""The Django application that every contestant queries."""

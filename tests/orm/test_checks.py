@@ -1,0 +1,177 @@
+"""System checks: each one fires where it should, and is silent where it should."""
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.db import connection, connections
+
+
+def check(*, deploy: bool = False, databases: list[str] | None = None) -> list[CheckMessage]:
+    return run_checks(tags=["daf_orm"], include_deployment_checks=deploy, databases=databases)
+
+
+def found(check_id: str, **options: object) -> list[CheckMessage]:
+    return [message for message in check(**options) if message.id == f"daf_orm.{check_id}"]
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch) -> None:
+    monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+
+
+@pytest.fixture
+def in_memory() -> None:
+    if not (connection.vendor == "sqlite" and connection.is_in_memory_db()):
+        pytest.skip("needs in-memory SQLite")
+
+
+def test_the_defaults_are_silent() -> None:
+    assert check(deploy=True, databases=["default", "other"]) == []
+
+
+# E001: the settings
+
+
+def test_each_wrong_setting_is_an_error_that_names_its_key(settings) -> None:
+    settings.DAF_ORM = {"MAXSIZE": 3, "TIMEOUT": "long"}
+
+    assert [message.msg.split(" ")[0] for message in found("E001")] == ["DAF_ORM['MAXSIZE']", "DAF_ORM['TIMEOUT']"]
+    assert all(message.is_serious() for message in found("E001"))
+
+
+def test_wrong_settings_do_not_keep_the_other_checks_from_running(settings) -> None:
+    settings.DAF_ORM = {"MAXSIZE": 3}
+
+    assert {message.id for message in check(deploy=True, databases=["default"])} == {"daf_orm.E001"}
+
+
+def test_right_settings_are_no_error(settings) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 3, "TIMEOUT": 1}
+
+    assert found("E001") == []
+
+
+# W001: Django's guard
+
+
+@pytest.mark.parametrize("value", ["true", "false", "0"])
+def test_a_switched_off_guard_is_warned_of_whatever_its_value(monkeypatch, value: str) -> None:
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", value)
+
+    (message,) = found("W001")
+    assert repr(value) in message.msg
+
+
+def test_an_empty_switch_is_none(monkeypatch) -> None:
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "")
+
+    assert found("W001") == []
+
+
+# W002: in-memory SQLite
+
+
+def test_more_than_one_lease_on_in_memory_sqlite_is_warned_of(settings, in_memory: None) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 2}
+
+    (message,) = found("W002")
+    assert "'default', 'other'" in message.msg
+
+
+@pytest.mark.parametrize("size", [1, None])
+def test_one_lease_on_in_memory_sqlite_is_right(settings, in_memory: None, size: int | None) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": size}
+
+    assert found("W002") == []
+
+
+def test_more_than_one_lease_on_a_real_database_is_right(settings, many_connections: None) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 20}
+
+    assert found("W002") == []
+
+
+# W003: Django's own pool
+
+
+@pytest.mark.parametrize(
+    ("pool", "size"),
+    [(True, 4), ({"max_size": 9}, 9), ({"min_size": 5}, 5), ({"timeout": 3}, 4), ({"max_size": None}, 4)],
+)
+def test_a_smaller_pool_of_django_s_is_warned_of(monkeypatch, many_connections: None, pool: object, size: int) -> None:
+    monkeypatch.setitem(connections["other"].settings_dict["OPTIONS"], "pool", pool)
+
+    (message,) = found("W003")
+    assert f"'other' holds {size} connections" in message.msg
+
+
+@pytest.mark.parametrize("pool", [{"max_size": 10}, {"min_size": 12}, None, False])
+def test_a_pool_of_django_s_that_is_large_enough_is_right(monkeypatch, pool: object) -> None:
+    monkeypatch.setitem(connections["other"].settings_dict["OPTIONS"], "pool", pool)
+
+    assert found("W003") == []
+
+
+# W004: PostgreSQL's max_connections
+
+
+@pytest.mark.postgresql
+def test_more_leases_than_the_server_has_connections_are_warned_of(settings) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 10_000}
+
+    (message,) = found("W004", deploy=True, databases=["default"])
+    assert "10000 connections to 'default'" in message.msg
+
+
+@pytest.mark.postgresql
+def test_the_number_of_processes_counts(settings, monkeypatch) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 10}
+    monkeypatch.setenv("WEB_CONCURRENCY", "1000")
+
+    (message,) = found("W004", deploy=True, databases=["default"])
+    assert "1000 processes may open 10000 connections" in message.msg
+
+
+@pytest.mark.postgresql
+def test_the_limit_is_what_the_server_leaves_to_clients(settings) -> None:
+    with connection.cursor() as cur:
+        cur.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+        )
+        (limit,) = cur.fetchone()
+
+    settings.DAF_ORM = {"MAX_SIZE": limit}
+    assert found("W004", deploy=True, databases=["default"]) == []
+    settings.DAF_ORM = {"MAX_SIZE": limit + 1}
+    assert len(found("W004", deploy=True, databases=["default", "other"])) == 2
+
+
+@pytest.mark.parametrize("value", ["1", "", "many", "-3"])
+def test_a_number_of_processes_that_is_none_is_taken_for_one(monkeypatch, value: str) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", value)
+
+    assert found("W004", deploy=True, databases=["default", "other"]) == []
+
+
+def test_the_server_is_asked_on_deployment_only(settings) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 10_000}
+
+    assert found("W004", databases=["default"]) == []
+    assert found("W004", deploy=True, databases=[]) == []
+
+
+@pytest.mark.sqlite
+def test_other_databases_have_no_such_limit(settings) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 10_000}
+
+    assert found("W004", deploy=True, databases=["default", "other"]) == []
+
+
+@pytest.mark.postgresql
+def test_a_server_that_is_out_of_reach_is_no_finding(settings, monkeypatch) -> None:
+    settings.DAF_ORM = {"MAX_SIZE": 10_000}
+    other = connections["other"]
+    other.close()
+    monkeypatch.setitem(other.settings_dict, "PORT", "1")
+
+    assert found("W004", deploy=True, databases=["other"]) == []

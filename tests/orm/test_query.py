@@ -1,0 +1,508 @@
+"""AsyncQuerySet: every ``a…`` method Django has, and ``alist``, each in one hop on one connection."""
+
+import inspect
+import pickle
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import models
+from django.db.models import Count, Max, Prefetch
+from django.db.models.query import RawQuerySet
+
+import daf_orm
+from daf_orm import AsyncQuerySet, cursor, get_pool, transaction
+from daf_orm.query import AsyncRawQuerySet
+from tests.project.library.models import Author, Book, Event, Tag
+
+HOME = Path(daf_orm.__file__).parent
+BY_NAME = f"SELECT * FROM {Author._meta.db_table} WHERE name = %s"
+
+
+async def create_authors(*names: str) -> list[Author]:
+    return [await Author.objects.acreate(name=name) for name in names]
+
+
+def lent() -> int:
+    stats = get_pool().get_stats()
+    return stats["pool_size"] - stats["pool_available"]
+
+
+# Reading
+
+
+async def test_aget_returns_the_one_that_matches() -> None:
+    _, ursula = await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.aget(name="Ursula") == ursula
+
+
+async def test_aget_raises_the_errors_of_the_model() -> None:
+    await create_authors("Ursula", "Ursula")
+
+    with pytest.raises(Author.DoesNotExist):
+        await Author.objects.aget(name="Italo")
+    with pytest.raises(Author.MultipleObjectsReturned):
+        await Author.objects.aget(name="Ursula")
+
+
+async def test_acount_counts() -> None:
+    await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.acount() == 2
+    assert await Author.objects.filter(name="Italo").acount() == 1
+
+
+async def test_aexists_is_about_the_filtered_rows() -> None:
+    await create_authors("Italo")
+
+    assert await Author.objects.filter(name="Italo").aexists()
+    assert not await Author.objects.filter(name="Ursula").aexists()
+
+
+async def test_acontains_knows_an_object() -> None:
+    italo, ursula = await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.filter(name="Italo").acontains(italo)
+    assert not await Author.objects.filter(name="Italo").acontains(obj=ursula)
+
+
+async def test_afirst_and_alast_follow_the_ordering() -> None:
+    italo, ursula = await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.afirst() == italo
+    assert await Author.objects.alast() == ursula
+    assert await Author.objects.none().afirst() is None
+
+
+async def test_aearliest_and_alatest_follow_the_named_field() -> None:
+    italo, ursula = await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.aearliest("name") == italo
+    assert await Author.objects.alatest("name") == ursula
+
+
+async def test_aaggregate_computes_in_the_database() -> None:
+    await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.aaggregate(n=Count("pk"), last=Max("name")) == {"n": 2, "last": "Ursula"}
+
+
+async def test_ain_bulk_maps_keys_to_objects() -> None:
+    italo, ursula = await create_authors("Italo", "Ursula")
+    tag = await Tag.objects.acreate(name="utopia")
+
+    assert await Author.objects.ain_bulk([italo.pk]) == {italo.pk: italo}
+    assert await Author.objects.ain_bulk() == {italo.pk: italo, ursula.pk: ursula}
+    assert await Tag.objects.ain_bulk(["utopia"], field_name="name") == {"utopia": tag}
+
+
+async def test_aexplain_returns_the_plan() -> None:
+    assert "library_author" in await Author.objects.order_by().aexplain()
+
+
+# Writing
+
+
+async def test_acreate_saves() -> None:
+    author = await Author.objects.acreate(name="Ursula")
+
+    assert (await Author.objects.aget(pk=author.pk)).name == "Ursula"
+
+
+async def test_abulk_create_saves_many_and_ignores_conflicts() -> None:
+    await Tag.objects.abulk_create([Tag(name="utopia"), Tag(name="sea")])
+    await Tag.objects.abulk_create([Tag(name="utopia"), Tag(name="moon")], ignore_conflicts=True)
+
+    assert await Tag.objects.order_by("name").values_list("name", flat=True).alist() == ["moon", "sea", "utopia"]
+
+
+async def test_abulk_update_changes_each_object() -> None:
+    authors = await create_authors("italo", "ursula")
+    for author in authors:
+        author.name = author.name.title()
+
+    assert await Author.objects.abulk_update(authors, ["name"], batch_size=1) == 2
+    assert [author.name async for author in Author.objects.all()] == ["Italo", "Ursula"]
+
+
+async def test_aget_or_create_says_whether_it_created() -> None:
+    created = await Author.objects.aget_or_create(name="Ursula", defaults={"email": "ursula@example.com"})
+    found = await Author.objects.aget_or_create(name="Ursula", defaults={"email": "no@example.com"})
+
+    assert (created[1], found[1]) == (True, False)
+    assert found[0].email == "ursula@example.com"
+
+
+async def test_aupdate_or_create_updates_what_it_finds() -> None:
+    author, created = await Author.objects.aupdate_or_create(
+        name="Ursula", defaults={"email": "new@example.com"}, create_defaults={"email": "first@example.com"}
+    )
+    again, created_again = await Author.objects.aupdate_or_create(name="Ursula", defaults={"email": "new@example.com"})
+
+    assert (created, created_again) == (True, False)
+    assert (author.email, again.email) == ("first@example.com", "new@example.com")
+
+
+async def test_aupdate_changes_the_filtered_rows() -> None:
+    await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.filter(name="Italo").aupdate(email="italo@example.com") == 1
+    assert await Author.objects.filter(email="").acount() == 1
+
+
+async def test_adelete_deletes_the_filtered_rows_and_what_hangs_on_them() -> None:
+    italo, _ = await create_authors("Italo", "Ursula")
+    await Book.objects.acreate(title="Invisible Cities", author=italo)
+
+    deleted, by_model = await Author.objects.filter(name="Italo").adelete()
+
+    assert (deleted, by_model) == (2, {"library.Author": 1, "library.Book": 1})
+
+
+# Evaluating
+
+
+async def test_alist_returns_a_list_of_the_rows() -> None:
+    authors = await create_authors("Italo", "Ursula")
+
+    assert await Author.objects.alist() == authors
+    assert await Author.objects.none().alist() == []
+
+
+async def test_alist_evaluates_only_once() -> None:
+    await create_authors("Italo")
+    queryset = Author.objects.all()
+    first = await queryset.alist()
+    before = get_pool().get_stats()["requests_num"]
+
+    assert (await queryset.alist())[0] is first[0]
+    assert get_pool().get_stats()["requests_num"] == before
+
+
+async def test_alist_keeps_the_shape_of_values() -> None:
+    await create_authors("Italo")
+
+    assert await Author.objects.values("name").alist() == [{"name": "Italo"}]
+    assert await Author.objects.values_list("name", "email").alist() == [("Italo", "")]
+    assert (await Author.objects.values_list("name", named=True).alist())[0].name == "Italo"
+
+
+async def test_a_slice_and_a_union_can_be_listed() -> None:
+    italo, ursula = await create_authors("Italo", "Ursula")
+    one, two = (Author.objects.order_by().filter(name=name) for name in ("Italo", "Ursula"))
+
+    assert await Author.objects.all()[1:].alist() == [ursula]
+    assert await one.union(two).order_by("name").alist() == [italo, ursula]
+
+
+async def test_async_for_goes_over_the_rows() -> None:
+    authors = await create_authors("Italo", "Ursula")
+
+    assert [author async for author in Author.objects.all()] == authors
+
+
+async def test_async_for_takes_one_lease_and_none_when_evaluated() -> None:
+    await create_authors("Italo", "Ursula")
+    queryset = Author.objects.all()
+    before = get_pool().get_stats()["requests_num"]
+
+    for _ in range(2):
+        async for _author in queryset:
+            assert lent() == 0
+
+    assert get_pool().get_stats()["requests_num"] == before + 1
+
+
+async def test_async_for_brings_the_prefetched_relations() -> None:
+    (italo,) = await create_authors("Italo")
+    await Book.objects.acreate(title="Invisible Cities", author=italo)
+
+    titles = [book.title async for author in Author.objects.prefetch_related("books") for book in author.books.all()]
+
+    assert titles == ["Invisible Cities"]
+
+
+async def test_a_prefetch_added_to_an_evaluated_queryset_is_loaded() -> None:
+    await create_authors("Italo")
+    queryset = Author.objects.prefetch_related(Prefetch("books", to_attr="shelf"))
+
+    assert [author.shelf for author in await queryset.alist()] == [[]]
+
+
+async def test_the_synchronous_methods_are_django_s_own() -> None:
+    with pytest.raises(SynchronousOnlyOperation):
+        list(Author.objects.using("other"))
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 5, 6, 2000])
+async def test_aiterator_brings_every_row_whatever_the_chunk_size(chunk_size: int) -> None:
+    authors = await create_authors("a", "b", "c", "d", "e")
+
+    assert [author async for author in Author.objects.aiterator(chunk_size=chunk_size)] == authors
+
+
+async def test_aiterator_over_nothing_ends_at_once() -> None:
+    assert [author async for author in Author.objects.aiterator()] == []
+    assert lent() == 0
+
+
+@pytest.mark.parametrize("chunk_size", [0, -1])
+async def test_aiterator_refuses_a_chunk_size_that_is_not_positive(chunk_size: int) -> None:
+    with pytest.raises(ValueError, match="strictly positive"):
+        [author async for author in Author.objects.aiterator(chunk_size=chunk_size)]
+
+
+async def test_aiterator_prefetches_chunk_by_chunk() -> None:
+    for author in await create_authors("a", "b", "c"):
+        await Book.objects.acreate(title=f"{author.name}'s book", author=author)
+    rows = Author.objects.prefetch_related("books").aiterator(chunk_size=2)
+
+    assert [book.title async for author in rows for book in author.books.all()] == [
+        "a's book",
+        "b's book",
+        "c's book",
+    ]
+
+
+async def test_aiterator_keeps_the_shape_of_values() -> None:
+    await create_authors("a", "b", "c")
+    rows = Author.objects.values_list("name", flat=True).aiterator(chunk_size=2)
+
+    assert [name async for name in rows] == ["a", "b", "c"]
+
+
+async def test_queries_inside_aiterator_use_its_lease(pool_with) -> None:
+    pool_with(MAX_SIZE=1, TIMEOUT=5.0)
+    await create_authors("a", "b", "c")
+
+    async for author in Author.objects.aiterator(chunk_size=1):
+        await Event.objects.acreate(name=author.name)
+
+    assert await Event.objects.acount() == 3
+
+
+async def test_leaving_aiterator_early_gives_its_lease_back(pool_with) -> None:
+    pool_with(MAX_SIZE=1, TIMEOUT=5.0)
+    await create_authors("a", "b", "c")
+
+    async for _author in Author.objects.aiterator(chunk_size=1):
+        break
+
+    assert await Author.objects.acount() == 3
+
+
+async def test_an_exception_in_aiterator_s_loop_gives_its_lease_back(pool_with) -> None:
+    pool_with(MAX_SIZE=1, TIMEOUT=5.0)
+    await create_authors("a", "b", "c")
+
+    with pytest.raises(LookupError):
+        async for _author in Author.objects.aiterator(chunk_size=1):
+            raise LookupError
+
+    assert await Author.objects.acount() == 3
+
+
+async def test_an_error_of_the_database_in_aiterator_gives_its_lease_back() -> None:
+    broken = Author.objects.extra(where=["no_such_column = 1"])
+
+    with pytest.raises(Exception, match="no_such_column"):
+        [author async for author in broken.aiterator()]
+
+    assert lent() == 0
+
+
+async def test_aclose_ends_an_iteration_for_good() -> None:
+    await create_authors("a", "b", "c")
+    rows = Author.objects.aiterator(chunk_size=1)
+    await anext(rows)
+
+    await rows.aclose()
+
+    assert lent() == 0
+    assert [author async for author in rows] == []
+
+
+async def test_an_iteration_can_be_a_context_manager() -> None:
+    await create_authors("a", "b", "c")
+
+    async with Author.objects.aiterator(chunk_size=1) as rows:
+        assert (await anext(rows)).name == "a"
+        assert lent() == 1
+
+    assert lent() == 0
+
+
+@pytest.mark.postgresql
+async def test_leaving_aiterator_early_closes_the_server_side_cursor(pool_with) -> None:
+    pool_with(MAX_SIZE=1)
+    await create_authors("a", "b", "c")
+    count = "SELECT count(*) FROM pg_cursors WHERE name LIKE '_django%%'"
+
+    async for _author in Author.objects.aiterator(chunk_size=1):
+        async with cursor() as cur:
+            assert await (await cur.execute(count)).fetchone() == (1,)
+        break
+
+    async with cursor() as cur:
+        assert await (await cur.execute(count)).fetchone() == (0,)
+
+
+async def test_aiterator_inside_a_transaction_sees_its_rows() -> None:
+    with pytest.raises(LookupError):
+        async with transaction.atomic():
+            await create_authors("a", "b", "c")
+            assert [author.name async for author in Author.objects.aiterator(chunk_size=2)] == ["a", "b", "c"]
+            raise LookupError
+
+    assert await Author.objects.acount() == 0
+
+
+async def test_two_iterations_may_alternate() -> None:
+    await create_authors("a", "b", "c")
+    async with transaction.atomic():
+        pairs = []
+        async for outer in Author.objects.aiterator(chunk_size=1):
+            async for inner in Author.objects.aiterator(chunk_size=1):
+                pairs.append(outer.name + inner.name)
+
+    assert pairs == ["aa", "ab", "ac", "ba", "bb", "bc", "ca", "cb", "cc"]
+
+
+# Raw SQL
+
+
+async def test_raw_brings_model_instances() -> None:
+    _, ursula = await create_authors("Italo", "Ursula")
+
+    assert [author async for author in Author.objects.raw(BY_NAME, ["Ursula"])] == [ursula]
+
+
+async def test_a_raw_queryset_can_be_listed() -> None:
+    italo, _ = await create_authors("Italo", "Ursula")
+    queryset = Author.objects.all().raw(BY_NAME, ["Italo"])
+
+    assert isinstance(queryset, AsyncRawQuerySet)
+    assert await queryset.alist() == [italo]
+
+
+async def test_a_raw_queryset_is_evaluated_once() -> None:
+    await create_authors("Italo")
+    queryset = Author.objects.raw(BY_NAME, ["Italo"])
+    await queryset.alist()
+    before = get_pool().get_stats()["requests_num"]
+
+    assert len([author async for author in queryset]) == 1
+    assert get_pool().get_stats()["requests_num"] == before
+
+
+async def test_a_raw_queryset_prefetches() -> None:
+    (italo,) = await create_authors("Italo")
+    await Book.objects.acreate(title="Invisible Cities", author=italo)
+
+    (author,) = await Author.objects.raw(BY_NAME, ["Italo"]).prefetch_related("books").alist()
+
+    assert [book.title for book in author.books.all()] == ["Invisible Cities"]
+
+
+async def test_raw_takes_named_parameters_and_translations() -> None:
+    await create_authors("Italo")
+    sql = f"SELECT id, name AS called FROM {Author._meta.db_table} WHERE name = %(name)s"
+
+    (author,) = await Author.objects.raw(sql, params={"name": "Italo"}, translations={"called": "name"}).alist()
+
+    assert author.name == "Italo"
+
+
+async def test_a_raw_queryset_on_another_database_stays_asynchronous() -> None:
+    author = await Author.objects.using("other").acreate(name="Ursula")
+
+    assert await Author.objects.raw(BY_NAME, ["Ursula"], using="other").alist() == [author]
+    assert await Author.objects.raw(BY_NAME, ["Ursula"]).using("other").alist() == [author]
+
+
+# Databases
+
+
+async def test_using_chooses_the_database() -> None:
+    await Author.objects.using("other").acreate(name="Ursula")
+
+    assert await Author.objects.acount() == 0
+    assert await Author.objects.using("other").acount() == 1
+
+
+async def test_the_rows_know_their_database() -> None:
+    await Author.objects.using("other").acreate(name="Ursula")
+
+    assert [author._state.db async for author in Author.objects.using("other").aiterator()] == ["other"]
+
+
+# Form
+
+
+async def test_an_evaluated_queryset_survives_pickling() -> None:
+    authors = await create_authors("Italo", "Ursula")
+    queryset = Author.objects.all()
+    await queryset.alist()
+
+    copy = pickle.loads(pickle.dumps(queryset))
+
+    assert type(copy) is AsyncQuerySet
+    assert await copy.alist() == authors
+
+
+@pytest.mark.parametrize("method", ["adelete", "aupdate", "acreate", "abulk_create"])
+def test_templates_call_no_method_that_alters_data(method: str) -> None:
+    assert hasattr(getattr(AsyncQuerySet, method), "alters_data") == hasattr(
+        getattr(models.QuerySet, method.removeprefix("a")), "alters_data"
+    )
+
+
+def asynchronous_methods(cls: type) -> set[str]:
+    """Return the names of the class's coroutine methods and async generators, also behind a manager's wrappers."""
+    functions = {name: inspect.unwrap(value) for name, value in inspect.getmembers(cls, inspect.isfunction)}
+    return {
+        name
+        for name, function in functions.items()
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) or name == "__aiter__"
+    }
+
+
+def is_ours(cls: type, name: str) -> bool:
+    function = getattr(cls, name)
+    if hasattr(function, "__wrapped__"):  # a manager's method asks its queryset for the method of that name
+        function = getattr(cls._queryset_class, name)
+    return Path(function.__code__.co_filename).is_relative_to(HOME)
+
+
+@pytest.mark.parametrize(
+    ("stock", "ours"),
+    [
+        (models.QuerySet, AsyncQuerySet),
+        (RawQuerySet, AsyncRawQuerySet),
+        (models.Manager, daf_orm.AsyncManager),
+        (models.Model, Author),
+    ],
+    ids=["queryset", "raw queryset", "manager", "model"],
+)
+def test_every_asynchronous_method_of_django_is_ours(stock: type, ours: type) -> None:
+    names = asynchronous_methods(stock)
+
+    assert names
+    assert [name for name in sorted(names) if not is_ours(ours, name)] == []
+
+
+@pytest.mark.parametrize(
+    "descriptor",
+    [Author.books, Book.tags, Tag.books, Book.reviews],
+    ids=["foreign key", "many to many", "reverse many to many", "generic"],
+)
+def test_every_asynchronous_method_of_related_managers_is_ours(descriptor) -> None:
+    manager_class = descriptor.related_manager_cls
+    names = asynchronous_methods(manager_class)
+
+    assert {"aadd", "aset", "acreate", "aget_or_create", "aupdate_or_create", "alist", "aget"} <= names
+    assert [name for name in sorted(names) if not is_ours(manager_class, name)] == []

@@ -1,0 +1,141 @@
+"""``DAF_ORM``: what it may hold, what is said about the rest, and when it is read."""
+
+import dataclasses
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from daf_orm import get_pool
+from daf_orm.settings import Settings, get_settings, problems
+
+pytestmark = pytest.mark.no_database
+
+EXAMPLE = {
+    "MAX_SIZE": 20,
+    "MIN_SIZE": 2,
+    "TIMEOUT": 5,
+    "MAX_WAITING": 100,
+    "MAX_LIFETIME": 60.0,
+    "MAX_IDLE": 10.5,
+    "ADAPT_DJANGO": False,
+}
+
+
+@pytest.mark.parametrize("raw", [{}, EXAMPLE, {"MAX_SIZE": None}, {"MIN_SIZE": 10}, {"MIN_SIZE": 3, "MAX_SIZE": 3}])
+def test_nothing_is_said_about_what_is_right(raw: dict) -> None:
+    assert problems(raw) == []
+
+
+def test_the_example_has_every_key() -> None:
+    assert set(EXAMPLE) == {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(("key", "meant"), [("MAXSIZE", "MAX_SIZE"), ("max_size", "MAX_SIZE"), ("TIMEOUTS", "TIMEOUT")])
+def test_an_unknown_key_is_named_with_the_one_that_was_meant(key: str, meant: str) -> None:
+    assert problems({key: 1}) == [f"DAF_ORM[{key!r}] is not a known key. Did you mean {meant!r}?"]
+
+
+@pytest.mark.parametrize("key", ["COLOUR", "", 7, None, ("MAX_SIZE",)])
+def test_an_unknown_key_like_none_of_ours_is_answered_with_all_of_them(key: object) -> None:
+    (problem,) = problems({key: 1})
+
+    assert repr(key) in problem
+    assert all(name in problem for name in EXAMPLE) or "MAX_SIZE" in problem
+
+
+@pytest.mark.parametrize("key", ["MAX_SIZE", "MIN_SIZE", "MAX_WAITING"])
+@pytest.mark.parametrize("value", ["10", 10.0, True, [10]])
+def test_a_size_is_an_int_and_no_bool(key: str, value: object) -> None:
+    (problem,) = problems({key: value})
+
+    assert problem.startswith(f"DAF_ORM[{key!r}] must be int")
+    assert problem.endswith(f"not {value!r}.")
+
+
+@pytest.mark.parametrize("key", ["TIMEOUT", "MAX_LIFETIME", "MAX_IDLE"])
+@pytest.mark.parametrize("value", ["10", False, None])
+def test_a_time_is_a_number_of_seconds(key: str, value: object) -> None:
+    assert problems({key: value}) == [f"DAF_ORM[{key!r}] must be int or float, not {value!r}."]
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_a_switch_is_a_bool(value: object) -> None:
+    assert problems({"ADAPT_DJANGO": value}) == [f"DAF_ORM['ADAPT_DJANGO'] must be bool, not {value!r}."]
+
+
+@pytest.mark.parametrize(("key", "value", "least"), [("MAX_SIZE", 0, 1), ("MIN_SIZE", -1, 0), ("MAX_WAITING", -1, 0)])
+def test_a_size_has_a_least_value(key: str, value: int, least: int) -> None:
+    assert problems({key: value}) == [f"DAF_ORM[{key!r}] must be {least} or more, not {value}."]
+    assert problems({key: least}) == []
+
+
+@pytest.mark.parametrize("key", ["TIMEOUT", "MAX_LIFETIME", "MAX_IDLE"])
+@pytest.mark.parametrize("value", [0, -1, -0.5, float("nan")])
+def test_a_time_is_more_than_zero(key: str, value: float) -> None:
+    assert problems({key: value}) == [f"DAF_ORM[{key!r}] must be more than 0 seconds, not {value!r}."]
+
+
+def test_the_least_size_is_at_most_the_greatest() -> None:
+    assert problems({"MIN_SIZE": 4, "MAX_SIZE": 3}) == [
+        "DAF_ORM['MIN_SIZE'] is 4, more than DAF_ORM['MAX_SIZE'], which is 3."
+    ]
+    assert problems({"MIN_SIZE": 11}) == ["DAF_ORM['MIN_SIZE'] is 11, more than DAF_ORM['MAX_SIZE'], which is 10."]
+
+
+def test_every_problem_is_told() -> None:
+    assert len(problems({"MAXSIZE": 1, "TIMEOUT": 0, "MIN_SIZE": True})) == 3
+
+
+@pytest.mark.parametrize("raw", [None, [], "MAX_SIZE", 10])
+def test_it_must_be_a_dict(raw: object) -> None:
+    assert problems(raw) == [f"DAF_ORM must be a dict, not {type(raw).__name__}."]
+
+
+# Reading
+
+
+def test_the_defaults_are_those_of_the_design(settings) -> None:
+    settings.DAF_ORM = {}
+
+    assert dataclasses.asdict(get_settings()) == {
+        "MAX_SIZE": None,
+        "MIN_SIZE": 0,
+        "TIMEOUT": 30.0,
+        "MAX_WAITING": 0,
+        "MAX_LIFETIME": 3600.0,
+        "MAX_IDLE": 600.0,
+        "ADAPT_DJANGO": True,
+    }
+
+
+def test_what_is_set_is_read(settings) -> None:
+    settings.DAF_ORM = EXAMPLE
+
+    assert dataclasses.asdict(get_settings()) == EXAMPLE
+
+
+def test_a_change_is_seen_by_the_settings_and_by_the_pool(settings) -> None:
+    settings.DAF_ORM = {"TIMEOUT": 1.0}
+    assert (get_settings().TIMEOUT, get_pool().timeout) == (1.0, 1.0)
+    settings.DAF_ORM = {"TIMEOUT": 2.0}
+    assert (get_settings().TIMEOUT, get_pool().timeout) == (2.0, 2.0)
+
+
+def test_the_setting_may_be_missing(settings) -> None:
+    settings.DAF_ORM = {"TIMEOUT": 1.0}
+    del settings.DAF_ORM
+
+    assert get_settings() == Settings()
+
+
+def test_wrong_settings_are_refused_with_every_reason(settings) -> None:
+    settings.DAF_ORM = {"MAXSIZE": 1, "TIMEOUT": 0}
+
+    with pytest.raises(ImproperlyConfigured, match=r"MAXSIZE.*TIMEOUT"):
+        get_settings()
+    del settings.DAF_ORM
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_settings().TIMEOUT = 1.0
