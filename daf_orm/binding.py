@@ -20,13 +20,14 @@ import functools
 import logging
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import TransactionManagementError
 
-from daf_orm.leases import Lease, describe_task, innermost_scope
+from daf_orm.leases import Lease, describe_task, holds_block, innermost_scope
 from daf_orm.origins import find_origin
 from daf_orm.settings import get_settings
 
@@ -41,7 +42,7 @@ logger = logging.getLogger("daf_orm")
 _thread = threading.local()
 _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
-_parents: weakref.WeakKeyDictionary[threading.Thread, Lease] = weakref.WeakKeyDictionary()
+_PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
 
 
 class Hop:
@@ -94,11 +95,13 @@ def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | 
     hop = _thread.hop = Hop(outer)
     hop.lease = lease
     hop.task = task
-    lease.turn.thread = threading.get_ident()
+    before, lease.turn.thread = lease.turn.thread, threading.get_ident()
     try:
         return func()
     finally:
         _thread.hop = outer
+        if lease.connections is None:  # the turn may last longer than the call; on a pooled lease it is over
+            lease.turn.thread = before
 
 
 def parent_executor() -> CurrentThreadExecutor | None:
@@ -117,10 +120,16 @@ def parent_lease(executor: CurrentThreadExecutor) -> Lease:
     """Return the one lease there is on a sync parent's thread."""
     thread = executor._work_thread
     with _activation:
-        lease = _parents.get(thread)
+        lease = getattr(thread, _PARENT_LEASE, None)
         if lease is None:
-            lease = _parents[thread] = Lease(None, executor, asyncio.get_running_loop())
-        return lease
+            lease = Lease(None, executor, asyncio.get_running_loop())
+            setattr(thread, _PARENT_LEASE, lease)
+        return cast("Lease", lease)
+
+
+def waits_in_turn(lease: Lease, executor: CurrentThreadExecutor) -> bool:
+    """Whether the parent's thread runs a call on this lease which, further down, waits for us."""
+    return lease.turn.thread == executor._work_thread.ident and executor is not lease.executor
 
 
 class LeasedConnections:
@@ -163,7 +172,10 @@ class LeasedConnections:
 def _lease_here(alias: str) -> Lease | None:
     """Return the lease whose connection ``alias`` means in the code that is running; None for the thread's own."""
     hop = current_hop()
-    if hop is None or on_event_loop():
+    if hop is None:
+        _refuse_stray(alias)
+        return None
+    if on_event_loop():
         return None
     while hop.lease is None and (scope := innermost_scope()) is not None:
         hop.join(scope.lease)
@@ -187,7 +199,7 @@ def _check(lease: Lease, alias: str, hop: Hop) -> None:
 
 
 def _note_own_use(hop: Hop, alias: str) -> None:
-    parent = _parents.get(threading.current_thread())
+    parent: Lease | None = getattr(threading.current_thread(), _PARENT_LEASE, None)
     if parent is not None and parent.blocks:
         _check(parent, alias, hop)
     # Code in a worker thread may be a sync parent too: what is opened while it waits is closed when its own hop ends.
@@ -226,6 +238,18 @@ def _close_own_connections() -> None:
 
 def _is_shared_memory(wrapper: BaseDatabaseWrapper) -> bool:
     return wrapper.vendor == "sqlite" and "mode=memory" in str(wrapper.settings_dict["NAME"])
+
+
+def _refuse_stray(alias: str) -> None:
+    """A to_thread() call in an atomic block has its context but not its lease: its rows would not be the block's."""
+    block = holds_block()
+    if block is None or on_event_loop() or not threading.current_thread().name.startswith("asyncio_"):
+        return
+    message = (
+        f"A query on {alias!r} from to_thread() or run_in_executor(), inside the atomic block at {block.origin}: it "
+        "would run outside the transaction. Use daf_orm.database_sync_to_async() instead."
+    )
+    raise TransactionManagementError(message)
 
 
 def _report_stray(alias: str) -> None:
@@ -275,6 +299,15 @@ def _thread_handler(handler: Any) -> Any:
                 _thread.hop = outer
 
     return thread_handler
+
+
+def forget_hops() -> None:
+    """In the child of a fork: this thread has no hop, and its locks may have been held in the parent."""
+    global _activation  # noqa: PLW0603
+    _thread.hop = None
+    _activation = threading.Lock()
+    if hasattr(threading.current_thread(), _PARENT_LEASE):
+        delattr(threading.current_thread(), _PARENT_LEASE)
 
 
 def is_active() -> bool:

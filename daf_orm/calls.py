@@ -20,13 +20,13 @@ from asgiref.sync import sync_to_async
 
 from daf_orm import binding, reaper
 from daf_orm.cancellation import CANCEL_TIMEOUT, cut_off, stop_statement
-from daf_orm.pool import get_pool
+from daf_orm.leases import current_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, ThreadPoolExecutor
 
-    from daf_orm.leases import Lease
+    from daf_orm.leases import Lease, Scope
 
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
@@ -56,7 +56,7 @@ class Call(Generic[T]):
         self._ending = ending
         self._final = final
         self._on_parent = on_parent
-        self._task = _current_task()
+        self._task = current_task()
         self._cancelled: asyncio.CancelledError | None = None
         # One entry, for who comes first: the thread that begins the call, or the task that takes it back. Popping it is
         # atomic and needs no lock: a dropped task is ended by the garbage collector, in whatever code that strikes.
@@ -85,7 +85,7 @@ class Call(Generic[T]):
                     self._cancelled = error  # it never started, but must run
                     continue
                 else:
-                    self._ending(self._lease, used=False)
+                    self._give_up()
                 raise
             except GeneratorExit:  # the task was dropped
                 if self._abandon():
@@ -93,7 +93,7 @@ class Call(Generic[T]):
                 raise
             except BaseException:
                 if self._abandon():  # no thread could be had
-                    self._ending(self._lease, used=False)
+                    self._give_up()
                 raise
             if self._cancelled is not None:
                 raise self._cancelled
@@ -103,8 +103,21 @@ class Call(Generic[T]):
         """Run a final call with nobody to wait for it, on a worker thread or on the sync parent's."""
         self._ticket = [True]
         context = context or contextvars.copy_context()
-        run = self._call_quietly if self._lease.connections is None else self._call_in_turn
-        self._lease.executor.submit(context.run, run)
+        if self._lease.connections is None:
+            self._submit(context)
+        else:  # a child task's call may still be running
+            self._lease.turn.when_free(lambda: self._submit(context))
+
+    def _submit(self, context: contextvars.Context) -> None:
+        try:
+            self._lease.executor.submit(context.run, self._call_quietly)
+        except RuntimeError:  # the sync parent has returned, or the pool is closed and shut down
+            logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The call will never run."""
+        self._ending(self._lease, used=False)
 
     def _hop(self) -> Any:
         self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
@@ -129,7 +142,7 @@ class Call(Generic[T]):
         if self._final:
             self.perform_detached()
         else:
-            self._ending(self._lease, used=False)
+            self._give_up()
 
     # On the worker thread
 
@@ -141,6 +154,8 @@ class Call(Generic[T]):
             if self._on_parent and self._lease.connections is not None:
                 return self._run_in_hop_of_parent()
             return binding.run_on_lease(self._lease, self._run, self._task)
+        except StopIteration as error:  # a future cannot carry it: the task would wait for ever
+            raise RuntimeError("The function raised StopIteration.") from error
         finally:
             self._done = True
             if (wake := self._wake) is not None:
@@ -164,8 +179,8 @@ class Call(Generic[T]):
 
     def _make_ready(self) -> None:
         self._lease.is_ready = True
-        if self._lease.connections is not None:
-            get_pool().count_lost(self._lease.connections.make_ready())
+        if self._lease.connections is not None and self._lease.home is not None:
+            self._lease.home.count_lost(self._lease.connections.make_ready())
 
     def _settle(self) -> None:
         """From here on no request to stop may reach the connection."""
@@ -177,10 +192,6 @@ class Call(Generic[T]):
             self._stopping.set()
             connections.stopping = False
             self._lease.cancelled_in_block |= connections.poison()
-
-    def _call_in_turn(self) -> None:
-        self._lease.turn.acquire_blocking(None)  # a child task's call may still be running
-        self._call_quietly()
 
     def _call_quietly(self) -> None:
         try:
@@ -229,7 +240,7 @@ class Ending:
 
 
 class KeepTurn(Ending):
-    """The call ran on a sync parent's thread, whose holder stays the same."""
+    """The call ran within a turn that stays with whoever has it."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Do nothing."""
@@ -244,22 +255,37 @@ class EndTurn(Ending):
 
 
 class GiveBack(Ending):
-    """The lease was taken for this call, or the scope that took it ends with it."""
+    """The lease was taken for this call alone."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Clean the lease's connections and return it."""
         if lease.connections is None:
             lease.blocks.clear()
-            lease.turn.release()
-            return
-        if used:
-            get_pool().finish(lease)
-        else:
-            get_pool().put_back(lease)
+        elif lease.home is not None and used:
+            lease.home.finish(lease)
+        elif lease.home is not None:
+            lease.home.put_back(lease)
         lease.turn.release()  # who still waits for it finds the lease ended
 
 
 KEEP_TURN, END_TURN, GIVE_BACK = KeepTurn(), EndTurn(), GiveBack()
+
+
+class EndScope(Ending):
+    """A scope ends with the call; the last one on the lease gives it back."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __call__(self, lease: Lease, *, used: bool) -> None:
+        """Give the lease back, or leave it to the scopes that go on."""
+        lease.scopes.discard(self._scope)
+        if self._scope.is_guest:
+            return
+        if not lease.scopes:
+            GIVE_BACK(lease, used=used)
+        elif lease.connections is not None:
+            lease.turn.release()
 
 
 def _begin(begin: Callable[[list[bool]], Any], ticket: list[bool]) -> Any:
@@ -284,13 +310,6 @@ def _take(ticket: list[bool]) -> bool:
         return ticket.pop()
     except IndexError:
         return False
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # the finalizer of a dropped coroutine
-        return None
 
 
 def _set(done: asyncio.Future[None]) -> None:

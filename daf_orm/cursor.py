@@ -26,34 +26,36 @@ class AsyncCursor:
     Parameters and results are those of :pep:`249` as Django passes them through; errors are ``django.db.Error``s.
     """
 
-    def __init__(self, cursor: CursorWrapper) -> None:
+    def __init__(self, cursor: CursorWrapper, scope: Scope, using: str) -> None:
         self._cursor = cursor
+        self._scope = scope
+        self._using = using
 
     async def execute(self, sql: Any, params: Any = None) -> Self:
         """Execute a statement; returns the cursor, so that it can be iterated over."""
-        await execution.run(functools.partial(self._cursor.execute, sql, params))
+        await self._run(functools.partial(self._cursor.execute, sql, params))
         return self
 
     async def executemany(self, sql: Any, param_list: Sequence[Any]) -> Self:
         """Execute a statement once for each set of parameters."""
-        await execution.run(functools.partial(self._cursor.executemany, sql, param_list))
+        await self._run(functools.partial(self._cursor.executemany, sql, param_list))
         return self
 
     async def callproc(self, procname: str, params: Sequence[Any] | None = None) -> Any:
         """Call a stored procedure, where the database has them."""
-        return await execution.run(functools.partial(self._cursor.callproc, procname, params))
+        return await self._run(functools.partial(self._cursor.callproc, procname, params))
 
     async def fetchone(self) -> Row | None:
         """Return the next row; None if there are no more."""
-        return await execution.run(self._cursor.fetchone)
+        return await self._run(self._cursor.fetchone)
 
     async def fetchmany(self, size: int | None = None) -> list[Row]:
         """Return the next ``size`` rows at most (default: :attr:`arraysize`); an empty list if there are no more."""
-        return await execution.run(lambda: list(self._cursor.fetchmany(size or self.arraysize)))
+        return await self._run(lambda: list(self._cursor.fetchmany(size or self.arraysize)))
 
     async def fetchall(self) -> list[Row]:
         """Return all remaining rows."""
-        return await execution.run(lambda: list(self._cursor.fetchall()))
+        return await self._run(lambda: list(self._cursor.fetchall()))
 
     async def __aiter__(self) -> AsyncIterator[Row]:
         """Iterate over the remaining rows, fetched a hundred per thread hop."""
@@ -68,7 +70,16 @@ class AsyncCursor:
         """
         if not hasattr(self._cursor.cursor, "copy"):
             raise NotSupportedError("COPY needs PostgreSQL with psycopg 3; use executemany() on other databases.")
-        return AsyncCopy(self._cursor, sql, params)
+        return AsyncCopy(self._cursor, self._scope, sql, params)
+
+    async def _run(self, func: Callable[[], T]) -> T:
+        """Run ``func`` on the cursor's lease, if the task may use it now."""
+
+        def checked() -> T:
+            connections[self._using]  # raises while another task has a nested block open
+            return func()
+
+        return await execution.run_in(self._scope, checked)
 
     @property
     def description(self) -> Any:
@@ -94,16 +105,17 @@ class AsyncCursor:
 class AsyncCopy:
     """A COPY in progress: written to with :meth:`write` and :meth:`write_row`, or read from by iteration."""
 
-    def __init__(self, cursor: CursorWrapper, sql: Any, params: Any) -> None:
+    def __init__(self, cursor: CursorWrapper, scope: Scope, sql: Any, params: Any) -> None:
         self._cursor, self._sql, self._params = cursor, sql, params
+        self._cursor_scope = scope
         self._context: Any = None
         self._copy: Any = None
         self._scope: Scope | None = None
 
     async def __aenter__(self) -> Self:
-        self._scope = await execution.open_scope()
+        self._scope = await execution.open_scope(within=self._cursor_scope)
         try:
-            await execution.run(self._begin)
+            await execution.run_in(self._scope, self._begin)
         except BaseException:
             leave_scope(self._scope)  # it is inside the cursor's, which ends what was begun
             raise
@@ -164,7 +176,8 @@ class AsyncCopy:
             with self._cursor.db.wrap_database_errors:
                 return func()
 
-        return await execution.run(run)
+        assert self._scope is not None
+        return await execution.run_in(self._scope, run)
 
     def _begin(self) -> None:
         with self._cursor.db.wrap_database_errors:
@@ -195,7 +208,7 @@ class cursor:  # noqa: N801 - used like the function it stands for
             raise RuntimeError("This cursor() is already open; each `async with` needs one of its own.")
         self._scope = await execution.open_scope()
         try:
-            await execution.run(self._open)
+            await execution.run_in(self._scope, self._open)
         except GeneratorExit:
             execution.abandon_scope(self._scope, self._close)
             raise
@@ -203,7 +216,7 @@ class cursor:  # noqa: N801 - used like the function it stands for
             await execution.close_scope(self._scope, self._close)
             raise
         assert self._cursor is not None
-        return AsyncCursor(self._cursor)
+        return AsyncCursor(self._cursor, self._scope, self.using)
 
     async def __aexit__(
         self,

@@ -19,11 +19,20 @@ import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
-from django.db.transaction import TransactionManagementError
+from django.db import InterfaceError
 
 from daf_orm import binding, reaper
-from daf_orm.calls import END_TURN, GIVE_BACK, KEEP_TURN, Call, Ending
-from daf_orm.leases import Lease, Scope, enter_scope, innermost_scope, leave_scope, step_back
+from daf_orm.calls import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
+from daf_orm.leases import (
+    Lease,
+    Scope,
+    enter_if_outside,
+    enter_scope,
+    innermost_scope,
+    leave_scope,
+    return_to,
+    step_back,
+)
 from daf_orm.origins import find_origin
 from daf_orm.pool import get_pool
 from daf_orm.settings import get_settings
@@ -37,10 +46,34 @@ T = TypeVar("T")
 
 async def run(func: Callable[[], T]) -> T:
     """Run ``func`` by the three rules and return what it returns."""
-    scope = innermost_scope()
-    if scope is not None:
-        return await _run_in(scope, func)
-    return await _run_once(await _take_lease(), func)
+    while (scope := innermost_scope()) is not None:
+        if _on_parent(scope.lease):
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True).perform()
+        await _take_turn(scope.lease)
+        if scope.is_alive:
+            return await Call(scope.lease, lambda _: func(), END_TURN).perform()
+        scope.lease.turn.release()  # it has ended while this call waited
+    return await _run_once(func)
+
+
+async def run_in(scope: Scope, func: Callable[[], T]) -> T:
+    """Run ``func`` on the lease of a scope, also from a task that has another one, or none.
+
+    Raises InterfaceError if the scope has ended.
+    """
+    before = enter_if_outside(scope)
+    try:
+        if not scope.is_alive:
+            raise InterfaceError(f"What was opened at {scope.origin} is closed.")
+        if _on_parent(scope.lease):
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True).perform()
+        await _take_turn(scope.lease)
+        if not scope.is_alive:
+            scope.lease.turn.release()
+            raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
+        return await Call(scope.lease, lambda _: func(), END_TURN).perform()
+    finally:
+        return_to(before)
 
 
 def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -49,7 +82,7 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
     A decorator, or a call: ``await database_sync_to_async(reindex)(book_id)``. Raises TypeError if ``func`` is async.
     The function should return evaluated results: a queryset it returns would query later, elsewhere.
     """
-    if iscoroutinefunction(func) or not callable(func):
+    if iscoroutinefunction(func) or iscoroutinefunction(getattr(func, "__call__", func)):  # noqa: B004 - objects too
         raise TypeError(
             f"database_sync_to_async() takes a synchronous function, not {func!r}. Await that one directly."
         )
@@ -64,7 +97,8 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
 def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make any callable awaitable, be it synchronous or not.
 
-    ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is already async is awaited as it is.
+    ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is
+    already async is awaited as it is.
     """
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,37 +115,55 @@ def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any
 # Leases held across awaits
 
 
-async def open_scope(alias: str | None = None) -> Scope:
+async def open_scope(alias: str | None = None, *, within: Scope | None = None) -> Scope:
     """Hold a lease from here on: the one that the task has, or a new one. End it with :func:`close_scope`.
 
-    ``alias`` makes it the scope of an atomic block on that database.
+    ``alias`` makes it the scope of an atomic block on that database; ``within`` puts it inside another one.
     """
     origin = find_origin()
-    outer = innermost_scope()
-    lease = outer.lease if outer is not None else await _take_lease()
-    if outer is None:
-        lease.origin = origin
-    scope = Scope(lease, outer, origin, alias)
+    outer = within or innermost_scope()
+    if outer is not None:
+        lease, is_guest = outer.lease, outer.is_guest
+    else:
+        lease, is_guest = await _take_lease()
+        lease.origin = lease.origin if is_guest else origin
+    scope = Scope(lease, outer, origin, alias, is_guest=is_guest)
+    lease.scopes.add(scope)
     enter_scope(scope)
     return scope
 
 
 async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
-    """Run ``last_call`` on the scope's lease, whatever cancellations arrive; give the lease back if the scope took it.
+    """Run ``last_call`` on the scope's lease, whatever cancellations arrive; the last scope on it gives it back.
 
     ``last_call`` is told whether the task has been cancelled. If it has, CancelledError is raised afterwards.
     """
-    on_parent = _on_parent(scope)
-    cancelled = None if on_parent else await _acquire_finally(scope.lease)
-    if scope.lease.ended:  # with the scope around this one, while this one waited
-        scope.lease.turn.release()
-        leave_scope(scope)
-        raise TransactionManagementError(f"What was opened at {scope.origin} ended with the transaction around it.")
+    lease = scope.lease
+    if lease.connections is not None and binding.parent_executor() is not None:
+        return await _close_within_hop(scope, last_call)
+    if lease.connections is not None and lease.turn.thread == threading.get_ident():
+        abandon_scope(scope, last_call)
+        raise RuntimeError(_NESTED_LOOP)
+    on_parent = lease.connections is None
+    cancelled = None if on_parent else await _acquire_finally(lease)
     outside = enter_scope(scope)
     try:
-        return await Call(scope.lease, last_call, _ending(scope), final=True, on_parent=on_parent).perform(cancelled)
+        call = Call(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
+        return await call.perform(cancelled)
     finally:
         leave_scope(scope, outside)
+
+
+async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
+    """Do the same where a hop waits for us which may have the lease's turn: the lease goes back when that hop ends."""
+    outside = enter_scope(scope)
+    try:
+        return await Call(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
+    finally:
+        leave_scope(scope, outside)
+        scope.lease.scopes.discard(scope)
+        if not scope.lease.scopes:
+            Call(scope.lease, lambda _: None, GIVE_BACK, final=True).perform_detached()
 
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
@@ -119,63 +171,47 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     context = contextvars.copy_context()
     context.run(enter_scope, scope)
     step_back(scope)
-    call = Call(scope.lease, last_call, _ending(scope), final=True)
+    scope.is_abandoned = True
+    call = Call(scope.lease, last_call, EndScope(scope), final=True)
     reaper.leave(lambda: call.perform_detached(context))
 
 
-def _on_parent(scope: Scope) -> bool:
-    if scope.lease.connections is None:
-        return True
-    return scope.outer is not None and binding.parent_executor() is not None
+def _on_parent(lease: Lease) -> bool:
+    """Whether a call must run on the thread of a sync parent.
+
+    Its own lease's always do. On another one a hop that waits for us may have the turn: we run within that.
+    """
+    return lease.connections is None or binding.parent_executor() is not None
 
 
-def _ending(scope: Scope) -> Ending:
-    if scope.outer is None:
-        return GIVE_BACK
-    return KEEP_TURN if scope.lease.connections is None else END_TURN
-
-
-async def _take_lease() -> Lease:
+async def _take_lease() -> tuple[Lease, bool]:
+    """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
     binding.activate()
     reaper.start()
     if (executor := binding.parent_executor()) is None:
-        return await get_pool().lend()
+        return await get_pool().lend(), False
     lease = binding.parent_lease(executor)
+    if binding.waits_in_turn(lease, executor):
+        return lease, True
     await lease.turn.acquire(get_settings().TIMEOUT)
-    return lease
+    lease.executor, lease.loop = executor, asyncio.get_running_loop()
+    return lease, False
 
 
-async def _run_in(scope: Scope, func: Callable[[], T]) -> T:
-    """Run ``func`` on the lease that its task goes on holding."""
-    lease = scope.lease
-    if lease.connections is None or binding.parent_executor() is not None:
-        # The second case: a hop which may have the turn on this lease waits for us. It runs on that hop's thread.
-        return await Call(lease, lambda _: func(), KEEP_TURN, on_parent=True).perform()
+async def _take_turn(lease: Lease) -> None:
     if lease.turn.thread == threading.get_ident():
         raise RuntimeError(_NESTED_LOOP)
     await lease.turn.acquire(get_settings().TIMEOUT)
-    if not _still_in(scope):
-        return await run(func)
-    return await Call(lease, lambda _: func(), END_TURN).perform()
 
 
-def _still_in(scope: Scope) -> bool:
-    """Whether the scope has outlasted the wait for its turn; if not, the turn is given back."""
-    still = False
-    try:
-        still = innermost_scope() is scope
-    finally:
-        if not still:
-            scope.lease.turn.release()
-    return still
-
-
-async def _run_once(lease: Lease, func: Callable[[], T]) -> T:
-    """Run ``func`` on a lease that was taken for it alone."""
+async def _run_once(func: Callable[[], T]) -> T:
+    """Run ``func`` on a lease that is taken for it alone."""
+    lease, is_guest = await _take_lease()
     on_parent = lease.connections is None
     if not on_parent:
         await lease.turn.acquire(None)  # at once: nobody else knows this lease
-    return await Call(lease, lambda _: func(), GIVE_BACK, on_parent=on_parent).perform()
+    ending = KEEP_TURN if is_guest else GIVE_BACK
+    return await Call(lease, lambda _: func(), ending, on_parent=on_parent).perform()
 
 
 async def _acquire_finally(lease: Lease) -> asyncio.CancelledError | None:

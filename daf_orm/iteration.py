@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from django.db import connections
+
 from daf_orm import execution
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class AsyncIteration(Generic[T]):
         self._rows = _Rows(queryset, chunk_size)
         self._chunk: Iterator[T] = iter(())
         self._finished = False
+        self._running = False
 
     def __aiter__(self) -> Self:
         return self
@@ -42,13 +45,18 @@ class AsyncIteration(Generic[T]):
         for row in self._chunk:
             return row
         if not self._finished:
-            await self._fetch()
+            await self._fetch_alone()
             for row in self._chunk:
                 return row
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop: close the cursor on a worker thread and give the lease back. Idempotent."""
+        if self._running:
+            raise RuntimeError(_RUNNING)
+        await self._end()
+
+    async def _end(self) -> None:
         self._finished = True
         self._chunk = iter(())
         scope, self._scope = self._scope, None
@@ -70,15 +78,24 @@ class AsyncIteration(Generic[T]):
         if self._scope is not None:
             execution.abandon_scope(self._scope, self._rows.close)
 
+    async def _fetch_alone(self) -> None:
+        if self._running:
+            raise RuntimeError(_RUNNING)
+        self._running = True
+        try:
+            await self._fetch()
+        finally:
+            self._running = False
+
     async def _fetch(self) -> None:
         if self._scope is None:
             self._scope = await execution.open_scope()
         try:
-            chunk = await execution.run(self._rows.next_chunk)
+            chunk = await execution.run_in(self._scope, self._rows.next_chunk)
         except GeneratorExit:  # the finalizer sees to it
             raise
         except BaseException:
-            await self.aclose()
+            await self._end()
             raise
         self._chunk = iter(chunk)
         if len(chunk) < self._chunk_size:
@@ -86,8 +103,11 @@ class AsyncIteration(Generic[T]):
 
     async def _end_keeping(self, chunk: Iterator[T]) -> None:
         """The result is exhausted: the lease is not needed for the rows in hand."""
-        await self.aclose()
+        await self._end()
         self._chunk = chunk
+
+
+_RUNNING = "This aiterator() is already fetching for another task. Give each task an iterator of its own."
 
 
 class _Rows(Generic[T]):
@@ -104,6 +124,7 @@ class _Rows(Generic[T]):
 
     def next_chunk(self) -> list[T]:
         """Fetch the next rows, at most ``chunk_size`` of them."""
+        connections[self._queryset.db]  # raises while another task has a nested block open
         if self._rows is None:
             self._rows = iter(self._queryset.iterator(chunk_size=self._chunk_size))
         return list(islice(self._rows, self._chunk_size))

@@ -14,7 +14,7 @@ import random
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
@@ -54,6 +54,8 @@ class ConnectionSet:
             patience = self._be_patient(wrapper)
             commit = functools.partial(patience.wait_for_lock, commit)  # in rollback-journal mode it waits for readers
         wrapper.commit = functools.partial(self._commit, commit)  # type: ignore[method-assign]
+        wrapper.close_if_unusable_or_obsolete = _leave_to_the_pool  # type: ignore[method-assign]
+        wrapper.set_autocommit = functools.partial(_set_autocommit, wrapper, wrapper.set_autocommit)  # type: ignore[method-assign]
         self.wrappers[alias] = wrapper
 
     def _be_patient(self, wrapper: BaseDatabaseWrapper) -> sqlite.LockPatience:
@@ -155,10 +157,29 @@ class ConnectionSet:
         return execute(sql, params, many, context)
 
 
+def _leave_to_the_pool() -> None:
+    """Keep ``close_old_connections()``, which libraries call around their queries, from ending a transaction."""
+
+
+def _set_autocommit(
+    wrapper: BaseDatabaseWrapper, set_autocommit: Any, autocommit: bool, *args: Any, **kwargs: Any
+) -> None:
+    """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
+    if wrapper.connection is None and autocommit == wrapper.settings_dict["AUTOCOMMIT"]:
+        return
+    set_autocommit(autocommit, *args, **kwargs)
+
+
+POSTGRESQL_OPTIONS = {"connect_timeout": 10}
+"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Connecting cannot be cancelled, so it must not take for ever."""
+
+
 def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
     settings: dict[str, Any] = dict(wrapper.settings_dict)
     if not settings["OPTIONS"].get("pool"):
         settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
+        if wrapper.vendor == "postgresql":
+            settings["OPTIONS"] = {**POSTGRESQL_OPTIONS, **settings["OPTIONS"]}
     if _is_sqlite_file(wrapper):
         settings["OPTIONS"] = {**sqlite.OPTIONS, **settings["OPTIONS"]}
     return settings
@@ -173,6 +194,19 @@ def _has_moved(alias: str, wrapper: BaseDatabaseWrapper) -> bool:
     return bool(django_connections.settings[alias]["NAME"] != wrapper.settings_dict["NAME"])
 
 
+class Home(Protocol):
+    """Where a lease comes from: the pool."""
+
+    def finish(self, lease: Lease) -> None:
+        """Clean the lease's connections and take it back, on a worker thread."""
+
+    def put_back(self, lease: Lease) -> None:
+        """Take it back unused, on any thread."""
+
+    def count_lost(self, number: int) -> None:
+        """Count connections that had died while idle."""
+
+
 @dataclass(slots=True, eq=False)
 class Lease:
     """One loan: of a set of connections from the pool, or of a sync parent's thread with the connections it has.
@@ -183,6 +217,10 @@ class Lease:
     connections: ConnectionSet | None
     executor: Executor
     loop: asyncio.AbstractEventLoop
+    home: Home | None = None
+    """Who takes it back; None for a sync parent's thread."""
+    scopes: set[Scope] = field(default_factory=set)
+    """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
     turn: Turn = field(default_factory=Turn)
     blocks: dict[str, Scope] = field(default_factory=dict)
     """The innermost open atomic block per alias."""
@@ -226,15 +264,29 @@ class Scope:
     origin: Origin
     alias: str | None = None
     """The alias of an atomic block; None for a scope without a transaction of its own."""
-    task: str = field(default_factory=lambda: describe_task(_current_task()))
+    task: str = field(default_factory=lambda: describe_task(current_task()))
     is_open: bool = True
+    is_abandoned: bool = False
+    """Whether its task dropped it, so that whoever still has it in the context is not one of its child tasks."""
+    is_guest: bool = False
+    """Whether it uses the turn of a call on a sync parent's thread which waits for it."""
     hooks: list[CommitHook] = field(default_factory=list)
     """What to call when the outermost atomic block has committed, in order."""
 
     @property
     def is_alive(self) -> bool:
         """Whether code in it may still use the lease."""
-        return self.is_open and not self.lease.ended and not self.lease.forgotten
+        if not self.is_open or self.lease.ended or self.lease.forgotten:
+            return False
+        return self.outer is None or self.outer.lease is not self.lease or not self.outer.has_ended_block
+
+    @property
+    def has_ended_block(self) -> bool:
+        """Whether this scope, or one around it, is an atomic block that has ended."""
+        scope: Scope | None = self
+        while scope is not None and (scope.alias is None or scope.is_open):
+            scope = scope.outer
+        return scope is not None
 
     def leads_to(self, other: Scope) -> bool:
         """Whether ``other`` is this scope or one around it."""
@@ -261,9 +313,9 @@ def innermost_scope() -> Scope | None:
     """
     scope = _scope.get()
     while scope is not None and not scope.is_alive:
-        if scope.alias is not None and not scope.lease.forgotten:
+        if scope.alias is not None and not scope.lease.forgotten and not scope.is_abandoned:
             message = (
-                f"A query from {describe_task(_current_task())}, which was started inside the atomic block at "
+                f"A query from {describe_task(current_task())}, which was started inside the atomic block at "
                 f"{scope.origin}: the block has ended, and it would run outside the transaction. Await the task inside "
                 "the block, or start it after the block."
             )
@@ -279,6 +331,19 @@ def enter_scope(scope: Scope) -> Scope | None:
     return before
 
 
+def enter_if_outside(scope: Scope) -> Scope | None:
+    """Enter the scope unless the context is inside it already. Return what the context saw before."""
+    before = _scope.get()
+    if before is None or not before.leads_to(scope):
+        _scope.set(scope)
+    return before
+
+
+def return_to(before: Scope | None) -> None:
+    """Undo :func:`enter_scope`, given what it returned."""
+    _scope.set(before)
+
+
 def step_back(scope: Scope, before: Scope | None = None) -> None:
     """Put the task back in the scope around this one, or in ``before`` if it was somewhere else altogether.
 
@@ -292,7 +357,16 @@ def step_back(scope: Scope, before: Scope | None = None) -> None:
 def leave_scope(scope: Scope, before: Scope | None = None) -> None:
     """End the scope, and step back out of it."""
     scope.is_open = False
+    scope.lease.scopes.discard(scope)
     step_back(scope, before)
+
+
+def holds_block() -> Scope | None:
+    """Return an atomic block that this context is in, without a word about ended ones; None if there is none."""
+    scope = _scope.get()
+    while scope is not None and (scope.alias is None or not scope.is_alive):
+        scope = scope.outer
+    return scope
 
 
 def innermost_block(alias: str) -> Scope | None:
@@ -308,8 +382,9 @@ def describe_task(task: asyncio.Task[Any] | None) -> str:
     return f"task {task.get_name()!r}" if task is not None else "code outside a task"
 
 
-def _current_task() -> asyncio.Task[Any] | None:
+def current_task() -> asyncio.Task[Any] | None:
+    """Return the running task; None on a worker thread, and in the finalizer of a task that was dropped."""
     try:
         return asyncio.current_task()
-    except RuntimeError:  # a worker thread
+    except RuntimeError:
         return None

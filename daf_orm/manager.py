@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db import models
 
@@ -35,7 +36,7 @@ class AsyncManager(_Manager[M]):
     @classmethod
     def from_queryset(cls, queryset_class: type[Any], class_name: str | None = None) -> Any:
         """Return a manager class with the methods of ``queryset_class``, made asynchronous where it is not."""
-        return super().from_queryset(_asynchronous(queryset_class), class_name)
+        return super().from_queryset(_asynchronous(cast("Hashable", queryset_class)), class_name)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Django derives the manager of related objects from this class, with ``a…`` methods of its own."""
@@ -60,7 +61,7 @@ def _reduce(queryset: Any) -> tuple[Any, ...]:
 
 
 def _new(queryset_class: type[Any]) -> Any:
-    return _asynchronous(queryset_class)()
+    return _asynchronous(cast("Hashable", queryset_class))()
 
 
 AsyncQuerySet._manager_class = AsyncManager  # noqa: SLF001 - one class in two modules

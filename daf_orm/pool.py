@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import logging
 import os
 import threading
@@ -108,7 +109,6 @@ class ConnectionPool:
             self._close_elsewhere([lease.connections])
 
     def _finish_orphan(self, lease: Lease) -> None:
-        lease.turn.acquire_blocking(None)
         binding.run_on_lease(lease, lambda: self.finish(lease))
         lease.turn.release()
 
@@ -165,6 +165,9 @@ class ConnectionPool:
         with self._lock:
             if self._closed:
                 self._closed = False
+                for future in self._emptied:
+                    future.set_result(None)
+                self._emptied.clear()
                 self.executor = self._new_executor()
 
     # Under the lock
@@ -183,7 +186,7 @@ class ConnectionPool:
         return None
 
     def _new_lease(self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop) -> Lease:
-        lease = Lease(connections, self.executor, loop)
+        lease = Lease(connections, self.executor, loop, home=self)
         self._lent[lease] = connections
         return lease
 
@@ -286,7 +289,7 @@ class ConnectionPool:
             orphans = [lease for lease in self._lent if lease.loop.is_closed() and not lease.turn.taken]
         for lease in orphans:
             logger.error("The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin)
-            self.executor.submit(self._finish_orphan, lease)
+            lease.turn.when_free(functools.partial(self.executor.submit, self._finish_orphan, lease))
 
     def _keep_trimming(self, loop: asyncio.AbstractEventLoop) -> None:
         """See that idle connections are closed in time, for as long as some event loop runs."""
@@ -443,6 +446,7 @@ def _close_at_exit() -> None:
 
 def _forget_after_fork() -> None:
     global _pool, _pool_lock
+    binding.forget_hops()
     if _pool is not None:
         _pool.forget()
     _pool, _pool_lock = None, threading.Lock()  # the lock may have been held in the parent

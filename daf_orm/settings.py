@@ -1,5 +1,6 @@
 """The ``DAF_ORM`` setting: one frozen value, its defaults and its rules in one place."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -74,6 +75,8 @@ def _out_of_range(name: str, value: Any) -> str | None:
         return f"DAF_ORM[{name!r}] must be {_LEAST[name]} or more, not {value!r}."
     if name in _ABOVE and not value > _ABOVE[name]:
         return f"DAF_ORM[{name!r}] must be more than {_ABOVE[name]} seconds, not {value!r}."
+    if name in _ABOVE and value > threading.TIMEOUT_MAX:
+        return f"DAF_ORM[{name!r}] must be a time that can be waited for, not {value!r} seconds."
     return None
 
 

@@ -6,6 +6,7 @@ it waits for short moments only; between them we ask whether the call has been c
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -91,3 +92,13 @@ def _turn_for(name: str) -> Turn:
 def _is_locked(error: OperationalError) -> bool:
     # Not SQLITE_BUSY_SNAPSHOT and its kind: those do not pass by waiting.
     return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+
+
+def _after_fork() -> None:
+    """In the child of a fork: whose turn it was in the parent, nobody here would end."""
+    global _turns, _turns_lock  # noqa: PLW0603
+    _turns, _turns_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

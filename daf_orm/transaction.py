@@ -20,10 +20,11 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import binding, execution, hygiene
-from daf_orm.leases import CommitHook, Scope, innermost_block, leave_scope
+from daf_orm.leases import CommitHook, Scope, current_task, innermost_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
     from types import TracebackType
 
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -64,9 +65,9 @@ class Atomic:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        block = self._entered.pop()
+        block = self._pop_own()
         if not block.scope.is_open:
-            block.refuse_end(exc_type)
+            await block.refuse_end(exc_type)
             return
         end = functools.partial(block.end, (exc_type, exc, traceback))
         if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
@@ -78,6 +79,14 @@ class Atomic:
             # Once committed, the callbacks run, also if the task was cancelled meanwhile.
             if block.hooks_to_run:
                 await _complete(_run_hooks(block.hooks_to_run))
+
+    def _pop_own(self) -> _Block:
+        """Return the block that this task entered last, or if there is none, the last one: fixtures change tasks."""
+        task = current_task()
+        own = [block for block in self._entered if block.task is task]
+        block = (own or self._entered)[-1]
+        self._entered.remove(block)
+        return block
 
     def __call__(self, func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Run each call of a coroutine function in a block of its own."""
@@ -133,12 +142,14 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
     if not callable(func):
         raise TypeError("on_commit()'s callback must be a callable.")
     alias = using or DEFAULT_DB_ALIAS
-    if (scope := innermost_block(alias)) is not None:
-        scope.hooks.append(CommitHook(func, robust))
-    elif not binding.on_event_loop():
+    if not binding.on_event_loop():
+        # Django's own list knows of synchronous savepoints, which may yet roll back.
         django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
+    elif (scope := innermost_block(alias)) is not None:
+        scope.hooks.append(CommitHook(func, robust))
     elif (executor := binding.parent_executor()) is not None:
-        executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
+        outcome = executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
+        outcome.add_done_callback(functools.partial(_log_failure, func))
     else:
         _start(_run_hooks([CommitHook(func, robust=True)]))
 
@@ -149,6 +160,7 @@ class _Block:
     def __init__(self, scope: Scope, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - passed on
         assert scope.alias is not None
         self.scope = scope
+        self.task = current_task()
         self.hooks_to_run: list[CommitHook] = []
         self._alias = scope.alias
         self._blocks = scope.lease.blocks
@@ -175,9 +187,9 @@ class _Block:
             self._close_inner_blocks()
             self._leave(_as_exc_info(asyncio.CancelledError()))
 
-    def refuse_end(self, exc_type: type[BaseException] | None) -> None:
+    async def refuse_end(self, exc_type: type[BaseException] | None) -> None:
         """An outer block has ended first, and rolled this one back."""
-        leave_scope(self.scope)
+        await execution.close_scope(self.scope, lambda _: None)
         if exc_type is None:
             raise TransactionManagementError(_ENDED_FROM_OUTSIDE.format(origin=self.scope.origin))
 
@@ -285,6 +297,11 @@ async def _complete(work: Coroutine[Any, Any, None]) -> None:
     if (failure := task.exception()) is not None:
         logger.error("A callback failed after the commit of a cancelled task.", exc_info=failure)
     raise cancelled
+
+
+def _log_failure(func: object, outcome: Future[None]) -> None:
+    if (failure := outcome.exception()) is not None:
+        logger.error("Error calling %r, registered outside a transaction.", func, exc_info=failure)
 
 
 def _as_sync(func: Callable[[], object]) -> Callable[[], object]:

@@ -51,6 +51,10 @@ class Waiter(Generic[T]):
         """Return what was handed over; None if the wait was made to fail."""
         return None if self._future.exception() else self._future.result()
 
+    def when_given(self, func: Callable[[], object]) -> None:
+        """Call ``func`` when the item is handed over, in the thread that does it."""
+        self._future.add_done_callback(lambda _: func())
+
     async def wait(self, timeout: float | None) -> T:
         """Wait on the event loop; TimeoutError after ``timeout`` seconds."""
         async with asyncio.timeout(timeout):
@@ -145,6 +149,14 @@ class Turn:
         except BaseException as error:
             self._give_up(waiter, error, timeout)
             raise
+
+    def when_free(self, func: Callable[[], object]) -> None:
+        """Take the turn when it is free, without a thread that waits; then call ``func``, which must not block."""
+        waiter = self._join(None)
+        if waiter is None:
+            func()
+        else:
+            waiter.when_given(func)
 
     def acquire_unless(self, given_up: Callable[[], bool], interval: float) -> bool:
         """Wait for the turn on a worker thread, asking every ``interval`` seconds whether to go on. False if not."""

@@ -361,6 +361,33 @@ async def test_aiterator_inside_a_transaction_sees_its_rows() -> None:
     assert await Author.objects.acount() == 0
 
 
+async def test_a_transaction_after_an_iteration_that_was_left_has_a_lease_of_its_own() -> None:
+    await create_authors("a", "b", "c")
+
+    for number in range(100):  # the thread that fetched may still be busy when the loop is left
+        async for _author in Author.objects.aiterator(chunk_size=1):
+            break
+        async with transaction.atomic():
+            await Event.objects.acreate(name=str(number))
+
+    assert await Event.objects.acount() == 100
+
+
+async def test_an_iteration_closed_inside_a_younger_transaction_leaves_it_alone() -> None:
+    await create_authors("a", "b", "c")
+    rows = Author.objects.aiterator(chunk_size=1)
+    await anext(rows)
+
+    with pytest.raises(LookupError):
+        async with transaction.atomic():
+            await Event.objects.acreate(name="before")
+            await rows.aclose()
+            await Event.objects.acreate(name="after")
+            raise LookupError
+
+    assert await Event.objects.acount() == 0
+
+
 async def test_two_iterations_may_alternate() -> None:
     await create_authors("a", "b", "c")
     async with transaction.atomic():
