@@ -117,7 +117,7 @@ class AsyncCopy:
         try:
             await execution.run_in(self._scope, self._begin)
         except BaseException:
-            leave_scope(self._scope)  # it is inside the cursor's, which ends what was begun
+            leave_scope(self._scope, self._scope)  # it is inside the cursor's, which ends what was begun
             raise
         return self
 

@@ -344,21 +344,24 @@ def return_to(before: Scope | None) -> None:
     _scope.set(before)
 
 
-def step_back(scope: Scope, before: Scope | None = None) -> None:
-    """Put the task back in the scope around this one, or in ``before`` if it was somewhere else altogether.
+def step_back(scope: Scope) -> None:
+    """Put the task back in the scope around this one, if it is in it.
 
     By value, not by token: a generator may be left in another context than the one it was entered in.
     """
     if _scope.get() is scope:
-        elsewhere = before is not None and not before.leads_to(scope)
-        _scope.set(before if elsewhere else scope.outer)
+        _scope.set(scope.outer)
 
 
-def leave_scope(scope: Scope, before: Scope | None = None) -> None:
-    """End the scope, and step back out of it."""
+def leave_scope(scope: Scope, before: Scope | None) -> None:
+    """End the scope, and put the task back where it was ``before`` the end began, or else in the scope around this one.
+
+    Scopes may overlap: who was in a younger one stays there.
+    """
     scope.is_open = False
     scope.lease.scopes.discard(scope)
-    step_back(scope, before)
+    stays = before is not scope and (before is None or before.is_alive or not before.leads_to(scope))
+    _scope.set(before if stays else scope.outer)
 
 
 def holds_block() -> Scope | None:
