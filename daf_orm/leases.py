@@ -162,7 +162,7 @@ def _leave_to_the_pool() -> None:
 
 
 def _set_autocommit(
-    wrapper: BaseDatabaseWrapper, set_autocommit: Any, autocommit: bool, *args: Any, **kwargs: Any
+    wrapper: BaseDatabaseWrapper, set_autocommit: Any, autocommit: Any, *args: Any, **kwargs: Any
 ) -> None:
     """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
     if wrapper.connection is None and autocommit == wrapper.settings_dict["AUTOCOMMIT"]:
@@ -171,7 +171,7 @@ def _set_autocommit(
 
 
 POSTGRESQL_OPTIONS = {"connect_timeout": 10}
-"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Connecting cannot be cancelled, so it must not take for ever."""
+"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Connecting cannot be cancelled, so it must have an end."""
 
 
 def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:

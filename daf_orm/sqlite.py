@@ -96,7 +96,7 @@ def _is_locked(error: OperationalError) -> bool:
 
 def _after_fork() -> None:
     """In the child of a fork: whose turn it was in the parent, nobody here would end."""
-    global _turns, _turns_lock  # noqa: PLW0603
+    global _turns, _turns_lock
     _turns, _turns_lock = {}, threading.Lock()
 
 

@@ -56,7 +56,7 @@ def test_asgiref_runs_synchronous_code_through_thread_handler() -> None:
     stock = inspect.unwrap(SyncToAsync.thread_handler)
 
     assert inspect.isfunction(stock)
-    assert list(inspect.signature(stock).parameters)[0] == "self"
+    assert next(iter(inspect.signature(stock).parameters)) == "self"
     assert stock.__module__ == "asgiref.sync"
 
 

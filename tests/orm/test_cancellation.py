@@ -281,7 +281,8 @@ def test_a_loop_that_is_closed_without_ending_its_tasks_loses_no_lease() -> None
 def _terminate_sleepers() -> None:
     with connections["default"].cursor() as db_cursor:
         db_cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(600)%%' AND pid <> pg_backend_pid()",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE '%%pg_sleep(600)%%' AND pid <> pg_backend_pid()",
             [],
         )
 

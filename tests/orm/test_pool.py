@@ -227,7 +227,7 @@ async def test_a_call_may_wait_shorter_than_the_pool_says(new_pool: Callable[...
     pool = new_pool(max_size=1, timeout=600)
     held = await pool.lend()
 
-    with pytest.raises(PoolTimeout, match="within 0.01 s"):
+    with pytest.raises(PoolTimeout, match=r"within 0\.01 s"):
         await pool.lend(timeout=0.01)
 
     pool.put_back(held)

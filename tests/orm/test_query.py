@@ -391,10 +391,11 @@ async def test_an_iteration_closed_inside_a_younger_transaction_leaves_it_alone(
 async def test_two_iterations_may_alternate() -> None:
     await create_authors("a", "b", "c")
     async with transaction.atomic():
-        pairs = []
-        async for outer in Author.objects.aiterator(chunk_size=1):
-            async for inner in Author.objects.aiterator(chunk_size=1):
-                pairs.append(outer.name + inner.name)
+        pairs = [
+            outer.name + inner.name
+            async for outer in Author.objects.aiterator(chunk_size=1)
+            async for inner in Author.objects.aiterator(chunk_size=1)
+        ]
 
     assert pairs == ["aa", "ab", "ac", "ba", "bb", "bc", "ca", "cb", "cc"]
 

@@ -121,7 +121,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), clean=st.booleans())
-    def give_back(self, data: st.DataObject, clean: bool) -> None:
+    def give_back(self, data: st.DataObject, *, clean: bool) -> None:
         task = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
         (self.pool.finish if clean else self.pool.put_back)(task.result())
         self.pool.put_back(task.result())  # twice is once
@@ -153,7 +153,7 @@ class PoolMachine(RuleBasedStateMachine):
     def close_and_open(self) -> None:
         self.pool.close()
         for task in self.waiting:
-            self._on(task, lambda task: None)
+            self._on(task, lambda _: None)
             assert isinstance(task.exception(), PoolClosed)
         self.waiting.clear()
         for task in self.held:
@@ -165,7 +165,7 @@ class PoolMachine(RuleBasedStateMachine):
         """First come, first served: on paper, and in the pool."""
         while self.waiting and len(self.held) < 2:
             task = self.waiting.pop(0)
-            self._on(task, lambda task: None)
+            self._on(task, lambda _: None)
             assert task.done()
             self.held.append(task)
 
