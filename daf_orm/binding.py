@@ -27,6 +27,7 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
+from daf_orm import hygiene
 from daf_orm.leases import Lease, describe_task, holds_block, innermost_scope
 from daf_orm.origins import find_origin
 from daf_orm.settings import get_settings
@@ -74,8 +75,10 @@ class Hop:
         if self._holds_turn:
             assert self.lease is not None
             self.lease.turn.release()
-        if self.opened_own and self.outer is None:
-            _close_own_connections()
+        if self.outer is None and not self.serves_parent:
+            _end_left_blocks()
+            if self.opened_own:
+                _close_own_connections()
 
 
 def on_event_loop() -> bool:
@@ -218,13 +221,33 @@ def _is_sync_parent() -> bool:
     return False
 
 
+def _end_left_blocks() -> None:
+    """Roll back the async blocks of tasks that were left behind when this worker thread stopped waiting for them."""
+    thread = threading.current_thread()
+    lease: Lease | None = getattr(thread, _PARENT_LEASE, None)
+    if lease is None or not lease.blocks:
+        return
+    logger.error(
+        "async_to_sync() returned while a task it had started was in the atomic block at %s; it is rolled back. "
+        "Wait for the task inside the function.",
+        ", ".join(str(block.origin) for block in lease.blocks.values()),
+    )
+    for scope in tuple(lease.scopes):
+        scope.is_open = False
+    lease.blocks.clear()
+    delattr(thread, _PARENT_LEASE)
+    for wrapper in django_connections.all(initialized_only=True):
+        hygiene.clean(wrapper, origin="a task left behind")
+        hygiene.close_for_good(wrapper)
+
+
 def _close_own_connections() -> None:
     """Close this worker thread's own connections, except one inside somebody's hand-made transaction.
 
     The thread may die with its request, or idle for ever in an executor: nobody would close them later.
     """
     for wrapper in django_connections.all(initialized_only=True):
-        if wrapper.in_atomic_block:
+        if wrapper.in_atomic_block or _is_in_manual_transaction(wrapper):
             logger.warning(
                 "A hop ended inside a transaction on the thread's own connection %r. "
                 "Use daf_orm.transaction.atomic(), which keeps its connection across hops.",
@@ -234,6 +257,12 @@ def _close_own_connections() -> None:
             BaseDatabaseWrapper.close(wrapper)  # SQLite's own close() keeps the last connection to a memory database
         else:
             wrapper.close()
+
+
+def _is_in_manual_transaction(wrapper: BaseDatabaseWrapper) -> bool:
+    return wrapper.connection is not None and (
+        wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or hygiene.in_transaction(wrapper.connection)
+    )
 
 
 def _is_shared_memory(wrapper: BaseDatabaseWrapper) -> bool:

@@ -1,5 +1,6 @@
 """AsyncQuerySet: every ``a…`` method Django has, and ``alist``, each in one hop on one connection."""
 
+import asyncio
 import inspect
 import pickle
 from pathlib import Path
@@ -386,6 +387,28 @@ async def test_an_iteration_closed_inside_a_younger_transaction_leaves_it_alone(
             raise LookupError
 
     assert await Event.objects.acount() == 0
+
+
+async def test_of_two_overlapping_iterations_the_last_one_gives_the_lease_back() -> None:
+    await create_authors("a", "b", "c")
+    first, second = Author.objects.aiterator(chunk_size=1), Author.objects.aiterator(chunk_size=1)
+    await anext(first)
+    await anext(second)
+    assert len([author async for author in first]) == 2
+
+    stats = get_pool().get_stats()
+    assert stats["pool_size"] - stats["pool_available"] == 1
+    assert [author.name async for author in second] == ["b", "c"]
+    stats = get_pool().get_stats()
+    assert stats["pool_size"] == stats["pool_available"]
+
+
+async def test_an_iteration_may_be_advanced_by_several_tasks_in_turn() -> None:
+    await create_authors("a", "b", "c")
+    rows = Author.objects.aiterator(chunk_size=1)
+
+    assert [(await asyncio.create_task(anext(rows))).name for _ in range(3)] == ["a", "b", "c"]
+    await rows.aclose()
 
 
 async def test_two_iterations_may_alternate() -> None:

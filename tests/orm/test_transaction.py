@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import IntegrityError, connection
 from django.db import transaction as django_transaction
+from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, get_pool, transaction
@@ -305,7 +306,87 @@ async def test_a_block_holds_one_lease_and_gives_it_back() -> None:
     assert stats["pool_size"] == stats["pool_available"]
 
 
+async def test_one_atomic_object_may_serve_several_tasks(many_connections: None) -> None:
+    shared = transaction.atomic()
+    entered, failed = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        await entered.wait()
+        async with shared:
+            await Author.objects.using("default").afirst()
+            raise Boom
+
+    async def succeeds() -> None:
+        async with shared:
+            entered.set()
+            if connection.vendor != "sqlite":  # where two blocks cannot be open at once
+                await failed.wait()
+            await Author.objects.acreate(name="kept")
+
+    failing, succeeding = asyncio.create_task(fails()), asyncio.create_task(succeeds())
+    with pytest.raises(Boom):
+        await failing
+    failed.set()
+    await succeeding
+
+    assert await names() == {"kept"}
+
+
+def test_an_async_signal_receiver_under_a_sync_parent_runs_in_the_turn_of_its_sender() -> None:
+    seen: list[int] = []
+
+    async def receiver(**_: object) -> None:
+        seen.append(await Author.objects.acount())
+
+    post_save.connect(receiver, sender=Author)
+    try:
+        async_to_sync(Author(name="saved").asave)()
+    finally:
+        post_save.disconnect(receiver, sender=Author)
+
+    assert seen == [1]
+
+
+async def test_a_task_left_behind_by_a_worker_thread_is_rolled_back(caplog: pytest.LogCaptureFixture) -> None:
+    release, left = asyncio.Event(), []
+
+    async def hold(wrote: asyncio.Event) -> None:
+        async with transaction.atomic():
+            await Publisher.objects.acreate(name="lost")
+            wrote.set()
+            await release.wait()
+
+    async def main() -> None:
+        wrote = asyncio.Event()
+        left.append(asyncio.create_task(hold(wrote)))
+        await wrote.wait()
+
+    await sync_to_async(lambda: async_to_sync(main)())()
+    release.set()
+    await asyncio.gather(*left, return_exceptions=True)
+    await sync_to_async(Publisher.objects.create)(name="kept")
+
+    assert "async_to_sync() returned while" in caplog.text
+    assert [publisher.name async for publisher in Publisher.objects.all()] == ["kept"]
+
+
 # on_commit
+
+
+async def test_a_callback_of_a_synchronous_savepoint_goes_with_it() -> None:
+    calls: list[str] = []
+
+    def fail() -> None:
+        with django_transaction.atomic():
+            transaction.on_commit(lambda: calls.append("inner"))
+            raise Boom
+
+    async with transaction.atomic():
+        with pytest.raises(Boom):
+            await database_sync_to_async(fail)()
+        await database_sync_to_async(lambda: transaction.on_commit(lambda: calls.append("outer")))()
+
+    assert calls == ["outer"]
 
 
 async def test_callbacks_run_in_order_after_the_outermost_commit() -> None:
