@@ -45,9 +45,25 @@ class Shop:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rush:
+    """What became of one rush."""
+
+    load: Load
+    peak_sessions: int
+    sessions_after: int
+
+
+DAF = Shop(
+    name="DAF",
+    application="bookshop.asgi:application",
+    folder=BOOKSHOP,
+    environment={"BOOKSHOP_TIMEOUT": "120"},  # as long as the requests themselves may take: machines differ
+)
+STOCK = Shop(name="stock", application="benchmarks.stock_shop.asgi:application", folder=ROOT)
 SHOPS = (
-    Shop(name="DAF", application="bookshop.asgi:application", folder=BOOKSHOP),
-    Shop(name="stock", application="benchmarks.stock_shop.asgi:application", folder=ROOT),
+    DAF,
+    STOCK,
     Shop(
         name="stock + pool",
         application="benchmarks.stock_shop.asgi:application",
@@ -72,8 +88,8 @@ def run(*, quick: bool) -> None:
         f'stock + pool: `OPTIONS["pool"]` with 4 to {POOL_SIZE} connections.\n'
     )
     with PostgresServer(max_connections=MAX_CONNECTIONS) as server, Sessions(server.url) as sessions:
-        _prepare(server)
-        rows = [_rush(shop, server, sessions, number) for number in range(1, rushes + 1) for shop in SHOPS]
+        prepare(server)
+        rows = [_row(shop, number, rush(shop, server, sessions)) for number in range(1, rushes + 1) for shop in SHOPS]
     head = (
         "",
         "rush",
@@ -88,20 +104,25 @@ def run(*, quick: bool) -> None:
     print_table(head, rows)
 
 
-def _rush(shop: Shop, server: PostgresServer, sessions: Sessions, number: int) -> tuple[object, ...]:
+def rush(shop: Shop, server: PostgresServer, sessions: Sessions) -> Rush:
+    """Serve the shop on the server's tables and send it all requests at once."""
     paths = [_path(index) for index in range(REQUESTS)]
     with _serve(shop, server) as port:
         with Peaks({"sessions": sessions.count}) as peaks:
             load = asyncio.run(send_all(port, paths))
         time.sleep(SETTLE_SECONDS)
-        after = sessions.count()
+        return Rush(load=load, peak_sessions=peaks.highest["sessions"], sessions_after=sessions.count())
+
+
+def _row(shop: Shop, number: int, rush: Rush) -> tuple[object, ...]:
+    load = rush.load
     return (
         shop.name,
         number,
         load.outcomes["200"],
         _errors(load),
-        peaks.highest["sessions"],
-        after,
+        rush.peak_sessions,
+        rush.sessions_after,
         f"{load.wall:.1f}",
         f"{statistics.median(load.seconds):.1f}",
         f"{max(load.seconds):.1f}",
@@ -119,7 +140,8 @@ def _errors(load: Load) -> str:
     return f"{sum(load.errors.values())} ({kinds})"
 
 
-def _prepare(server: PostgresServer) -> None:
+def prepare(server: PostgresServer) -> None:
+    """Make the bookshop's tables and rows."""
     for command in ("migrate", "seed"):
         subprocess.run(
             [sys.executable, "manage.py", command],

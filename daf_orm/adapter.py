@@ -25,6 +25,8 @@ class Patch(NamedTuple):
     name: str
     replacement: Any
     why: str
+    optional: bool = True
+    """Whether Django works without it, although DAF closes a worker thread's connection after each hop."""
 
 
 def aiterator(self: QuerySet[Any], chunk_size: int = 2000) -> AsyncIteration[Any]:
@@ -34,7 +36,7 @@ def aiterator(self: QuerySet[Any], chunk_size: int = 2000) -> AsyncIteration[Any
 
 PATCHES = (
     Patch("django.db.models.query", "sync_to_async", database_sync_to_async, "querysets, prefetches, async for"),
-    Patch("django.db.models.query:QuerySet", "aiterator", aiterator, "its chunks must share one connection"),
+    Patch("django.db.models.query:QuerySet", "aiterator", aiterator, "its chunks share one connection", optional=False),
     Patch("django.db.models.base", "sync_to_async", database_sync_to_async, "asave, adelete, arefresh_from_db"),
     Patch("django.db.models.fields.related_descriptors", "sync_to_async", database_sync_to_async, "related managers"),
     Patch("django.contrib.contenttypes.fields", "sync_to_async", database_sync_to_async, "generic related managers"),
@@ -51,13 +53,15 @@ PATCHES = (
 _originals: list[tuple[Any, str, Any]] = []
 
 
-def activate() -> None:
-    """Apply the table. Idempotent. Attributes that this Django does not have are passed over."""
+def activate(*, optional: bool = True) -> None:
+    """Apply the table, or what Django needs of it. Idempotent. Attributes that this Django lacks are passed over."""
     binding.activate()
-    if _originals:
-        return
+    done = {(owner, name) for owner, name, _ in _originals}
     for patch in PATCHES:
-        if (owner := _owner(patch.owner)) is not None and hasattr(owner, patch.name):
+        owner = _owner(patch.owner)
+        if owner is None or not hasattr(owner, patch.name) or (owner, patch.name) in done:
+            continue
+        if optional or not patch.optional:
             _originals.append((owner, patch.name, vars(owner)[patch.name]))
             setattr(owner, patch.name, patch.replacement)
 

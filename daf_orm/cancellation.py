@@ -3,19 +3,23 @@
 psycopg has ``cancel_safe()``, sqlite3 has ``interrupt()``; a driver with neither is waited for. Neither call can miss
 its target by design alone: it does nothing between two statements, so it is repeated until the call has ended, and
 whoever ends the call waits for a cancellation under way, lest it strike the connection's next user.
+
+What must not be stopped, the end of a transaction or of a server-side cursor, has an end all the same: a server that
+does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for.
 """
 
 import contextlib
 import logging
 import socket
-from typing import Any
+import threading
+from typing import Any, Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("daf_orm")
 
 CANCEL_TIMEOUT = 5.0
-"""Seconds a server is given to take a cancellation, and afterwards to act on it, before its socket is shut."""
+"""Seconds a server is given to take a cancellation, and then to act on it, or to roll back, before it is cut off."""
 
 
 def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
@@ -34,9 +38,47 @@ def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
 
 def cut_off(wrapper: BaseDatabaseWrapper) -> None:
     """Shut the connection's socket, so that a thread which waits for a silent server gets an error instead."""
-    descriptor = getattr(getattr(wrapper.connection, "pgconn", None), "socket", -1)
-    if descriptor < 0:
+    if (descriptor := _socket_of(wrapper)) < 0:
         return
-    logger.warning("The server of %r does not answer a cancellation; its connection is cut.", wrapper.alias)
+    logger.warning("The server of %r does not answer; its connection is cut.", wrapper.alias)
     with contextlib.suppress(OSError), socket.socket(fileno=socket.dup(descriptor)) as copy:
         copy.shutdown(socket.SHUT_RDWR)
+
+
+def _socket_of(wrapper: BaseDatabaseWrapper) -> int:
+    pgconn: Any = getattr(wrapper.connection, "pgconn", None)
+    try:
+        return int(getattr(pgconn, "socket", -1))
+    except Exception:  # noqa: BLE001 - psycopg raises for a connection that is closed already
+        return -1
+
+
+class CutOffIfSilent:
+    """A context manager around a round trip that cannot be stopped: after ``CANCEL_TIMEOUT`` seconds it is cut off."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
+        self._wrapper = wrapper
+        self._lock = threading.Lock()  # held while cutting, so that it cannot hit the connection's next user
+        self._answered = False
+        # A thread of its own: every other one may be waiting for this server. Rolling back is the exception.
+        self._timer = threading.Timer(CANCEL_TIMEOUT, self._strike)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._answered = True
+        self._timer.cancel()
+
+    def _strike(self) -> None:
+        with self._lock:
+            if not self._answered:
+                cut_off(self._wrapper)
+
+
+def cut_off_if_silent(wrapper: BaseDatabaseWrapper) -> contextlib.AbstractContextManager[object]:
+    """Return a :class:`CutOffIfSilent` for a connection that can be cut off; else one that does nothing."""
+    return CutOffIfSilent(wrapper) if _socket_of(wrapper) >= 0 else contextlib.nullcontext()

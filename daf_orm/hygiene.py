@@ -10,6 +10,8 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from daf_orm.cancellation import cut_off_if_silent
+
 logger = logging.getLogger("daf_orm")
 
 _POLLIN = getattr(select, "POLLIN", 0)
@@ -71,8 +73,10 @@ def has_died(wrapper: BaseDatabaseWrapper) -> bool:
 def leave_blocks(wrapper: BaseDatabaseWrapper, depth: int) -> bool:
     """Roll back the synchronous atomic blocks opened above ``depth``. False if there were any."""
     left_open = wrapper.atomic_blocks[depth:]
-    for block in reversed(left_open):
-        block.__exit__(DatabaseError, DatabaseError("The lease ended inside this block."), None)
+    if left_open:
+        with cut_off_if_silent(wrapper):
+            for block in reversed(left_open):
+                block.__exit__(DatabaseError, DatabaseError("The lease ended inside this block."), None)
     return not left_open
 
 
@@ -86,7 +90,8 @@ def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
         origin,
     )
     if wrapper.connection is not None:
-        wrapper.rollback()
+        with cut_off_if_silent(wrapper):
+            wrapper.rollback()
     return False
 
 
@@ -105,7 +110,8 @@ def _is_pristine(wrapper: BaseDatabaseWrapper) -> bool:
         return False
     if wrapper.errors_occurred:
         wrapper.errors_occurred = False
-        return bool(wrapper.is_usable())
+        with cut_off_if_silent(wrapper):
+            return bool(wrapper.is_usable())
     return True
 
 

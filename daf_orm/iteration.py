@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from django.db import connections
 
 from daf_orm import execution
+from daf_orm.cancellation import cut_off_if_silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,4 +133,5 @@ class _Rows(Generic[T]):
     def close(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Close the generator that reads from the cursor."""
         if (close := getattr(self._rows, "close", None)) is not None:
-            close()
+            with cut_off_if_silent(connections[self._queryset.db]):
+                close()

@@ -170,8 +170,15 @@ def _set_autocommit(
     set_autocommit(autocommit, *args, **kwargs)
 
 
-POSTGRESQL_OPTIONS = {"connect_timeout": 10}
-"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Connecting cannot be cancelled, so it must have an end."""
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
+"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Neither connecting nor a COMMIT can be cancelled, so a server
+that vanishes without a word must be noticed by TCP."""
 
 
 def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:

@@ -9,6 +9,7 @@ however often its task is cancelled.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -20,6 +21,7 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import binding, execution, hygiene
+from daf_orm.cancellation import cut_off_if_silent
 from daf_orm.leases import CommitHook, Scope, current_task, innermost_block
 
 if TYPE_CHECKING:
@@ -209,18 +211,26 @@ class _Block:
 
     def _leave(self, exc_info: ExcInfo) -> BaseDatabaseWrapper:
         connection = connections[self._alias]
+        error: TransactionManagementError | None = None
         try:
             if not hygiene.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
                 error = TransactionManagementError(
                     _INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin)
                 )
-                self._django.__exit__(*_as_exc_info(error))
+                exc_info = _as_exc_info(error)
+            self._exit(connection, exc_info)
+            if error is not None:
                 raise error
-            self._django.__exit__(*exc_info)
         finally:
             self._step_out()
             self.scope.is_open = False
         return connection
+
+    def _exit(self, connection: BaseDatabaseWrapper, exc_info: ExcInfo) -> None:
+        """Let Django end the block. Only a rollback has a time limit: a commit cut short may have happened or not."""
+        rolls_back = exc_info[0] is not None or connection.needs_rollback
+        with cut_off_if_silent(connection) if rolls_back else contextlib.nullcontext():
+            self._django.__exit__(*exc_info)
 
     def _close_inner_blocks(self) -> None:
         """Blocks that other tasks have opened in this one, and not ended, end with it."""

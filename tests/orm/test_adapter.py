@@ -424,7 +424,16 @@ def test_adapt_django_decides_whether_django_is_touched(adapt: bool) -> None:  #
                   for owner in owners), QuerySet.aiterator.__module__)
     """)
 
-    assert output == (["False", "daf_orm.adapter"] if adapt else ["True", "django.db.models.query"])
+    assert output == (["False", "daf_orm.adapter"] if adapt else ["True", "daf_orm.adapter"])
+
+
+@pytest.mark.usefixtures("without_adapter")
+async def test_what_is_not_optional_keeps_djangos_own_iteration_working() -> None:
+    await Counter.objects.abulk_create([Counter(name=name) for name in "abc"])
+    adapter.activate(optional=False)
+
+    assert asgiref.sync.sync_to_async is vars(adapter._owner("django.db.models.query"))["sync_to_async"]
+    assert [row.name async for row in Counter.objects.order_by("name").aiterator(chunk_size=1)] == ["a", "b", "c"]
 
 
 def run_in_new_process(code: str) -> list[str]:

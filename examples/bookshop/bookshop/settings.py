@@ -5,6 +5,7 @@ Environment variables, all optional:
 ``DATABASE_URL``        any database Django knows, for example ``postgresql://user:secret@localhost/bookshop``
 ``BOOKSHOP_VAR_DIR``    where the SQLite file lives when there is no ``DATABASE_URL``
 ``BOOKSHOP_MAX_SIZE``   connections DAF may open at the same time
+``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
 ``SECRET_KEY``          a random one per run otherwise
 ``DEBUG``               ``1`` switches Django's debug mode on
 """
@@ -67,7 +68,7 @@ DAF_ORM = {
     # Connections per alias, at most, however many requests are running. Requests beyond it wait their turn.
     "MAX_SIZE": int(os.environ.get("BOOKSHOP_MAX_SIZE", "10")),
     # Seconds to wait for a turn; then PoolTimeout, which shop.errors answers with 503.
-    "TIMEOUT": 30.0,
+    "TIMEOUT": float(os.environ.get("BOOKSHOP_TIMEOUT", "30")),
     # Callers that may wait at the same time; beyond it TooManyRequests, at once. 0 is no limit.
     "MAX_WAITING": 0,
     # Seconds after which a connection is replaced, and seconds it may be idle before it is closed.
