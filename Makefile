@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DJANGO ?=
+ASGIREF ?=
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1
 SKIP ?=
 ARGS ?=
@@ -10,7 +11,7 @@ DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench coverage clean
+.PHONY: help demo test test-all test-lowest lint format bench coverage clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-17s %s\n' "$$name" "$$text"; done
@@ -22,6 +23,9 @@ test: $(VENV)/.test ## Run the suite on every database, or on DATABASE_URL alone
 	@$(call run_suite,$(ARGS))
 
 test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with every supported Python and Django found here
+
+test-lowest: ## Run it on SQLite in memory with the oldest Django and asgiref that pyproject.toml allows
+	@$(MAKE) --no-print-directory test DJANGO=5.2 ASGIREF=3.9.1 VENV=.venv-lowest DATABASES=sqlite-memory
 
 lint: $(VENV)/.lint ## Check format, style, types and layers
 	$(VENV)/bin/ruff format --check
@@ -75,5 +79,5 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.%: pyproject.toml | $(VENV)/.pip
-	$(VENV)/bin/python -m pip install --quiet --editable . --group $* $(if $(DJANGO),'django~=$(DJANGO).0')
+	$(VENV)/bin/python -m pip install --quiet --editable . --group $* $(if $(DJANGO),'django~=$(DJANGO).0') $(if $(ASGIREF),'asgiref==$(ASGIREF)')
 	@touch $@

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
     from daf_orm.leases import Scope
@@ -122,16 +123,17 @@ class _Rows(Generic[T]):
         self._queryset = queryset
         self._chunk_size = chunk_size
         self._rows: Iterator[T] | None = None
+        self._wrapper: BaseDatabaseWrapper | None = None
 
     def next_chunk(self) -> list[T]:
         """Fetch the next rows, at most ``chunk_size`` of them."""
-        connections[self._queryset.db]  # raises while another task has a nested block open
+        self._wrapper = connections[self._queryset.db]  # raises while another task has a nested block open
         if self._rows is None:
             self._rows = iter(self._queryset.iterator(chunk_size=self._chunk_size))
         return list(islice(self._rows, self._chunk_size))
 
     def close(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Close the generator that reads from the cursor."""
-        if (close := getattr(self._rows, "close", None)) is not None:
-            with cut_off_if_silent(connections[self._queryset.db]):
+        if self._wrapper is not None and (close := getattr(self._rows, "close", None)) is not None:
+            with cut_off_if_silent(self._wrapper):
                 close()
