@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from daf_orm import transaction
 from daf_orm.cursor import cursor
-from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
+from daf_orm.detection import BlockingCall, allow_blocking
+from daf_orm.exceptions import BlockingCallError, PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.execution import await_safe, database_sync_to_async
 from daf_orm.manager import AsyncManager
 from daf_orm.pool import get_pool
@@ -17,9 +18,12 @@ __all__ = [
     "AsyncManager",
     "AsyncModel",
     "AsyncQuerySet",
+    "BlockingCall",
+    "BlockingCallError",
     "PoolClosed",
     "PoolTimeout",
     "TooManyRequests",
+    "allow_blocking",
     "await_safe",
     "cursor",
     "database_sync_to_async",

@@ -13,7 +13,10 @@ class DafOrmConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
         from daf_orm import adapter, checks  # noqa: F401, PLC0415 - Django's models must be loadable
+        from daf_orm.detection import guard  # noqa: PLC0415
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 
         wrong = problems(getattr(settings, "DAF_ORM", {}))  # reported by the checks, which run later
+        if wrong or get_settings().BLOCKING != "off":
+            guard.activate()
         adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)

@@ -14,7 +14,8 @@ def _home(package: str) -> str:
     return str(Path(spec.origin).parent) + "/"
 
 
-_FOREIGN = (str(Path(__file__).parent) + "/", _home("django"), _home("asgiref"), _home("asyncio"))
+FOREIGN = (str(Path(__file__).parent) + "/", _home("django"), _home("asgiref"), _home("asyncio"))
+"""Where files lie that are never the user's: Django's, asgiref's, asyncio's and ours."""
 _FOREIGN_FILES = frozenset(spec.origin for name in ("contextlib", "threading") if (spec := find_spec(name)))
 
 
@@ -35,7 +36,7 @@ def find_origin() -> Origin:
     last = frame
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_FOREIGN) and filename not in _FOREIGN_FILES:
+        if not filename.startswith(FOREIGN) and filename not in _FOREIGN_FILES:
             break
         last, frame = frame, frame.f_back
     found = frame or last

@@ -1,7 +1,7 @@
 """The ``DAF_ORM`` setting: one frozen value, its defaults and its rules in one place."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -30,6 +30,11 @@ class Settings:
     """Time unused after which a connection is closed."""
     ADAPT_DJANGO: bool = True
     """Whether Django's own a… methods follow the execution rules."""
+    BLOCKING: str | None = None
+    """What becomes of a blocking call on an event loop: "raise", "warn", "log" or "off". None: "raise", or "warn" in a
+    notebook."""
+    ALLOW_BLOCKING: Sequence[str] = ()
+    """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
 
 
 DEFAULT_MAX_SIZE = 10
@@ -41,8 +46,11 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "MAX_LIFETIME": (int, float),
     "MAX_IDLE": (int, float),
     "ADAPT_DJANGO": (bool,),
+    "BLOCKING": (str, type(None)),
+    "ALLOW_BLOCKING": (list, tuple),
 }
 _LEAST: Mapping[str, float] = {"MAX_SIZE": 1, "MIN_SIZE": 0, "MAX_WAITING": 0}
+_CHOICES: Mapping[str, Sequence[str]] = {"BLOCKING": ("raise", "warn", "log", "off")}
 _ABOVE: Mapping[str, float] = {"TIMEOUT": 0, "MAX_LIFETIME": 0, "MAX_IDLE": 0}
 
 
@@ -71,6 +79,10 @@ def _problem(key: object, value: object) -> str | None:
 def _out_of_range(name: str, value: Any) -> str | None:
     if value is None:
         return None
+    if name in _CHOICES and value not in _CHOICES[name]:
+        return f"DAF_ORM[{name!r}] must be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}."
+    if isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
+        return f"DAF_ORM[{name!r}] must be a list of str, not {value!r}."
     if name in _LEAST and value < _LEAST[name]:
         return f"DAF_ORM[{name!r}] must be {_LEAST[name]} or more, not {value!r}."
     if name in _ABOVE and not value > _ABOVE[name]:

@@ -1,0 +1,123 @@
+"""Blocking calls that are meant: a scope, a decorator, or a list in the settings. One that is never used is reported."""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+from asgiref.sync import iscoroutinefunction
+
+from daf_orm.origins import find_origin
+from daf_orm.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from daf_orm.detection.frames import Sighting
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclass(slots=True, eq=False)
+class Allowance:
+    """A place where blocking is allowed, and how often it was made use of."""
+
+    reason: str
+    place: str
+    uses: int = 0
+
+
+class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own context managers
+    """Let synchronous database code block the event loop, here: ``with allow_blocking(reason="once, at start"):``.
+
+    Also a decorator, of functions and coroutine functions. It holds for what the block calls and for tasks started in
+    it, and replaces the environment variable ``DJANGO_ALLOW_ASYNC_UNSAFE``, which holds for everything. ``reason`` is
+    for whoever reads the code; ValueError if it is empty.
+    """
+
+    def __init__(self, *, reason: str) -> None:
+        if not reason.strip():
+            raise ValueError("allow_blocking() needs a reason: say why blocking the event loop is all right here.")
+        place = str(find_origin())
+        self._allowance = _scopes.setdefault(place, Allowance(reason, place))
+
+    def __enter__(self) -> Self:
+        _scope.set(_Scope(self._allowance, _scope.get()))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        # By value: one instance may be entered by many tasks, each in a context of its own.
+        current = _scope.get()
+        _scope.set(current.outer if current is not None else None)
+
+    def __call__(self, func: F) -> F:
+        """Allow it in every call of ``func``."""
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return func(*args, **kwargs)
+
+        @functools.wraps(func)
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await func(*args, **kwargs)
+
+        return async_wrapper if iscoroutinefunction(func) else wrapper  # type: ignore[return-value]
+
+
+class _Scope(NamedTuple):
+    allowance: Allowance
+    outer: _Scope | None
+
+
+_scope: ContextVar[_Scope | None] = ContextVar("daf_orm.allowance", default=None)
+_scopes: dict[str, Allowance] = {}  # by place in the code
+_everywhere: list[Allowance] = []
+_listed: dict[str, Allowance] = {}  # by pattern in the settings
+
+
+def allow_everywhere(allowance: Allowance) -> None:
+    """Let an allowance hold in every context, until :func:`disallow_everywhere`: a test's own."""
+    _everywhere.append(allowance)
+
+
+def disallow_everywhere(allowance: Allowance) -> None:
+    """Undo :func:`allow_everywhere`."""
+    _everywhere.remove(allowance)
+
+
+def find_allowance(sighting: Sighting) -> Allowance | None:
+    """Return the allowance that covers a call, and count its use; None if there is none."""
+    scope = _scope.get()
+    if scope is not None:
+        allowance: Allowance | None = scope.allowance
+    elif _everywhere:
+        allowance = _everywhere[-1]
+    else:
+        allowance = _find_listed(sighting)
+    if allowance is not None:
+        allowance.uses += 1
+    return allowance
+
+
+def _find_listed(sighting: Sighting) -> Allowance | None:
+    """Match what called, from the user's line inwards, with the patterns of ``DAF_ORM["ALLOW_BLOCKING"]``."""
+    patterns = get_settings().ALLOW_BLOCKING
+    for frame in (sighting.user, *sighting.inner) if patterns else ():
+        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_qualname
+        for pattern in patterns:
+            if fnmatchcase(f"{module}:{function}" if ":" in pattern else module, pattern):
+                place = f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"
+                return _listed.setdefault(pattern, Allowance("listed in the settings", place))
+    return None
+
+
+def unused() -> Iterable[Allowance]:
+    """Return the allowances that were never made use of: scopes that were entered or made, patterns in the settings."""
+    for pattern in get_settings().ALLOW_BLOCKING:
+        _listed.setdefault(pattern, Allowance("listed in the settings", f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"))
+    return [allowance for allowance in (*_scopes.values(), *_listed.values()) if not allowance.uses]

@@ -1,0 +1,104 @@
+"""Who called: the proof that an event loop waits for it, the user's line, and the expression on that line.
+
+A loop that runs in the thread proves nothing: Playwright's synchronous API and gevent run greenlets beside one. Proof
+is a coroutine, or a callback that the loop is calling, on the caller's own stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.events
+import asyncio.runners
+import inspect
+import linecache
+import sysconfig
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from daf_orm.origins import FOREIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - how asyncio calls every callback
+_RUNNER = asyncio.runners.Runner.run.__code__
+_LIBRARIES = tuple(
+    {sysconfig.get_paths()[key].rstrip("/") + "/" for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+_INSTALLED = ("/site-packages/", "/dist-packages/")
+
+
+@dataclass(slots=True)
+class Sighting:
+    """A call on the event loop, seen on its own stack."""
+
+    user: FrameType
+    """The innermost frame of the user's code."""
+    inner: list[FrameType]
+    """What it called, down to the choke point, outermost first."""
+
+
+def look(frame: FrameType) -> Sighting | None:
+    """Look up the stack from ``frame``. None without proof that an event loop waits for this code."""
+    stack = _stack(frame)
+    if not any(_waits(each.f_code) for each in stack):
+        return None
+    position = _innermost(stack, is_user_code)
+    if position is None:  # a library's own task
+        position = _innermost(stack, _is_third_party)
+    if position is None:
+        position = len(stack) - 1
+    return Sighting(stack[position], stack[:position][::-1])
+
+
+def expression(frame: FrameType) -> str:
+    """Return the source of the expression that the frame is at, on one line; empty if there is no source."""
+    code = frame.f_code
+    position = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None, None, None, None))
+    first, last, start, end = position
+    lines = linecache.getlines(code.co_filename, frame.f_globals)
+    if first is None or last is None or not 0 < first <= last <= len(lines):
+        return ""
+    if start is None or end is None:  # python -X no_debug_ranges
+        return lines[first - 1].strip()
+    source = [line.encode() for line in lines[first - 1 : last]]  # columns count bytes
+    source[-1] = source[-1][:end]
+    source[0] = source[0][start:]
+    return " ".join(line.decode(errors="replace").strip() for line in source).strip()
+
+
+@cache
+def is_user_code(filename: str) -> bool:
+    """Whether a file is neither the standard library's, nor an installed package's, nor ours."""
+    if filename.startswith(FOREIGN) or filename.startswith("<frozen "):
+        return False
+    return not filename.startswith(_LIBRARIES) and not any(part in filename for part in _INSTALLED)
+
+
+def _stack(frame: FrameType) -> list[FrameType]:
+    stack = []
+    step: FrameType | None = frame
+    while step is not None:
+        stack.append(step)
+        step = step.f_back
+    return stack
+
+
+def _waits(code: CodeType) -> bool:
+    if code.co_flags & _COROUTINE or code is _CALLBACK:
+        return True
+    # uvloop calls callbacks from C: nothing stands between them and whoever runs the loop.
+    return code is _RUNNER and type(asyncio._get_running_loop()).__module__.startswith("uvloop")
+
+
+def _innermost(stack: list[FrameType], wanted: Callable[[str], bool]) -> int | None:
+    return next((i for i, frame in enumerate(stack) if wanted(frame.f_code.co_filename)), None)
+
+
+@cache
+def _is_third_party(filename: str) -> bool:
+    return not filename.startswith(FOREIGN) and any(part in filename for part in _INSTALLED)

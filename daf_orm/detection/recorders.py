@@ -1,0 +1,60 @@
+"""Where recorded calls go: to the innermost ``record_blocking()`` block, else to every recorder, else to the log."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daf_orm.detection.call import BlockingCall
+    from daf_orm.exceptions import BlockingCallError
+
+
+class Recorder(Protocol):
+    """Whoever wants to know of every call: the test plugin, the log."""
+
+    def record(self, call: BlockingCall, error: BlockingCallError | None) -> None:
+        """Take note of a call; ``error`` is what is about to be raised for it, if anything is."""
+
+
+_recorders: list[Recorder] = []
+_block: ContextVar[list[BlockingCall] | None] = ContextVar("daf_orm.recorded", default=None)
+
+
+def add_recorder(recorder: Recorder) -> None:
+    """Let a recorder know of every call from now on."""
+    _recorders.append(recorder)
+
+
+def remove_recorder(recorder: Recorder) -> None:
+    """Undo :func:`add_recorder`."""
+    _recorders.remove(recorder)
+
+
+def record(call: BlockingCall, error: BlockingCallError | None) -> None:
+    """Let the recorders know of a call."""
+    for recorder in tuple(_recorders):
+        recorder.record(call, error)
+
+
+@contextmanager
+def record_blocking() -> Iterator[list[BlockingCall]]:
+    """Collect the blocking calls of the block in a list, instead of raising: they run, and block.
+
+    ``with record_blocking() as calls:``. Tasks started in the block count too. What is collected here is reported
+    nowhere else.
+    """
+    calls: list[BlockingCall] = []
+    token = _block.set(calls)
+    try:
+        yield calls
+    finally:
+        _block.reset(token)
+
+
+def current_block() -> list[BlockingCall] | None:
+    """Return the list of the innermost :func:`record_blocking` block that this context is in."""
+    return _block.get()

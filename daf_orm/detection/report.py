@@ -1,0 +1,67 @@
+"""Blocking calls as people read them: grouped and counted by call site, as text, as JSON, and in the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from daf_orm.detection.call import BlockingCall
+
+logger = logging.getLogger("daf_orm.blocking")
+
+MAX_SITES = 1000
+"""Call sites that the log keeps count of; past that number it starts again."""
+
+_logged: Counter[tuple[str, int, str]] = Counter()
+
+
+class Group(NamedTuple):
+    """The calls of one site."""
+
+    call: BlockingCall
+    """The first of them."""
+    count: int
+
+
+def group(calls: Iterable[BlockingCall]) -> list[Group]:
+    """Group calls by their site and operation, the most frequent first."""
+    firsts: dict[tuple[str, int, str], BlockingCall] = {}
+    counts: Counter[tuple[str, int, str]] = Counter()
+    for call in calls:
+        key = _key(call)
+        counts[key] += 1
+        known = firsts.setdefault(key, call)
+        if call.swallowed and not known.swallowed:
+            firsts[key] = call
+    return [Group(firsts[key], count) for key, count in counts.most_common()]
+
+
+def as_text(calls: Iterable[BlockingCall]) -> str:
+    """Return a line for each call site, with its count where that is more than 1."""
+    return "\n".join(f"{call}{f' ({count} times)' if count > 1 else ''}" for call, count in group(calls))
+
+
+def as_json(calls: Iterable[BlockingCall]) -> str:
+    """Return a JSON array with an object for each call site: the fields of BlockingCall, and ``count``."""
+    return json.dumps([{**call.as_dict(), "count": count} for call, count in group(calls)], indent=2)
+
+
+def log(call: BlockingCall, level: int) -> None:
+    """Log a call with its fields in ``blocking_call``: a site's 1st, 10th, 100th… time, lest it fill the disk."""
+    key = _key(call)
+    if key not in _logged and len(_logged) >= MAX_SITES:
+        _logged.clear()
+    _logged[key] += 1
+    count = _logged[key]
+    if count == 10 ** (len(str(count)) - 1):
+        times = f" (for the {count}th time)" if count > 1 else ""
+        logger.log(level, "%s%s", call, times, extra={"blocking_call": {**call.as_dict(), "count": count}})
+
+
+def _key(call: BlockingCall) -> tuple[str, int, str]:
+    return call.filename, call.lineno, call.operation
