@@ -1,7 +1,11 @@
 """The Django application: system checks, and the adapter for Django's own async methods."""
 
+import logging
+
 from django.apps import AppConfig
 from django.conf import settings
+
+logger = logging.getLogger("daf_orm")
 
 
 class DafOrmConfig(AppConfig):
@@ -17,6 +21,8 @@ class DafOrmConfig(AppConfig):
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 
         wrong = problems(getattr(settings, "DAF_ORM", {}))  # reported by the checks, which run later
+        for problem in wrong:
+            logger.error("%s", problem)
         if wrong or get_settings().BLOCKING != "off":
             guard.activate()
         adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)

@@ -98,8 +98,10 @@ def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any
     """Make any callable awaitable, be it synchronous or not.
 
     ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is
-    already async is awaited as it is.
+    already async is awaited as it is. Raises TypeError if ``func`` is not callable.
     """
+    if not callable(func):
+        raise TypeError(f"await_safe() takes the callable itself, not {type(func).__name__}: await_safe(func)(…).")
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         if iscoroutinefunction(func):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from django.db import connections
 
-from daf_orm import execution
+from daf_orm import execution, sqlite
 from daf_orm.cancellation import cut_off_if_silent
 
 if TYPE_CHECKING:
@@ -129,11 +129,16 @@ class _Rows(Generic[T]):
         """Fetch the next rows, at most ``chunk_size`` of them."""
         self._wrapper = connections[self._queryset.db]  # raises while another task has a nested block open
         if self._rows is None:
+            sqlite.count_reader(self._wrapper, 1)
             self._rows = iter(self._queryset.iterator(chunk_size=self._chunk_size))
         return list(islice(self._rows, self._chunk_size))
 
     def close(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Close the generator that reads from the cursor."""
-        if self._wrapper is not None and (close := getattr(self._rows, "close", None)) is not None:
+        rows, self._rows = self._rows, None
+        if rows is None or self._wrapper is None:
+            return
+        sqlite.count_reader(self._wrapper, -1)
+        if (close := getattr(rows, "close", None)) is not None:
             with cut_off_if_silent(self._wrapper):
                 close()

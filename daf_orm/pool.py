@@ -13,9 +13,11 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from django.apps import apps
 from django.core.signals import setting_changed
 from django.db import connections as django_connections
 
@@ -280,8 +282,10 @@ class ConnectionPool:
 
     def _holders(self) -> str:
         with self._lock:
-            places = [str(lease.origin or "single calls") for lease in self._lent]
-        return ", ".join(sorted(set(places))) or "nobody by now"
+            places = Counter(str(lease.origin) for lease in self._lent if lease.origin is not None)
+            single = sum(lease.origin is None for lease in self._lent)
+        held = [f"{place} ({count} times)" if count > 1 else place for place, count in sorted(places.items())]
+        return ", ".join([*held, *([f"{single} single calls"] if single else [])]) or "nobody by now"
 
     def _reclaim_orphans(self) -> None:
         """Take back the leases of event loops that were closed without ending their tasks."""
@@ -392,6 +396,11 @@ def get_pool() -> ConnectionPool:
         return _pool
     with _pool_lock:
         if _pool is None:
+            if apps.ready and not apps.is_installed("daf_orm"):
+                logger.warning(
+                    '"daf_orm" is not in INSTALLED_APPS: Django\'s own a… methods stay as they are, and '
+                    "nothing checks the DAF_ORM setting."
+                )
             binding.activate()
             setting_changed.connect(_reset_on_change, dispatch_uid="daf_orm.pool")
             _pool = _from_settings(get_settings())

@@ -41,6 +41,8 @@ class LockPatience:
         self._wrapper = wrapper
         self._timeout = timeout
         self._gone = gone
+        self.readers = 0
+        """Iterations that this connection is in the middle of: they keep the file from being written to."""
         self._turn = _turn_for(str(wrapper.settings_dict["NAME"]))
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
@@ -56,6 +58,8 @@ class LockPatience:
         except OperationalError as error:
             if not _is_locked(error) or self._gone():
                 raise
+            if self.readers:  # whoever has the lock may be waiting for us to finish reading
+                raise OperationalError(_READING.format(alias=self._wrapper.alias)) from error
         deadline = time.monotonic() + self._timeout
         with _Place(self._turn, deadline, self._gone):
             while True:
@@ -67,6 +71,20 @@ class LockPatience:
 
     def _in_transaction(self) -> bool:
         return bool(getattr(self._wrapper.connection, "in_transaction", False))
+
+
+def count_reader(wrapper: BaseDatabaseWrapper, change: int) -> None:
+    """Take note that an iteration on this connection has begun (1) or ended (-1)."""
+    for execute_wrapper in wrapper.execute_wrappers:
+        if isinstance(execute_wrapper, LockPatience):
+            execute_wrapper.readers += change
+
+
+_READING = (
+    "database is locked: {alias!r} is being written to by another connection, and waiting for it could last for ever, "
+    "because this task reads from it with aiterator(). Put the loop in transaction.atomic(), or load the rows first: "
+    "async for over the queryset itself, or await queryset.alist()."
+)
 
 
 class _Place:

@@ -48,6 +48,12 @@ class Atomic:
         self.durable = durable
         self._entered: list[_Block] = []  # one instance may be entered again inside itself, as Django's may
 
+    def __enter__(self) -> None:
+        raise TypeError("daf_orm.transaction.atomic() is asynchronous: use `async with`.")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Never reached; Python looks it up before it enters."""
+
     async def __aenter__(self) -> None:
         scope = await execution.open_scope(self.using)
         block = _Block(scope, self.savepoint, self.durable)
@@ -142,7 +148,8 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
     Source: :func:`django.db.transaction.on_commit`.
     """
     if not callable(func):
-        raise TypeError("on_commit()'s callback must be a callable.")
+        hint = " Pass the function, do not call it." if inspect.iscoroutine(func) else ""
+        raise TypeError(f"on_commit()'s callback must be a callable, not {type(func).__name__}.{hint}")
     alias = using or DEFAULT_DB_ALIAS
     if not binding.on_event_loop():
         # Django's own list knows of synchronous savepoints, which may yet roll back.

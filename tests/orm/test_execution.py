@@ -94,3 +94,8 @@ async def test_gathered_calls_run_in_parallel_up_to_the_pool_size() -> None:
     meet = database_sync_to_async(lambda: barrier.wait(timeout=20))
 
     assert sorted(await asyncio.gather(*(meet() for _ in range(size)))) == list(range(size))
+
+
+async def test_await_safe_wants_the_callable_itself() -> None:
+    with pytest.raises(TypeError, match=r"takes the callable itself, not int"):
+        await_safe(5)  # type: ignore[arg-type]

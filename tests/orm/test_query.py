@@ -557,3 +557,42 @@ def test_every_asynchronous_method_of_related_managers_is_ours(descriptor) -> No
 
     assert {"aadd", "aset", "acreate", "aget_or_create", "aupdate_or_create", "alist", "aget"} <= names
     assert [name for name in sorted(names) if not is_ours(manager_class, name)] == []
+
+
+@pytest.mark.sqlite_file
+async def test_writers_that_read_with_aiterator_fail_at_once_instead_of_waiting_for_each_other() -> None:
+    await Author.objects.abulk_create([Author(name=str(number)) for number in range(20)])
+    both_read, outcomes = asyncio.Barrier(2), []
+
+    async def rename() -> None:
+        started = False
+        async for author in Author.objects.order_by("pk").aiterator(chunk_size=5):
+            if not started:
+                started = True
+                await both_read.wait()
+            author.name += "!"
+            await author.asave()
+
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(rename(), rename(), return_exceptions=True)
+
+    errors = [str(outcome) for outcome in outcomes if outcome is not None]
+    assert errors
+    assert all("reads from it with aiterator()" in error for error in errors)
+    await Author.objects.acreate(name="the file is free")
+
+
+@pytest.mark.sqlite_file
+async def test_they_wait_in_line_inside_a_transaction() -> None:
+    await Author.objects.abulk_create([Author(name=str(number)) for number in range(20)])
+
+    async def rename() -> None:
+        async with transaction.atomic():
+            async for author in Author.objects.order_by("pk").aiterator(chunk_size=5):
+                author.name += "!"
+                await author.asave()
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(rename() for _ in range(4)))
+
+    assert await Author.objects.filter(name__endswith="!!!!").acount() == 20

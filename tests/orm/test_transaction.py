@@ -1,7 +1,8 @@
 """Async transactions: Django's rules, kept across awaits, tasks and cancellations."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -10,7 +11,7 @@ from django.db import transaction as django_transaction
 from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import database_sync_to_async, get_pool, transaction
+from daf_orm import cursor, database_sync_to_async, get_pool, transaction
 from tests.project.library.models import Author, Counter, Publisher
 
 
@@ -519,3 +520,18 @@ def test_under_a_sync_parent_sibling_blocks_wait_for_each_other() -> None:
 
     assert isinstance(async_to_sync(both)()[0], Boom)
     assert set(Author.objects.values_list("name", flat=True)) == {"kept", "kept too"}
+
+
+@pytest.mark.parametrize("manager", [transaction.atomic, cursor])
+def test_a_plain_with_statement_is_told_to_be_async(manager: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="use `async with`"), manager():
+        pass
+
+
+async def test_on_commit_is_told_from_a_call_of_its_callback() -> None:
+    async def receipt() -> None: ...
+
+    coroutine = receipt()
+    with pytest.raises(TypeError, match="Pass the function, do not call it"):
+        transaction.on_commit(coroutine)
+    coroutine.close()
