@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import exhaustion, memory, overhead, sqlite_writers
+from benchmarks import detection_recall, exhaustion, memory, overhead, sqlite_writers
 from benchmarks.environment import describe
 
 BENCHMARKS = {
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "exhaustion": exhaustion.run,
     "sqlite_writers": sqlite_writers.run,
+    "detection_recall": detection_recall.run,
 }
 
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import sys
 import threading
 import weakref
+from concurrent.futures.thread import _WorkItem
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import AsyncToSync, SyncToAsync
@@ -27,13 +29,15 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import hygiene
+from daf_orm import hygiene, reaper
 from daf_orm.leases import Lease, describe_task, holds_block, innermost_scope
-from daf_orm.origins import find_origin
+from daf_orm.origins import Origin, find_origin
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
+    from types import FrameType
 
     from asgiref.current_thread_executor import CurrentThreadExecutor
 
@@ -43,6 +47,11 @@ logger = logging.getLogger("daf_orm")
 _thread = threading.local()
 _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
+_test_connections: dict[str, BaseDatabaseWrapper] = {}
+_tests_sharing = 0
+_strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, Origin] = weakref.WeakKeyDictionary()
+_RUN_IN_EXECUTOR = _WorkItem.run.__code__
+_LEFT_CALLS = "_daf_orm_left_calls"
 _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
 
 
@@ -76,6 +85,7 @@ class Hop:
             assert self.lease is not None
             self.lease.turn.release()
         if self.outer is None and not self.serves_parent:
+            end_left_calls()
             _end_left_blocks()
             if self.opened_own:
                 _close_own_connections()
@@ -130,6 +140,29 @@ def parent_lease(executor: CurrentThreadExecutor) -> Lease:
         return cast("Lease", lease)
 
 
+def has_quit(executor: Executor) -> bool:
+    """Whether it is a sync parent's that has returned. Given work, it would hand it to the next parent, elsewhere."""
+    return getattr(executor, "_broken", False) is True and hasattr(executor, "_work_thread")
+
+
+def leave_to_parent(executor: Any, work: Callable[[], object]) -> None:
+    """Have the work done by a parent that has returned: at the end of the hop it is in, or of its next call."""
+    vars(executor._work_thread).setdefault(_LEFT_CALLS, []).append(work)
+
+
+def end_left_calls() -> None:
+    """On a sync parent's thread: do what finalizers have left to it, before its connections are looked over."""
+    thread = threading.current_thread()
+    lease: Lease | None = getattr(thread, _PARENT_LEASE, None)
+    if lease is None or not lease.has_left_calls:
+        return
+    lease.has_left_calls = False
+    reaper.flush()
+    left: list[Callable[[], object]] = vars(thread).pop(_LEFT_CALLS, [])
+    for work in left:
+        work()
+
+
 def waits_in_turn(lease: Lease, executor: CurrentThreadExecutor) -> bool:
     """Whether the parent's thread runs a call on this lease which, further down, waits for us."""
     return lease.turn.thread == executor._work_thread.ident and executor is not lease.executor
@@ -144,7 +177,8 @@ class LeasedConnections:
     def __getattr__(self, alias: str) -> Any:
         lease = _lease_here(alias)
         if lease is None:
-            return getattr(self._django, alias)
+            shared = _shared_outside_leases(alias)
+            return shared if shared is not None else getattr(self._django, alias)
         assert lease.connections is not None
         try:
             return lease.connections.wrappers[alias]
@@ -155,12 +189,13 @@ class LeasedConnections:
         lease = _lease_here(alias)
         if lease is None:
             setattr(self._django, alias, wrapper)
-            _report_stray(alias)
-        elif wrapper in _memory_connections.get(alias, ()):
-            assert lease.connections is not None
+            _report_stray(wrapper)
+            return
+        assert lease.connections is not None
+        shared = _shared(alias)
+        if shared is not None and wrapper is shared:
             lease.connections.borrow(alias, wrapper)
         else:
-            assert lease.connections is not None
             lease.connections.adopt(alias, wrapper)
 
     def __delattr__(self, alias: str) -> None:
@@ -246,6 +281,8 @@ def _close_own_connections() -> None:
 
     The thread may die with its request, or idle for ever in an executor: nobody would close them later.
     """
+    if _test_connections:  # it had those
+        return
     for wrapper in django_connections.all(initialized_only=True):
         if wrapper.in_atomic_block or _is_in_manual_transaction(wrapper):
             logger.warning(
@@ -272,7 +309,7 @@ def _is_shared_memory(wrapper: BaseDatabaseWrapper) -> bool:
 def _refuse_stray(alias: str) -> None:
     """A to_thread() call in an atomic block has its context but not its lease: its rows would not be the block's."""
     block = holds_block()
-    if block is None or on_event_loop() or not threading.current_thread().name.startswith("asyncio_"):
+    if block is None or on_event_loop() or not _was_sent_here():
         return
     message = (
         f"A query on {alias!r} from to_thread() or run_in_executor(), inside the atomic block at {block.origin}: it "
@@ -281,30 +318,90 @@ def _refuse_stray(alias: str) -> None:
     raise TransactionManagementError(message)
 
 
-def _report_stray(alias: str) -> None:
+def _was_sent_here() -> bool:
+    """Whether an executor runs this code: a thread may also have inherited its context from whoever started it."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is _RUN_IN_EXECUTOR:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _report_stray(wrapper: BaseDatabaseWrapper) -> None:
     """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
     if current_hop() is None and threading.current_thread().name.startswith("asyncio_"):
+        _strays[wrapper] = origin = find_origin()
         logger.warning(
             "Connection %r is opened in thread %s at %s, outside any lease: nothing will close it. "
             "Replace to_thread() or run_in_executor() by daf_orm.database_sync_to_async().",
-            alias,
+            wrapper.alias,
             threading.current_thread().name,
-            find_origin(),
+            origin,
         )
+
+
+def stray_connections() -> list[tuple[BaseDatabaseWrapper, Origin]]:
+    """Return the connections that to_thread() has left open, each with the place that opened it."""
+    return [(wrapper, origin) for wrapper, origin in _strays.items() if wrapper.connection is not None]
 
 
 def _create_connection(create: Any, alias: str) -> BaseDatabaseWrapper:
     """Make a connection; for in-memory SQLite on a lease, take the one that holds the database."""
     hop = current_hop()
     if hop is not None and _lease_here(alias) is not None:
-        for wrapper in tuple(_memory_connections.get(alias, ())):
-            if wrapper.connection is not None and wrapper.is_in_memory_db():  # type: ignore[attr-defined]
-                return wrapper
-        fresh: BaseDatabaseWrapper = create(alias)
+        fresh: BaseDatabaseWrapper = _shared(alias) or create(alias)
         return fresh
     own: BaseDatabaseWrapper = create(alias)
     _remember_memory(alias, own)
     return own
+
+
+def _shared(alias: str) -> BaseDatabaseWrapper | None:
+    """Return the connection that leases borrow instead of having their own: a running test's, or a memory database."""
+    if (of_test := _test_connections.get(alias)) is not None:
+        return of_test
+    for wrapper in tuple(_memory_connections.get(alias, ())):
+        if wrapper.connection is not None and wrapper.is_in_memory_db():  # type: ignore[attr-defined]
+            return wrapper
+    return None
+
+
+def _shared_outside_leases(alias: str) -> BaseDatabaseWrapper | None:
+    """Return it for code without a lease too: bare hops in a test, and what is allowed to block the event loop.
+
+    Django itself would open another connection there, to the test's tables without its rows, or to an empty memory.
+    """
+    if _test_connections and (current_hop() is not None or on_event_loop()):
+        return _test_connections.get(alias)
+    if _memory_connections.get(alias) and on_event_loop():
+        wrapper = _shared(alias)
+        return wrapper if wrapper is not None and wrapper._thread_ident == threading.get_ident() else None  # type: ignore[attr-defined]
+    return None
+
+
+def share_test_connections() -> None:
+    """Let every lease use this thread's connections from now on: those of a test, which rolls them back. May nest."""
+    global _tests_sharing  # noqa: PLW0603 - one test at a time per process
+    _tests_sharing += 1
+    if _tests_sharing == 1:
+        for alias in django_connections:
+            wrapper = django_connections[alias]
+            wrapper.inc_thread_sharing()
+            _test_connections[alias] = wrapper
+
+
+def unshare_test_connections() -> None:
+    """Undo :func:`share_test_connections`."""
+    global _tests_sharing  # noqa: PLW0603
+    _tests_sharing -= 1
+    while not _tests_sharing and _test_connections:
+        _test_connections.popitem()[1].dec_thread_sharing()
+
+
+def in_test() -> bool:
+    """Whether leases use a test's connections."""
+    return bool(_test_connections)
 
 
 def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 import threading
 import time
-import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 
@@ -42,7 +42,7 @@ class Call(Generic[T]):
     transaction or cursor is never stopped. ``on_parent``: run on the thread of the sync parent that waits for us.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what, where, on whose behalf, and what then
         self,
         lease: Lease,
         func: Callable[[bool], T],
@@ -50,7 +50,10 @@ class Call(Generic[T]):
         *,
         final: bool = False,
         on_parent: bool = False,
+        subject: object = None,
     ) -> None:
+        self.subject = subject or func
+        """What the call is about, for who counts hops by name."""
         self._lease = lease
         self._func = func
         self._ending = ending
@@ -109,14 +112,19 @@ class Call(Generic[T]):
             self._lease.turn.when_free(lambda: self._submit(context))
 
     def _submit(self, context: contextvars.Context) -> None:
+        if binding.has_quit(self._lease.executor):
+            binding.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
+            return
         try:
             self._lease.executor.submit(context.run, self._call_quietly)
-        except RuntimeError:  # the sync parent has returned, or the pool is closed and shut down
+        except RuntimeError:  # the pool is closed and shut down
             logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
             self._give_up()
 
     def _give_up(self) -> None:
         """The call will never run."""
+        if self._final and self._lease.connections is not None:  # what it was to end is still open
+            self._lease.connections.needs_cleaning = True
         self._ending(self._lease, used=False)
 
     def _hop(self) -> Any:
@@ -163,10 +171,15 @@ class Call(Generic[T]):
 
     def _run(self) -> T:
         try:
+            if self._lease.connections is None:
+                binding.end_left_calls()
             if not self._lease.is_ready:
                 self._make_ready()
+            if self._final and (copying := self._lease.copying) is not None and not self._ending.is_of(copying.scope):
+                copying.abort()  # a task's COPY may outlast the cursor or block around it
             return self._func(self._cancelled is not None)
         finally:
+            binding.end_left_calls()
             self._settle()
             self._ending(self._lease, used=True)
 
@@ -234,6 +247,10 @@ class Call(Generic[T]):
 class Ending:
     """What happens to a lease when a call on it has ended. ``used`` is False if the call never ran."""
 
+    def is_of(self, scope: Scope) -> bool:  # noqa: ARG002 - only EndScope has one
+        """Whether it is the end of this scope."""
+        return False
+
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """See to the lease and its turn. On the worker thread if ``used``; without any I/O if not."""
         raise NotImplementedError
@@ -277,6 +294,10 @@ class EndScope(Ending):
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
+    def is_of(self, scope: Scope) -> bool:
+        """Whether it is the end of this scope."""
+        return scope is self._scope
+
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Give the lease back, or leave it to the scopes that go on."""
         lease.scopes.discard(self._scope)
@@ -294,14 +315,14 @@ def _begin(begin: Callable[[list[bool]], Any], ticket: list[bool]) -> Any:
 
 # Made once: asgiref inspects and decorates what it is given.
 _on_parent = sync_to_async(_begin, thread_sensitive=True)
-_hops: weakref.WeakKeyDictionary[Executor, Any] = weakref.WeakKeyDictionary()
+_HOP: Final = "_daf_orm_hop"  # kept on the executor itself: it ends with it
 
 
 def _hop_to(executor: Executor) -> Any:
-    hop = _hops.get(executor)
+    hop = getattr(executor, _HOP, None)
     if hop is None:
-        threads = cast("ThreadPoolExecutor", executor)
-        hop = _hops[executor] = sync_to_async(_begin, thread_sensitive=False, executor=threads)
+        hop = sync_to_async(_begin, thread_sensitive=False, executor=cast("ThreadPoolExecutor", executor))
+        setattr(executor, _HOP, hop)
     return hop
 
 

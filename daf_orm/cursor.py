@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, NotSupportedError, connections
 
 from daf_orm import execution
-from daf_orm.leases import Scope, leave_scope
+from daf_orm.leases import Copying, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -116,8 +117,11 @@ class AsyncCopy:
         self._scope = await execution.open_scope(within=self._cursor_scope)
         try:
             await execution.run_in(self._scope, self._begin)
+        except GeneratorExit:
+            execution.abandon_scope(self._scope, self._undo)
+            raise
         except BaseException:
-            leave_scope(self._scope, self._scope)  # it is inside the cursor's, which ends what was begun
+            await execution.close_scope(self._scope, self._undo)
             raise
         return self
 
@@ -130,8 +134,7 @@ class AsyncCopy:
         assert self._scope is not None
 
         def end(cancelled: bool) -> None:  # noqa: ARG001, FBT001 - the signature of a last call
-            with self._cursor.db.wrap_database_errors:
-                self._context.__exit__(exc_type, exc, traceback)
+            self._finish(exc_type, exc, traceback)
 
         if exc_type is GeneratorExit:
             execution.abandon_scope(self._scope, end)
@@ -180,9 +183,31 @@ class AsyncCopy:
         return await execution.run_in(self._scope, run)
 
     def _begin(self) -> None:
+        assert self._scope is not None
+        context = self._cursor.cursor.copy(self._sql, self._params)
         with self._cursor.db.wrap_database_errors:
-            self._context = self._cursor.cursor.copy(self._sql, self._params)
-            self._copy = self._context.__enter__()
+            self._copy = context.__enter__()
+        self._context = context
+        self._scope.lease.copying = Copying(self._scope, self._abort)
+
+    def _finish(self, *exc_info: Any) -> None:
+        """End the COPY, once."""
+        assert self._scope is not None
+        context, self._context = self._context, None
+        if context is None:
+            return
+        self._scope.lease.copying = None
+        with self._cursor.db.wrap_database_errors:
+            context.__exit__(*exc_info)
+
+    def _abort(self) -> None:
+        error = InterfaceError("The cursor or transaction around the COPY has ended.")
+        with suppress(type(error), Error):  # psycopg raises it again
+            self._finish(type(error), error, None)
+
+    def _undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
+        """End a COPY whose task was cancelled as it began."""
+        self._abort()
 
     def _read_rows(self) -> list[Row]:
         rows: list[Row] = []

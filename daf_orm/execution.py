@@ -18,11 +18,12 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.db import InterfaceError
 
 from daf_orm import binding, reaper
 from daf_orm.calls import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
+from daf_orm.detection import watchdog
 from daf_orm.leases import (
     Lease,
     Scope,
@@ -48,10 +49,11 @@ async def run(func: Callable[[], T]) -> T:
     """Run ``func`` by the three rules and return what it returns."""
     while (scope := innermost_scope()) is not None:
         if _on_parent(scope.lease):
-            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True).perform()
-        await _take_turn(scope.lease)
+            scope.lease.refuse_beside_copy(None)
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+        await _take_turn(scope.lease, None)
         if scope.is_alive:
-            return await Call(scope.lease, lambda _: func(), END_TURN).perform()
+            return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
         scope.lease.turn.release()  # it has ended while this call waited
     return await _run_once(func)
 
@@ -66,12 +68,13 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
         if not scope.is_alive:
             raise InterfaceError(f"What was opened at {scope.origin} is closed.")
         if _on_parent(scope.lease):
-            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True).perform()
-        await _take_turn(scope.lease)
+            scope.lease.refuse_beside_copy(scope)
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+        await _take_turn(scope.lease, scope)
         if not scope.is_alive:
             scope.lease.turn.release()
             raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
-        return await Call(scope.lease, lambda _: func(), END_TURN).perform()
+        return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
     finally:
         return_to(before)
 
@@ -174,6 +177,7 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     context.run(enter_scope, scope)
     step_back(scope)
     scope.is_abandoned = True
+    scope.lease.has_left_calls = True
     call = Call(scope.lease, last_call, EndScope(scope), final=True)
     reaper.leave(lambda: call.perform_detached(context))
 
@@ -190,9 +194,13 @@ async def _take_lease() -> tuple[Lease, bool]:
     """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
     binding.activate()
     reaper.start()
+    if watchdog.wanted:
+        watchdog.watch_running_loop()
     if (executor := binding.parent_executor()) is None:
         return await get_pool().lend(), False
     lease = binding.parent_lease(executor)
+    if lease.has_left_calls:  # they have its turn
+        await _end_left_calls()
     if binding.waits_in_turn(lease, executor):
         return lease, True
     await lease.turn.acquire(get_settings().TIMEOUT)
@@ -200,10 +208,18 @@ async def _take_lease() -> tuple[Lease, bool]:
     return lease, False
 
 
-async def _take_turn(lease: Lease) -> None:
+_end_left_calls = sync_to_async(binding.end_left_calls, thread_sensitive=True)
+
+
+async def _take_turn(lease: Lease, scope: Scope | None) -> None:
     if lease.turn.thread == threading.get_ident():
         raise RuntimeError(_NESTED_LOOP)
     await lease.turn.acquire(get_settings().TIMEOUT)
+    try:
+        lease.refuse_beside_copy(scope)
+    except InterfaceError:
+        lease.turn.release()
+        raise
 
 
 async def _run_once(func: Callable[[], T]) -> T:
@@ -213,7 +229,7 @@ async def _run_once(func: Callable[[], T]) -> T:
     if not on_parent:
         await lease.turn.acquire(None)  # at once: nobody else knows this lease
     ending = KEEP_TURN if is_guest else GIVE_BACK
-    return await Call(lease, lambda _: func(), ending, on_parent=on_parent).perform()
+    return await Call(lease, lambda _: func(), ending, on_parent=on_parent, subject=func).perform()
 
 
 async def _acquire_finally(lease: Lease) -> asyncio.CancelledError | None:

@@ -14,8 +14,9 @@ import random
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from django.db import InterfaceError
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
@@ -40,6 +41,8 @@ class ConnectionSet:
         self.idle_since = 0.0
         self.stopping = False
         """Set while the running call is being cancelled: nothing more is sent to a server on its behalf."""
+        self.needs_cleaning = False
+        """Whether the end of its last lease could not be carried out."""
         self._borrowed: dict[str, int] = {}  # alias -> atomic depth at the time: somebody else's connection
         self._expires: dict[str, tuple[object, float]] = {}  # alias -> (driver connection, clock)
         self._max_lifetime = max_lifetime
@@ -50,10 +53,11 @@ class ConnectionSet:
         wrapper.settings_dict = _lease_settings(wrapper)
         wrapper.execute_wrappers.insert(0, self._refuse_if_stopping)
         commit = wrapper.commit
-        if _is_sqlite_file(wrapper):
+        if _is_sqlite_file(wrapper) and sqlite.takes_lock_at_once(wrapper):
             patience = self._be_patient(wrapper)
             commit = functools.partial(patience.wait_for_lock, commit)  # in rollback-journal mode it waits for readers
         wrapper.commit = functools.partial(self._commit, commit)  # type: ignore[method-assign]
+        wrapper.connect = functools.partial(_connect_wholly, wrapper, wrapper.connect)  # type: ignore[method-assign]
         wrapper.close_if_unusable_or_obsolete = _leave_to_the_pool  # type: ignore[method-assign]
         wrapper.set_autocommit = functools.partial(_set_autocommit, wrapper, wrapper.set_autocommit)  # type: ignore[method-assign]
         self.wrappers[alias] = wrapper
@@ -61,7 +65,6 @@ class ConnectionSet:
     def _be_patient(self, wrapper: BaseDatabaseWrapper) -> sqlite.LockPatience:
         options = wrapper.settings_dict["OPTIONS"]
         patience = sqlite.LockPatience(wrapper, options["timeout"], lambda: self.stopping)
-        options["timeout"] = sqlite.MOMENT
         wrapper.execute_wrappers.append(patience)  # innermost: what it repeats is the statement alone
         return patience
 
@@ -82,6 +85,9 @@ class ConnectionSet:
 
     def make_ready(self) -> int:
         """Before the first use on a lease: drop connections that died or moved while idle. Return how many."""
+        if self.needs_cleaning:
+            self.needs_cleaning = False
+            self.clean("a lease that could not be ended")
         lost = 0
         for alias, wrapper in tuple(self.wrappers.items()):
             if _has_moved(alias, wrapper):
@@ -157,6 +163,15 @@ class ConnectionSet:
         return execute(sql, params, many, context)
 
 
+def _connect_wholly(wrapper: BaseDatabaseWrapper, connect: Callable[[], None]) -> None:
+    """Keep no connection that was stopped halfway: a search path or a role that was to be set would be missing."""
+    try:
+        connect()
+    except BaseException:
+        hygiene.close(wrapper)
+        raise
+
+
 def _leave_to_the_pool() -> None:
     """Keep ``close_old_connections()``, which libraries call around their queries, from ending a transaction."""
 
@@ -214,6 +229,14 @@ class Home(Protocol):
         """Count connections that had died while idle."""
 
 
+class Copying(NamedTuple):
+    """A COPY in progress on a lease."""
+
+    scope: Scope
+    abort: Callable[[], None]
+    """End it with an error, on a worker thread: psycopg locks the connection for as long as it lasts."""
+
+
 @dataclass(slots=True, eq=False)
 class Lease:
     """One loan: of a set of connections from the pool, or of a sync parent's thread with the connections it has.
@@ -233,13 +256,25 @@ class Lease:
     """The innermost open atomic block per alias."""
     origin: Origin | None = None
     """Where it is held across awaits; None while it is lent for a single call."""
+    copying: Copying | None = None
+    """The COPY in progress, beside which the connection can do nothing else."""
     cancelled_in_block: bool = False
     """Whether a call was cancelled inside the transaction, which must then not be taken for a success."""
     is_ready: bool = False
     """Whether its first call has looked the connections over."""
+    has_left_calls: bool = False
+    """Of a sync parent's thread: whether a finalizer has left a last call to it."""
     ended: bool = False
     forgotten: bool = False
     """Set in the child of a fork: the connections are the parent process's."""
+
+    def refuse_beside_copy(self, scope: Scope | None) -> None:
+        """Raise InterfaceError if a COPY other than that of ``scope`` is in progress: a query would wait for ever."""
+        if self.copying is not None and self.copying.scope is not scope:
+            raise InterfaceError(
+                f"A COPY is in progress on this connection, begun at {self.copying.scope.origin}: nothing else can be "
+                "done with it. Leave its `async with` block first, or query outside the cursor and the transaction."
+            )
 
     def check(self, alias: str, scope: Scope | None, caller: str) -> None:
         """Raise TransactionManagementError if ``scope`` is not inside the innermost atomic block on the alias."""
@@ -272,6 +307,8 @@ class Scope:
     alias: str | None = None
     """The alias of an atomic block; None for a scope without a transaction of its own."""
     task: str = field(default_factory=lambda: describe_task(current_task()))
+    depth: int = -1
+    """Of an atomic block: how many of Django's are around it on its connection; -1 until it has begun."""
     is_open: bool = True
     is_abandoned: bool = False
     """Whether its task dropped it, so that whoever still has it in the context is not one of its child tasks."""
@@ -285,6 +322,8 @@ class Scope:
         """Whether code in it may still use the lease."""
         if not self.is_open or self.lease.ended or self.lease.forgotten:
             return False
+        if self.alias is not None:  # blocks on different databases may end in any order
+            return True
         return self.outer is None or self.outer.lease is not self.lease or not self.outer.has_ended_block
 
     @property
@@ -301,6 +340,14 @@ class Scope:
         while scope is not None and scope is not other:
             scope = scope.outer
         return scope is other
+
+    def take_out(self, ended: Scope) -> None:
+        """Let what is around ``ended`` be around the scope inside it, which goes on without it."""
+        scope: Scope | None = self
+        while scope is not None and scope.outer is not ended:
+            scope = scope.outer
+        if scope is not None:
+            scope.outer = ended.outer
 
     def is_inside(self, block: Scope) -> bool:
         """Whether this scope is the given atomic block, or was opened in it with no other of its alias between."""
@@ -368,6 +415,8 @@ def leave_scope(scope: Scope, before: Scope | None) -> None:
     scope.is_open = False
     scope.lease.scopes.discard(scope)
     stays = before is not scope and (before is None or before.is_alive or not before.leads_to(scope))
+    if stays and before is not None:
+        before.take_out(scope)
     _scope.set(before if stays else scope.outer)
 
 

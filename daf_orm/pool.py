@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -54,6 +55,8 @@ class ConnectionPool:
         self.max_waiting = max_waiting
         self.max_lifetime = max_lifetime
         self.max_idle = max_idle
+        self.in_test = binding.in_test()
+        """Whether its leases borrow a test's connections."""
         self._pid = os.getpid()
         self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
         self._closed = False
@@ -104,11 +107,13 @@ class ConnectionPool:
             self._count("returns_bad", 1)
         if not self._take_back(lease):
             connections.close()
+            self._end_executor()
 
     def put_back(self, lease: Lease) -> None:
         """Take a lease back that has not been used. Does no I/O: any thread may call it."""
         if not self._take_back(lease) and lease.connections is not None:
             self._close_elsewhere([lease.connections])
+            self._end_executor()
 
     def _finish_orphan(self, lease: Lease) -> None:
         binding.run_on_lease(lease, lambda: self.finish(lease))
@@ -148,9 +153,8 @@ class ConnectionPool:
                 async with asyncio.timeout(timeout):
                     await asyncio.shield(asyncio.wrap_future(last_return))
             except TimeoutError:
-                logger.warning("The pool was closed with leases still held: %s.", self._holders())
-                return
-        self.executor.shutdown(wait=False)
+                logger.warning("The pool was closed with leases still held: %s.", self._name_holders())
+        self._end_executor()
 
     def close(self) -> None:
         """Do the same from synchronous code, without waiting for leases that are out."""
@@ -159,8 +163,7 @@ class ConnectionPool:
             self._close_elsewhere(idle)
         else:
             _close_all(idle)
-        if last_return is None:
-            self.executor.shutdown(wait=False)
+        self._end_executor()
 
     def open(self) -> None:
         """Lend again after :meth:`aclose`, as an application does that is started twice in one process."""
@@ -170,7 +173,8 @@ class ConnectionPool:
                 for future in self._emptied:
                     future.set_result(None)
                 self._emptied.clear()
-                self.executor = self._new_executor()
+                if self._executor_ended:
+                    self.executor = self._new_executor()
 
     # Under the lock
 
@@ -250,6 +254,13 @@ class ConnectionPool:
                 future.set_result(None)
             self._emptied.clear()
 
+    def _end_executor(self) -> None:
+        """Let the worker threads end, once no lease needs them; unless the pool has been opened again meanwhile."""
+        with self._lock:
+            if self._closed and not self._lent:
+                self._executor_ended = True
+                self.executor.shutdown(wait=False)
+
     def _give_up(self, waiter: Waiter[Lease], error: BaseException, timeout: float) -> Lease:
         """A wait has failed: leave the queue, unless a lease was handed over at the same moment."""
         with self._lock:
@@ -266,7 +277,8 @@ class ConnectionPool:
         if isinstance(error, TimeoutError):
             message = (
                 f"No connection became free within {timeout} s (pool: {len(self._lent)} of {self.max_size} lent, "
-                f"{waiting} more waiting). Raise DAF_ORM['MAX_SIZE'] or shorten what holds them: {self._holders()}."
+                f"{waiting} more waiting). Raise DAF_ORM['MAX_SIZE'] or shorten what holds them: "
+                f"{self._name_holders()}."
             )
             raise PoolTimeout(message) from error
         raise error
@@ -280,12 +292,16 @@ class ConnectionPool:
         if (lease := waiter.item()) is not None:
             self.put_back(lease)
 
-    def _holders(self) -> str:
+    def holders(self) -> list[str]:
+        """Say who holds the leases that are out."""
         with self._lock:
             places = Counter(str(lease.origin) for lease in self._lent if lease.origin is not None)
             single = sum(lease.origin is None for lease in self._lent)
         held = [f"{place} ({count} times)" if count > 1 else place for place, count in sorted(places.items())]
-        return ", ".join([*held, *([f"{single} single calls"] if single else [])]) or "nobody by now"
+        return [*held, *([f"{single} single calls"] if single else [])]
+
+    def _name_holders(self) -> str:
+        return ", ".join(self.holders()) or "nobody by now"
 
     def _reclaim_orphans(self) -> None:
         """Take back the leases of event loops that were closed without ending their tasks."""
@@ -299,9 +315,10 @@ class ConnectionPool:
         """See that idle connections are closed in time, for as long as some event loop runs."""
         if self._trimmer is None or self._trimmer.is_closed():
             self._trimmer = loop
-            loop.call_later(self.max_idle / 2, self._trim)
+            loop.call_later(self.max_idle / 2, _trim, weakref.ref(self))  # a pool that was replaced may go
 
-    def _trim(self) -> None:
+    def trim(self) -> None:
+        """Close connections that have been idle for too long. On an event loop."""
         oldest_allowed = time.monotonic() - self.max_idle
         with self._lock:
             self._trimmer = None
@@ -356,6 +373,7 @@ class ConnectionPool:
 
     def _new_executor(self) -> ThreadPoolExecutor:
         # A call in progress has a lease, so max_size threads would do for calls; as many again stop statements.
+        self._executor_ended = False
         return ThreadPoolExecutor(2 * self.max_size + 1, thread_name_prefix="daf_orm")
 
     def forget(self) -> None:
@@ -363,6 +381,11 @@ class ConnectionPool:
         for lease in self._lent:
             lease.forgotten = True
         _inherited.append((self._idle, self._lent, self.executor))
+
+
+def _trim(reference: weakref.ref[ConnectionPool]) -> None:
+    if (pool := reference()) is not None:
+        pool.trim()
 
 
 def _close_all(sets: list[ConnectionSet]) -> None:
@@ -392,8 +415,9 @@ _pool_lock = threading.Lock()
 def get_pool() -> ConnectionPool:
     """Return the process's pool, made from ``DAF_ORM`` at the first call."""
     global _pool  # noqa: PLW0603 - one pool per process is the design
-    if _pool is not None:
+    if _pool is not None and _pool.in_test == binding.in_test():
         return _pool
+    reset_pool()
     with _pool_lock:
         if _pool is None:
             if apps.ready and not apps.is_installed("daf_orm"):
@@ -419,8 +443,8 @@ def _from_settings(settings: Settings) -> ConnectionPool:
 
 
 def effective_max_size(settings: Settings) -> int:
-    """Return the number of leases: 1 where an alias is in-memory SQLite, of which there is only one connection."""
-    if memory_aliases():
+    """Return the number of leases: 1 in a test or where an alias is in-memory SQLite, which have one connection."""
+    if binding.in_test() or memory_aliases():
         return 1
     return settings.MAX_SIZE or DEFAULT_MAX_SIZE
 
@@ -432,6 +456,11 @@ def memory_aliases() -> list[str]:
         for alias in django_connections
         if (is_memory := getattr(django_connections[alias], "is_in_memory_db", None)) is not None and is_memory()
     ]
+
+
+def current_pool() -> ConnectionPool | None:
+    """Return the process's pool, if there is one yet."""
+    return _pool
 
 
 def reset_pool() -> None:

@@ -34,6 +34,13 @@ def leave(work: Callable[[], object]) -> None:
     _work.put(work)
 
 
+def flush(timeout: float = 1.0) -> None:
+    """Wait until what has been left so far is done."""
+    done = threading.Event()
+    leave(done.set)
+    done.wait(timeout)
+
+
 def _reap() -> None:
     while True:
         work = _work.get()

@@ -43,16 +43,22 @@ class LockPatience:
         self._gone = gone
         self.readers = 0
         """Iterations that this connection is in the middle of: they keep the file from being written to."""
+        self._sqlite_waits: tuple[Any, float] = (None, timeout)
         self._turn = _turn_for(str(wrapper.settings_dict["NAME"]))
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
         """Execute a statement. Inside a transaction the lock is ours already, or waiting would be a deadlock."""
         if many or self._in_transaction():
+            self._let_sqlite_wait(self._timeout)
             return execute(sql, params, many, context)
-        return self.wait_for_lock(lambda: execute(sql, params, many, context))
+        result = self.wait_for_lock(lambda: execute(sql, params, many, context))
+        if "RETURNING" in sql and not self.readers:
+            self._let_sqlite_wait(self._timeout)  # INSERT … RETURNING commits when its last row is fetched
+        return result
 
     def wait_for_lock(self, attempt: Callable[[], T]) -> T:
         """Make the attempt again until the database is not locked. Raises Django's OperationalError after the time."""
+        self._let_sqlite_wait(MOMENT)
         try:
             return attempt()
         except OperationalError as error:
@@ -69,8 +75,21 @@ class LockPatience:
                     if not _is_locked(error) or self._gone() or time.monotonic() > deadline:
                         raise
 
+    def _let_sqlite_wait(self, seconds: float) -> None:
+        """Set how long SQLite itself waits, where that is not what it is set to. It is not stopped while it does."""
+        connection = self._wrapper.connection
+        if connection is not None and self._sqlite_waits != (connection, seconds):
+            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            self._sqlite_waits = (connection, seconds)
+
     def _in_transaction(self) -> bool:
         return bool(getattr(self._wrapper.connection, "in_transaction", False))
+
+
+def takes_lock_at_once(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether transactions begin with the write lock. Those that ask for it later leave the waiting to SQLite."""
+    mode = wrapper.settings_dict["OPTIONS"].get("transaction_mode") or ""
+    return str(mode).upper() in {"IMMEDIATE", "EXCLUSIVE"}
 
 
 def count_reader(wrapper: BaseDatabaseWrapper, change: int) -> None:

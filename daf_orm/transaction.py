@@ -20,7 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import binding, execution, hygiene
+from daf_orm import binding, execution, hygiene, idle
 from daf_orm.cancellation import cut_off_if_silent
 from daf_orm.leases import CommitHook, Scope, current_task, innermost_block
 
@@ -66,6 +66,7 @@ class Atomic:
             await execution.close_scope(scope, block.undo)
             raise
         self._entered.append(block)
+        block.watch_if_outermost()
 
     async def __aexit__(
         self,
@@ -74,6 +75,8 @@ class Atomic:
         traceback: TracebackType | None,
     ) -> None:
         block = self._pop_own()
+        if block.idle_watch is not None:
+            block.idle_watch.stop()
         if not block.scope.is_open:
             await block.refuse_end(exc_type)
             return
@@ -81,12 +84,15 @@ class Atomic:
         if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
             execution.abandon_scope(block.scope, end)
             return
+        cancelled: asyncio.CancelledError | None = None
         try:
             await execution.close_scope(block.scope, end)
-        finally:
-            # Once committed, the callbacks run, also if the task was cancelled meanwhile.
-            if block.hooks_to_run:
-                await _complete(_run_hooks(block.hooks_to_run))
+        except asyncio.CancelledError as error:
+            cancelled = error
+        if block.hooks_to_run:  # once committed they run, also if the task was cancelled meanwhile
+            await _complete(_run_hooks(block.hooks_to_run), cancelled)
+        elif cancelled is not None:
+            raise cancelled
 
     def _pop_own(self) -> _Block:
         """Return the block that this task entered last, or if there is none, the last one: fixtures change tasks."""
@@ -152,8 +158,7 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         raise TypeError(f"on_commit()'s callback must be a callable, not {type(func).__name__}.{hint}")
     alias = using or DEFAULT_DB_ALIAS
     if not binding.on_event_loop():
-        # Django's own list knows of synchronous savepoints, which may yet roll back.
-        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
+        _on_commit_from_worker(func, alias, robust=robust)
     elif (scope := innermost_block(alias)) is not None:
         scope.hooks.append(CommitHook(func, robust))
     elif (executor := binding.parent_executor()) is not None:
@@ -163,19 +168,29 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         _start(_run_hooks([CommitHook(func, robust=True)]))
 
 
+def _on_commit_from_worker(func: Callable[[], object], alias: str, *, robust: bool) -> None:
+    scope = innermost_block(alias)
+    if scope is not None and len(connections[alias].atomic_blocks) == scope.depth + 1:
+        scope.hooks.append(CommitHook(func, robust))
+    else:  # Django's own list knows of the synchronous savepoints in between, which may yet roll back
+        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
+
+
 class _Block:
-    """One entry of an atomic block. Its methods run on the worker thread, on the block's lease."""
+    """One entry of an atomic block. What begins and ends it runs on the worker thread, on the block's lease."""
 
     def __init__(self, scope: Scope, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - passed on
         assert scope.alias is not None
         self.scope = scope
         self.task = current_task()
         self.hooks_to_run: list[CommitHook] = []
+        self.idle_watch: idle.IdleWatch | None = None
         self._alias = scope.alias
         self._blocks = scope.lease.blocks
         self._outer: Scope | None = None
         self._django = django_transaction.Atomic(self._alias, savepoint, durable)
         self._depth = -1  # of Django's stack of blocks, before this one; -1 until it has begun
+        self._kept = False  # whether it has ended by a commit, or the release of its savepoint
 
     def begin(self) -> None:
         """Begin the transaction, or set the savepoint."""
@@ -188,7 +203,12 @@ class _Block:
         except BaseException:
             self._step_out()
             raise
-        self._depth = depth
+        self._depth = self.scope.depth = depth
+
+    def watch_if_outermost(self) -> None:
+        """On the event loop: have it logged if the block keeps its connection idle. One watch per lease will do."""
+        if self._outer is None and len(self._blocks) == 1:
+            self.idle_watch = idle.watch(self.scope)
 
     def undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Roll back what :meth:`begin` has begun before its task was cancelled, if it came that far."""
@@ -213,7 +233,7 @@ class _Block:
         connection = self._leave(exc_info)
         if failure is not None and not cancelled:
             raise failure
-        if exc_info[0] is None:
+        if self._kept:
             self._pass_on_hooks(connection)
 
     def _leave(self, exc_info: ExcInfo) -> BaseDatabaseWrapper:
@@ -235,9 +255,11 @@ class _Block:
 
     def _exit(self, connection: BaseDatabaseWrapper, exc_info: ExcInfo) -> None:
         """Let Django end the block. Only a rollback has a time limit: a commit cut short may have happened or not."""
-        rolls_back = exc_info[0] is not None or connection.needs_rollback
+        # Django rolls back without a word what an error that was caught inside has marked for it.
+        rolls_back = exc_info[0] is not None or connection.needs_rollback or connection.closed_in_transaction
         with cut_off_if_silent(connection) if rolls_back else contextlib.nullcontext():
             self._django.__exit__(*exc_info)
+        self._kept = not rolls_back
 
     def _close_inner_blocks(self) -> None:
         """Blocks that other tasks have opened in this one, and not ended, end with it."""
@@ -298,10 +320,9 @@ async def _run_hooks(hooks: list[CommitHook]) -> None:
             logger.exception("Error calling %r after the commit.", hook.func)
 
 
-async def _complete(work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work`` to its end, also if this task is cancelled; CancelledError is raised afterwards."""
+async def _complete(work: Coroutine[Any, Any, None], cancelled: asyncio.CancelledError | None) -> None:
+    """Run ``work`` to its end, also if this task is, or has been, cancelled; CancelledError is raised afterwards."""
     task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.shield(task)

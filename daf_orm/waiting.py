@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -110,7 +111,7 @@ class Turn:
     It belongs to whoever took it, not to a thread: an event loop takes it and a worker thread gives it back.
     """
 
-    __slots__ = ("_lock", "_queue", "_taken", "thread")
+    __slots__ = ("_lock", "_queue", "_taken", "ended", "thread")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -118,6 +119,8 @@ class Turn:
         self._taken = False
         self.thread: int | None = None
         """Identity of the thread that runs the present call, once it does."""
+        self.ended = 0.0
+        """When the last call ended, by ``time.monotonic()``."""
 
     @property
     def taken(self) -> bool:
@@ -174,9 +177,16 @@ class Turn:
 
     def release(self) -> None:
         """End the turn; the first waiter has it next."""
-        with self._lock:
-            self.thread = None
-            self._taken = self._queue.serve(None)
+        while True:
+            with self._lock:
+                self.thread = None
+                self.ended = time.monotonic()
+                waiter = self._queue.pop()
+                if waiter is None:
+                    self._taken = False
+                    return
+            if waiter.give(None):  # without the lock: what when_free() has left is called in here
+                return
 
     def _join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[None] | None:
         with self._lock:

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+pytest_plugins = ["pytester"]
 DATABASE_MARKS = ("postgresql", "sqlite", "sqlite_memory", "sqlite_file")
 
 

@@ -1,4 +1,4 @@
-"""Blocking calls that are meant: a scope, a decorator, or a list in the settings. One that is never used is reported."""
+"""Blocking calls that are meant: a scope, a decorator, or a list in the settings. One that is not used is reported."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SQL_LENGTH = 200
+SQL_LENGTH = 120
 """Characters of a statement that a message shows. The record has the whole statement, never its parameters."""
+_HERE = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - once: a message is made on the event loop
+_COLUMNS = re.compile(r"^(SELECT(?: DISTINCT)?) [^(]{20,}? FROM ")  # COUNT(*) says something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +39,8 @@ class BlockingCall:
 
     @property
     def site(self) -> str:
-        """The place in the user's code, ``shop/views.py:41 in detail``."""
-        return f"{self.filename}:{self.lineno} in {self.function}"
+        """The place in the user's code, ``shop/views.py:41 in detail``: relative to where the process was started."""
+        return f"{self.filename.removeprefix(_HERE)}:{self.lineno} in {self.function}"
 
     @property
     def effect(self) -> str:
@@ -44,7 +48,10 @@ class BlockingCall:
         statement = f" ({_shorten(self.sql)})" if self.sql else ""
         place = f" in template {self.template}" if self.template else ""
         if self.model and self.field:
-            return f"loads {self.model.rpartition('.')[2]}.{self.field}{statement}{place}"
+            field = f"{self.model.rpartition('.')[2]}.{self.field}"
+            # A lazy load is named after its descriptor, any other operation after a method.
+            verb = f"runs {self.operation} of" if "." in self.operation else "loads"
+            return f"{verb} {field}{statement}{place}"
         of_model = f" of {self.model}" if self.model else ""
         return f"runs {self.operation}{of_model}{statement}{place}"
 
@@ -60,5 +67,5 @@ class BlockingCall:
 
 
 def _shorten(sql: str) -> str:
-    statement = " ".join(sql.split())
+    statement = _COLUMNS.sub(r"\1 … FROM ", " ".join(sql.split()))
     return statement if len(statement) <= SQL_LENGTH else f"{statement[: SQL_LENGTH - 1]}…"

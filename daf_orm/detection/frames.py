@@ -14,9 +14,9 @@ import linecache
 import sysconfig
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from daf_orm.detection import sources
 from daf_orm.origins import FOREIGN
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - how asyncio calls every callback
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 _RUNNER = asyncio.runners.Runner.run.__code__
 _LIBRARIES = tuple(
     {sysconfig.get_paths()[key].rstrip("/") + "/" for key in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -57,24 +58,14 @@ def look(frame: FrameType) -> Sighting | None:
 
 def expression(frame: FrameType) -> str:
     """Return the source of the expression that the frame is at, on one line; empty if there is no source."""
-    code = frame.f_code
-    position = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None, None, None, None))
-    first, last, start, end = position
-    lines = linecache.getlines(code.co_filename, frame.f_globals)
-    if first is None or last is None or not 0 < first <= last <= len(lines):
-        return ""
-    if start is None or end is None:  # python -X no_debug_ranges
-        return lines[first - 1].strip()
-    source = [line.encode() for line in lines[first - 1 : last]]  # columns count bytes
-    source[-1] = source[-1][:end]
-    source[0] = source[0][start:]
-    return " ".join(line.decode(errors="replace").strip() for line in source).strip()
+    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    return sources.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
 
 
 @cache
 def is_user_code(filename: str) -> bool:
     """Whether a file is neither the standard library's, nor an installed package's, nor ours."""
-    if filename.startswith(FOREIGN) or filename.startswith("<frozen "):
+    if filename.startswith((*FOREIGN, "<frozen ")):
         return False
     return not filename.startswith(_LIBRARIES) and not any(part in filename for part in _INSTALLED)
 
@@ -92,7 +83,7 @@ def _waits(code: CodeType) -> bool:
     if code.co_flags & _COROUTINE or code is _CALLBACK:
         return True
     # uvloop calls callbacks from C: nothing stands between them and whoever runs the loop.
-    return code is _RUNNER and type(asyncio._get_running_loop()).__module__.startswith("uvloop")
+    return code is _RUNNER and type(_get_running_loop()).__module__.startswith("uvloop")
 
 
 def _innermost(stack: list[FrameType], wanted: Callable[[str], bool]) -> int | None:

@@ -1,8 +1,8 @@
 """The guard at Django's choke points: whatever is about to block an event loop passes here, and is recorded.
 
 Off an event loop it costs one C call. Django asks ``get_running_loop()`` wherever it refuses to block
-(``async_unsafe``), and enters ``DatabaseErrorWrapper`` wherever it calls a database driver: the guard stands at both, so
-it sees every backend, and cursors that were opened in a thread and are read on the loop, which Django does not refuse.
+(``async_unsafe``), and enters ``DatabaseErrorWrapper`` wherever it calls a database driver: the guard stands at both,
+so it sees every backend, and cursors that were opened in a thread and are read on the loop, which Django lets pass.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db.transaction import TransactionManagementError
+from django.utils.asyncio import async_unsafe
 
 from daf_orm.detection import allowances, frames, recorders
 from daf_orm.detection.call import BlockingCall
-from daf_orm.detection.report import log
 from daf_orm.detection.operations import identify
+from daf_orm.detection.report import log
 from daf_orm.detection.suggestions import suggest
 from daf_orm.exceptions import BlockingCallError
 from daf_orm.leases import holds_block
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from daf_orm.detection.frames import Sighting
 
-_get_running_loop = asyncio._get_running_loop
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 
 
 class BlockingCallWarning(RuntimeWarning):
@@ -86,6 +87,7 @@ class Patch(NamedTuple):
     why: str
 
 
+MODES: Final = ("raise", "warn", "log", "off")
 PATCHES: Final = (
     Patch("django.utils.asyncio", "get_running_loop", _find_running_loop, "whatever Django calls async_unsafe"),
     Patch("django.db.utils:DatabaseErrorWrapper", "__enter__", _enter_driver, "every call of a database driver"),
@@ -117,6 +119,21 @@ def deactivate() -> None:
 def is_active() -> bool:
     """Whether the guard is up."""
     return bool(_originals)
+
+
+def is_armed() -> bool:
+    """Whether the guard sees a blocking call: it is shown one, on an event loop of its own."""
+
+    async def block() -> bool:
+        with recorders.record_blocking() as calls:
+            async_unsafe(lambda: None)()
+        return bool(calls)
+
+    loop = asyncio.new_event_loop()  # asyncio.run() would also unset the thread's own
+    try:
+        return loop.run_until_complete(block())
+    finally:
+        loop.close()
 
 
 def force_mode(mode: str | None) -> None:
@@ -221,6 +238,8 @@ def _is_harmless(frame: FrameType) -> bool:
             return True
         case "close":
             return args[0].connection is None
+        case "ensure_connection":
+            return args[0].connection is not None
         case "savepoint" | "savepoint_commit" | "savepoint_rollback":
             return not args[0].in_atomic_block
     return False

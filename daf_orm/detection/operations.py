@@ -5,23 +5,28 @@ All of it is read from the frames between the user's line and the choke point, o
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import django
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
 from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 from django.db.models.query_utils import DeferredAttribute
 from django.db.transaction import Atomic
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.connection import BaseConnectionHandler
+
+from daf_orm.origins import FOREIGN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
 _PLUMBING = re.compile(
@@ -29,14 +34,18 @@ _PLUMBING = re.compile(
     .*manager_method$                       # every manager's copies of its queryset's methods
     | cached_property\.__get__$
     | async_unsafe\b.*
-    | new_method_proxy\b.* | (Simple)?LazyObject\..* | lazy\b.*
+    | new_method_proxy\b.* | (Simple)?LazyObject\..* | lazy\b.* | empty\b.*
+    | AuthenticationMiddleware\.process_request\.<locals>\..*   # what request.user is made by
     | DatabaseErrorWrapper\..*
-    | (ConnectionProxy|BaseConnectionHandler|LeasedConnections)\..*
+    | (ConnectionProxy|BaseConnectionHandler|LeasedConnections)\.(?!close_all).*
     | sensitive_variables\b.* | method_decorator\b.* | .*_wrapped_view$ | ContextDecorator\..*
-    | (BaseDatabaseWrapper|DatabaseWrapper)\.(ensure_connection|_cursor)$
+    | (BaseDatabaseWrapper|DatabaseWrapper)\._cursor$
+    | .*patched_ensure_connection$          # Django's test runner's, to count threads
     """
 )
-_TEMPLATE = str(Path("django", "template") / "x")[:-1]
+_DJANGO = str(Path(django.__file__).parent / "x")[:-1]
+_TEMPLATE = str(Path(_DJANGO, "template") / "x")[:-1]
+_DRIVER = {"_execute": "execute", "_executemany": "executemany", "_iterate": "__iter__"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,53 +54,78 @@ class Operation:
 
     name: str
     method: str = ""
-    """The method's own name, where the operation is one of a queryset, manager or instance."""
+    """The method's or function's own name."""
+    owner: type | None = None
+    """The class of what it was called on."""
+    twin: str | None = None
+    """Name of its async twin, if it has one."""
     model: str | None = None
     field: str | None = None
     sql: str | None = None
     template: str | None = None
     kind: str = "other"
-    """``queryset``, ``relation`` (a lazy load), ``related manager``, ``instance``, ``database`` or ``other``."""
+    """``queryset``, ``manager``, ``relation`` (a lazy load), ``instance``, ``database`` or ``other``."""
+    is_direct: bool = True
+    """Whether the user's line called it, without a library or a template between."""
 
 
 def identify(inner: Sequence[FrameType]) -> Operation:
     """Name the operation that these frames, outermost first, carry out."""
-    frames, template = _below_templates(inner)
-    frames = [frame for frame in frames if not _PLUMBING.match(frame.f_code.co_qualname)]
-    operation = _recognize(frames[0]) if frames else None
-    if operation is None:
-        operation = _generic(frames)
+    below, template = _below_template(inner)
+    frames = [frame for frame in below if not _PLUMBING.match(frame.f_code.co_qualname)]
+    first = next((i for i, frame in enumerate(frames) if frame.f_code.co_filename.startswith(_DJANGO)), 0)
+    is_direct = template is None and all(frame.f_code.co_filename.startswith(FOREIGN) for frame in frames[:first])
+    frames = frames[first:]
+    operation = _recognize(frames) if frames else _of_driver(below)
     operation.template = template
+    operation.is_direct = is_direct
     operation.sql = _statement(frames)
     return operation
 
 
-def _recognize(frame: FrameType) -> Operation | None:
-    subject = frame.f_locals.get("self")
+def _recognize(frames: list[FrameType]) -> Operation:
+    subject = _self_of(frames[0])
     for kind, recognize in _RECOGNIZERS:
         if isinstance(subject, kind):
-            return recognize(subject, frame)
-    return None
+            return recognize(subject, frames[0])
+    if _is_generic_foreign_key(subject):
+        return _of_relation(subject, frames[0])
+    return _of_other(subject, frames)
 
 
 def _of_queryset(queryset: Any, frame: FrameType) -> Operation:
-    method = frame.f_code.co_name
+    method = {"_iterator": "iterator"}.get(frame.f_code.co_name, frame.f_code.co_name)
     name = "RawQuerySet" if isinstance(queryset, RawQuerySet) else "QuerySet"
-    return Operation(name=f"{name}.{method}", method=method, model=_label(queryset.model), kind="queryset")
+    return Operation(
+        name=f"{name}.{method}",
+        method=method,
+        owner=type(queryset),
+        twin=_twin(queryset, method),
+        model=_label(queryset.model),
+        kind="queryset",
+    )
 
 
 def _of_manager(manager: Any, frame: FrameType) -> Operation:
-    method = frame.f_code.co_name
-    kind = re.split(r"\.<locals>\.|\.", frame.f_code.co_qualname)[-2]
-    field = getattr(getattr(manager, "field", None), "name", None) or getattr(manager, "prefetch_cache_name", None)
-    related = "Related" in kind
+    method, (*_, cls, _) = frame.f_code.co_name, frame.f_code.co_qualname.split(".")
+    is_related = "Related" in cls
     return Operation(
-        name=f"{kind}.{method}",
+        name=f"{cls if is_related else _name_of(manager)}.{method}",
         method=method,
-        model=_label(manager.model),
-        field=field if related else None,
-        kind="related manager" if related else "queryset",
+        owner=type(manager),
+        twin=_twin(manager, method),
+        model=_label(type(manager.instance) if is_related else manager.model),
+        field=_accessor(manager) if is_related else None,
+        kind="manager",
     )
+
+
+def _accessor(manager: Any) -> str | None:
+    """Return the name that a related manager is an attribute by."""
+    field = getattr(manager, "field", None)  # that of the other side: this is a reverse foreign key
+    if field is not None and field.model is manager.model:
+        return str(field.remote_field.accessor_name or field.remote_field.get_accessor_name())
+    return getattr(manager, "prefetch_cache_name", None)
 
 
 def _of_instance(instance: models.Model, frame: FrameType) -> Operation:
@@ -99,89 +133,138 @@ def _of_instance(instance: models.Model, frame: FrameType) -> Operation:
     if method == "_get_next_or_previous_by_FIELD":
         direction = "next" if frame.f_locals.get("is_next") else "previous"
         method = f"get_{direction}_by_{frame.f_locals['field'].name}"
-    return Operation(name=f"Model.{method}", method=method, model=_label(type(instance)), kind="instance")
+        name = "Model"
+    else:
+        name = "Model" if hasattr(models.Model, method) else _name_of(instance)
+    return Operation(
+        name=f"{name}.{method}",
+        method=method,
+        owner=type(instance),
+        twin=_twin(instance, method),
+        model=_label(type(instance)),
+        kind="instance",
+    )
 
 
 def _of_relation(descriptor: Any, frame: FrameType) -> Operation:
     instance = frame.f_locals.get("instance")
-    field = getattr(descriptor, "field", None) or getattr(descriptor, "related", None)
-    name = getattr(field, "accessor_name", None) or getattr(field, "get_accessor_name", lambda: None)()
-    if isinstance(field, models.Field) or name is None:
-        name = getattr(field, "name", None) or getattr(descriptor, "name", None)
-    kind = type(descriptor).__name__
+    if isinstance(descriptor, ReverseOneToOneDescriptor):
+        field = descriptor.related.get_accessor_name()
+    elif isinstance(descriptor, DeferredAttribute):
+        field = descriptor.field.attname
+    else:
+        # GenericForeignKey is its own descriptor up to Django 6.0.
+        field = getattr(descriptor, "field", descriptor).name
+    name = "GenericForeignKey" if _is_generic_foreign_key(descriptor) else type(descriptor).__name__
     return Operation(
-        name=kind, model=_label(type(instance)) if instance is not None else None, field=name, kind="relation"
+        name=name,
+        owner=type(instance) if instance is not None else None,
+        model=_label(type(instance)) if instance is not None else None,
+        field=field,
+        kind="relation",
     )
 
 
-def _of_database(subject: Any, frame: FrameType) -> Operation:
+def _of_backend(subject: object, frame: FrameType) -> Operation:
     method = frame.f_code.co_name
-    if method == "inner" and callable(frame.f_locals.get("func")):
-        method = frame.f_locals["func"].__name__
-    return Operation(name=f"connection.{method}", method=method, kind="database")
+    if isinstance(subject, Atomic):
+        return Operation(name="atomic", method="atomic", kind="database")
+    if isinstance(subject, CursorWrapper):
+        return _of_database("cursor", _DRIVER.get(method, method))
+    return _of_database("connection" if isinstance(subject, BaseDatabaseWrapper) else "connections", method)
 
 
-def _of_cursor(subject: Any, frame: FrameType) -> Operation:
-    method = {"_execute": "execute", "_executemany": "executemany"}.get(frame.f_code.co_name, frame.f_code.co_name)
-    return Operation(name=f"cursor.{method}", method=method, kind="database")
+def _of_database(subject: str, method: str) -> Operation:
+    return Operation(name=f"{subject}.{method}", method=method, kind="database")
 
 
-def _of_atomic(subject: Any, frame: FrameType) -> Operation:
-    return Operation(name="atomic", method="atomic", kind="database")
+def _of_driver(below: Sequence[FrameType]) -> Operation:
+    """Name what reaches its choke point through wrappers alone: they have the function as ``func``."""
+    for frame in below:
+        func = frame.f_locals.get("func")
+        if callable(func):
+            is_cursor = isinstance(_self_of(frame), DatabaseErrorWrapper)
+            return _of_database("cursor" if is_cursor else "connection", getattr(func, "__name__", "cursor"))
+    iterates = any(frame.f_code.co_name == "_iterate" for frame in below)
+    return _of_database("cursor", "__iter__") if iterates else Operation(name="database", kind="database")
 
 
-_RECOGNIZERS: tuple[tuple[Any, Any], ...] = (
+def _of_other(subject: Any, frames: Sequence[FrameType]) -> Operation:
+    """Name what has no recognizer by its outermost frame, and its model by the first query underneath."""
+    method = frames[0].f_code.co_name
+    if subject is None:
+        twin = f"a{method}" if inspect.iscoroutinefunction(frames[0].f_globals.get(f"a{method}")) else None
+    else:
+        twin = _twin(subject, method)
+    labels = (_label(getattr(_self_of(frame), "model", None)) for frame in frames)
+    return Operation(
+        name=method if subject is None else f"{_name_of(subject)}.{method}",
+        method=method,
+        owner=None if subject is None else type(subject),
+        twin=twin,
+        model=next((label for label in labels if label), None),
+    )
+
+
+_RECOGNIZERS: tuple[tuple[Any, Callable[[Any, FrameType], Operation]], ...] = (
     ((models.QuerySet, RawQuerySet), _of_queryset),
     (BaseManager, _of_manager),
     (models.Model, _of_instance),
     ((ForwardManyToOneDescriptor, ReverseOneToOneDescriptor, DeferredAttribute), _of_relation),
-    (Atomic, _of_atomic),
-    (BaseDatabaseWrapper, _of_database),
-    (CursorWrapper, _of_cursor),
+    ((Atomic, CursorWrapper, BaseDatabaseWrapper, BaseConnectionHandler), _of_backend),
 )
 
 
-def _generic(frames: Sequence[FrameType]) -> Operation:
-    """Name what has no recognizer by its outermost frame, and its model by the first query underneath."""
-    if not frames:
-        return Operation(name="database", kind="database")
-    if _is_generic_foreign_key(frames[0].f_locals.get("self")):
-        return _of_relation(frames[0].f_locals["self"], frames[0])
-    subject, code = frames[0].f_locals.get("self"), frames[0].f_code
-    name = code.co_qualname.replace(".<locals>", "")
-    if subject is not None and "." in name:
-        name = f"{type(subject).__name__}.{code.co_name}"
-    models_below = (_label(getattr(frame.f_locals.get("self"), "model", None)) for frame in frames)
-    return Operation(name=name, method=code.co_name, model=next((model for model in models_below if model), None))
+def _self_of(frame: FrameType) -> Any:
+    return frame.f_locals.get("self")
+
+
+def _name_of(subject: object) -> str:
+    """Return the name of the nearest class of Django's that an object is of: a subclass says less."""
+    classes = type(subject).__mro__
+    return next((cls for cls in classes if cls.__module__.startswith("django.")), classes[0]).__name__
+
+
+def _twin(subject: object, method: str) -> str | None:
+    twin = f"a{method}"
+    return twin if inspect.iscoroutinefunction(inspect.unwrap(getattr(type(subject), twin, None) or str)) else None
 
 
 def _is_generic_foreign_key(subject: object) -> bool:
     # By name: importing it needs the contenttypes app.
-    return any(cls.__name__ == "GenericForeignKey" for cls in type(subject).__mro__)
+    return any(cls.__name__.startswith("GenericForeignKey") for cls in type(subject).__mro__)
 
 
-def _below_templates(inner: Sequence[FrameType]) -> tuple[list[FrameType], str | None]:
-    """Leave out template machinery; say where in the template it was."""
+def _below_template(inner: Sequence[FrameType]) -> tuple[Sequence[FrameType], str | None]:
+    """Leave out what renders the user's templates; say which line of them it was at.
+
+    Templates of Django's own, those of forms and widgets, are part of what the user called.
+    """
     last, place = -1, None
     for position, frame in enumerate(inner):
-        if _TEMPLATE in frame.f_code.co_filename:
-            last = position
-            place = _place_of(frame.f_locals.get("self")) or place
-    below = list(inner[last + 1 :])
-    return (below or list(inner)), place
+        if frame.f_code.co_filename.startswith(_TEMPLATE) and (found := _place_of(_self_of(frame))):
+            last, place = position, found
+    if place is None:
+        return inner, None
+    last += 1
+    while last < len(inner) - 1 and inner[last].f_code.co_filename.startswith(_TEMPLATE):
+        last += 1
+    return inner[last:], place
 
 
 def _place_of(node: Any) -> str | None:
     token, origin = getattr(node, "token", None), getattr(node, "origin", None)
-    if token is None or origin is None or not getattr(token, "lineno", None):
+    if token is None or origin is None or not getattr(token, "lineno", None) or origin.name.startswith(_DJANGO):
         return None
-    return f"{getattr(origin, 'template_name', None) or origin}:{token.lineno}"
+    return f"{origin.template_name or origin}:{token.lineno}"
 
 
 def _statement(frames: Sequence[FrameType]) -> str | None:
     """Return the SQL about to be sent: Django has compiled it by the time it asks for a cursor."""
     for frame in reversed(frames):
-        if frame.f_code.co_name in {"execute_sql", "execute", "_execute", "_execute_with_wrappers"}:
+        if frame.f_code.co_name == "_execute_query":  # of a RawQuery
+            return str(_self_of(frame).sql)
+        if frame.f_code.co_name in {"execute_sql", "execute", "_execute", "_execute_with_wrappers", "executemany"}:
             sql = frame.f_locals.get("sql")
             if isinstance(sql, str):
                 return sql
@@ -189,6 +272,5 @@ def _statement(frames: Sequence[FrameType]) -> str | None:
 
 
 def _label(model: Any) -> str | None:
-    meta = getattr(model, "_meta", None)
-    label = getattr(meta, "label", None)
+    label = getattr(getattr(model, "_meta", None), "label", None)
     return label if isinstance(label, str) else None

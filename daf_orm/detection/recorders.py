@@ -20,6 +20,26 @@ class Recorder(Protocol):
         """Take note of a call; ``error`` is what is about to be raised for it, if anything is."""
 
 
+class CallList:
+    """A recorder that keeps the calls, and the errors raised for them."""
+
+    def __init__(self) -> None:
+        self.calls: list[BlockingCall] = []
+        self._errors: dict[int, BlockingCallError | None] = {}
+
+    def record(self, call: BlockingCall, error: BlockingCallError | None) -> None:
+        """Keep the call."""
+        self.calls.append(call)
+        self._errors[id(call)] = error
+
+    def take(self) -> list[tuple[BlockingCall, BlockingCallError | None]]:
+        """Return what was recorded, less what was removed from ``calls`` meanwhile, and forget it."""
+        taken = [(call, self._errors[id(call)]) for call in self.calls]
+        self.calls.clear()
+        self._errors.clear()
+        return taken
+
+
 _recorders: list[Recorder] = []
 _block: ContextVar[list[BlockingCall] | None] = ContextVar("daf_orm.recorded", default=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,16 +20,8 @@ MAX_SITES = 1000
 _logged: Counter[tuple[str, int, str]] = Counter()
 
 
-class Group(NamedTuple):
-    """The calls of one site."""
-
-    call: BlockingCall
-    """The first of them."""
-    count: int
-
-
-def group(calls: Iterable[BlockingCall]) -> list[Group]:
-    """Group calls by their site and operation, the most frequent first."""
+def group(calls: Iterable[BlockingCall]) -> list[tuple[BlockingCall, int]]:
+    """Group calls by their site and operation: the first of each group and their number, the most frequent first."""
     firsts: dict[tuple[str, int, str], BlockingCall] = {}
     counts: Counter[tuple[str, int, str]] = Counter()
     for call in calls:
@@ -38,7 +30,7 @@ def group(calls: Iterable[BlockingCall]) -> list[Group]:
         known = firsts.setdefault(key, call)
         if call.swallowed and not known.swallowed:
             firsts[key] = call
-    return [Group(firsts[key], count) for key, count in counts.most_common()]
+    return [(firsts[key], count) for key, count in counts.most_common()]
 
 
 def as_text(calls: Iterable[BlockingCall]) -> str:

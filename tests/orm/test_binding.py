@@ -5,19 +5,20 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.local import Local
 from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
 from django.db import close_old_connections, connection, connections
 from django.db import transaction as django_transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import TransactionManagementError
 from django.db.utils import ConnectionHandler
 
-from daf_orm import binding, database_sync_to_async, transaction
+from daf_orm import BlockingCall, BlockingCallError, binding, database_sync_to_async, get_pool, iteration, transaction
 from daf_orm.leases import innermost_scope
 from daf_orm.pool import ConnectionPool
 from tests.project.library.models import Author
@@ -131,10 +132,11 @@ def _bound() -> dict[str, Any]:
 # Who sees the lease
 
 
-async def test_the_event_loops_own_thread_never_queries() -> None:
+async def test_the_event_loops_own_thread_never_queries(blocking_calls: list[BlockingCall]) -> None:
     async with transaction.atomic():
-        with pytest.raises(SynchronousOnlyOperation):
+        with pytest.raises(BlockingCallError):
             Author.objects.count()
+    blocking_calls.clear()
 
 
 async def test_a_thread_that_only_inherited_the_context_does_not_see_the_lease(many_connections: None) -> None:
@@ -330,3 +332,54 @@ def test_a_task_left_behind_under_a_sync_parent_is_rolled_back_and_the_next_call
     assert left[0].cancelled()
     assert async_to_sync(count)() == 0
     assert not connection.in_atomic_block
+
+
+@pytest.mark.postgresql
+async def test_to_thread_in_a_block_is_refused_whatever_the_thread_is_called() -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="another"))
+
+    async with transaction.atomic():
+        with pytest.raises(TransactionManagementError, match="it would run outside the transaction"):
+            await asyncio.to_thread(Author.objects.count)
+
+
+def test_leaving_an_iteration_under_a_sync_parent_closes_its_cursor_on_the_parents_thread(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Author.objects.bulk_create([Author(name=str(number)) for number in range(50)])
+    closers, close = set(), iteration._Rows.close
+
+    def noted(self: Any, cancelled: bool) -> None:  # noqa: FBT001
+        closers.add(threading.current_thread())
+        close(self, cancelled)
+
+    async def first() -> str:
+        async for author in Author.objects.order_by("pk").aiterator(chunk_size=5):
+            return author.name
+        return ""
+
+    async def count() -> int:
+        return await Author.objects.acount()
+
+    monkeypatch.setattr(iteration._Rows, "close", noted)
+    assert [async_to_sync(first)() for _ in range(5)] == ["0"] * 5
+    assert async_to_sync(count)() == 50
+
+    assert closers == {threading.current_thread()}
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_leaving_an_iteration_inside_a_hop_leaves_a_clean_connection(caplog: pytest.LogCaptureFixture) -> None:
+    await Author.objects.abulk_create([Author(name=str(number)) for number in range(50)])
+
+    async def first() -> str:
+        async for author in Author.objects.order_by("pk").aiterator(chunk_size=5):
+            return author.name
+        return ""
+
+    for _ in range(20):
+        assert await database_sync_to_async(async_to_sync(first))() == "0"
+
+    assert "was left open" not in caplog.text
+    assert get_pool().get_stats()["returns_bad"] == 0

@@ -1,11 +1,14 @@
 """The async cursor: SQL on a lease of its own, or on that of the transaction around it."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
-from django.db import DatabaseError, DataError, NotSupportedError, ProgrammingError
+from django.db import DatabaseError, DataError, InterfaceError, NotSupportedError, ProgrammingError
 
 from daf_orm import cursor, get_pool, transaction
+from daf_orm.cursor import AsyncCopy
 from tests.project.library.models import Author, Event
 
 TABLE = Event._meta.db_table
@@ -470,3 +473,71 @@ async def test_orm_calls_in_a_cursor_s_block_use_its_connection() -> None:
         (mine,) = await (await cur.execute(pid)).fetchone()
 
         assert [row.id async for row in Author.objects.raw(pid)] == [mine]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("direction", ["FROM STDIN", "TO STDOUT"])
+async def test_a_copy_cancelled_as_it_begins_leaves_the_connection_free(
+    pool_with: Any, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    pool_with(MAX_SIZE=1, TIMEOUT=5)
+    loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    begin = AsyncCopy._begin
+
+    def slow(self: AsyncCopy) -> None:
+        begin(self)
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(10)
+
+    async def work() -> None:
+        async with cursor() as cur, cur.copy(f"COPY library_author (name, email) {direction}"):
+            pytest.fail("it was cancelled before")
+
+    monkeypatch.setattr(AsyncCopy, "_begin", slow)
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    go_on.set()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await Author.objects.acount() == 0
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("direction", ["FROM STDIN", "TO STDOUT"])
+async def test_a_query_beside_a_copy_is_refused_and_the_copy_goes_on(direction: str) -> None:
+    await Author.objects.acreate(name="a")
+
+    async with asyncio.timeout(10):
+        async with cursor() as cur, cur.copy(f"COPY library_author (name, email) {direction}") as copy:
+            with pytest.raises(InterfaceError, match="A COPY is in progress on this connection"):
+                await Author.objects.acount()
+            if direction == "FROM STDIN":
+                await copy.write_row(("b", ""))
+            else:
+                assert [row async for row in copy.rows()] == [("a", "")]
+
+        assert await Author.objects.acount() == (2 if direction == "FROM STDIN" else 1)
+
+
+@pytest.mark.postgresql
+async def test_a_block_that_ends_before_a_tasks_copy_ends_it_too() -> None:
+    copying, release = asyncio.Event(), asyncio.Event()
+
+    async def copy_in() -> None:
+        async with cursor() as cur, cur.copy("COPY library_author (name, email) FROM STDIN") as copy:
+            await copy.write_row(("lost", ""))
+            copying.set()
+            await release.wait()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(DatabaseError):
+            async with transaction.atomic():
+                task = asyncio.create_task(copy_in())
+                await copying.wait()
+        release.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert await Author.objects.acount() == 0

@@ -197,3 +197,38 @@ def test_a_pool_closed_in_one_event_loop_serves_the_next_after_open() -> None:
             await get_pool().aclose()
 
     assert [asyncio.run(serve()) for _ in range(3)] == [0, 0, 0]
+
+
+def test_the_interpreter_exits_while_a_dropped_block_waits_for_the_call_of_its_child() -> None:
+    output = run_program("""
+        import gc, logging, time
+        logging.disable()
+        started, go_on = threading.Event(), threading.Event()
+
+        @database_sync_to_async
+        def call():
+            started.set()
+            go_on.wait(10)
+
+        async def block():
+            async with transaction.atomic():
+                global child
+                child = asyncio.create_task(call())
+                await asyncio.Event().wait()
+
+        async def start():
+            asyncio.create_task(block())
+            await asyncio.to_thread(started.wait)
+            for task in asyncio.all_tasks():
+                task._log_destroy_pending = False
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(start())
+        loop.close()
+        del loop
+        gc.collect()
+        threading.Timer(0.5, go_on.set).start()  # after the main thread has begun to end
+    """)
+
+    assert output == ""

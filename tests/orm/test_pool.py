@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db import transaction as django_transaction
+from django.db.backends.signals import connection_created
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, transaction
 from daf_orm.leases import Lease
@@ -498,3 +501,83 @@ def test_the_lease_of_a_closed_event_loop_is_taken_back(
     assert f"{__file__}:" in caplog.text
     stats = pool.get_stats()
     assert stats["pool_available"] == stats["pool_size"] == 1
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_a_pool_opened_again_while_it_was_closing_works(pool_with: Any) -> None:
+    pool = pool_with(MAX_SIZE=2)
+
+    async with transaction.atomic():
+        await Author.objects.acreate(name="a")
+        closing = asyncio.create_task(pool.aclose(timeout=None))
+        while not pool.closed:
+            await asyncio.sleep(0)
+        pool.open()
+        await closing
+        await Author.objects.acreate(name="b")
+
+    assert await Author.objects.acount() == 2
+
+
+async def test_a_replaced_pool_and_its_threads_go(pool_with: Any) -> None:
+    gone = []
+    for timeout in range(1, 6):
+        pool = pool_with(TIMEOUT=timeout)
+        await Author.objects.acount()
+        gone.append(weakref.ref(pool.executor))
+        del pool
+    for _ in range(100):
+        gc.collect()
+        if sum(executor() is not None for executor in gone) <= 1:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("executors of pools that were replaced are still there")
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_a_connection_cancelled_while_it_is_set_up_is_not_kept(pool_with: Any) -> None:
+    pool_with(MAX_SIZE=1)
+    loop, opened, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    is_postgresql = connection.vendor == "postgresql"
+
+    def set_up(connection: Any, **_: Any) -> None:
+        if not opened.is_set():
+            loop.call_soon_threadsafe(opened.set)
+            go_on.wait(10)
+        with connection.cursor() as cur:
+            cur.execute("SET application_name = 'mine'" if is_postgresql else "PRAGMA cache_size = 1234")
+
+    connection_created.connect(set_up)
+    try:
+        task = asyncio.create_task(Author.objects.acount())
+        await opened.wait()
+        task.cancel()
+        await asyncio.sleep(0)  # the cancellation has reached the call
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with cursor() as cur:
+            await cur.execute("SHOW application_name" if is_postgresql else "PRAGMA cache_size")
+            assert await cur.fetchone() in {("mine",), (1234,)}
+    finally:
+        connection_created.disconnect(set_up)
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_a_transaction_whose_end_gets_no_thread_is_rolled_back_before_the_next_use(
+    pool_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_with(MAX_SIZE=1)
+
+    def refuse(*args: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            monkeypatch.setattr(pool.executor, "submit", refuse)
+    monkeypatch.undo()
+    pool = pool_with(MAX_SIZE=1) if pool.closed else pool
+    await Author.objects.acreate(name="kept")
+
+    assert [author.name async for author in Author.objects.all()] == ["kept"]

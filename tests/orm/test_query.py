@@ -1,18 +1,22 @@
 """AsyncQuerySet: every ``a…`` method Django has, and ``alist``, each in one hop on one connection."""
 
 import asyncio
+import contextvars
 import inspect
 import pickle
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import models
+from django.db import connections, models
 from django.db.models import Count, Max, Prefetch
 from django.db.models.query import RawQuerySet
 
 import daf_orm
-from daf_orm import AsyncQuerySet, cursor, get_pool, transaction
+from daf_orm import AsyncQuerySet, BlockingCall, cursor, get_pool, transaction
+from daf_orm.pool import reset_pool
 from daf_orm.query import AsyncRawQuerySet
 from tests.project.library.models import Author, Book, Event, Tag
 
@@ -231,9 +235,10 @@ async def test_a_prefetch_added_to_an_evaluated_queryset_is_loaded() -> None:
     assert [author.shelf for author in await queryset.alist()] == [[]]
 
 
-async def test_the_synchronous_methods_are_django_s_own() -> None:
+async def test_the_synchronous_methods_are_django_s_own(blocking_calls: list[BlockingCall]) -> None:
     with pytest.raises(SynchronousOnlyOperation):
         list(Author.objects.using("other"))
+    blocking_calls.clear()
 
 
 # Streaming
@@ -596,3 +601,57 @@ async def test_they_wait_in_line_inside_a_transaction() -> None:
         await asyncio.gather(*(rename() for _ in range(4)))
 
     assert await Author.objects.filter(name__endswith="!!!!").acount() == 20
+
+
+async def outside(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it as a task that has no part in what this one holds."""
+    return await asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+async def write_many() -> None:
+    async with cursor() as cur:
+        await cur.executemany("INSERT INTO library_author (name, email) VALUES (%s, '')", [["x"], ["y"]])
+
+
+WRITES: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+    "create": lambda: Author.objects.acreate(name="x"),
+    "update": lambda: Author.objects.filter(name="7").aupdate(name="x"),
+    "executemany": write_many,
+}
+
+
+@pytest.mark.sqlite_file
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_write_waits_for_a_reader_of_the_file(write: str) -> None:
+    await Author.objects.abulk_create([Author(name=str(number)) for number in range(3000)])
+    rows = Author.objects.aiterator(chunk_size=5)
+    await anext(rows)
+
+    writing = asyncio.ensure_future(outside(WRITES[write]()))
+    done, _ = await asyncio.wait([writing], timeout=0.3)  # longer than one short wait of SQLite's
+    assert not done, "the reader has the file"
+    await rows.aclose()
+    await writing
+
+
+@pytest.mark.sqlite_file
+async def test_deferred_transactions_wait_as_in_django(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = connections.settings["default"]
+    monkeypatch.setitem(place, "OPTIONS", {**place["OPTIONS"], "transaction_mode": "DEFERRED", "timeout": 20})
+    reset_pool()
+    writing = asyncio.Event()
+
+    async def write() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="first")
+            writing.set()
+            await asyncio.sleep(0.3)  # longer than one short wait of SQLite's
+
+    async def write_later() -> None:
+        await writing.wait()
+        async with transaction.atomic():
+            await Author.objects.acreate(name="second")
+
+    await asyncio.gather(write(), write_later())
+    assert await Author.objects.acount() == 2
+    reset_pool()

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from daf_orm import get_pool
-from daf_orm.settings import Settings, get_settings, problems
+from daf_orm.settings import Settings, WatchdogSettings, get_settings, problems
 
 pytestmark = pytest.mark.no_database
 
@@ -18,6 +18,10 @@ EXAMPLE = {
     "MAX_LIFETIME": 60.0,
     "MAX_IDLE": 10.5,
     "ADAPT_DJANGO": False,
+    "BLOCKING": "log",
+    "ALLOW_BLOCKING": ["shop.legacy.*"],
+    "WATCHDOG": {"THRESHOLD": 1, "INTERVAL": 30.0, "MAX_SITES": 50},
+    "TRANSACTION_IDLE_WARNING": 2.5,
 }
 
 
@@ -28,6 +32,7 @@ def test_nothing_is_said_about_what_is_right(raw: dict) -> None:
 
 def test_the_example_has_every_key() -> None:
     assert set(EXAMPLE) == {field.name for field in dataclasses.fields(Settings)}
+    assert set(EXAMPLE["WATCHDOG"]) == {field.name for field in dataclasses.fields(WatchdogSettings)}
 
 
 @pytest.mark.parametrize(("key", "meant"), [("MAXSIZE", "MAX_SIZE"), ("max_size", "MAX_SIZE"), ("TIMEOUTS", "TIMEOUT")])
@@ -91,6 +96,76 @@ def test_it_must_be_a_dict(raw: object) -> None:
     assert problems(raw) == [f"DAF_ORM must be a dict, not {type(raw).__name__}."]
 
 
+# The watchdog, and blocks that wait
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"WATCHDOG": None},
+        {"WATCHDOG": {}},
+        {"WATCHDOG": {"THRESHOLD": 1}},
+        {"TRANSACTION_IDLE_WARNING": None},
+        {"TRANSACTION_IDLE_WARNING": 3},
+    ],
+)
+def test_the_watchdog_and_the_warning_may_be_off_or_partly_set(raw: dict) -> None:
+    assert problems(raw) == []
+
+
+@pytest.mark.parametrize(("key", "meant"), [("TRESHOLD", "THRESHOLD"), ("interval", "INTERVAL")])
+def test_an_unknown_key_of_the_watchdog_is_named(key: str, meant: str) -> None:
+    assert problems({"WATCHDOG": {key: 1}}) == [
+        f"DAF_ORM['WATCHDOG'][{key!r}] is not a known key. Did you mean {meant!r}?"
+    ]
+
+
+def test_keys_of_the_watchdog_and_of_the_rest_are_not_taken_for_each_other() -> None:
+    assert problems({"THRESHOLD": 1})[0].startswith("DAF_ORM['THRESHOLD'] is not a known key.")
+    assert problems({"WATCHDOG": {"TIMEOUT": 1}})[0].endswith("Known keys: THRESHOLD, INTERVAL, MAX_SITES.")
+
+
+@pytest.mark.parametrize("value", [True, 0.25, [], "on"])
+def test_the_watchdog_is_a_dict(value: object) -> None:
+    assert problems({"WATCHDOG": value}) == [f"DAF_ORM['WATCHDOG'] must be dict or None, not {value!r}."]
+
+
+@pytest.mark.parametrize("key", ["THRESHOLD", "INTERVAL"])
+def test_a_time_of_the_watchdog_is_a_number_of_seconds_above_zero(key: str) -> None:
+    def only(value: object) -> str:
+        (problem,) = problems({"WATCHDOG": {key: value}})
+        return problem
+
+    assert only("1") == f"DAF_ORM['WATCHDOG'][{key!r}] must be int or float, not '1'."
+    assert only([1]) == f"DAF_ORM['WATCHDOG'][{key!r}] must be int or float, not [1]."
+    assert only(0) == f"DAF_ORM['WATCHDOG'][{key!r}] must be more than 0 seconds, not 0."
+    assert only(1e30).startswith(f"DAF_ORM['WATCHDOG'][{key!r}] must be a time that can be waited for")
+
+
+def test_the_number_of_sites_is_at_least_one() -> None:
+    assert problems({"WATCHDOG": {"MAX_SITES": 0}}) == ["DAF_ORM['WATCHDOG']['MAX_SITES'] must be 1 or more, not 0."]
+    assert problems({"WATCHDOG": {"MAX_SITES": 1.5}}) == ["DAF_ORM['WATCHDOG']['MAX_SITES'] must be int, not 1.5."]
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+def test_the_idle_time_is_more_than_zero(value: float) -> None:
+    assert problems({"TRANSACTION_IDLE_WARNING": value}) == [
+        f"DAF_ORM['TRANSACTION_IDLE_WARNING'] must be more than 0 seconds, not {value!r}."
+    ]
+
+
+def test_the_idle_time_is_a_number_or_none() -> None:
+    assert problems({"TRANSACTION_IDLE_WARNING": True}) == [
+        "DAF_ORM['TRANSACTION_IDLE_WARNING'] must be int or float or None, not True."
+    ]
+
+
+def test_what_is_left_out_of_the_watchdog_has_its_default(settings) -> None:
+    settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": 0.5}}
+
+    assert WatchdogSettings(THRESHOLD=0.5, INTERVAL=60.0, MAX_SITES=1000) == get_settings().WATCHDOG
+
+
 # Reading
 
 
@@ -105,6 +180,10 @@ def test_the_defaults_are_those_of_the_design(settings) -> None:
         "MAX_LIFETIME": 3600.0,
         "MAX_IDLE": 600.0,
         "ADAPT_DJANGO": True,
+        "BLOCKING": None,
+        "ALLOW_BLOCKING": (),
+        "WATCHDOG": None,
+        "TRANSACTION_IDLE_WARNING": 1.0,
     }
 
 

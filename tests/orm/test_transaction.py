@@ -1,7 +1,9 @@
 """Async transactions: Django's rules, kept across awaits, tasks and cancellations."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from tests.project.library.models import Author, Counter, Publisher
+from daf_orm.leases import ConnectionSet
+from tests.project.library.models import Author, Counter, Publisher, Tag
 
 
 class Boom(Exception):
@@ -535,3 +538,103 @@ async def test_on_commit_is_told_from_a_call_of_its_callback() -> None:
     with pytest.raises(TypeError, match="Pass the function, do not call it"):
         transaction.on_commit(coroutine)
     coroutine.close()
+
+
+async def caught_integrity_error() -> None:
+    with suppress(IntegrityError):
+        await Tag.objects.acreate(name="taken")
+
+
+async def caught_error_of_a_block_without_savepoint() -> None:
+    with suppress(Boom):
+        async with transaction.atomic(savepoint=False):
+            raise Boom
+
+
+async def set_rollback() -> None:
+    await database_sync_to_async(django_transaction.set_rollback)(rollback=True)
+
+
+@pytest.mark.parametrize("spoil", [caught_integrity_error, caught_error_of_a_block_without_savepoint, set_rollback])
+async def test_no_callback_runs_after_a_rollback_that_raises_nothing(spoil: Callable[[], Any]) -> None:
+    await Tag.objects.acreate(name="taken")
+    calls: list[str] = []
+
+    async with transaction.atomic():
+        await Publisher.objects.acreate(name="lost")
+        transaction.on_commit(lambda: calls.append("receipt"))
+        await spoil()
+
+    assert (await Publisher.objects.acount(), calls) == (0, [])
+
+
+async def test_no_callback_of_a_savepoint_runs_that_was_rolled_back_silently() -> None:
+    calls: list[str] = []
+
+    async with transaction.atomic():
+        async with transaction.atomic():
+            await Publisher.objects.acreate(name="lost")
+            transaction.on_commit(lambda: calls.append("lost"))
+            await set_rollback()
+        transaction.on_commit(lambda: calls.append("kept"))
+
+    assert (await Publisher.objects.acount(), calls) == (0, ["kept"])
+
+
+async def test_callbacks_run_in_order_wherever_they_were_registered() -> None:
+    calls: list[int] = []
+
+    async with transaction.atomic():
+        transaction.on_commit(lambda: calls.append(1))
+        await database_sync_to_async(lambda: transaction.on_commit(lambda: calls.append(2)))()
+        transaction.on_commit(lambda: calls.append(3))
+
+    assert calls == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, committing, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    commit = ConnectionSet._commit
+
+    def slow(self: ConnectionSet, original: Callable[[], None]) -> None:
+        loop.call_soon_threadsafe(committing.set)
+        go_on.wait(10)
+        commit(self, original)
+
+    def fail() -> None:
+        raise Boom
+
+    async def work() -> None:
+        async with transaction.atomic():
+            await Publisher.objects.acreate(name="kept")
+            transaction.on_commit(fail)
+
+    monkeypatch.setattr(ConnectionSet, "_commit", slow)
+    task = asyncio.create_task(work())
+    await committing.wait()
+    task.cancel()
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await Publisher.objects.acount() == 1
+    assert "A callback failed after the commit of a cancelled task" in caplog.text
+
+
+@pytest.mark.usefixtures("many_connections")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_blocks_on_two_databases_may_end_in_the_order_they_began(fails: bool) -> None:  # noqa: FBT001
+    rows = Publisher.objects.using("other")
+    here, there = transaction.atomic("default"), transaction.atomic("other")
+    await here.__aenter__()
+    await there.__aenter__()
+    await rows.acreate(name="before")
+    await here.__aexit__(None, None, None)
+    await rows.acreate(name="after")
+    await there.__aexit__(*((Boom, Boom(), None) if fails else (None, None, None)))
+
+    assert await rows.acount() == (0 if fails else 2)
+    assert await Publisher.objects.acount() == 0  # and nothing is left in the context

@@ -85,6 +85,18 @@ class Book(AsyncModel, models.Model):
     def __str__(self) -> str:
         return self.title
 
+    @property
+    def credit(self) -> str:
+        return f"{self.title} by {self.author.name}"  # blocks
+
+
+class CreditedBook(Book):
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return f"{self.title}, {self.publisher}"  # blocks
+
 
 class CheapBookManager(AsyncManager):
     def get_queryset(self) -> AsyncQuerySet:

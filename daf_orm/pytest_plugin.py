@@ -1,0 +1,78 @@
+"""The pytest plugin: a test in which an event loop was blocked fails, and async tests share their test's database.
+
+It is at work where ``"daf_orm"`` is in ``INSTALLED_APPS``, or where ``--daf-blocking`` asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daf_orm.pytest_run import BlockingRun
+
+if TYPE_CHECKING:
+    from daf_orm.detection.call import BlockingCall
+
+MODES = ("raise", "warn", "log", "off")
+_run = pytest.StashKey[BlockingRun]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("daf_orm", "blocking calls on the event loop (daf_orm)")
+    group.addoption("--daf-blocking", choices=MODES, help="What becomes of a call that blocks the event loop.")
+    group.addoption("--daf-baseline", metavar="FILE", help="Known blocking calls, which do not fail their tests.")
+    group.addoption("--daf-write-baseline", action="store_true", help="Write those of this run to --daf-baseline.")
+    parser.addini("daf_blocking", "What becomes of a call that blocks the event loop: raise, warn, log or off.")
+
+
+@pytest.hookimpl(trylast=True)  # pytest-django has loaded the settings by then
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the guard up."""
+    config.addinivalue_line("markers", "allow_blocking(reason): database code may block the event loop in this test.")
+    mode = config.getoption("--daf-blocking") or config.getini("daf_blocking") or None
+    if mode is not None and mode not in MODES:
+        raise pytest.UsageError(f"daf_blocking must be one of {', '.join(MODES)}, not {mode!r}.")
+    if config.getoption("--daf-write-baseline") and not config.getoption("--daf-baseline"):
+        raise pytest.UsageError("--daf-write-baseline needs --daf-baseline FILE.")
+    if _has_settings() and _wanted(mode):
+        try:
+            config.stash[_run] = BlockingRun(config, mode)
+        except ValueError as error:  # the baseline
+            raise pytest.UsageError(str(error)) from error
+        config.pluginmanager.register(config.stash[_run], "daf_orm_run")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the guard down."""
+    if (run := config.stash.get(_run, None)) is not None:
+        run.end()
+
+
+@pytest.fixture
+def blocking_calls(request: pytest.FixtureRequest) -> list[BlockingCall]:
+    """Return the blocking calls recorded so far in this test. What is left in the list at its end fails the test."""
+    run = request.config.stash.get(_run, None)
+    return run.recorder.calls if run is not None else []
+
+
+def _has_settings() -> bool:
+    if "DJANGO_SETTINGS_MODULE" in os.environ:
+        return True
+    from django.conf import settings  # noqa: PLC0415 - a run without Django need not import it
+
+    return bool(settings.configured)
+
+
+def _wanted(mode: str | None) -> bool:
+    from django.conf import settings  # noqa: PLC0415
+
+    if mode is not None:
+        return True
+    try:
+        apps: Any = settings.INSTALLED_APPS
+    except ImportError:  # pytest-django says what is wrong with the settings
+        return False
+    return any(app == "daf_orm" or app.startswith("daf_orm.") for app in apps)

@@ -1,0 +1,182 @@
+"""One pytest run under the guard: what each test recorded, what was known before, and the summary at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daf_orm import testcases
+from daf_orm.baseline import Baseline
+from daf_orm.detection import allowances, guard
+from daf_orm.detection.allowances import Allowance
+from daf_orm.detection.call import BlockingCall
+from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
+from daf_orm.detection.report import as_text, group
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from _pytest.terminal import TerminalReporter
+
+_allowance = pytest.StashKey[Allowance]()
+
+
+class BlockingRun:
+    """The plugin proper, registered for the run if there is something to guard."""
+
+    def __init__(self, config: pytest.Config, mode: str | None) -> None:
+        self.recorder = CallList()
+        self.baseline = Baseline.load(config.getoption("--daf-baseline"))
+        self._writes = config.getoption("--daf-write-baseline")
+        self._new: list[BlockingCall] = []
+        self._known: list[BlockingCall] = []
+        self._unused: dict[str, str] = {}  # place of an allowance -> its reason
+        self._tests: set[str] = set()
+        guard.force_mode(mode)
+        self.mode = guard.current_mode()
+        testcases.activate()
+        if self.mode != "off":
+            guard.activate()
+            add_recorder(self.recorder)
+
+    def end(self) -> None:
+        """Undo everything."""
+        testcases.deactivate()
+        guard.force_mode(None)
+        if self.mode != "off":
+            remove_recorder(self.recorder)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Prove that the guard is on, before a run without findings says so."""
+        if self.mode != "off" and not guard.is_armed():
+            raise pytest.UsageError(
+                "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
+                "Run with --daf-blocking=off, and report it."
+            )
+
+    def pytest_report_header(self) -> str:
+        """Say what the run does about blocking calls."""
+        return f"daf_orm: blocking calls: {self.mode}{', armed' if self.mode != 'off' else ''}"
+
+    # Each test
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Allow what the test's marker allows."""
+        self._tests.add(item.nodeid)
+        allowance = self._allow(item)
+        try:
+            return (yield)
+        finally:
+            if allowance is not None:
+                allowances.disallow_everywhere(allowance)
+                if not allowance.uses:
+                    self._unused[allowance.place] = allowance.reason
+
+    def _allow(self, item: pytest.Item) -> Allowance | None:
+        if (mark := item.get_closest_marker("allow_blocking")) is None:
+            return None
+        reason = mark.kwargs.get("reason") or (mark.args[0] if mark.args else "")
+        if not str(reason).strip():
+            raise pytest.UsageError(
+                f"{item.nodeid}: allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…)."
+            )
+        allowance = Allowance(reason, f"@pytest.mark.allow_blocking at {item.nodeid}")
+        allowances.allow_everywhere(allowance)
+        return allowance
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Fail the phase in which a call was recorded, be its error swallowed or not."""
+        report = yield
+        calls = self._drain(call.excinfo.value if call.excinfo else None)
+        if not calls:
+            return report
+        new = [each for each in calls if not self.baseline.knows(each, item.nodeid)]
+        self._new += new
+        self._known += [each for each in calls if each not in new]
+        report.sections.append(("blocking calls", as_text(calls)))
+        if new and self.mode == "raise" and not self._writes and not report.failed:
+            report.outcome = "failed"
+            vars(report).pop("wasxfail", None)  # what was expected to fail was not expected to fail like this
+            report.longrepr = f"{len(new)} blocking calls on the event loop:\n{as_text(new)}"
+        return report
+
+    def _drain(self, error: BaseException | None) -> list[BlockingCall]:
+        """Take what was recorded since the last phase; mark what was raised and did not come out."""
+        seen = _chain(error)
+        return [
+            dataclasses.replace(call, swallowed=True) if raised is not None and id(raised) not in seen else call
+            for call, raised in self.recorder.take()
+        ]
+
+    # The end
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Send what a worker of xdist has found to its controller; the one in charge writes the baseline."""
+        output = getattr(session.config, "workeroutput", None)
+        for allowance in allowances.unused():
+            self._unused.setdefault(allowance.place, allowance.reason)
+        if output is not None:
+            output["daf_orm"] = self._as_data()
+            return
+        if self._writes:
+            self.baseline.write(self._new + self._known)
+        elif self.baseline.stale(self._tests) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _as_data(self) -> dict[str, Any]:
+        return {
+            "new": [call.as_dict() for call in self._new],
+            "known": [call.as_dict() for call in self._known],
+            "unused": self._unused,
+            "tests": sorted(self._tests),
+            "baseline": self.baseline.seen_as_data(),
+        }
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of xdist has found."""
+        data = getattr(node, "workeroutput", {}).get("daf_orm")
+        if data is None:  # it crashed
+            return
+        self._new += [BlockingCall(**fields) for fields in data["new"]]
+        self._known += [BlockingCall(**fields) for fields in data["known"]]
+        self._unused.update(data["unused"])
+        self._tests.update(data["tests"])
+        self.baseline.take_seen(data["baseline"])
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Print the calls by site, and what can be removed."""
+        for title, calls in (("blocking calls", self._new), ("known blocking calls (baseline)", self._known)):
+            if calls:
+                terminalreporter.section(f"{title}: {len(calls)} at {len(group(calls))} sites")
+                terminalreporter.write_line(as_text(calls))
+        if self._unused:
+            terminalreporter.section("allowances that were not used")
+            for place, reason in sorted(self._unused.items()):
+                terminalreporter.write_line(f"{place}: {reason}")
+        if stale := self.baseline.stale(self._tests):
+            terminalreporter.section("fixed since the baseline: remove these entries, or --daf-write-baseline")
+            for entry in stale:
+                terminalreporter.write_line(str(entry))
+
+
+def _chain(error: BaseException | None) -> set[int]:
+    """Return the identities of an exception and of all that it was raised from, in or as a group of."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+    return seen

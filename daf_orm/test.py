@@ -1,0 +1,158 @@
+"""For tests: count thread hops, record blocking calls, and the same guard for Django's own test runner."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections import Counter
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import SyncToAsync
+from django.test import SimpleTestCase
+from django.test.runner import DiscoverRunner
+
+from daf_orm.calls import Call
+from daf_orm.detection import guard, record_blocking
+from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
+from daf_orm.detection.report import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from unittest import TestCase, TestResult
+
+    _Case = TestCase
+else:
+    _Case = object
+
+__all__ = ["BlockingDetectionMixin", "BlockingDetectionRunner", "Hops", "count_hops", "record_blocking"]
+
+
+class Hops:
+    """The thread hops of a :func:`count_hops` block."""
+
+    def __init__(self) -> None:
+        self.by_name: Counter[str] = Counter()
+        """Number of hops by what was called, ``QuerySet.get``."""
+
+    @property
+    def total(self) -> int:
+        """Number of hops."""
+        return self.by_name.total()
+
+    def __repr__(self) -> str:
+        return f"<Hops: {self.total}: {', '.join(f'{count} x {name}' for name, count in self.by_name.most_common())}>"
+
+
+@contextmanager
+def count_hops(*, at_most: int | None = None) -> Iterator[Hops]:
+    """Count every ``sync_to_async`` hop of the block, and of the tasks started in it, by what was called.
+
+    ``with count_hops() as hops: ...; assert hops.total == 1``. ``at_most`` is a budget: AssertionError, with the hops
+    listed, if the block ends normally and has made more.
+    """
+    hops = Hops()
+    _patch_hops()
+    token = _counting.set((*_counting.get(), hops))
+    try:
+        yield hops
+    finally:
+        _counting.reset(token)
+    if at_most is not None and hops.total > at_most:
+        raise AssertionError(f"{hops.total} thread hops, at most {at_most} were allowed: {hops!r}")
+
+
+_counting: ContextVar[tuple[Hops, ...]] = ContextVar("daf_orm.hops", default=())
+
+
+def _patch_hops() -> None:
+    """Count in ``SyncToAsync.__call__``, from the first count on: asgiref has no signal for a hop."""
+    original: Any = SyncToAsync.__call__
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if counting := _counting.get():
+            name = _name(args[0].__self__.subject if _is_ours(args) else self.func)
+            for hops in counting:
+                hops.by_name[name] += 1
+        return await original(self, *args, **kwargs)
+
+    SyncToAsync.__call__ = counted  # type: ignore[method-assign]
+
+
+def _is_ours(args: tuple[Any, ...]) -> bool:
+    """Whether it is a call on a lease, which hops under a name of our own."""
+    return bool(args) and isinstance(getattr(args[0], "__self__", None), Call)
+
+
+def _name(func: Any) -> str:
+    while isinstance(func, functools.partial):
+        func = func.func
+    if inspect.ismethod(func) and "." not in func.__qualname__:
+        return f"{type(func.__self__).__name__}.{func.__name__}"
+    return getattr(func, "__qualname__", None) or type(func).__qualname__
+
+
+class BlockingDetectionMixin(_Case):
+    """For ``django.test.TestCase`` and its kin: a test with a recorded blocking call fails, swallowed or not."""
+
+    def run(self, result: TestResult | None = None) -> TestResult | None:
+        """Run the test under the guard."""
+        ended: TestResult | None = _run_guarded(self, super().run, result)
+        return ended
+
+
+def _run_guarded(case: TestCase, run: Callable[[Any], Any], result: Any) -> Any:
+    if guard.current_mode() == "off":
+        return run(result)
+    guard.activate()
+    recorder = CallList()
+    case.addCleanup(_fail_on, case, recorder)  # the first cleanup to be added is the last to run
+    add_recorder(recorder)
+    try:
+        return run(result)
+    finally:
+        remove_recorder(recorder)
+
+
+def _fail_on(case: TestCase, recorder: CallList) -> None:
+    if recorder.calls and guard.current_mode() == "raise":
+        case.fail(f"Blocking calls on the event loop:\n{as_text(recorder.calls)}")
+
+
+class BlockingDetectionRunner(DiscoverRunner):
+    """``TEST_RUNNER = "daf_orm.test.BlockingDetectionRunner"``: the guard in every test of Django's own runner.
+
+    ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``.
+    """
+
+    def __init__(self, *args: Any, daf_blocking: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._mode = daf_blocking
+
+    @classmethod
+    def add_arguments(cls, parser: Any) -> None:
+        """Add ``--daf-blocking``."""
+        super().add_arguments(parser)
+        parser.add_argument("--daf-blocking", choices=guard.MODES, help="what becomes of a call that blocks the loop")
+
+    def run_suite(self, suite: Any, **kwargs: Any) -> Any:
+        """Run the tests, each under the guard."""
+        guard.force_mode(self._mode)
+        original = SimpleTestCase.run
+
+        def run(case: SimpleTestCase, result: Any = None) -> Any:
+            if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
+                return original(case, result)
+            return _run_guarded(case, functools.partial(original, case), result)
+
+        # On the class, not on each test: a parallel run sends tests to forked processes.
+        SimpleTestCase.run = run  # type: ignore[method-assign, assignment]
+        try:
+            return super().run_suite(suite, **kwargs)
+        finally:
+            SimpleTestCase.run = original  # type: ignore[method-assign]
+            guard.force_mode(None)
