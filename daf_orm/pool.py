@@ -158,7 +158,7 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Do the same from synchronous code, without waiting for leases that are out."""
-        idle, last_return = self._shut()
+        idle, _ = self._shut()
         if binding.on_event_loop():
             self._close_elsewhere(idle)
         else:

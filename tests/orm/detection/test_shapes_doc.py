@@ -1,0 +1,31 @@
+"""What the documentation says is detected is what the corpus holds."""
+
+import django
+import pytest
+
+from tests.orm.detection.corpus import BLOCKING, HARMLESS
+from tests.orm.detection.shapes_doc import COMMAND, FILE, document
+
+pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="the document is that of the newest Django")
+def test_the_document_is_what_the_corpus_says() -> None:
+    assert FILE.read_text() == document(BLOCKING, HARMLESS), f"docs/shapes.md is out of date: run {COMMAND}"
+
+
+def test_a_shape_has_its_line_what_is_recorded_and_what_is_suggested() -> None:
+    (shape,) = (shape for shape in BLOCKING if shape.name == "terminals-count")
+
+    assert (
+        "| count | `Book.objects.count()` | `QuerySet.count` of Book | `await Book.objects.acount()` |"
+        in document([shape], []).splitlines()
+    )
+
+
+def test_a_swallowed_error_is_marked_and_a_bar_stays_in_its_cell() -> None:
+    swallowed = next(shape for shape in BLOCKING if shape.swallowed)
+    bar = next(shape for shape in BLOCKING if shape.name == "forms_templates-length_in_a_template")
+
+    assert "*swallowed*" in document([swallowed], [])
+    assert r"{{ books\|length }}" in document([bar], [])
