@@ -6,6 +6,7 @@ DJANGO ?=
 ASGIREF ?=
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1
 SKIP ?=
+JOBS ?= 2
 ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
 
@@ -22,6 +23,7 @@ demo: $(VENV)/.demo ## Run the example shop (SMOKE=1: drive it over HTTP, then e
 test: $(VENV)/.test ## Run the suite on every database, or on DATABASE_URL alone (ARGS="-k pool")
 	@$(call run_suite,$(ARGS))
 
+# The files go round between JOBS processes; pytest starts a server or makes a file for each.
 test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with every supported Python and Django found here
 
 test-lowest: ## Run it on SQLite in memory with the oldest Django and asgiref that pyproject.toml allows
@@ -54,7 +56,7 @@ define run_suite
 failed=; \
 for database in $(DATABASES); do \
 	printf '\n== %s: %s\n' '$(VENV)' "$$database"; \
-	DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest $(1) || failed="$$failed $$database"; \
+	DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(1) || failed="$$failed $$database"; \
 done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef

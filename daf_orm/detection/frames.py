@@ -58,7 +58,10 @@ def look(frame: FrameType) -> Sighting | None:
 
 def expression(frame: FrameType) -> str:
     """Return the source of the expression that the frame is at, on one line; empty if there is no source."""
-    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    filename = frame.f_code.co_filename
+    if filename == "<string>":  # from Python 3.13 on, the program given by -c goes by that name as well as exec()'s
+        return ""
+    lines = linecache.getlines(filename, frame.f_globals)
     return sources.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
 
 
@@ -71,10 +74,13 @@ def is_user_code(filename: str) -> bool:
 
 
 def _stack(frame: FrameType) -> list[FrameType]:
+    """Return the frames from this one out to the loop: who has started the loop is not to blame for what it runs."""
     stack = []
     step: FrameType | None = frame
     while step is not None:
         stack.append(step)
+        if step.f_code in (_CALLBACK, _RUNNER):
+            break
         step = step.f_back
     return stack
 

@@ -8,6 +8,8 @@ so it sees every backend, and cursors that were opened in a thread and are read 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import sys
 import threading
@@ -15,12 +17,13 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
 from daf_orm.detection import allowances, frames, recorders
 from daf_orm.detection.call import BlockingCall
-from daf_orm.detection.operations import identify
+from daf_orm.detection.operations import Operation, identify
 from daf_orm.detection.report import log
 from daf_orm.detection.suggestions import suggest
 from daf_orm.exceptions import BlockingCallError
@@ -28,7 +31,7 @@ from daf_orm.leases import holds_block
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from daf_orm.detection.frames import Sighting
@@ -47,6 +50,8 @@ class _Here(threading.local):
     """Whether the guard itself is running: what it reads, source files, is not the user's doing."""
     entry: FrameType | None = None
     """Django's frame, called by the user's line, that the last call was recorded for."""
+    io_entry: FrameType | None = None
+    """The same of the last I/O: a query after it is news."""
 
 
 _here = _Here()
@@ -58,7 +63,9 @@ _forced_mode: str | None = None
 
 def _find_running_loop() -> Any:
     """Stand in for ``get_running_loop`` in ``async_unsafe``, which goes on if this raises RuntimeError."""
-    if _get_running_loop() is not None:
+    if (loop := _get_running_loop()) is not None:
+        if current_mode() == "off":  # Django's own guard decides, as without ours
+            return loop
         _see(sys._getframe(1))  # noqa: SLF001 - inspect.stack() reads files
     raise RuntimeError
 
@@ -125,7 +132,7 @@ def is_armed() -> bool:
     """Whether the guard sees a blocking call: it is shown one, on an event loop of its own."""
 
     async def block() -> bool:
-        with recorders.record_blocking() as calls:
+        with recorders.record_blocking() as calls, contextlib.suppress(SynchronousOnlyOperation):
             async_unsafe(lambda: None)()
         return bool(calls)
 
@@ -134,6 +141,11 @@ def is_armed() -> bool:
         return loop.run_until_complete(block())
     finally:
         loop.close()
+
+
+def is_at_work() -> bool:
+    """Whether it is the guard itself that runs in this thread."""
+    return _here.at_work
 
 
 def force_mode(mode: str | None) -> None:
@@ -173,11 +185,7 @@ def _judge(frame: FrameType) -> Exception | None:
     if block is None and allowances.find_allowance(sighting) is not None:
         return _outside_transaction(sighting)
     if block is None and mode == "raise":
-        call = _describe(sighting)
-        error = BlockingCallError(call)
-        recorders.record(call, error)
-        log(call, logging.ERROR)  # the error may be swallowed: a template's {% if %} does it
-        return error
+        return _refuse(_describe(sighting))
     if (refusal := _outside_transaction(sighting)) is not None:
         return refusal
     if _begins_anew(sighting):
@@ -185,8 +193,51 @@ def _judge(frame: FrameType) -> Exception | None:
     return None
 
 
+def see_io(sighting: Sighting, operation: str, remedy: Callable[[str], str]) -> None:
+    """Judge what blocks without a database as a query is judged. ``remedy`` is given the source of its expression."""
+    if _here.at_work:
+        return
+    _here.at_work = True
+    try:
+        error = _judge_io(sighting, operation, remedy)
+    finally:
+        _here.at_work = False
+    if error is not None:
+        raise error
+
+
+def _judge_io(sighting: Sighting, operation: str, remedy: Callable[[str], str]) -> Exception | None:
+    if (mode := current_mode()) == "off":
+        return None
+    block = recorders.current_block()
+    if block is None and allowances.find_allowance(sighting) is not None:
+        return None
+    if block is None and mode == "raise":
+        return _refuse(_describe_io(sighting, operation, remedy))
+    if _begins_anew_io(sighting):
+        _pass_on(_describe_io(sighting, operation, remedy), mode, block)
+    return None
+
+
+def _refuse(call: BlockingCall) -> BlockingCallError:
+    error = BlockingCallError(call)
+    recorders.record(call, error)
+    log(call, logging.ERROR)  # the error may be swallowed: a template's {% if %} does it
+    return error
+
+
 def _describe(sighting: Sighting) -> BlockingCall:
-    user, operation = sighting.user, identify(sighting.inner)
+    operation = identify(sighting.inner)
+    return _describe_as(sighting, operation, functools.partial(suggest, operation))
+
+
+def _describe_io(sighting: Sighting, name: str, remedy: Callable[[str], str]) -> BlockingCall:
+    operation = Operation(name=name, template=identify(sighting.inner).template)
+    return _describe_as(sighting, operation, functools.partial(suggest, operation) if operation.template else remedy)
+
+
+def _describe_as(sighting: Sighting, operation: Operation, remedy: Callable[[str], str]) -> BlockingCall:
+    user = sighting.user
     source = frames.expression(user)
     return BlockingCall(
         filename=user.f_code.co_filename,
@@ -199,7 +250,7 @@ def _describe(sighting: Sighting) -> BlockingCall:
         field=operation.field,
         sql=operation.sql,
         template=operation.template,
-        suggestion=suggest(operation, source),
+        suggestion=remedy(source),
     )
 
 
@@ -226,8 +277,19 @@ def _begins_anew(sighting: Sighting) -> bool:
     return True
 
 
+def _begins_anew_io(sighting: Sighting) -> bool:
+    """Whether the I/O is neither a step of the call that was recorded last, nor of the I/O that was."""
+    entry = sighting.inner[0] if sighting.inner else sighting.user
+    if entry in (_here.entry, _here.io_entry):
+        return False
+    if _here.io_entry is None:
+        asyncio.get_running_loop().call_soon(_forget_entry)
+    _here.io_entry = entry
+    return True
+
+
 def _forget_entry() -> None:
-    _here.entry = None
+    _here.entry = _here.io_entry = None
 
 
 def _is_harmless(frame: FrameType) -> bool:
