@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import detection_recall, exhaustion, memory, overhead, sqlite_writers
+from benchmarks import async_tests, detection_recall, exhaustion, guard_overhead, memory, overhead, sqlite_writers
 from benchmarks.environment import describe
 
 BENCHMARKS = {
@@ -13,6 +13,8 @@ BENCHMARKS = {
     "exhaustion": exhaustion.run,
     "sqlite_writers": sqlite_writers.run,
     "detection_recall": detection_recall.run,
+    "guard_overhead": guard_overhead.run,
+    "async_tests": async_tests.run,
 }
 
 

@@ -11,6 +11,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
+from daf_orm.detection import io
 from daf_orm.pool import effective_max_size, memory_aliases
 from daf_orm.settings import Settings, get_settings, problems
 
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 def check_settings(**_: Any) -> list[CheckMessage]:
     """``daf_orm.E001``: an unknown key, a wrong type or an impossible size in ``DAF_ORM``."""
     return [Error(problem, id="daf_orm.E001") for problem in problems(getattr(django_settings, "DAF_ORM", {}))]
+
+
+@register("daf_orm")
+def check_blocking_io(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.E002``: blocking I/O is to be found, and what finds it is not installed."""
+    settings = _valid_settings()
+    if settings is None or not settings.BLOCKING_IO or io.is_available():
+        return []
+    return [Error(f"DAF_ORM['BLOCKING_IO'] is True. {io.MISSING}", id="daf_orm.E002")]
 
 
 @register("daf_orm")

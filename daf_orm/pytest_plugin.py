@@ -23,9 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("daf_orm", "blocking calls on the event loop (daf_orm)")
     group.addoption("--daf-blocking", choices=MODES, help="What becomes of a call that blocks the event loop.")
+    group.addoption("--daf-io", action="store_true", help="Files, sockets, sleeping, caches… count too (blockbuster).")
     group.addoption("--daf-baseline", metavar="FILE", help="Known blocking calls, which do not fail their tests.")
     group.addoption("--daf-write-baseline", action="store_true", help="Write those of this run to --daf-baseline.")
     parser.addini("daf_blocking", "What becomes of a call that blocks the event loop: raise, warn, log or off.")
+    parser.addini("daf_io", "Whether files, sockets, sleeping, caches… count too (blockbuster).", type="bool")
 
 
 @pytest.hookimpl(trylast=True)  # pytest-django has loaded the settings by then
@@ -40,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _has_settings() and _wanted(mode):
         try:
             config.stash[_run] = BlockingRun(config, mode)
-        except ValueError as error:  # the baseline
+        except ValueError as error:  # the baseline, or no blockbuster
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(config.stash[_run], "daf_orm_run")
 

@@ -9,7 +9,7 @@ import pytest
 
 from daf_orm import testcases
 from daf_orm.baseline import Baseline
-from daf_orm.detection import allowances, guard
+from daf_orm.detection import allowances, guard, io
 from daf_orm.detection.allowances import Allowance
 from daf_orm.detection.call import BlockingCall
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
@@ -27,6 +27,7 @@ class BlockingRun:
     """The plugin proper, registered for the run if there is something to guard."""
 
     def __init__(self, config: pytest.Config, mode: str | None) -> None:
+        """Raise ValueError, saying what is wrong, for a file that is no baseline, and for I/O without blockbuster."""
         self.recorder = CallList()
         self.baseline = Baseline.load(config.getoption("--daf-baseline"))
         self._writes = config.getoption("--daf-write-baseline")
@@ -34,17 +35,25 @@ class BlockingRun:
         self._known: list[BlockingCall] = []
         self._unused: dict[str, str] = {}  # place of an allowance -> its reason
         self._tests: set[str] = set()
+        finds_io = config.getoption("--daf-io") or config.getini("daf_io")
+        if finds_io and not io.is_available():
+            raise ValueError(io.MISSING)
         guard.force_mode(mode)
         self.mode = guard.current_mode()
         testcases.activate()
         if self.mode != "off":
             guard.activate()
             add_recorder(self.recorder)
+        self._activates_io = self.mode != "off" and bool(finds_io) and not io.is_active()
+        if self._activates_io:
+            io.activate()
 
     def end(self) -> None:
         """Undo everything."""
         testcases.deactivate()
         guard.force_mode(None)
+        if self._activates_io:
+            io.deactivate()
         if self.mode != "off":
             remove_recorder(self.recorder)
 
@@ -59,7 +68,8 @@ class BlockingRun:
 
     def pytest_report_header(self) -> str:
         """Say what the run does about blocking calls."""
-        return f"daf_orm: blocking calls: {self.mode}{', armed' if self.mode != 'off' else ''}"
+        armed = f", armed{', I/O too' if io.is_active() else ''}" if self.mode != "off" else ""
+        return f"daf_orm: blocking calls: {self.mode}{armed}"
 
     # Each test
 

@@ -45,6 +45,8 @@ class Settings:
     BLOCKING: str | None = None
     """What becomes of a blocking call on an event loop: "raise", "warn", "log" or "off". None: "raise", or "warn" in a
     notebook."""
+    BLOCKING_IO: bool = False
+    """Whether that holds for blocking I/O too: files, sockets, sleeping, caches. Needs blockbuster: the extra "io"."""
     ALLOW_BLOCKING: Sequence[str] = ()
     """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
     WATCHDOG: WatchdogSettings | None = None
@@ -63,6 +65,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "MAX_IDLE": (int, float),
     "ADAPT_DJANGO": (bool,),
     "BLOCKING": (str, type(None)),
+    "BLOCKING_IO": (bool,),
     "ALLOW_BLOCKING": (list, tuple),
     "WATCHDOG": (dict, type(None)),
     "TRANSACTION_IDLE_WARNING": (int, float, type(None)),

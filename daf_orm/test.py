@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import unittest
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import SyncToAsync
-from django.test import SimpleTestCase
-from django.test.runner import DiscoverRunner
+from django.test.runner import DiscoverRunner, ParallelTestSuite
 
 from daf_orm.calls import Call
 from daf_orm.detection import guard, record_blocking
@@ -20,9 +20,9 @@ from daf_orm.detection.report import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from unittest import TestCase, TestResult
+    from unittest import TestResult
 
-    _Case = TestCase
+    _Case = unittest.TestCase
 else:
     _Case = object
 
@@ -64,12 +64,13 @@ def count_hops(*, at_most: int | None = None) -> Iterator[Hops]:
 
 
 _counting: ContextVar[tuple[Hops, ...]] = ContextVar("daf_orm.hops", default=())
+_COUNTS = "_daf_orm_counts_hops"  # not __wrapped__: tracing tools wrap the same method
 
 
 def _patch_hops() -> None:
     """Count in ``SyncToAsync.__call__``, from the first count on: asgiref has no signal for a hop."""
     original: Any = SyncToAsync.__call__
-    if hasattr(original, "__wrapped__"):
+    if hasattr(original, _COUNTS):  # functools.wraps copies it to whatever wraps ours
         return
 
     @functools.wraps(original)
@@ -80,6 +81,7 @@ def _patch_hops() -> None:
                 hops.by_name[name] += 1
         return await original(self, *args, **kwargs)
 
+    setattr(counted, _COUNTS, True)
     SyncToAsync.__call__ = counted  # type: ignore[method-assign]
 
 
@@ -105,7 +107,7 @@ class BlockingDetectionMixin(_Case):
         return ended
 
 
-def _run_guarded(case: TestCase, run: Callable[[Any], Any], result: Any) -> Any:
+def _run_guarded(case: unittest.TestCase, run: Callable[[Any], Any], result: Any) -> Any:
     if guard.current_mode() == "off":
         return run(result)
     guard.activate()
@@ -118,9 +120,31 @@ def _run_guarded(case: TestCase, run: Callable[[Any], Any], result: Any) -> Any:
         remove_recorder(recorder)
 
 
-def _fail_on(case: TestCase, recorder: CallList) -> None:
+def _fail_on(case: unittest.TestCase, recorder: CallList) -> None:
     if recorder.calls and guard.current_mode() == "raise":
         case.fail(f"Blocking calls on the event loop:\n{as_text(recorder.calls)}")
+
+
+_run_unguarded = unittest.TestCase.run
+
+
+def _run_each_guarded(case: unittest.TestCase, result: Any = None) -> Any:
+    if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
+        return _run_unguarded(case, result)
+    return _run_guarded(case, functools.partial(_run_unguarded, case), result)
+
+
+def _guard_every_test(mode: str | None) -> None:
+    guard.force_mode(mode)
+    # On the class, not on each test: a parallel run sends tests to processes that were forked from this one.
+    unittest.TestCase.run = _run_each_guarded  # type: ignore[method-assign, assignment]
+
+
+class _GuardedParallelSuite(ParallelTestSuite):
+    """Where processes are not forked but spawned, Django calls ``process_setup`` in each."""
+
+    process_setup = _guard_every_test
+    process_setup_args: tuple[Any, ...] = ()
 
 
 class BlockingDetectionRunner(DiscoverRunner):
@@ -128,6 +152,8 @@ class BlockingDetectionRunner(DiscoverRunner):
 
     ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``.
     """
+
+    parallel_test_suite = _GuardedParallelSuite
 
     def __init__(self, *args: Any, daf_blocking: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -139,20 +165,18 @@ class BlockingDetectionRunner(DiscoverRunner):
         super().add_arguments(parser)
         parser.add_argument("--daf-blocking", choices=guard.MODES, help="what becomes of a call that blocks the loop")
 
+    def build_suite(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the suite; a parallel one knows the mode."""
+        suite = super().build_suite(*args, **kwargs)
+        if isinstance(suite, _GuardedParallelSuite):
+            suite.process_setup_args = (self._mode,)
+        return suite
+
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         """Run the tests, each under the guard."""
-        guard.force_mode(self._mode)
-        original = SimpleTestCase.run
-
-        def run(case: SimpleTestCase, result: Any = None) -> Any:
-            if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
-                return original(case, result)
-            return _run_guarded(case, functools.partial(original, case), result)
-
-        # On the class, not on each test: a parallel run sends tests to forked processes.
-        SimpleTestCase.run = run  # type: ignore[method-assign, assignment]
+        _guard_every_test(self._mode)
         try:
             return super().run_suite(suite, **kwargs)
         finally:
-            SimpleTestCase.run = original  # type: ignore[method-assign]
+            unittest.TestCase.run = _run_unguarded  # type: ignore[method-assign]
             guard.force_mode(None)

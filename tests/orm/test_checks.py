@@ -4,6 +4,8 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, connections
 
+from daf_orm.detection import io
+
 
 def check(*, deploy: bool = False, databases: list[str] | None = None) -> list[CheckMessage]:
     return run_checks(tags=["daf_orm"], include_deployment_checks=deploy, databases=databases)
@@ -49,6 +51,18 @@ def test_right_settings_are_no_error(settings) -> None:
     settings.DAF_ORM = {"MAX_SIZE": 3, "TIMEOUT": 1}
 
     assert found("E001") == []
+
+
+# E002: what finds blocking I/O
+
+
+def test_finding_io_without_blockbuster_is_an_error(settings, monkeypatch) -> None:
+    settings.DAF_ORM = {"BLOCKING_IO": True}
+    assert found("E002") == []
+    monkeypatch.setattr(io, "is_available", lambda: False)
+
+    (message,) = found("E002")
+    assert 'pip install "django-daf[io]"' in message.msg
 
 
 # W001: Django's guard

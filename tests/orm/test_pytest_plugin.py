@@ -114,6 +114,35 @@ def test_the_mode_can_be_an_ini_value(project: Project) -> None:
     result.assert_outcomes(passed=1)
 
 
+IO = """
+    import time
+
+    async def test_blocks():
+        time.sleep(0)
+"""
+
+
+def test_io_counts_where_it_is_asked_for(project: Project) -> None:
+    project.run(IO).assert_outcomes(passed=1)
+
+    result = project.run(IO, "--daf-io")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["daf_orm: blocking calls: raise, armed, I/O too"])
+    result.stdout.fnmatch_lines(["*in test_blocks: time.sleep(0) →*Use await asyncio.sleep(0)."])
+    project.run(IO, "-o", "daf_io=true").assert_outcomes(failed=1)
+
+
+def test_io_needs_blockbuster(project: Project) -> None:
+    hide = "import sys; sys.modules['blockbuster'] = None"
+    (project.path / "hidden.py").write_text(hide)
+
+    result = project.run(IO, "--daf-io", "-p", "hidden")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*needs blockbuster: pip install*"])
+
+
 def test_the_marker_allows_it_and_sees_the_tests_rows(project: Project) -> None:
     result = project.run("""
         @pytest.mark.allow_blocking(reason="it is a test")

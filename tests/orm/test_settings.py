@@ -19,6 +19,7 @@ EXAMPLE = {
     "MAX_IDLE": 10.5,
     "ADAPT_DJANGO": False,
     "BLOCKING": "log",
+    "BLOCKING_IO": True,
     "ALLOW_BLOCKING": ["shop.legacy.*"],
     "WATCHDOG": {"THRESHOLD": 1, "INTERVAL": 30.0, "MAX_SITES": 50},
     "TRANSACTION_IDLE_WARNING": 2.5,
@@ -63,9 +64,10 @@ def test_a_time_is_a_number_of_seconds(key: str, value: object) -> None:
     assert problems({key: value}) == [f"DAF_ORM[{key!r}] must be int or float, not {value!r}."]
 
 
+@pytest.mark.parametrize("key", ["ADAPT_DJANGO", "BLOCKING_IO"])
 @pytest.mark.parametrize("value", [1, 0, "yes", None])
-def test_a_switch_is_a_bool(value: object) -> None:
-    assert problems({"ADAPT_DJANGO": value}) == [f"DAF_ORM['ADAPT_DJANGO'] must be bool, not {value!r}."]
+def test_a_switch_is_a_bool(key: str, value: object) -> None:
+    assert problems({key: value}) == [f"DAF_ORM[{key!r}] must be bool, not {value!r}."]
 
 
 @pytest.mark.parametrize(("key", "value", "least"), [("MAX_SIZE", 0, 1), ("MIN_SIZE", -1, 0), ("MAX_WAITING", -1, 0)])
@@ -181,6 +183,7 @@ def test_the_defaults_are_those_of_the_design(settings) -> None:
         "MAX_IDLE": 600.0,
         "ADAPT_DJANGO": True,
         "BLOCKING": None,
+        "BLOCKING_IO": False,
         "ALLOW_BLOCKING": (),
         "WATCHDOG": None,
         "TRANSACTION_IDLE_WARNING": 1.0,

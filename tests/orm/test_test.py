@@ -2,13 +2,14 @@
 
 import asyncio
 import functools
+import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
@@ -101,17 +102,20 @@ def test_hops_to_a_sync_parent_count() -> None:
     assert async_to_sync(names_of_hops)(Author.objects.acount) == {"QuerySet.count": 1}
 
 
+async def count_three(at_most: int) -> None:
+    with count_hops(at_most=at_most):
+        await Author.objects.acount()
+        await Author.objects.acount()
+        await Author.objects.aexists()
+
+
 async def test_a_budget_that_is_exceeded_lists_the_hops() -> None:
     with pytest.raises(AssertionError, match=r"3 thread hops, at most 2 .*2 x QuerySet\.count, 1 x QuerySet\.exists"):
-        with count_hops(at_most=2):
-            await Author.objects.acount()
-            await Author.objects.acount()
-            await Author.objects.aexists()
+        await count_three(at_most=2)
 
 
 async def test_a_budget_that_is_kept_says_nothing() -> None:
-    with count_hops(at_most=1):
-        await Author.objects.acount()
+    await count_three(at_most=3)
 
 
 async def test_a_budget_does_not_hide_the_error_of_its_block() -> None:
@@ -134,7 +138,7 @@ async def test_what_counts_hops_changes_nothing_else() -> None:
 
 
 async def test_hops_are_counted_where_another_tool_has_wrapped_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = SyncToAsync.__call__
+    original = inspect.unwrap(SyncToAsync.__call__)
 
     @functools.wraps(original)
     async def traced(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -158,8 +162,7 @@ MANAGE = """
     import os
     import sys
 
-    import django
-    from django.core.management import call_command, execute_from_command_line
+    from django.core.management import execute_from_command_line
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
     if __name__ == "__main__":
@@ -167,20 +170,28 @@ MANAGE = """
         execute_from_command_line(sys.argv)
 """
 TESTS = """
+    import sys
     from contextlib import suppress
+    from unittest import IsolatedAsyncioTestCase
 
+    from asgiref.sync import async_to_sync
     from django.contrib.auth.models import User
     from django.core.exceptions import SynchronousOnlyOperation
     from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
     from daf_orm import allow_blocking
-    from daf_orm.test import BlockingDetectionMixin
+    from daf_orm.test import BlockingDetectionMixin, record_blocking
 """
 SWALLOWS = """
     class Swallows(TestCase):
         async def test_swallows(self):
             with suppress(SynchronousOnlyOperation):
                 User.objects.count()
+"""
+# Django cannot send a failure from one process to another without tblib: this one is told, and passes.
+SAYS_SO = """
+        def fail(self, message):
+            print("fails:", message, file=sys.stderr)
 """
 CLEAN = """
     class Clean(TestCase):
@@ -195,8 +206,6 @@ CLEAN = """
             self.assertEqual(User.objects.count(), 0)
 """
 
-its_own_database = pytest.mark.usefixtures()(lambda func: func)
-
 
 class Project:
     """A project under test, whose tests Django runs in a process of its own."""
@@ -206,12 +215,11 @@ class Project:
         self.start_method = "fork"
 
     def run(self, tests: str, *options: str, runner: str = "daf_orm.test.BlockingDetectionRunner") -> str:
-        """Return what the run prints; its last line but the dots is ``OK`` or ``FAILED (…)``."""
         settings = dedent(SETTINGS) + f"TEST_RUNNER = {runner!r}\n"
         files = {"project_settings": settings, "manage": dedent(MANAGE), "test_it": dedent(TESTS) + dedent(tests)}
         for name, source in files.items():
             (self._path / f"{name}.py").write_text(source)
-        command = [sys.executable, "-W", "error::RuntimeWarning", "manage.py", "test", *options]
+        command = [sys.executable, "manage.py", "test", *options]
         environment = {**os.environ, "START_METHOD": self.start_method}
         done = subprocess.run(
             command, cwd=self._path, env=environment, capture_output=True, text=True, timeout=100, check=False
@@ -223,3 +231,92 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
+
+
+class TestDjangosOwnRunner:
+    """The projects choose their own database: one run is enough."""
+
+    pytestmark: ClassVar = [pytest.mark.no_database, pytest.mark.sqlite_memory, pytest.mark.timeout(120)]
+
+    def test_a_swallowed_call_fails_its_test_with_the_line_and_the_remedy(self, project: Project) -> None:
+        output = project.run(SWALLOWS)
+
+        assert "FAILED (failures=1)" in output
+        assert "test_it.py:17 in Swallows.test_swallows: User.objects.count() → runs QuerySet.count" in output
+        assert "Use await User.objects.acount()." in output
+
+    def test_clean_tests_pass(self, project: Project) -> None:
+        output = project.run(CLEAN)
+
+        assert "Ran 3 tests" in output
+        assert "\nOK" in output
+
+    @pytest.mark.parametrize("mode", ["log", "warn", "off"])
+    def test_other_modes_do_not_fail_it(self, project: Project, mode: str) -> None:
+        assert "\nOK" in project.run(SWALLOWS, f"--daf-blocking={mode}")
+
+    def test_a_call_in_a_set_up_or_clean_up_fails_its_test(self, project: Project) -> None:
+        output = project.run("""
+            class Fixtures(SimpleTestCase):
+                databases = {"default"}
+
+                def setUp(self):
+                    self.addCleanup(async_to_sync(self.swallow))
+
+                async def swallow(self):
+                    with suppress(SynchronousOnlyOperation):
+                        User.objects.count()
+
+                def test_it(self): ...
+        """)
+
+        assert "in Fixtures.swallow: User.objects.count()" in output
+        assert "FAILED (failures=1)" in output
+
+    def test_what_is_allowed_or_recorded_does_not_fail_it(self, project: Project) -> None:
+        output = project.run("""
+            class Meant(TestCase):
+                async def test_allowed(self):
+                    with allow_blocking(reason="it is a test"):
+                        self.assertEqual(User.objects.count(), 0)
+
+                async def test_recorded(self):
+                    with record_blocking() as calls:
+                        User.objects.count()
+                    self.assertEqual([call.operation for call in calls], ["QuerySet.count"])
+        """)
+
+        assert "\nOK" in output
+
+    def test_a_transactional_test_is_guarded_too(self, project: Project) -> None:
+        assert "FAILED (failures=1)" in project.run(SWALLOWS.replace("(TestCase)", "(TransactionTestCase)"))
+
+    def test_so_is_one_of_unittests_own(self, project: Project) -> None:
+        assert "FAILED (failures=1)" in project.run(SWALLOWS.replace("(TestCase)", "(IsolatedAsyncioTestCase)"))
+
+    @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+    @pytest.mark.parametrize(("mode", "failures"), [("raise", 1), ("log", 0)])
+    def test_a_parallel_run_is_guarded_in_each_process(
+        self, project: Project, start_method: str, mode: str, failures: int
+    ) -> None:
+        project.start_method = start_method
+        output = project.run(SWALLOWS + SAYS_SO + CLEAN, "--parallel=2", f"--daf-blocking={mode}")
+
+        assert output.count("fails: Blocking calls on the event loop:") == failures
+        assert "Ran 4 tests" in output
+
+    def test_the_mixin_does_it_under_any_runner(self, project: Project) -> None:
+        tests = SWALLOWS.replace("(TestCase)", "(BlockingDetectionMixin, TestCase)") + CLEAN
+
+        output = project.run(tests, runner="django.test.runner.DiscoverRunner")
+
+        assert "FAILED (failures=1)" in output
+        assert "Swallows.test_swallows: User.objects.count()" in output
+
+    def test_the_mixin_and_the_runner_report_once(self, project: Project) -> None:
+        output = project.run(SWALLOWS.replace("(TestCase)", "(BlockingDetectionMixin, TestCase)"))
+
+        assert "FAILED (failures=1)" in output
+
+    def test_without_either_the_test_passes(self, project: Project) -> None:
+        assert "\nOK" in project.run(SWALLOWS, runner="django.test.runner.DiscoverRunner")

@@ -1,0 +1,156 @@
+"""What sharing a test's transaction costs: pytest-django ``db`` tests written async beside the same written sync.
+
+Each run is a pytest process of its own, on a small project in a temporary folder. The two take turns, and a ratio
+compares two runs of the same round. What a run takes until its first test has ended, imports and the creation of the
+test database, is left out of *wall* and *CPU*, and is in *run*, which is what a developer waits for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import dedent
+from typing import Any
+
+from benchmarks.processes import postgresql
+from benchmarks.tables import print_table, ratio, spread
+
+TESTS = 200
+PROJECT = {
+    "project_settings.py": """
+        import json, os
+
+        SECRET_KEY = "x"
+        DATABASES = {"default": json.loads(os.environ["DATABASE"])}
+        INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "daf_orm"]
+        USE_TZ = True
+        """,
+    "pytest.ini": """
+        [pytest]
+        DJANGO_SETTINGS_MODULE = project_settings
+        pythonpath = .
+        asyncio_mode = auto
+        asyncio_default_fixture_loop_scope = function
+        """,
+    "conftest.py": """
+        import json, pathlib, time
+
+        marks = []
+
+        def pytest_runtest_logfinish():
+            marks.append((time.perf_counter(), time.process_time()))
+
+        def pytest_sessionfinish():
+            elapsed = [last - first for first, last in zip(marks[0], marks[-1])]
+            pathlib.Path("elapsed.json").write_text(json.dumps(elapsed))
+        """,
+    "test_sync.py": f"""
+        import pytest
+        from django.contrib.auth.models import Group
+
+        pytestmark = pytest.mark.django_db
+
+        @pytest.mark.parametrize("number", range({TESTS} + 1))
+        def test_writes_and_reads(number):
+            group = Group.objects.create(name=str(number))
+            assert Group.objects.get(pk=group.pk).name == str(number)
+            assert Group.objects.count() == 1
+        """,
+    "test_async.py": f"""
+        import pytest
+        from django.contrib.auth.models import Group
+
+        pytestmark = pytest.mark.django_db
+
+        @pytest.mark.parametrize("number", range({TESTS} + 1))
+        async def test_writes_and_reads(number):
+            group = await Group.objects.acreate(name=str(number))
+            assert (await Group.objects.aget(pk=group.pk)).name == str(number)
+            assert await Group.objects.acount() == 1
+        """,
+}
+KINDS = {
+    "sync": "`create`, `get` and `count`, in a test with pytest-django's `db`",
+    "async": "`acreate`, `aget` and `acount`, the same otherwise; pytest-asyncio makes an event loop for each test",
+}
+ENGINES = {"sqlite": "django.db.backends.sqlite3", "postgresql": "django.db.backends.postgresql"}
+
+Samples = dict[str, dict[str, list[float]]]
+
+
+def run(*, quick: bool) -> None:
+    """Measure on SQLite in memory and on PostgreSQL, and print a table for each."""
+    rounds = 2 if quick else 8
+    for name, meaning in KINDS.items():
+        print(f"- *{name}*: {TESTS} times {meaning}.")
+    print(f"\n{rounds} rounds. `x sync`: this time divided by that of *sync* in the same round.")
+    for title, database in {"SQLite in memory": _memory, "PostgreSQL": postgresql}.items():
+        print(f"\n### {title}\n")
+        with database() as address, TemporaryDirectory(prefix="daf-benchmarks-") as folder:
+            _write_project(Path(folder))
+            _print(_rounds(Path(folder), address, rounds))
+
+
+def _memory() -> AbstractContextManager[dict[str, Any]]:
+    return nullcontext({"vendor": "sqlite", "NAME": ":memory:"})
+
+
+def _write_project(folder: Path) -> None:
+    for name, source in PROJECT.items():
+        (folder / name).write_text(dedent(source).lstrip())
+
+
+def _rounds(folder: Path, database: Mapping[str, Any], rounds: int) -> Samples:
+    samples: Samples = {kind: {"wall": [], "cpu": [], "run": []} for kind in KINDS}
+    chance = random.Random(1)
+    for _ in range(rounds):
+        for kind in chance.sample(list(KINDS), len(KINDS)):
+            for clock, seconds in _run_tests(folder, kind, database).items():
+                samples[kind][clock].append(seconds)
+    return samples
+
+
+def _run_tests(folder: Path, kind: str, database: Mapping[str, Any]) -> dict[str, float]:
+    """Return the seconds that the tests but the first took, by either clock, and the whole process."""
+    address = {"ENGINE": ENGINES[database["vendor"]], **database}
+    del address["vendor"]
+    environment = {**os.environ, "DATABASE": json.dumps(address)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{kind}.py"]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    whole = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(done.stdout)
+    wall, cpu = json.loads((folder / "elapsed.json").read_text())
+    return {"wall": wall, "cpu": cpu, "run": whole}
+
+
+def _print(samples: Samples) -> None:
+    reference = samples["sync"]
+    rows = [
+        (
+            kind,
+            *(
+                cell
+                for clock in ("wall", "cpu")
+                for cell in (_milliseconds(samples[kind][clock]), ratio(samples[kind][clock], reference[clock]))
+            ),
+            f"{spread(samples[kind]['run'])[1]:.2f}",
+            ratio(samples[kind]["run"], reference["run"]),
+        )
+        for kind in KINDS
+    ]
+    print_table(("", "wall: ms a test", "x sync", "CPU: ms a test", "x sync", "run: s", "x sync"), rows)
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    first, median, third = (value * 1000 / TESTS for value in spread(seconds))
+    return f"{median:.2f} ({first:.2f}-{third:.2f})"
