@@ -64,11 +64,12 @@ class Baseline:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
-    def write(self, calls: Iterable[BlockingCall]) -> None:
-        """Write the file anew, with these calls."""
+    def write(self, calls: Iterable[BlockingCall], tests: set[str]) -> None:
+        """Write the file anew: these calls, and what is known of tests other than ``tests``, which ran."""
         assert self._path is not None
-        entries = sorted({Entry.of(call) for call in calls})
-        rows = [{**asdict(entry), "test": self._seen[entry]} for entry in entries]
+        kept = {entry: test for entry, test in self._entries.items() if test not in tests}
+        kept |= {entry: self._seen[entry] for entry in map(Entry.of, calls)}
+        rows = [{**asdict(entry), "test": test} for entry, test in sorted(kept.items())]
         self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
 
     def seen_as_data(self) -> list[list[str]]:

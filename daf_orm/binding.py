@@ -33,6 +33,7 @@ from daf_orm import hygiene, reaper
 from daf_orm.leases import Lease, describe_task, holds_block, innermost_scope
 from daf_orm.origins import Origin, find_origin
 from daf_orm.settings import get_settings
+from daf_orm.waiting import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
 _test_connections: dict[str, BaseDatabaseWrapper] = {}
 _tests_sharing = 0
+_test_turn = Turn()
+"""Whose turn it is on a test's connections: a lease's, or that of a hop without one."""
 _strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, Origin] = weakref.WeakKeyDictionary()
 _RUN_IN_EXECUTOR = _WorkItem.run.__code__
 _LEFT_CALLS = "_daf_orm_left_calls"
@@ -58,7 +61,7 @@ _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the 
 class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
-    __slots__ = ("_holds_turn", "lease", "opened_own", "outer", "serves_parent", "task")
+    __slots__ = ("_holds_turn", "has_test_turn", "lease", "opened_own", "outer", "serves_parent", "task")
 
     def __init__(self, outer: Hop | None, *, serves_parent: bool = False) -> None:
         self.outer = outer
@@ -66,6 +69,7 @@ class Hop:
         self.lease: Lease | None = None
         self.task: asyncio.Task[Any] | None = None
         self.opened_own = False  # of the outermost: whether code without a lease used this thread's own connections
+        self.has_test_turn = False  # of the outermost: on the connections of a test
         self._holds_turn = False
 
     def join(self, lease: Lease) -> None:
@@ -79,11 +83,22 @@ class Hop:
             self._holds_turn = True
         self.lease = lease
 
+    def take_turn_in_test(self) -> None:
+        """Without a lease, wait for the turn on the connections of a test, and have it until the outermost hop ends."""
+        hop = self
+        while hop.outer is not None:
+            hop = hop.outer
+        if not hop.serves_parent and not hop.has_test_turn:
+            _test_turn.acquire_blocking(get_settings().TIMEOUT)
+            hop.has_test_turn = True
+
     def end(self) -> None:
         """Give the turn back; close what foreign code opened on a worker thread that nobody else would close."""
         if self._holds_turn:
             assert self.lease is not None
             self.lease.turn.release()
+        if self.has_test_turn:
+            _test_turn.release()
         if self.outer is None and not self.serves_parent:
             end_left_calls()
             _end_left_blocks()
@@ -194,7 +209,7 @@ class LeasedConnections:
         assert lease.connections is not None
         shared = _shared(alias)
         if shared is not None and wrapper is shared:
-            lease.connections.borrow(alias, wrapper)
+            lease.connections.borrow(alias, wrapper, _test_turn.release if _test_connections else None)
         else:
             lease.connections.adopt(alias, wrapper)
 
@@ -349,7 +364,10 @@ def stray_connections() -> list[tuple[BaseDatabaseWrapper, Origin]]:
 def _create_connection(create: Any, alias: str) -> BaseDatabaseWrapper:
     """Make a connection; for in-memory SQLite on a lease, take the one that holds the database."""
     hop = current_hop()
-    if hop is not None and _lease_here(alias) is not None:
+    if hop is not None and (lease := _lease_here(alias)) is not None:
+        assert lease.connections is not None
+        if _test_connections and not lease.connections.has_borrowed:
+            _test_turn.acquire_blocking(get_settings().TIMEOUT)
         fresh: BaseDatabaseWrapper = _shared(alias) or create(alias)
         return fresh
     own: BaseDatabaseWrapper = create(alias)
@@ -373,6 +391,8 @@ def _shared_outside_leases(alias: str) -> BaseDatabaseWrapper | None:
     Django itself would open another connection there, to the test's tables without its rows, or to an empty memory.
     """
     if _test_connections and (current_hop() is not None or on_event_loop()):
+        if (hop := current_hop()) is not None:
+            hop.take_turn_in_test()
         return _test_connections.get(alias)
     if _memory_connections.get(alias) and on_event_loop():
         wrapper = _shared(alias)

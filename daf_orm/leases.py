@@ -44,6 +44,7 @@ class ConnectionSet:
         self.needs_cleaning = False
         """Whether the end of its last lease could not be carried out."""
         self._borrowed: dict[str, int] = {}  # alias -> atomic depth at the time: somebody else's connection
+        self._on_return: Callable[[], None] | None = None
         self._expires: dict[str, tuple[object, float]] = {}  # alias -> (driver connection, clock)
         self._max_lifetime = max_lifetime
 
@@ -68,12 +69,21 @@ class ConnectionSet:
         wrapper.execute_wrappers.append(patience)  # innermost: what it repeats is the statement alone
         return patience
 
-    def borrow(self, alias: str, wrapper: BaseDatabaseWrapper) -> None:
-        """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one."""
+    def borrow(self, alias: str, wrapper: BaseDatabaseWrapper, on_return: Callable[[], None] | None = None) -> None:
+        """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one.
+
+        ``on_return`` is called when the last one that was borrowed has been given back.
+        """
+        self._on_return = on_return
         if alias not in self._borrowed:
             wrapper.inc_thread_sharing()
         self._borrowed[alias] = len(wrapper.atomic_blocks)
         self.wrappers[alias] = wrapper
+
+    @property
+    def has_borrowed(self) -> bool:
+        """Whether a connection of somebody else's is in use."""
+        return bool(self._borrowed)
 
     def own(self) -> list[BaseDatabaseWrapper]:
         """Return the connections that are ours to stop and to close: all but the borrowed ones."""
@@ -132,7 +142,11 @@ class ConnectionSet:
     def _give_back(self, alias: str) -> bool:
         wrapper, depth = self.wrappers.pop(alias), self._borrowed.pop(alias)
         wrapper.dec_thread_sharing()
-        return hygiene.leave_blocks(wrapper, depth)
+        healthy = hygiene.leave_blocks(wrapper, depth)
+        if not self._borrowed and self._on_return is not None:
+            on_return, self._on_return = self._on_return, None
+            on_return()
+        return healthy
 
     def _drop(self, alias: str) -> None:
         hygiene.close_for_good(self.wrappers.pop(alias))

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from daf_orm.pytest_run import BlockingRun
 
@@ -42,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _has_settings() and _wanted(mode):
         try:
             config.stash[_run] = BlockingRun(config, mode)
-        except ValueError as error:  # the baseline, or no blockbuster
+        except (ValueError, OSError, ImproperlyConfigured) as error:  # a baseline, no blockbuster, DAF_ORM
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(config.stash[_run], "daf_orm_run")
 
@@ -75,6 +76,6 @@ def _wanted(mode: str | None) -> bool:
         return True
     try:
         apps: Any = settings.INSTALLED_APPS
-    except ImportError:  # pytest-django says what is wrong with the settings
+    except Exception:  # noqa: BLE001 - broken settings are for pytest-django, or for nobody, to complain about
         return False
     return any(app == "daf_orm" or app.startswith("daf_orm.") for app in apps)

@@ -9,6 +9,7 @@ import pytest
 
 from daf_orm import testcases
 from daf_orm.baseline import Baseline
+from daf_orm.binding import on_event_loop
 from daf_orm.detection import allowances, guard, io
 from daf_orm.detection.allowances import Allowance
 from daf_orm.detection.call import BlockingCall
@@ -34,7 +35,8 @@ class BlockingRun:
         self._new: list[BlockingCall] = []
         self._known: list[BlockingCall] = []
         self._unused: dict[str, str] = {}  # place of an allowance -> its reason
-        self._tests: set[str] = set()
+        self._used: set[str] = set()  # places, by any process
+        self._tests: set[str] = set()  # that ran: not those that were skipped
         finds_io = config.getoption("--daf-io") or config.getini("daf_io")
         if finds_io and not io.is_available():
             raise ValueError(io.MISSING)
@@ -60,7 +62,7 @@ class BlockingRun:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
         """Prove that the guard is on, before a run without findings says so."""
-        if self.mode != "off" and not guard.is_armed():
+        if self.mode != "off" and not on_event_loop() and not guard.is_armed():
             raise pytest.UsageError(
                 "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
                 "Run with --daf-blocking=off, and report it."
@@ -76,7 +78,6 @@ class BlockingRun:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Allow what the test's marker allows."""
-        self._tests.add(item.nodeid)
         allowance = self._allow(item)
         try:
             return (yield)
@@ -89,14 +90,18 @@ class BlockingRun:
     def _allow(self, item: pytest.Item) -> Allowance | None:
         if (mark := item.get_closest_marker("allow_blocking")) is None:
             return None
-        reason = mark.kwargs.get("reason") or (mark.args[0] if mark.args else "")
-        if not str(reason).strip():
-            raise pytest.UsageError(
-                f"{item.nodeid}: allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…)."
-            )
+        reason = _reason(mark)
+        if not reason:  # pytest_runtest_setup fails the test
+            return None
         allowance = Allowance(reason, f"@pytest.mark.allow_blocking at {item.nodeid}")
         allowances.allow_everywhere(allowance)
         return allowance
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test whose marker does not say why."""
+        if (mark := item.get_closest_marker("allow_blocking")) is not None and not _reason(mark):
+            pytest.fail("allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…).", pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -104,6 +109,8 @@ class BlockingRun:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Fail the phase in which a call was recorded, be its error swallowed or not."""
         report = yield
+        if call.when == "call" and not report.skipped:
+            self._tests.add(item.nodeid)
         calls = self._drain(call.excinfo.value if call.excinfo else None)
         if not calls:
             return report
@@ -130,13 +137,15 @@ class BlockingRun:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Send what a worker of xdist has found to its controller; the one in charge writes the baseline."""
         output = getattr(session.config, "workeroutput", None)
+        self._used |= allowances.used_places()
         for allowance in allowances.unused():
             self._unused.setdefault(allowance.place, allowance.reason)
         if output is not None:
             output["daf_orm"] = self._as_data()
             return
-        if self._writes:
-            self.baseline.write(self._new + self._known)
+        finished = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and self._tests
+        if self._writes and finished and not session.config.option.collectonly:
+            self.baseline.write(self._new + self._known, self._tests)
         elif self.baseline.stale(self._tests) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -145,6 +154,7 @@ class BlockingRun:
             "new": [call.as_dict() for call in self._new],
             "known": [call.as_dict() for call in self._known],
             "unused": self._unused,
+            "used": sorted(self._used),
             "tests": sorted(self._tests),
             "baseline": self.baseline.seen_as_data(),
         }
@@ -158,6 +168,7 @@ class BlockingRun:
         self._new += [BlockingCall(**fields) for fields in data["new"]]
         self._known += [BlockingCall(**fields) for fields in data["known"]]
         self._unused.update(data["unused"])
+        self._used.update(data["used"])
         self._tests.update(data["tests"])
         self.baseline.take_seen(data["baseline"])
 
@@ -167,14 +178,19 @@ class BlockingRun:
             if calls:
                 terminalreporter.section(f"{title}: {len(calls)} at {len(group(calls))} sites")
                 terminalreporter.write_line(as_text(calls))
-        if self._unused:
+        unused = {place: reason for place, reason in self._unused.items() if place not in self._used}
+        if unused:
             terminalreporter.section("allowances that were not used")
-            for place, reason in sorted(self._unused.items()):
+            for place, reason in sorted(unused.items()):
                 terminalreporter.write_line(f"{place}: {reason}")
         if stale := self.baseline.stale(self._tests):
             terminalreporter.section("fixed since the baseline: remove these entries, or --daf-write-baseline")
             for entry in stale:
                 terminalreporter.write_line(str(entry))
+
+
+def _reason(mark: pytest.Mark) -> str:
+    return str(mark.kwargs.get("reason") or (mark.args[0] if mark.args else "")).strip()
 
 
 def _chain(error: BaseException | None) -> set[int]:

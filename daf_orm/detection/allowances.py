@@ -108,12 +108,17 @@ def _find_listed(sighting: Sighting) -> Allowance | None:
     """Match what called, from the user's line inwards, with the patterns of ``DAF_ORM["ALLOW_BLOCKING"]``."""
     patterns = get_settings().ALLOW_BLOCKING
     for frame in (sighting.user, *sighting.inner) if patterns else ():
-        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_qualname
+        module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_qualname
         for pattern in patterns:
             if fnmatchcase(f"{module}:{function}" if ":" in pattern else module, pattern):
                 place = f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"
                 return _listed.setdefault(pattern, Allowance("listed in the settings", place))
     return None
+
+
+def used_places() -> set[str]:
+    """Return the places of the allowances that were made use of."""
+    return {allowance.place for allowance in (*_scopes.values(), *_listed.values()) if allowance.uses}
 
 
 def unused() -> Iterable[Allowance]:

@@ -30,6 +30,8 @@ _RUNNER = asyncio.runners.Runner.run.__code__
 _LIBRARIES = tuple(
     {sysconfig.get_paths()[key].rstrip("/") + "/" for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+EXPRESSION_LENGTH = 500
+"""Characters of a source expression that are kept."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -62,7 +64,8 @@ def expression(frame: FrameType) -> str:
     if filename == "<string>":  # from Python 3.13 on, the program given by -c goes by that name as well as exec()'s
         return ""
     lines = linecache.getlines(filename, frame.f_globals)
-    return sources.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
+    found = sources.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
+    return found if len(found) <= EXPRESSION_LENGTH else f"{found[: EXPRESSION_LENGTH - 1]}…"
 
 
 @cache

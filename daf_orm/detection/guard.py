@@ -1,8 +1,9 @@
 """The guard at Django's choke points: whatever is about to block an event loop passes here, and is recorded.
 
-Off an event loop it costs one C call. Django asks ``get_running_loop()`` wherever it refuses to block
-(``async_unsafe``), and enters ``DatabaseErrorWrapper`` wherever it calls a database driver: the guard stands at both,
-so it sees every backend, and cursors that were opened in a thread and are read on the loop, which Django lets pass.
+Off an event loop it costs one C call. Wherever Django refuses to block (``async_unsafe``) it asks the environment for
+``DJANGO_ALLOW_ASYNC_UNSAFE``, once it knows that a loop runs; and wherever it calls a database driver it enters
+``DatabaseErrorWrapper``. The guard stands at both, so it sees every backend, and cursors that were opened in a thread
+and are read on the loop, which Django lets pass.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -18,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from daf_orm.detection.frames import Sighting
 
+logger = logging.getLogger("daf_orm")
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 
 
@@ -61,13 +65,19 @@ _forced_mode: str | None = None
 # The choke points
 
 
-def _find_running_loop() -> Any:
-    """Stand in for ``get_running_loop`` in ``async_unsafe``, which goes on if this raises RuntimeError."""
-    if (loop := _get_running_loop()) is not None:
-        if current_mode() == "off":  # Django's own guard decides, as without ours
-            return loop
-        _see(sys._getframe(1))  # noqa: SLF001 - inspect.stack() reads files
-    raise RuntimeError
+class _Environment:
+    """Stands in for ``os.environ`` in ``async_unsafe``, which goes on if the variable that it asks for is set."""
+
+    def get(self, name: str) -> str | None:
+        """Judge the call that asks; return whether it may block."""
+        # inspect.stack() reads files; `name` is only asked for on a running loop.
+        if current_mode() != "off" and _see(sys._getframe(1)):  # noqa: SLF001
+            return "allowed"
+        return os.environ.get(name)  # Django's own guard decides, as without ours
+
+
+class _System:
+    environ = _Environment()
 
 
 def _enter_driver(self: Any) -> None:  # noqa: ARG001 - a method's signature
@@ -96,7 +106,7 @@ class Patch(NamedTuple):
 
 MODES: Final = ("raise", "warn", "log", "off")
 PATCHES: Final = (
-    Patch("django.utils.asyncio", "get_running_loop", _find_running_loop, "whatever Django calls async_unsafe"),
+    Patch("django.utils.asyncio", "os", _System, "whatever Django calls async_unsafe"),
     Patch("django.db.utils:DatabaseErrorWrapper", "__enter__", _enter_driver, "every call of a database driver"),
     Patch(
         "django.db.backends.utils:CursorWrapper", "__iter__", _iterate, "a cursor that is read where it was not opened"
@@ -163,23 +173,24 @@ def current_mode() -> str:
 # A violation
 
 
-def _see(frame: FrameType) -> None:
-    """Something is about to block a running loop's thread: decide, record, raise."""
-    if _here.at_work:
-        return
+def _see(frame: FrameType) -> bool:
+    """Something is about to block a running loop's thread: decide, record, raise. False if that is not certain."""
+    if _here.at_work or _is_harmless(frame):
+        return True
     _here.at_work = True
     try:
-        error = _judge(frame)
+        if (sighting := frames.look(frame)) is None:
+            return "greenlet" in sys.modules  # only a greenlet can stand beside a loop that runs
+        error = _judge(sighting)
     finally:
         _here.at_work = False
     if error is not None:
         raise error
+    return True
 
 
-def _judge(frame: FrameType) -> Exception | None:
-    if (mode := current_mode()) == "off" or _is_harmless(frame):
-        return None
-    if (sighting := frames.look(frame)) is None:
+def _judge(sighting: Sighting) -> Exception | None:
+    if (mode := current_mode()) == "off":
         return None
     block = recorders.current_block()
     if block is None and allowances.find_allowance(sighting) is not None:
@@ -227,8 +238,12 @@ def _refuse(call: BlockingCall) -> BlockingCallError:
 
 
 def _describe(sighting: Sighting) -> BlockingCall:
-    operation = identify(sighting.inner)
-    return _describe_as(sighting, operation, functools.partial(suggest, operation))
+    try:
+        operation = identify(sighting.inner)
+        return _describe_as(sighting, operation, functools.partial(suggest, operation))
+    except Exception:  # the frames hold objects of any kind: a call that cannot be described is one all the same
+        logger.debug("A blocking call could not be described in full.", exc_info=True)
+        return _describe_as(sighting, Operation(name="database"), lambda _: "")
 
 
 def _describe_io(sighting: Sighting, name: str, remedy: Callable[[str], str]) -> BlockingCall:
@@ -271,8 +286,8 @@ def _begins_anew(sighting: Sighting) -> bool:
     entry = sighting.inner[0] if sighting.inner else sighting.user
     if _here.entry is entry:
         return False
-    if _here.entry is None:  # a frame keeps its variables alive: no longer than the loop's present callback
-        asyncio.get_running_loop().call_soon(_forget_entry)
+    # A frame keeps its variables alive: no longer than the loop's present callback.
+    asyncio.get_running_loop().call_soon(_forget_entry)
     _here.entry = entry
     return True
 
@@ -282,8 +297,7 @@ def _begins_anew_io(sighting: Sighting) -> bool:
     entry = sighting.inner[0] if sighting.inner else sighting.user
     if entry in (_here.entry, _here.io_entry):
         return False
-    if _here.io_entry is None:
-        asyncio.get_running_loop().call_soon(_forget_entry)
+    asyncio.get_running_loop().call_soon(_forget_entry)
     _here.io_entry = entry
     return True
 
@@ -294,7 +308,9 @@ def _forget_entry() -> None:
 
 def _is_harmless(frame: FrameType) -> bool:
     """Whether Django refuses something on an event loop that would not block: it has nothing to do."""
-    func, args = frame.f_locals.get("func"), frame.f_locals.get("args", ())
+    func, args = frame.f_locals.get("func"), frame.f_locals.get("args") or (None,)
+    if not isinstance(args, tuple) or not isinstance(args[0], BaseDatabaseWrapper):
+        return False
     match getattr(func, "__name__", ""):
         case "clean_savepoints":
             return True

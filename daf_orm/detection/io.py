@@ -184,6 +184,6 @@ def _is_the_users(sighting: Sighting) -> bool:
 def _name(sighting: Sighting, row: Row) -> str:
     """Return the name that people know the function by: that of a lock is the queue's, or the event's."""
     for frame in sighting.inner if row.named_after else ():
-        if frame.f_code.co_filename.endswith(row.named_after):
+        if frame.f_code.co_filename.endswith(row.named_after) and not frame.f_code.co_flags & _COROUTINE:
             return frame.f_code.co_qualname
     return row.operation

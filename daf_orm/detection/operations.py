@@ -196,7 +196,8 @@ def _of_other(subject: Any, frames: Sequence[FrameType]) -> Operation:
         twin = f"a{method}" if inspect.iscoroutinefunction(frames[0].f_globals.get(f"a{method}")) else None
     else:
         twin = _twin(subject, method)
-    labels = (_label(getattr(_self_of(frame), "model", None)) for frame in frames)
+    # Statically: a property named `model` is the user's code, which may query.
+    labels = (_label(inspect.getattr_static(_self_of(frame), "model", None)) for frame in frames)
     return Operation(
         name=method if subject is None else f"{_name_of(subject)}.{method}",
         method=method,

@@ -202,6 +202,7 @@ async def test_authenticating_a_user() -> None:
         assert await aauthenticate(username="nobody", password="wrong") is None
 
 
+@pytest.mark.allow_blocking(reason="Django hashes the renewed password on the event loop")
 async def test_a_password_in_an_old_format_is_renewed(settings) -> None:
     user = await User.objects.acreate_user("ursula", password="earthsea")
     newer = "django.contrib.auth.hashers.ScryptPasswordHasher"

@@ -76,10 +76,12 @@ async def acquire(semaphore: asyncio.Semaphore, times: int) -> None:
         await semaphore.acquire()
 
 
+LINES = Path(__file__).read_text().splitlines()
+
+
 def line_of(text: str) -> int:
     """Return the number of the first line of this file that ends with the text."""
-    lines = Path(__file__).read_text().splitlines()
-    return next(number for number, line in enumerate(lines, 1) if line.endswith(text))
+    return next(number for number, line in enumerate(LINES, 1) if line.endswith(text))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -286,6 +288,7 @@ async def test_a_block_that_keeps_querying_is_not_idle(log: Log, looks: asyncio.
     assert log.records == []
 
 
+@pytest.mark.allow_blocking(reason="it stalls the loop to see what that is taken for")
 async def test_a_stalled_loop_is_not_taken_for_an_await(log: Log, looks: asyncio.Semaphore) -> None:
     async with transaction.atomic():
         time.sleep(3 * LIMIT)  # noqa: ASYNC251 - it blocks the loop

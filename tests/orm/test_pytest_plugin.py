@@ -175,10 +175,8 @@ def test_a_marker_without_a_reason_is_an_error(project: Project) -> None:
         async def test_it(): ...
     """)
 
-    assert result.ret != 0
-    result.stdout.fnmatch_lines(["*allow_blocking needs a reason*"]) if "needs a reason" in result.stdout.str() else (
-        result.stderr.fnmatch_lines(["*allow_blocking needs a reason*"])
-    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*allow_blocking needs a reason*"])
 
 
 def test_the_fixture_lists_the_calls_and_what_is_removed_does_not_fail(project: Project) -> None:

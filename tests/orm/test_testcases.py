@@ -1,12 +1,15 @@
 """Async tests in a test's transaction: everything sees its rows, and all of them are rolled back."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, connections
+from django.db import transaction as django_transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
@@ -175,3 +178,24 @@ async def held() -> AsyncIterator[None]:
 async def test_a_fixture_may_hold_a_block_around_the_test(held: None) -> None:
     await Author.objects.acreate(name="a")
     assert await Author.objects.acount() == 1
+
+
+def write_and_roll_back(inside: threading.Event, go_on: threading.Event) -> None:
+    with suppress(ZeroDivisionError), django_transaction.atomic():
+        Publisher.objects.create(name="lost")
+        inside.set()
+        go_on.wait(0.3)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("thread_sensitive", [True, False])
+async def test_a_bare_hop_and_a_lease_do_not_mix_their_savepoints(thread_sensitive: bool) -> None:  # noqa: FBT001
+    inside, go_on = threading.Event(), threading.Event()
+    bare = sync_to_async(write_and_roll_back, thread_sensitive=thread_sensitive)
+    hop = asyncio.create_task(bare(inside, go_on))
+    await asyncio.to_thread(inside.wait)
+
+    await Publisher.objects.acreate(name="kept")
+    await hop
+
+    assert [publisher.name async for publisher in Publisher.objects.all()] == ["kept"]

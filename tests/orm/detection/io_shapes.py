@@ -26,6 +26,7 @@ import zoneinfo
 from concurrent.futures import Future
 from pathlib import Path
 
+import django
 import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User
@@ -100,9 +101,8 @@ class Blocking:
 
     @staticmethod
     async def query_sqlite(directory: Path) -> None:
-        other = sqlite3.connect(":memory:")
-        other.execute("SELECT 1")  # sqlite3.Connection.execute
-        other.close()
+        with contextlib.closing(sqlite3.connect(":memory:")) as other:
+            other.execute("SELECT 1")  # sqlite3.Connection.execute
 
     @staticmethod
     async def wait_for_an_event(directory: Path) -> None:
@@ -282,8 +282,9 @@ class Harmless:
     @staticmethod
     async def asynchronous_twins(directory: Path) -> None:
         await FileBasedCache(str(directory), {}).aget("key")
-        with PBKDF2:
-            await hashers.acheck_password("secret", ENCODED)
+        if django.VERSION >= (6, 0):  # Django 5.2's hashes on the event loop
+            with PBKDF2:
+                await hashers.acheck_password("secret", ENCODED)
 
     @staticmethod
     async def storage_in_memory(directory: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
@@ -51,7 +50,7 @@ def document(blocking: Iterable[Shape], harmless: Iterable[Shape]) -> str:
     parts = [INTRODUCTION.format(blocking=len(blocking), harmless=len(harmless))]
     for group, shapes in groupby(sorted(blocking, key=attrgetter("group")), attrgetter("group")):
         parts.append(f"\n## {group.replace('_', ' ').capitalize()}\n\n{_table(shapes)}")
-    parts.append(LEFT_ALONE + "\n\n".join(_example(shape) for shape in harmless) + "\n```\n")
+    parts.append(LEFT_ALONE + "\n\n\n".join(_example(shape) for shape in harmless) + "\n```\n")
     return "".join(parts)
 
 
@@ -92,13 +91,7 @@ def _code(text: str) -> str:
 
 
 def _example(shape: Shape) -> str:
-    lines = textwrap.dedent(inspect.getsource(shape.body)).splitlines()
-    body = textwrap.dedent("\n".join(lines[lines.index(_head(shape)) + 1 :]))
-    return f"# {_title(shape)}\n{body}"
-
-
-def _head(shape: Shape) -> str:
-    return f"async def {shape.body.__name__}(shelf: Shelf) -> None:"
+    return inspect.getsource(shape.body).removeprefix("@harmless\n").rstrip()
 
 
 def main() -> None:
