@@ -27,10 +27,13 @@ def main(name: str) -> None:
     logging.raiseExceptions = False
     from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 - settings first
 
+    from daf_orm.pool import reset_pool  # noqa: PLC0415
+
     databases = setup_databases(verbosity=0, interactive=False)
     try:
         found, totals = _run_all(DETECTORS[name])
     finally:
+        reset_pool()
         teardown_databases(databases, verbosity=0)
     print(json.dumps({"found": found, "totals": totals}))
 
