@@ -92,13 +92,6 @@ class Queue(Generic[T]):
         """Remove and return the first waiter; None if there is none."""
         return self._waiters.popitem(last=False)[0] if self._waiters else None
 
-    def serve(self, item: T) -> bool:
-        """Hand the item to the first waiter that is still there. False if there is none."""
-        while (waiter := self.pop()) is not None:
-            if waiter.give(item):
-                return True
-        return False
-
     def fail_all(self, error: Exception) -> None:
         """Let every waiter raise ``error``."""
         while (waiter := self.pop()) is not None:

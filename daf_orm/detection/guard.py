@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from daf_orm.detection.frames import Sighting
 
+T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 
@@ -238,35 +239,44 @@ def _refuse(call: BlockingCall) -> BlockingCallError:
 
 
 def _describe(sighting: Sighting) -> BlockingCall:
-    try:
-        operation = identify(sighting.inner)
-        return _describe_as(sighting, operation, functools.partial(suggest, operation))
-    except Exception:  # the frames hold objects of any kind: a call that cannot be described is one all the same
-        logger.debug("A blocking call could not be described in full.", exc_info=True)
-        return _describe_as(sighting, Operation(name="database"), lambda _: "")
+    operation = _identify(sighting)
+    return _describe_as(sighting, operation, functools.partial(suggest, operation))
 
 
 def _describe_io(sighting: Sighting, name: str, remedy: Callable[[str], str]) -> BlockingCall:
-    operation = Operation(name=name, template=identify(sighting.inner).template)
+    operation = Operation(name=name, template=_identify(sighting).template)
     return _describe_as(sighting, operation, functools.partial(suggest, operation) if operation.template else remedy)
 
 
 def _describe_as(sighting: Sighting, operation: Operation, remedy: Callable[[str], str]) -> BlockingCall:
     user = sighting.user
-    source = frames.expression(user)
+    source = _tried(functools.partial(frames.expression, user), "")
     return BlockingCall(
         filename=user.f_code.co_filename,
         lineno=user.f_lineno,
         function=user.f_code.co_qualname,
-        module=user.f_globals.get("__name__", ""),
+        module=str(user.f_globals.get("__name__") or ""),
         expression=source,
         operation=operation.name,
         model=operation.model,
         field=operation.field,
         sql=operation.sql,
         template=operation.template,
-        suggestion=remedy(source),
+        suggestion=_tried(functools.partial(remedy, source), ""),
     )
+
+
+def _identify(sighting: Sighting) -> Operation:
+    return _tried(functools.partial(identify, sighting.inner), Operation(name="database"))
+
+
+def _tried(func: Callable[[], T], default: T) -> T:
+    """Frames hold objects of any kind, and any loader their source: what cannot be described blocks all the same."""
+    try:
+        return func()
+    except Exception:
+        logger.debug("A blocking call could not be described in full.", exc_info=True)
+        return default
 
 
 def _pass_on(call: BlockingCall, mode: str, block: list[BlockingCall] | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
+from django.core.paginator import Paginator
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import TransactionManagementError
@@ -139,6 +140,38 @@ async def test_each_turn_of_a_loop_is_a_call(mode: Any) -> None:
         Author.objects.count()
 
     assert len(recorded.calls) == 3
+
+
+async def test_no_code_of_the_users_runs_to_describe_a_call(mode: Any) -> None:
+    mode("raise")
+    read = []
+
+    class View(Paginator):
+        @property
+        def model(self) -> Any:
+            read.append(self)
+            raise LookupError
+
+    with pytest.raises(BlockingCallError):
+        View(Author.objects.order_by("pk"), 1).page(1)
+
+    assert not read
+
+
+async def test_a_call_that_cannot_be_described_is_refused_all_the_same(
+    mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mode("raise")
+
+    def fail(*_: Any) -> Any:
+        raise LookupError
+
+    for module, name in ((guard, "identify"), (guard, "suggest"), (guard.frames, "expression")):
+        monkeypatch.setattr(module, name, fail)
+    with pytest.raises(BlockingCallError) as caught:
+        Author.objects.count()
+
+    assert (caught.value.call.operation, caught.value.call.expression) == ("database", "")
 
 
 # Allowances
