@@ -1,1 +1,1 @@
-"""Reserved for async views, API views, throttling and background tasks on top of ``daf_orm``: not in this release."""
+"""Async views, API views, throttling and background tasks on top of ``daf_orm``."""

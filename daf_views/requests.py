@@ -1,0 +1,37 @@
+"""The request: Django's own, whose body may be received later, by whoever needs it first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.handlers.asgi import ASGIRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from django.http import HttpRequest
+
+
+class AsyncRequest(ASGIRequest):
+    """An ASGI request that is made before its body has been received: :func:`load_body` does that."""
+
+    receive_body: Callable[[int | None], Awaitable[Any]] | None = None
+    """Receives the body, as far as the given number of bytes, into a file. None once that has been done."""
+
+    @property
+    def body_is_loaded(self) -> bool:
+        """Whether ``body``, ``POST`` and ``read()`` may be used."""
+        return self.receive_body is None
+
+
+async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
+    """Receive the request's body, after which ``body``, ``POST``, ``FILES`` and ``read()`` work as in Django.
+
+    Does nothing where it is there already, as under Django's own handler. Raises RequestDataTooBig if it has more than
+    ``limit`` bytes, RequestAborted if the client hangs up.
+    """
+    receive_body = getattr(request, "receive_body", None)
+    if receive_body is not None:
+        assert isinstance(request, AsyncRequest)
+        request._stream = await receive_body(limit)  # noqa: SLF001 - as ASGIRequest.__init__ does
+        request.receive_body = None

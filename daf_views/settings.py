@@ -1,0 +1,84 @@
+"""The ``DAF_VIEWS`` setting: one frozen value, its defaults and its rules in one place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``DAF_VIEWS`` may hold. Times are seconds, and more than 0; counts are 0 or more."""
+
+    LIFESPAN: Sequence[str] = ()
+    """Dotted paths of what starts and stops with the server: functions, or async context managers."""
+    DRAIN_TIMEOUT: float = 20.0
+    """How long requests and background work may take to end once the server wants to stop."""
+    MAX_IN_FLIGHT: int | None = None
+    """Requests that are answered at the same time, at most, in one process. None: no limit."""
+    MAX_WAITING: int = 100
+    """Requests that wait for one of those places, at most; one more is answered 503."""
+    WAIT_TIMEOUT: float = 5.0
+    """How long a request waits for a place before it is answered 503."""
+    RETRY_AFTER: int = 1
+    """What a 503 asks a client to wait, in its Retry-After header."""
+    HEARTBEAT: float = 15.0
+    """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+
+
+def problems(raw: object) -> list[str]:
+    """Return what is wrong with a ``DAF_VIEWS`` value, one sentence each; an empty list if nothing is."""
+    if not isinstance(raw, Mapping):
+        return [f"DAF_VIEWS must be a dict, not {type(raw).__name__}."]
+    return [problem for key, value in raw.items() if (problem := _problem(key, value))]
+
+
+def _problem(key: object, value: object) -> str | None:
+    types = get_type_hints(Settings)
+    if key not in types:
+        known = [field.name for field in fields(Settings)]
+        close = get_close_matches(str(key).upper(), known, n=1)
+        remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+        return f"DAF_VIEWS[{key!r}] is not a known key. {remedy}"
+    wanted = types[str(key)]
+    if not _fits(value, wanted):
+        name = getattr(wanted, "__name__", None) if get_origin(wanted) is None else None
+        return f"DAF_VIEWS[{key!r}] must be {name or str(wanted).removeprefix('collections.abc.')}, not {value!r}."
+    if wanted is float and not value > 0:  # type: ignore[operator] # it fits: a number
+        return f"DAF_VIEWS[{key!r}] must be more than 0 seconds, not {value!r}."
+    if isinstance(value, int) and value < 0:
+        return f"DAF_VIEWS[{key!r}] must be 0 or more, not {value!r}."
+    return None
+
+
+def _fits(value: object, wanted: Any) -> bool:
+    if isinstance(wanted, UnionType):
+        return any(_fits(value, kind) for kind in get_args(wanted))
+    if get_origin(wanted) is Sequence:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if isinstance(value, bool):  # an int to Python, not to anyone else
+        return wanted is bool
+    return isinstance(value, int | float if wanted is float else wanted)
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings in force. Raise ImproperlyConfigured, naming each wrong key, if there are any."""
+    raw = getattr(django_settings, "DAF_VIEWS", {})
+    if wrong := problems(raw):
+        raise ImproperlyConfigured(" ".join(wrong))
+    return Settings(**raw)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "DAF_VIEWS":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="daf_views.settings")
