@@ -1,0 +1,72 @@
+"""Errors as HTML, for browsers: Django's own technical pages with DEBUG, its handlers and templates without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import get_resolver, get_urlconf
+from django.utils.html import format_html
+from django.views import debug, defaults
+
+if TYPE_CHECKING:
+    from daf_views.exceptions import APIError
+
+_DEFAULTS: dict[int, Any] = {
+    400: defaults.bad_request,
+    403: defaults.permission_denied,
+    404: defaults.page_not_found,
+    500: defaults.server_error,
+}
+_JSON = ("application/problem+json", "application/json")
+_PAGE = (
+    '<!doctype html>\n<html lang="en">\n<head><title>{}</title></head>\n<body><h1>{}</h1><p>{}</p></body>\n</html>\n'
+)
+
+
+def prefers_html(request: HttpRequest) -> bool:
+    """Whether the client would rather have HTML than JSON, by the weights of its Accept header (RFC 9110 §12.5.1).
+
+    One that does not care gets JSON.
+    """
+    try:
+        return request.get_preferred_type([*_JSON, "text/html"]) == "text/html"
+    except ValueError:  # a header that cannot be parsed
+        return False
+
+
+def may_query(error: APIError) -> bool:
+    """Whether the page is rendered by code of Django's or the project's, which may use the database."""
+    return error.status in _DEFAULTS
+
+
+def render(request: HttpRequest, exc: Exception, error: APIError) -> HttpResponse:
+    """Return the page that Django would show. May query: call it where that is allowed."""
+    if settings.DEBUG and isinstance(exc, Http404):
+        return debug.technical_404_response(request, exc)
+    if settings.DEBUG and error.status == 500 and exc is not error:  # noqa: PLR2004 - Internal Server Error
+        return debug.technical_500_response(request, type(exc), exc, exc.__traceback__)
+    if not may_query(error):
+        return plain(error)
+    return by_handler(request, exc, _handler(error.status), error.status)
+
+
+def by_handler(request: HttpRequest, exc: Exception | None, handler: Any, status: int) -> HttpResponse:
+    """Call an error handler as Django does: the one for 500 is not told what happened."""
+    response: Any = handler(request) if status == 500 else handler(request, exception=exc)  # noqa: PLR2004
+    if not getattr(response, "is_rendered", True):  # a TemplateResponse
+        response = response.render()
+    return response  # type: ignore[no-any-return] # a handler of the project's
+
+
+def plain(error: APIError) -> HttpResponse:
+    """Return a page that needs no template."""
+    body = format_html(_PAGE, error.title, error.title, error.detail or "")
+    return HttpResponse(body, status=error.status, headers=error.headers)
+
+
+def _handler(status: int) -> Any:
+    handler = get_resolver(get_urlconf()).resolve_error_handler(status)
+    # Ours would come back here.
+    return _DEFAULTS[status] if getattr(handler, "answers_with_problems", False) else handler

@@ -1,0 +1,256 @@
+"""Exceptions as responses: RFC 9457 problems, or HTML where a browser asks for it.
+
+What is known becomes the error it means (:func:`translate`). What is not is a bug: it is logged with an error id,
+``got_request_exception`` is sent, and the client is told the id and nothing else, except with DEBUG.
+
+:func:`response_for` is for the event loop, :func:`respond` for synchronous code. Whatever may block (signal receivers,
+log handlers that send mail, templates) the former does on a worker thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core import signals
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.utils.cache import patch_vary_headers
+
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, database_sync_to_async
+from daf_views import pages
+from daf_views.encoding import encode
+from daf_views.exceptions import (
+    APIError,
+    BadRequestError,
+    ContentTooLargeError,
+    ForbiddenError,
+    InvalidDataError,
+    NotFoundError,
+    ServiceUnavailableError,
+)
+from daf_views.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("daf_views")
+
+CONTENT_TYPE = "application/problem+json"
+
+# The first row that fits is the answer, so subclasses come before their parents.
+_MEANINGS: tuple[tuple[type[Exception], type[APIError]], ...] = (
+    (Http404, NotFoundError),
+    (PermissionDenied, ForbiddenError),
+    (RequestDataTooBig, ContentTooLargeError),
+    (SuspiciousOperation, BadRequestError),
+    (BadRequest, BadRequestError),
+    (MultiPartParserError, BadRequestError),
+    (UnreadablePostError, BadRequestError),
+)
+
+
+def problem_response(  # noqa: PLR0913 - the members of RFC 9457
+    status: int,
+    *,
+    title: str | None = None,
+    detail: str | None = None,
+    type: str = "about:blank",  # noqa: A002 - the name is RFC 9457's
+    instance: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> HttpResponse:
+    """Return an ``application/problem+json`` response (RFC 9457 §3); ``members`` are its extension members."""
+    error = APIError(
+        detail,
+        status=status,
+        title=title,
+        type=type,
+        instance=instance,
+        headers=headers,
+        **{"code": "error", **members},
+    )
+    problem = error.as_problem()
+    if "code" not in members:
+        del problem["code"]
+    return _as_json(error, problem)
+
+
+def translate(exc: BaseException) -> APIError | None:
+    """Return the error that an exception means, or None if it means a bug.
+
+    An exception group means something if each of its exceptions does: the gravest of it.
+    """
+    if isinstance(exc, APIError):
+        return exc
+    if isinstance(exc, ValidationError):
+        return InvalidDataError.from_django(exc)
+    if isinstance(exc, PoolTimeout | TooManyRequests | PoolClosed):
+        return ServiceUnavailableError(_debug_text(exc), retry_after=get_settings().RETRY_AFTER, code="overloaded")
+    if isinstance(exc, ExceptionGroup):
+        errors = [translate(each) for each in exc.exceptions]
+        known = [error for error in errors if error is not None]
+        return max(known, key=lambda error: error.status) if len(known) == len(errors) else None
+    for kind, meaning in _MEANINGS:
+        if isinstance(exc, kind):
+            return meaning(_debug_text(exc))
+    return None
+
+
+async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
+    """Answer a request with what ``exc`` means, on the event loop.
+
+    With DEBUG_PROPAGATE_EXCEPTIONS an exception that means a bug is raised again.
+    """
+    failure = Failure.of(exc)
+    if failure.error_id is not None:
+        _propagate_if_wanted(exc)
+        await _asend_signal(request, exc)
+    if failure.is_worth_a_log:
+        await sync_to_async(failure.log, thread_sensitive=False)(request)
+    if pages.prefers_html(request):
+        response = await _page_off_the_loop(request, failure)
+    else:
+        response = _as_json(failure.error, failure.error.as_problem())
+    return _finish(response, failure)
+
+
+def respond(request: HttpRequest, exc: Exception) -> HttpResponse:
+    """Do the same in synchronous code: a worker thread of Django's handler, or WSGI."""
+    failure = Failure.of(exc)
+    if failure.error_id is not None:
+        _propagate_if_wanted(exc)
+        _send_signal(request, exc)
+    if failure.is_worth_a_log:
+        failure.log(request)
+    if pages.prefers_html(request):
+        response = _page(request, failure)
+    else:
+        response = _as_json(failure.error, failure.error.as_problem())
+    return _finish(response, failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An exception, and what the client is told of it."""
+
+    exc: Exception
+    error: APIError
+    error_id: str | None
+    """Names a bug in the log and to the client: 32 hexadecimal digits. None if it is no bug."""
+
+    @classmethod
+    def of(cls, exc: Exception) -> Failure:
+        """Find out what ``exc`` means."""
+        if (error := translate(exc)) is not None:
+            return cls(exc=exc, error=error, error_id=None)
+        error_id = uuid.uuid4().hex
+        members = _debug_members(exc) if settings.DEBUG else {}
+        error = APIError(_debug_text(exc), code="internal_error", error_id=error_id, **members)
+        return cls(exc=exc, error=error, error_id=error_id)
+
+    @property
+    def is_worth_a_log(self) -> bool:
+        """Whether the line that Django's handler logs for each error response would say too little."""
+        return self.error_id is not None or isinstance(self.exc, SuspiciousOperation) or self.is_overload
+
+    @property
+    def is_overload(self) -> bool:
+        """Whether the pool had no connection."""
+        return self.error.status == 503 and self.exc is not self.error  # noqa: PLR2004 - Service Unavailable
+
+    def log(self, request: HttpRequest) -> None:
+        """Log it, once: a bug with its traceback, as ``django.request`` does; what is suspicious where Django does."""
+        extra = {"status_code": self.error.status, "request": request, "error_id": self.error_id}
+        # A path may hold line breaks: escaped, it cannot forge a line of the log.
+        path = request.path.encode("unicode_escape").decode("ascii")
+        if self.error_id is not None:
+            message = "Internal Server Error: %s (error id %s)"
+            logger.error(message, path, self.error_id, exc_info=self.exc, extra=extra)
+        elif self.is_overload:
+            logger.warning("Service Unavailable: %s: %s", path, self.exc, extra=extra)
+        else:
+            security = logging.getLogger(f"django.security.{type(self.exc).__name__}")
+            security.error("%s", self.exc, exc_info=self.exc, extra=extra)
+
+
+def _as_json(error: APIError, problem: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(encode(problem), status=error.status, content_type=CONTENT_TYPE, headers=error.headers)
+
+
+def _finish(response: HttpResponse, failure: Failure) -> HttpResponse:
+    patch_vary_headers(response, ["Accept"])
+    if failure.is_worth_a_log:
+        # Django's log_response() leaves alone what has been logged. A private name, and this is its one place.
+        response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
+    return response
+
+
+async def _page_off_the_loop(request: HttpRequest, failure: Failure) -> HttpResponse:
+    if not pages.may_query(failure.error):  # an overloaded pool must not be asked for one more lease
+        return pages.plain(failure.error)
+    try:
+        return await database_sync_to_async(_page)(request, failure)
+    except (PoolTimeout, TooManyRequests, PoolClosed):
+        return pages.plain(failure.error)
+
+
+def _page(request: HttpRequest, failure: Failure) -> HttpResponse:
+    try:
+        response = pages.render(request, failure.exc, failure.error)
+    except Exception:
+        logger.exception("The error page for status %s could not be rendered.", failure.error.status)
+        response = pages.plain(failure.error)
+    for name, value in failure.error.headers.items():
+        response.headers[name] = value
+    return response
+
+
+# The signal's receivers ask sys.exc_info() what happened, which asgiref carries to their threads too: so it is sent while
+# the exception is being handled, and the traceback is as long afterwards as it was before.
+
+
+def _send_signal(request: HttpRequest, exc: Exception) -> None:
+    past = exc.__traceback__
+    try:
+        raise exc
+    except Exception:  # noqa: BLE001 - the one just raised
+        signals.got_request_exception.send_robust(sender=None, request=request)
+    finally:
+        exc.__traceback__ = past
+
+
+async def _asend_signal(request: HttpRequest, exc: Exception) -> None:
+    past = exc.__traceback__
+    try:
+        raise exc
+    except Exception:  # noqa: BLE001 - the one just raised
+        await signals.got_request_exception.asend_robust(sender=None, request=request)
+    finally:
+        exc.__traceback__ = past
+
+
+def _propagate_if_wanted(exc: Exception) -> None:
+    if settings.DEBUG_PROPAGATE_EXCEPTIONS:
+        raise exc
+
+
+def _debug_text(exc: BaseException) -> str | None:
+    return str(exc) or None if settings.DEBUG else None
+
+
+def _debug_members(exc: Exception) -> dict[str, Any]:
+    lines = "".join(traceback.format_exception(exc)).splitlines()
+    return {"exception": f"{type(exc).__module__}.{type(exc).__qualname__}", "traceback": lines}
