@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.sites",
     "daf_orm",
+    "daf_views",
     "tests.project.library",
 ]
 SECRET_KEY = "not a secret"

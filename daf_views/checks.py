@@ -1,0 +1,127 @@
+"""System checks: what in the settings costs async requests threads, or makes async views fail.
+
+They run wherever ``"daf_views"`` is installed: whoever installs it serves async requests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as CheckWarning
+from django.db import connections
+from django.urls import URLPattern, get_resolver
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.module_loading import import_string
+
+from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.thread_free import TWINS
+from daf_views.settings import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAMED_VIEWS = 3  # enough to know where to look
+
+
+@register("daf_views")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E001``: an unknown key or a wrong value in ``DAF_VIEWS``."""
+    return [Error(problem, id="daf_views.E001") for problem in problems(getattr(django_settings, "DAF_VIEWS", {}))]
+
+
+@register("daf_views")
+def check_middleware(**_: Any) -> list[CheckMessage]:
+    """``daf_views.W001``: middleware that costs async requests a thread hop."""
+    return [
+        CheckWarning(f"{path} costs every async request a thread hop: {reason}.", hint=remedy, id="daf_views.W001")
+        for path in django_settings.MIDDLEWARE
+        for reason, remedy in _hop(path)
+    ]
+
+
+@register("daf_views")
+def check_atomic_requests(**_: Any) -> list[CheckMessage]:
+    """``daf_views.W002``: async views that Django will refuse to call because of ``ATOMIC_REQUESTS``."""
+    aliases = [alias for alias, database in connections.settings.items() if database.get("ATOMIC_REQUESTS")]
+    if not aliases or not getattr(django_settings, "ROOT_URLCONF", None):
+        return []
+    views = [pattern for pattern in _patterns(get_resolver()) if _is_refused(pattern.callback, aliases)]
+    if not views:
+        return []
+    return [
+        CheckWarning(
+            f"ATOMIC_REQUESTS is on for {', '.join(map(repr, aliases))}, and Django raises RuntimeError for every "
+            f"request to an async view: {_names(views)}.",
+            hint=(
+                "Derive the view from daf_views.AsyncView with `atomic = True`; or decorate it with "
+                "@django.db.transaction.non_atomic_requests and use `async with daf_orm.transaction.atomic():` in it."
+            ),
+            id="daf_views.W002",
+        )
+    ]
+
+
+def _hop(path: str) -> Iterator[tuple[str, str]]:
+    """Yield why a middleware hops, and what to do about that; nothing if it does not."""
+    try:
+        middleware = import_string(path)
+    except ImportError:  # Django says so itself, when it loads it
+        return
+    if path in TWINS:
+        yield f"Django runs {_named(_hooks(middleware))} in a thread", _THREAD_FREE
+    elif not getattr(middleware, "async_capable", False):
+        yield "it is synchronous, so a thread is taken until the response is there", _SYNC_ONLY
+    elif hooks := _hooks(middleware):
+        yield f"Django runs {_named(hooks)} in a thread", _HOOKS
+
+
+def _hooks(middleware: Any) -> list[str]:
+    """Return the methods of a middleware that Django, or its ``MiddlewareMixin``, runs in a thread."""
+    hooks = []
+    if getattr(middleware, "__acall__", None) is MiddlewareMixin.__acall__:
+        hooks += ["process_request", "process_response"]
+    if not _is_inline(middleware, "process_view"):
+        hooks += ["process_view"]
+    hooks += ["process_template_response"]
+    return [hook for hook in hooks if hasattr(middleware, hook) and not iscoroutinefunction(getattr(middleware, hook))]
+
+
+def _is_inline(middleware: Any, hook: str) -> bool:
+    return isinstance(middleware, type) and issubclass(middleware, InlineMixin) and hasattr(middleware, f"a{hook}")
+
+
+def _named(hooks: list[str]) -> str:
+    return " and ".join(f"{hook}()" for hook in hooks)
+
+
+_THREAD_FREE = "Write MIDDLEWARE = thread_free([...]), with thread_free from daf_views.middleware."
+_SYNC_ONLY = (
+    "Make it async-capable (django.utils.decorators.sync_and_async_middleware, or a class with async_capable = True "
+    "that awaits get_response). What stands above it in MIDDLEWARE runs in that thread too, so until then put it first."
+)
+_HOOKS = (
+    "If it never blocks, let it inherit from daf_views.middleware.inline.InlineMixin first, whose hooks run on the "
+    "event loop; if it does, give it an `async def __acall__` (and `async def process_view`) that awaits what blocks."
+)
+
+
+def _patterns(resolver: Any) -> Iterator[URLPattern]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield pattern
+        else:
+            yield from _patterns(pattern)
+
+
+def _is_refused(view: Any, aliases: list[str]) -> bool:
+    """Whether ``BaseHandler.make_view_atomic()`` refuses it: that is where the private name comes from."""
+    exempt = getattr(view, "_non_atomic_requests", ())
+    return iscoroutinefunction(view) and any(alias not in exempt for alias in aliases)
+
+
+def _names(views: list[URLPattern]) -> str:
+    names = ", ".join(pattern.lookup_str for pattern in views[:_NAMED_VIEWS])
+    return names if len(views) <= _NAMED_VIEWS else f"{names} and {len(views) - _NAMED_VIEWS} more"

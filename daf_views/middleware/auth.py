@@ -1,0 +1,55 @@
+"""``request.user``, ``request.auser`` and the login that views need, without a thread."""
+
+from typing import Any
+
+from django.contrib.auth.middleware import AuthenticationMiddleware as _AuthenticationMiddleware
+from django.contrib.auth.middleware import LoginRequiredMiddleware as _LoginRequiredMiddleware
+from django.contrib.auth.middleware import auser, get_user
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject, empty
+
+from daf_orm import database_sync_to_async
+from daf_views.middleware.inline import InlineMixin
+
+
+class LazyUser(SimpleLazyObject):  # type: ignore[type-arg] # not generic when it runs
+    """The user of :class:`AuthenticationMiddleware`, told from one that other code has put into the request."""
+
+
+class AuthenticationMiddleware(InlineMixin, _AuthenticationMiddleware):
+    """Django's own. Nothing is loaded until somebody asks; async code awaits ``request.auser()``."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Give the request a lazy user."""
+        super().process_request(request)
+        request.user = LazyUser(lambda: get_user(request))  # type: ignore[assignment] # as lazy as Django's own
+
+
+class LoginRequiredMiddleware(InlineMixin, _LoginRequiredMiddleware):
+    """Loads the user through async methods; who has already been loaded costs nothing.
+
+    Like Django's, it decides by ``request.user``, which the view may use afterwards without a query.
+    """
+
+    async def aprocess_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
+        """Redirect to the login page who is not logged in."""
+        decide = super().process_view
+        if not getattr(view_func, "login_required", True):
+            return None
+        if _is_unevaluated(request, LazyUser):
+            await _load_user(request)
+        elif _is_unevaluated(request, SimpleLazyObject):  # of other middleware: who knows what it does
+            return await database_sync_to_async(decide)(request, view_func, view_args, view_kwargs)
+        return decide(request, view_func, view_args, view_kwargs)
+
+
+def _is_unevaluated(request: HttpRequest, kind: type[Any]) -> bool:
+    user = request.user
+    # type(), because isinstance() would ask the user itself. `_wrapped` is how Django's own code looks, too.
+    return issubclass(type(user), kind) and vars(user)["_wrapped"] is empty
+
+
+async def _load_user(request: HttpRequest) -> None:
+    """Load the user for ``request.auser()`` and ``request.user`` both."""
+    # The name under which django.contrib.auth.middleware.get_user() keeps the user.
+    request._cached_user = await auser(request)  # type: ignore[attr-defined] # noqa: SLF001
