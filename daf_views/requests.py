@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from django.core.handlers.asgi import ASGIRequest
 
@@ -12,10 +13,22 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+class UnreceivedBody:
+    """Stands for a body that has not been received, and says so to who reads it."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(
+            "The request's body has not been received: await daf_views.requests.load_body(request) first."
+        )
+
+    def close(self) -> None:
+        """Do nothing: there is nothing open."""
+
+
 class AsyncRequest(ASGIRequest):
     """An ASGI request that is made before its body has been received: :func:`load_body` does that."""
 
-    receive_body: Callable[[int | None], Awaitable[Any]] | None = None
+    receive_body: Callable[[int | None], Awaitable[IO[bytes]]] | None = None
     """Receives the body, as far as the given number of bytes, into a file. None once that has been done."""
 
     @property
@@ -30,8 +43,9 @@ async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
     Does nothing where it is there already, as under Django's own handler. Raises RequestDataTooBig if it has more than
     ``limit`` bytes, RequestAborted if the client hangs up.
     """
-    receive_body = getattr(request, "receive_body", None)
-    if receive_body is not None:
-        assert isinstance(request, AsyncRequest)
-        request._stream = await receive_body(limit)  # noqa: SLF001 - as ASGIRequest.__init__ does
-        request.receive_body = None
+    if getattr(request, "receive_body", None) is None:
+        return
+    async with request.__dict__.setdefault("_body_lock", asyncio.Lock()):  # two tasks of a view may want it
+        if (receive_body := request.receive_body) is not None:  # type: ignore[attr-defined]
+            request._stream = await receive_body(limit)  # noqa: SLF001 - as ASGIRequest.__init__ does
+            request.receive_body = None  # type: ignore[attr-defined]

@@ -336,7 +336,9 @@ def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[dic
     others = [each for each in parameters if each.name not in needs and _must_be_given(each)]
     if len(others) > 1:
         unknown = ", ".join(each.name for each in others)
-        raise TypeError(f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services.")
+        raise TypeError(
+            f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services."
+        )
     if not others:
         return needs, None
     return needs, "" if others[0].kind is Parameter.POSITIONAL_ONLY else others[0].name

@@ -1,0 +1,241 @@
+"""The ASGI application: Django's own handler, without its thread, connection and temporary file per request.
+
+What differs from :class:`django.core.handlers.asgi.ASGIHandler`, and where: threads (:mod:`daf_views.threads`), signals
+and closing (:mod:`daf_views.lifecycle`), the body and the client that hangs up (:mod:`daf_views.client`), limits
+(:mod:`daf_views.inflight`), start and stop (:mod:`daf_views.lifespan`). Everything else is Django's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import django
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.http import FileResponse
+from django.urls import Resolver404, get_resolver, set_script_prefix
+from django.utils.module_loading import import_string
+
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views import lifecycle, lifespan
+from daf_views.client import Client
+from daf_views.exceptions import ServiceUnavailableError
+from daf_views.inflight import InFlight
+from daf_views.problems import response_for
+from daf_views.requests import AsyncRequest, UnreceivedBody, load_body
+from daf_views.settings import get_settings
+from daf_views.threads import enter_request_threads, leave_request_threads
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+logger = logging.getLogger("daf_views")
+
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_KNOWN_TO_LEAVE_BODY = ("django.", "daf_views.")
+"""Modules whose middleware looks at no body before the view is known. Others get the body first."""
+_NO_LIFESPAN = (
+    "The server does not speak the ASGI lifespan protocol (Daphne does not): startup and shutdown hooks do not run, "
+    "and work in progress is not waited for when it stops."
+)
+
+
+def get_asgi_application() -> AsyncHandler:
+    """Return the ASGI application of the project. Use it where Django's ``get_asgi_application()`` stood."""
+    django.setup(set_prefix=False)
+    return AsyncHandler()
+
+
+class AsyncHandler(ASGIHandler):
+    """Answers HTTP requests, and speaks the lifespan protocol.
+
+    A ``request_class`` that is not an :class:`~daf_views.requests.AsyncRequest` gets its body before it is made.
+    """
+
+    request_class: type[Any] = AsyncRequest
+
+    _view_middleware: list[Any] | None
+    _template_response_middleware: list[Any] | None
+    _exception_middleware: list[Any] | None
+    # Of the class, because Django's ASGIStaticFilesHandler, made a subclass, does not call __init__().
+    _defers_bodies = False
+    _has_lifespan = False
+    _in_flight: InFlight | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
+        """Build the chain, and see whether all of it leaves the body to the view."""
+        super().load_middleware(is_async)
+        modules = [import_string(path).__module__ for path in settings.MIDDLEWARE]
+        self._defers_bodies = issubclass(self.request_class, AsyncRequest) and all(
+            module.startswith(_KNOWN_TO_LEAVE_BODY) for module in modules
+        )
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "lifespan":
+            self._has_lifespan = True
+            await lifespan.run(receive, send, self.in_flight())
+        elif scope["type"] == "http":
+            await self.handle(scope, receive, send)
+        else:
+            raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
+
+    def in_flight(self) -> InFlight:
+        """Return the running event loop's requests in flight."""
+        loop = asyncio.get_running_loop()
+        if self._in_flight is None or self._loop is not loop:
+            if not self._has_lifespan:
+                logger.info(_NO_LIFESPAN)
+            self._in_flight, self._loop = InFlight(get_settings()), loop
+        return self._in_flight
+
+    async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, when there is a place for it; stop when its client hangs up."""
+        client, in_flight = Client(receive), self.in_flight()
+        try:
+            places = await in_flight.enter(client, unlimited=in_flight.is_full and self._needs_no_place(scope))
+        except ServiceUnavailableError as overload:
+            await self._refuse(scope, overload, send)
+            return
+        try:
+            await self._answer(scope, client, send)
+        except RequestAborted:
+            pass
+        except asyncio.CancelledError:
+            if not client.was_the_one_to_cancel():
+                raise
+        finally:
+            in_flight.leave(client, places)
+
+    async def _answer(self, scope: MutableMapping[str, Any], client: Client, send: Send) -> None:
+        defers = self._defers_bodies and scope["method"] in _METHODS_WITH_BODY
+        body: Any = UnreceivedBody() if defers else await client.body()
+        request = response = None
+        threads, token = enter_request_threads()
+        try:
+            set_script_prefix(get_script_prefix(scope))
+            await lifecycle.send_started(type(self), scope)
+            request, response = self.create_request(scope, body)
+            if isinstance(request, AsyncRequest) and defers:
+                request.receive_body = client.body
+                client.watch()
+            if request is not None:
+                response = await self.run_get_response(request)
+            await self.send_response(response, send)
+        finally:
+            client.unwatch()
+            try:
+                if threads.is_busy:  # a cancelled call that cannot be stopped may still read the body
+                    await _to_the_end(threads.join())
+            finally:
+                ending = lifecycle.end_request(request, response, body, type(self))
+                if ending is not None:
+                    await _to_the_end(ending)
+                leave_request_threads(token)
+
+    async def _refuse(self, scope: MutableMapping[str, Any], overload: ServiceUnavailableError, send: Send) -> None:
+        """Answer 503 without asking anybody: no signal, no middleware, no view."""
+        body: Any = UnreceivedBody()
+        request, response = self.create_request(scope, body)
+        if request is not None:
+            response = await response_for(request, overload)
+        await self.send_response(response, send)
+
+    def _needs_no_place(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether the view says so, as the health views do: asked only when there is none left."""
+        try:
+            match = get_resolver().resolve(scope["path"].removeprefix(get_script_prefix(scope).rstrip("/")))
+        except Resolver404:
+            return False
+        return not getattr(match.func, "needs_place", True)
+
+    # The view
+
+    async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Resolve and call the view, its middleware and its rendering.
+
+        As in Django's, but for three things: the body comes before the view, unless that takes it itself; without
+        exception middleware an exception costs no hop; overload is answered, and not with a 500.
+        """
+        callback, args, kwargs = self.resolve_request(request)
+        if getattr(request, "receive_body", None) is not None and not _takes_body_itself(callback):
+            await load_body(request)
+        response = await self._ask_view_middleware(request, callback, args, kwargs)
+        if response is None:
+            response = await self._guard(request, self.make_view_atomic(callback), request, *args, **kwargs)
+        self.check_response(response, callback)
+        if callable(getattr(response, "render", None)):
+            response = await self._render(request, response)
+        return cast("HttpResponseBase", response)
+
+    async def _ask_view_middleware(self, request: HttpRequest, callback: Any, args: Any, kwargs: Any) -> Any:
+        for middleware in self._view_middleware or ():
+            if response := await middleware(request, callback, args, kwargs):
+                return response
+        return None
+
+    async def _render(self, request: HttpRequest, response: Any) -> Any:
+        for middleware in self._template_response_middleware or ():
+            response = await middleware(request, response)
+            name = f"{type(middleware.__self__).__name__}.process_template_response"
+            self.check_response(response, middleware, name=name)
+        return await self._guard(request, response.render)
+
+    async def _guard(self, request: HttpRequest, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call what may raise; let exception middleware answer, and answer overload here."""
+        try:
+            return await (func if iscoroutinefunction(func) else sync_to_async(func))(*args, **kwargs)
+        except (PoolTimeout, TooManyRequests, PoolClosed) as overload:
+            return await response_for(request, overload)
+        except Exception as error:
+            if not self._exception_middleware:
+                raise
+            response = await sync_to_async(self.process_exception_by_middleware)(error, request)
+            if response is None:
+                raise
+            return response
+
+    async def send_response(self, response: Any, send: Send) -> None:
+        """Send it, a file without reading it into memory first; close a stream whose client no longer reads it."""
+        if isinstance(response, FileResponse) and not response.is_async and response.file_to_stream is not None:
+            response.streaming_content = _chunks(cast("Iterator[bytes]", response.streaming_content))
+        try:
+            await super().send_response(response, send)
+        finally:
+            if (aclose := getattr(getattr(response, "_iterator", None), "aclose", None)) is not None:
+                await aclose()
+
+
+async def _chunks(contents: Iterator[bytes]) -> AsyncIterator[bytes]:
+    read = sync_to_async(lambda: next(contents, b""), thread_sensitive=False)
+    while chunk := await read():
+        yield chunk
+
+
+def _takes_body_itself(view: Any) -> bool:
+    # Unless it is exempt, CsrfViewMiddleware looks for the token in the body.
+    return getattr(view, "defers_body", False) and getattr(view, "csrf_exempt", False)
+
+
+async def _to_the_end(ending: Coroutine[Any, Any, None]) -> None:
+    """Wait until it has ended, however often this task is cancelled meanwhile; then raise that."""
+    task, cancelled = asyncio.ensure_future(ending), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
