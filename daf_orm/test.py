@@ -76,9 +76,10 @@ def _patch_hops() -> None:
     @functools.wraps(original)
     async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         if counting := _counting.get():
-            name = _name(args[0].__self__.subject if _is_ours(args) else self.func)
-            for hops in counting:
-                hops.by_name[name] += 1
+            called = _unwrapped(args[0].__self__.subject if _is_ours(args) else self.func)
+            # What an executor passes on to another thread was counted when it came.
+            for hops in () if getattr(called, "continues_hop", False) else counting:
+                hops.by_name[_name(called)] += 1
         return await original(self, *args, **kwargs)
 
     setattr(counted, _COUNTS, True)
@@ -90,9 +91,13 @@ def _is_ours(args: tuple[Any, ...]) -> bool:
     return bool(args) and isinstance(getattr(args[0], "__self__", None), Call)
 
 
-def _name(func: Any) -> str:
+def _unwrapped(func: Any) -> Any:
     while isinstance(func, functools.partial):
         func = func.func
+    return func
+
+
+def _name(func: Any) -> str:
     if inspect.ismethod(func) and "." not in func.__qualname__:
         return f"{type(func.__self__).__name__}.{func.__name__}"
     return getattr(func, "__qualname__", None) or type(func).__qualname__

@@ -105,6 +105,8 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 - raised again by who waits for the future
             return None, error
 
+    _outcome.continues_hop = True  # type: ignore[attr-defined] # daf_orm.test.count_hops() has counted asgiref's
+
     def stop_with_its_future(self, task: asyncio.Task[None]) -> None:
         self.future.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
 

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "tests.project.library",
 ]
 SECRET_KEY = "not a secret"
+ROOT_URLCONF = "tests.project.urls"
 USE_TZ = True
 SITE_ID = 1
 CACHES = {

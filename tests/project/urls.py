@@ -1,0 +1,3 @@
+"""The URLs of tests that bring none of their own: none."""
+
+urlpatterns = []

@@ -1,0 +1,320 @@
+import asyncio
+import gc
+import threading
+from io import BytesIO
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.test import override_settings
+from django.urls import path
+
+from daf_orm import PoolTimeout, get_pool
+from daf_orm.test import count_hops
+from daf_views.asgi import AsyncHandler, get_asgi_application
+from daf_views.requests import UnreceivedBody, load_body
+from tests.project.library.models import Author
+from tests.views.connection import Connection
+from tests.views.exchange import exchange
+
+pytestmark = pytest.mark.urls(__name__)
+
+
+class Stage:
+    """What the views of this module tell their test, and wait for."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.ended = []
+        self.threads = set()
+        self.barrier = threading.Barrier(2)
+
+
+stage: Stage
+
+
+@pytest.fixture(autouse=True)
+async def fresh_stage():
+    global stage  # noqa: PLW0603 - views find it here
+    stage = Stage()
+
+
+async def plain(request):
+    return HttpResponse("hello")
+
+
+async def wait(request):
+    stage.entered.set()
+    try:
+        await stage.go_on.wait()
+    except asyncio.CancelledError:
+        stage.ended.append("cancelled")
+        raise
+    return HttpResponse("waited")
+
+
+def in_thread(request):
+    stage.threads.add(threading.current_thread())
+    stage.barrier.wait(timeout=5)
+    return HttpResponse("from a thread")
+
+
+def count_authors(request):
+    return HttpResponse(str(Author.objects.count()))
+
+
+async def echo(request):
+    return HttpResponse(request.body)
+
+
+async def ignore_body(request):
+    stage.ended.append(isinstance(request._stream, UnreceivedBody))
+    return HttpResponse("not read")
+
+
+ignore_body.defers_body = ignore_body.csrf_exempt = True
+
+
+async def take_body(request):
+    await load_body(request, limit=10)
+    return HttpResponse(request.body)
+
+
+take_body.defers_body = take_body.csrf_exempt = True
+
+
+async def exhausted(request):
+    raise PoolTimeout("10 of 10 lent")
+
+
+async def broken(request):
+    raise ValueError("secret")
+
+
+async def stream(request):
+    async def numbers():
+        try:
+            yield b"1"
+            stage.entered.set()
+            await stage.go_on.wait()
+            yield b"2"
+        finally:
+            stage.ended.append("closed")
+
+    return StreamingHttpResponse(numbers())
+
+
+class Contents(BytesIO):
+    def read(self, size=-1):
+        stage.threads.add(threading.current_thread())
+        return super().read(size)
+
+    def close(self):
+        stage.ended.append(threading.current_thread())
+        super().close()
+
+
+async def file(request):
+    return FileResponse(Contents(b"x" * 200_000), filename="x.bin")
+
+
+urlpatterns = [
+    path("plain", plain),
+    path("wait", wait),
+    path("thread", in_thread),
+    path("count", count_authors),
+    path("echo", echo),
+    path("ignore", ignore_body),
+    path("take", take_body),
+    path("exhausted", exhausted),
+    path("broken", broken),
+    path("stream", stream),
+    path("file", file),
+]
+
+
+@pytest.fixture
+def application():
+    return get_asgi_application()
+
+
+async def test_a_request_costs_no_hop_and_no_thread(application):
+    await exchange(application, path="/plain")
+    before = threading.active_count()
+    with count_hops() as hops:
+        answer = await exchange(application, path="/plain")
+    assert (answer.status, answer.body, hops.total) == (200, b"hello", 0)
+    assert threading.active_count() == before
+
+
+async def test_concurrent_requests_run_synchronous_views_on_different_threads(application, django_db_blocker):
+    if get_pool().max_size == 1:
+        pytest.skip("in-memory SQLite has one connection")
+    answers = await asyncio.gather(*(exchange(application, path="/thread") for _ in range(2)))
+    assert [answer.status for answer in answers] == [200, 200]
+    assert len(stage.threads) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_synchronous_view_uses_a_lease_and_gives_it_back(application):
+    await Author.objects.acreate(name="A")
+    requests = get_pool().get_stats()["requests_num"]
+    answer = await exchange(application, path="/count")
+    assert answer.body == b"1"
+    assert get_pool().get_stats()["requests_num"] == requests + 1
+    assert get_pool().get_stats()["pool_available"] == get_pool().get_stats()["pool_size"]
+
+
+async def test_a_client_that_hangs_up_cancels_the_view(application):
+    connection = Connection(application, path="/wait")
+    connection.send()
+    await stage.entered.wait()
+    connection.hang_up()
+    await connection.task
+    assert stage.ended == ["cancelled"]
+    assert connection.answer.status == 0
+
+
+async def test_a_client_that_hangs_up_closes_the_stream(application):
+    connection = Connection(application, path="/stream")
+    connection.send()
+    await stage.entered.wait()
+    connection.hang_up()
+    await connection.task
+    assert stage.ended == ["closed"]
+    assert (connection.answer.body, connection.answer.is_complete) == (b"1", False)
+
+
+async def test_a_task_that_is_cancelled_itself_stays_cancelled(application):
+    connection = Connection(application, path="/wait")
+    connection.send()
+    await stage.entered.wait()
+    connection.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connection.task
+    assert stage.ended == ["cancelled"]
+
+
+async def test_hanging_up_and_cancelling_at_once_counts_as_cancelled(application):
+    connection = Connection(application, path="/wait")
+    connection.send()
+    await stage.entered.wait()
+    connection.hang_up()
+    connection.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connection.task
+
+
+async def test_a_body_is_there_before_a_view_of_djangos_kind(application):
+    answer = await exchange(application, method="POST", path="/echo", body=b"hello")
+    assert answer.body == b"hello"
+
+
+@override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=4)
+async def test_a_large_body_goes_to_a_file_and_comes_back(application):
+    connection = Connection(application, method="POST", path="/echo")
+    connection.send(b"abc", more=True)
+    connection.send(b"def", more=True)
+    connection.send(b"ghi")
+    await connection.task
+    assert connection.answer.body == b"abcdefghi"
+
+
+async def test_a_view_that_defers_the_body_answers_before_it_came(application):
+    connection = Connection(application, method="POST", path="/ignore")
+    await connection.task
+    assert (connection.answer.body, connection.received) == (b"not read", 0)
+    assert stage.ended == [True]
+
+
+async def test_a_deferred_body_is_received_on_demand(application):
+    connection = Connection(application, method="POST", path="/take")
+    connection.send(b"abc", more=True)
+    connection.send(b"def")
+    await connection.task
+    assert connection.answer.body == b"abcdef"
+
+
+async def test_a_deferred_body_over_the_limit_is_refused_before_its_end(application):
+    connection = Connection(application, method="POST", path="/take")
+    connection.send(b"x" * 11, more=True)
+    await connection.task
+    assert connection.answer.status == 400  # what Django answers to RequestDataTooBig
+
+
+async def test_unknown_middleware_gets_the_body_first():
+    with override_settings(MIDDLEWARE=[f"{__name__}.foreign_middleware"]):
+        answer = await exchange(get_asgi_application(), method="POST", path="/ignore", body=b"abc")
+    assert answer.header("x-body") == "abc"
+
+
+def foreign_middleware(get_response):
+    async def middleware(request):
+        body = request.body
+        response = await get_response(request)
+        response["X-Body"] = body.decode()
+        return response
+
+    return middleware
+
+
+foreign_middleware.async_capable, foreign_middleware.sync_capable = True, False
+
+
+async def test_reading_a_body_that_has_not_come_says_what_to_do():
+    with pytest.raises(RuntimeError, match=r"await daf_views\.requests\.load_body"):
+        ASGIRequest({"type": "http", "method": "POST", "path": "/"}, UnreceivedBody()).body  # noqa: B018
+
+
+async def test_an_exhausted_pool_is_answered_503_with_retry_after(application):
+    answer = await exchange(application, path="/exhausted")
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+    assert answer.header("content-type") == "application/problem+json"
+    assert b"lent" not in answer.body
+
+
+async def test_an_exception_becomes_djangos_500(application, caplog):
+    answer = await exchange(application, path="/broken")
+    assert answer.status == 500
+    assert b"secret" not in answer.body
+
+
+async def test_a_file_is_read_in_chunks_and_closed_on_worker_threads(application):
+    answer = await exchange(application, path="/file")
+    assert len(answer.body) == 200_000
+    assert len([chunk for chunk in answer.chunks if chunk]) > 1
+    assert threading.current_thread() not in {*stage.threads, *stage.ended}
+
+
+async def test_work_that_outlives_its_request_may_still_use_threads(application):
+    async def later():
+        await stage.go_on.wait()
+        return await sync_to_async(threading.current_thread)()
+
+    tasks = []
+
+    class Handler(AsyncHandler):
+        async def get_response_async(self, request):
+            tasks.append(asyncio.create_task(later()))
+            return await super().get_response_async(request)
+
+    await exchange(Handler(), path="/plain")
+    stage.go_on.set()
+    assert await tasks[0] is not threading.current_thread()
+
+
+async def test_a_hundred_requests_leave_nothing_behind(application):
+    await asyncio.gather(*(exchange(application, path="/plain") for _ in range(3)))
+    gc.collect()
+    tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+    await asyncio.gather(*(exchange(application, path="/plain") for _ in range(100)))
+    await asyncio.sleep(0)
+    assert (len(asyncio.all_tasks()), threading.active_count()) == (tasks, threads)
+    assert len(application.in_flight()) == 0
+
+
+async def test_another_protocol_is_refused(application):
+    with pytest.raises(ValueError, match="not websocket"):
+        await application({"type": "websocket"}, None, None)
