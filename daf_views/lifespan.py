@@ -68,16 +68,18 @@ async def run(
 ) -> None:
     """Speak the lifespan protocol with the server until it stops."""
     await receive()
-    async with AsyncExitStack() as stack:
-        try:
+    stage = "startup"
+    try:
+        async with AsyncExitStack() as stack:
             await _start(stack)
-        except Exception as error:
-            logger.exception("The application did not start.")
-            await send({"type": "lifespan.startup.failed", "message": f"The application did not start: {error!r}"})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await _serve(receive, in_flight)
-    await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": "lifespan.startup.complete"})
+            stage = "shutdown"
+            await _serve(receive, in_flight)
+    except Exception as error:
+        logger.exception("The application's %s failed.", stage)
+        await send({"type": f"lifespan.{stage}.failed", "message": f"The application's {stage} failed: {error!r}"})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight: InFlight) -> None:
