@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import async_tests, detection_recall, exhaustion, guard_overhead, memory, overhead, sqlite_writers
+from benchmarks import (
+    async_tests,
+    detection_recall,
+    exhaustion,
+    guard_overhead,
+    handler,
+    memory,
+    overhead,
+    sqlite_writers,
+)
 from benchmarks.environment import describe
 
 BENCHMARKS = {
@@ -15,6 +24,7 @@ BENCHMARKS = {
     "detection_recall": detection_recall.run,
     "guard_overhead": guard_overhead.run,
     "async_tests": async_tests.run,
+    "handler": handler.run,
 }
 
 

@@ -24,7 +24,7 @@ entered: list[object]
 
 @pytest.fixture(autouse=True)
 async def closed_gate():
-    global go_on, entered  # noqa: PLW0603 - the view finds them here
+    global go_on, entered
     go_on, entered = asyncio.Event(), []
 
 

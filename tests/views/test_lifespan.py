@@ -22,7 +22,7 @@ go_on: asyncio.Event
 
 @pytest.fixture(autouse=True)
 async def empty_log():
-    global log, go_on  # noqa: PLW0603 - hooks and views find them here
+    global log, go_on
     log, go_on = [], asyncio.Event()
     yield
     get_pool().open()
