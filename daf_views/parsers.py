@@ -29,8 +29,8 @@ METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT
 class Parser:
     """Turns bodies of some media types into ``request.data``. ``limit`` is the most bytes a body may have.
 
-    Derive from it: name the ``media_types`` (``application/*+json`` stands for every subtype with that suffix), and write
-    ``async def parse(self, request)``, which is called once the body is there.
+    Derive from it: name the ``media_types`` (``application/*+json`` stands for every subtype with that suffix), and
+    write ``async def parse(self, request)``, which is called once the body is there.
     """
 
     media_types: ClassVar[Sequence[str]] = ()
@@ -109,9 +109,8 @@ def load_json(body: bytes) -> Any:
         if "\\ud" in text or "\\uD" in text:  # what a lone surrogate takes; a pair has become one character
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        place = {"line": error.lineno, "column": error.colno, "position": error.pos}
         detail = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        raise ParseError(detail, **place) from None
+        raise ParseError(detail, line=error.lineno, column=error.colno, position=error.pos) from None
     except UnicodeDecodeError as error:
         raise ParseError(f"The body is not UTF-8 (byte {error.start}).", position=error.start) from None
     except UnicodeEncodeError:

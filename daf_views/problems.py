@@ -218,14 +218,14 @@ def _page(request: HttpRequest, failure: Failure) -> HttpResponse:
     return response
 
 
-# The signal's receivers ask sys.exc_info() what happened, which asgiref carries to their threads too: so it is sent while
-# the exception is being handled, and the traceback is as long afterwards as it was before.
+# The signal's receivers ask sys.exc_info() what happened, which asgiref carries to their threads too: so it is sent
+# while the exception is being handled, and the traceback is as long afterwards as it was before.
 
 
 def _send_signal(request: HttpRequest, exc: Exception) -> None:
     past = exc.__traceback__
     try:
-        raise exc
+        raise exc  # noqa: TRY301 - it is not for control flow, but for sys.exc_info()
     except Exception:  # noqa: BLE001 - the one just raised
         signals.got_request_exception.send_robust(sender=None, request=request)
     finally:
@@ -235,7 +235,7 @@ def _send_signal(request: HttpRequest, exc: Exception) -> None:
 async def _asend_signal(request: HttpRequest, exc: Exception) -> None:
     past = exc.__traceback__
     try:
-        raise exc
+        raise exc  # noqa: TRY301 - it is not for control flow, but for sys.exc_info()
     except Exception:  # noqa: BLE001 - the one just raised
         await signals.got_request_exception.asend_robust(sender=None, request=request)
     finally:

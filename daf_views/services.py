@@ -9,8 +9,8 @@
 Synchronous factories run on the event loop, because nearly all of them just construct something, for which a thread hop
 would cost a hundred times the work. One that blocks is wrapped: ``database_sync_to_async(load_plan)``.
 
-Context managers are entered one after the other, and left in reverse, in the request's own task: a transaction, a cancel
-scope or a context variable must be left in the task that entered it.
+Context managers are entered one after the other, and left in reverse, in the request's own task: a transaction, a
+cancel scope or a context variable must be left in the task that entered it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Service:
 
     def __call__(self, request: HttpRequest, made: Mapping[str, Any]) -> Any:
         """Call the factory with the request and the services it asks for."""
-        arguments = {parameter: made[name] for parameter, name in self.needs.items()}
+        arguments = {name: made[name] for name in self.needs}
         if self.takes_request is None:
             return self._call(**arguments)
         if self.takes_request == "":  # positional only
@@ -94,7 +94,7 @@ class Plan:
         """
         factories: dict[str, Factory] = {}
         for klass in reversed(view.__mro__):
-            factories.update(vars(klass).get("services", {}))
+            factories.update(vars(klass).get("services") or {})
         return cls(view, factories)
 
     def overridden(self) -> Plan:
@@ -176,7 +176,9 @@ class ServiceScope:
         A service that fails to end raises ServiceError; if ``exc`` is on its way already, that is logged instead.
         """
         try:
-            await self._stack.__aexit__(type(exc) if exc is not None else None, exc, exc and exc.__traceback__)
+            await self._stack.__aexit__(
+                type(exc) if exc is not None else None, exc, exc.__traceback__ if exc is not None else None
+            )
         except Exception as failure:
             if exc is None:
                 raise
@@ -197,7 +199,8 @@ class ServiceScope:
             async for part in content:
                 yield part
         except BaseException as exc:
-            error = exc
+            # A stream that is dropped has not come to its end: what a cancelled handler's services would be told.
+            error = asyncio.CancelledError() if isinstance(exc, GeneratorExit) else exc
             raise
         finally:
             try:
@@ -216,7 +219,7 @@ class ServiceScope:
         """The status has been sent: that a service could not be ended can only be logged."""
         try:
             kind = type(exc) if exc is not None else None
-            await (stack or self._stack.pop_all()).__aexit__(kind, exc, exc and exc.__traceback__)
+            await (stack or self._stack.pop_all()).__aexit__(kind, exc, exc.__traceback__ if exc is not None else None)
         except Exception as failure:
             if failure is not exc:
                 logger.exception("A service could not be ended after a stream.")
@@ -303,6 +306,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         _overrides.remove(self)
 
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a function or coroutine function: the services are replaced while it runs."""
         if iscoroutinefunction(func):
 
             async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -323,7 +327,7 @@ _overrides: list[override_services] = []
 _closing: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
 
 
-def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[dict[str, str], str | None]:
+def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[list[str], str | None]:
     """Return which parameters are services, and which is the request: its name, "" if it has none, or None.
 
     A parameter that is called as a service is that service; any other that must be given is the request.
@@ -331,12 +335,14 @@ def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[dic
     try:
         parameters = signature(factory).parameters.values()
     except ValueError:  # dict, and other types written in C
-        return {}, None
-    needs = {each.name: each.name for each in parameters if each.name in names and each.name != name}
+        return [], None
+    needs = [each.name for each in parameters if each.name in names and _must_be_given(each)]
     others = [each for each in parameters if each.name not in needs and _must_be_given(each)]
     if len(others) > 1:
         unknown = ", ".join(each.name for each in others)
-        raise TypeError(f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services.")
+        raise TypeError(
+            f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services."
+        )
     if not others:
         return needs, None
     return needs, "" if others[0].kind is Parameter.POSITIONAL_ONLY else others[0].name
