@@ -62,6 +62,13 @@ class _InMemoryParser(Parser):
         limits = [limit for limit in (self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE) if limit is not None]
         return min(limits, default=None)
 
+    async def read(self, request: HttpRequest) -> bytes:
+        """Return the body. Raise RequestDataTooBig if it is longer than the limit, whatever its Content-Length said."""
+        body = await _read(request)
+        if self.limit is not None and len(body) > self.limit:
+            raise RequestDataTooBig
+        return body
+
 
 class JSONParser(_InMemoryParser):
     """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates."""
@@ -73,7 +80,7 @@ class JSONParser(_InMemoryParser):
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
             raise _unsupported(request, [self], "JSON is UTF-8.")
-        return load_json(await _read(request))
+        return load_json(await self.read(request))
 
 
 class FormParser(_InMemoryParser):
@@ -83,7 +90,7 @@ class FormParser(_InMemoryParser):
 
     async def parse(self, request: HttpRequest) -> Any:
         """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``."""
-        body = await _read(request)
+        body = await self.read(request)
         return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
 
 
