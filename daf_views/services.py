@@ -34,7 +34,7 @@ from daf_views.exceptions import ServiceError
 from daf_views.problems import translate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -176,9 +176,7 @@ class ServiceScope:
         A service that fails to end raises ServiceError; if ``exc`` is on its way already, that is logged instead.
         """
         try:
-            await self._stack.__aexit__(
-                type(exc) if exc is not None else None, exc, exc.__traceback__ if exc is not None else None
-            )
+            await self._stack.__aexit__(*_exc_info(exc))
         except Exception as failure:
             if exc is None:
                 raise
@@ -186,14 +184,20 @@ class ServiceScope:
                 logger.exception("A service could not be ended while another error was on its way.")
 
     def close_after(self, response: Any) -> None:
-        """End the services when a streaming response has been sent, or dropped."""
-        if response.is_async:
-            response.streaming_content = self._stream(aiter(response.streaming_content))
-        loop = asyncio.get_running_loop()
-        # For a stream that is never begun, or is synchronous. close() may be called on a worker thread.
-        _call_on_close(response, lambda: loop.is_closed() or loop.call_soon_threadsafe(self._close_soon))
+        """End the services when a streaming response has been sent, or dropped.
 
-    async def _stream(self, content: Any) -> Any:
+        A stream that is read to its end ends them in the task that reads it; one that is dropped, in a task of its own,
+        soon: they are shown a CancelledError. That one of them could not be ended is logged.
+        """
+        stream = None
+        if response.is_async:
+            stream = response.streaming_content = self._stream(aiter(response.streaming_content))
+        loop = asyncio.get_running_loop()
+        # For a stream that is dropped or never begun, or is synchronous. close() may be called on a worker thread.
+        end_soon = functools.partial(self._end_soon, stream)
+        _call_on_close(response, lambda: loop.is_closed() or loop.call_soon_threadsafe(end_soon))
+
+    async def _stream(self, content: Any) -> AsyncGenerator[Any, None]:
         error: BaseException | None = None
         try:
             async for part in content:
@@ -209,17 +213,25 @@ class ServiceScope:
             finally:
                 await self._close_logged(error)
 
-    def _close_soon(self) -> None:
-        stack = self._stack.pop_all()  # nothing is left to do for whoever comes second
-        task = asyncio.get_running_loop().create_task(self._close_logged(None, stack))
+    def _end_soon(self, stream: AsyncGenerator[Any, None] | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._end(stream))
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 
-    async def _close_logged(self, exc: BaseException | None, stack: AsyncExitStack | None = None) -> None:
+    async def _end(self, stream: AsyncGenerator[Any, None] | None) -> None:
+        if stream is not None:
+            try:
+                await stream.aclose()
+            except Exception:
+                logger.exception("A stream could not be ended.")
+                return  # its services are its own to end: it is being read, or has failed
+        await self._close_logged(None if stream is None else asyncio.CancelledError())
+
+    async def _close_logged(self, exc: BaseException | None) -> None:
         """The status has been sent: that a service could not be ended can only be logged."""
+        stack = self._stack.pop_all()  # nothing is left to do for whoever comes second
         try:
-            kind = type(exc) if exc is not None else None
-            await (stack or self._stack.pop_all()).__aexit__(kind, exc, exc.__traceback__ if exc is not None else None)
+            await stack.__aexit__(*_exc_info(exc))
         except Exception as failure:
             if failure is not exc:
                 logger.exception("A service could not be ended after a stream.")
@@ -364,6 +376,10 @@ def _in_steps(services: list[Service], owner: type) -> Iterator[tuple[Service, .
         yield step
         made.update(service.name for service in step)
         left = [service for service in left if service.name not in made]
+
+
+def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:
+    return (None, None, None) if exc is None else (type(exc), exc, exc.__traceback__)
 
 
 def _call_on_close(response: HttpResponseBase, func: Callable[[], object]) -> None:

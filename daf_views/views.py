@@ -34,8 +34,8 @@ class AsyncView(View):
     """A class-based view whose handlers are coroutine functions: ``async def get(self, request)``.
 
     Decorators and mixins of ``django.contrib.auth`` and ``django.views.decorators`` work on it as on Django's. A
-    handler that is not async is a TypeError when the class is made. An APIError, an exhausted pool and a missed deadline
-    are answered as problems; other exceptions are Django's to answer, or ``async_error_middleware``'s.
+    handler that is not async is a TypeError when the class is made. An APIError, an exhausted pool and a missed
+    deadline are answered as problems; other exceptions are Django's to answer, or ``async_error_middleware``'s.
     """
 
     services: Any = {}  # noqa: RUF012 - replaced, never changed

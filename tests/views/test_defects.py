@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 from django.test import override_settings
@@ -47,7 +48,7 @@ class Clock:
 
 
 class Timed(AsyncAPIView):
-    services = {"clock": Clock}
+    services: ClassVar = {"clock": Clock}
 
     async def get(self, request):
         return self.success([self.services.clock.now(), self.services["clock"].now()])

@@ -1,4 +1,4 @@
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -21,23 +21,23 @@ class Colour(enum.Enum):
 @dataclass
 class Point:
     x: int
-    when: datetime.date
+    when: dt.date
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (datetime.date(2026, 1, 2), "2026-01-02"),
-        (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), "2026-01-02T03:04:05Z"),
-        (datetime.time(3, 4), "03:04:00"),
-        (datetime.timedelta(days=1, seconds=2), "P1DT00H00M02S"),
+        (dt.date(2026, 1, 2), "2026-01-02"),
+        (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), "2026-01-02T03:04:05Z"),
+        (dt.time(3, 4), "03:04:00"),
+        (dt.timedelta(days=1, seconds=2), "P1DT00H00M02S"),
         (decimal.Decimal("1.10"), "1.10"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Colour.RED, "red"),
         ({3}, [3]),
         (frozenset({3}), [3]),
         (gettext_lazy("Title"), "Title"),
-        (Point(1, datetime.date(2026, 1, 2)), {"x": 1, "when": "2026-01-02"}),
+        (Point(1, dt.date(2026, 1, 2)), {"x": 1, "when": "2026-01-02"}),
         ("é", "é"),
         ("\ud800", "\ud800"),
         (None, None),

@@ -153,7 +153,7 @@ async def test_a_receiver_that_fails_does_not_change_the_answer(receivers, caplo
 
 
 async def test_no_signal_for_an_error_that_is_meant(receivers):
-    receivers(lambda **kwargs: pytest.fail("sent"))
+    receivers(lambda **_: pytest.fail("sent"))
     assert (await response_for(a_request(), ConflictError())).status_code == 409
 
 

@@ -2,14 +2,15 @@ import asyncio
 import threading
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 from django.db import connections
+from django.db.transaction import non_atomic_requests
 from django.http import HttpResponse, StreamingHttpResponse
-from django.test import AsyncRequestFactory, override_settings
+from django.test import AsyncRequestFactory
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
 
-from asgiref.sync import iscoroutinefunction
 from daf_orm import PoolTimeout, get_pool
 from daf_orm.test import count_hops
 from daf_views.exceptions import ConflictError
@@ -291,7 +292,7 @@ async def test_a_stream_holds_no_transaction(transactional_db):
 
 @pytest.fixture
 def atomic_requests(monkeypatch):
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)  # noqa: FBT003 - a setting
 
 
 urlpatterns = [
@@ -301,17 +302,13 @@ urlpatterns = [
 
 
 @pytest.mark.parametrize(("url", "rows"), [("/writing", []), ("/false", ["handler", "setup"])])
-async def test_atomic_requests_makes_views_atomic_that_do_not_say_otherwise(
-    db, async_client, atomic_requests, url, rows
-):
+async def test_atomic_requests_makes_views_atomic(db, async_client, atomic_requests, url, rows):
     async_client.raise_request_exception = False
     assert (await async_client.get(url)).status_code == 500
     assert await names() == rows
 
 
 async def test_non_atomic_requests_is_heeded(db, atomic_requests):
-    from django.db.transaction import non_atomic_requests  # noqa: PLC0415
-
     view = non_atomic_requests(Writing.as_view(atomic=None, status=None))
     with pytest.raises(LookupError):
         await view(request_factory.get("/"))
