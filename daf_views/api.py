@@ -46,7 +46,10 @@ class Permission(Protocol):
     """Says who may: one object serves all requests of a view, concurrently."""
 
     async def has_permission(self, request: HttpRequest, view: AsyncAPIView) -> bool:
-        """Return whether the request is allowed; if not, it is answered 403. May raise an APIError of its own."""
+        """Return whether the request is allowed. If not, it is answered 403, with the permission's ``message``, if any.
+
+        May raise an APIError of its own instead.
+        """
 
 
 class AsyncAPIView(AsyncView):

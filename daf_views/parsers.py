@@ -63,10 +63,13 @@ class _InMemoryParser(Parser):
         return min(limits, default=None)
 
     async def read(self, request: HttpRequest) -> bytes:
-        """Return the body. Raise RequestDataTooBig if it is longer than the limit, whatever its Content-Length said."""
-        body = await _read(request)
+        """Return the body. Raise ContentTooLargeError if it is longer than the limit, whatever Content-Length said."""
+        try:
+            body = await _read(request)
+        except RequestDataTooBig:
+            raise _too_large(self.limit) from None
         if self.limit is not None and len(body) > self.limit:
-            raise RequestDataTooBig
+            raise _too_large(self.limit)
         return body
 
 
@@ -146,11 +149,11 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
         raise _too_large(parser.limit)
     try:
         await load_body(request, limit=parser.limit)
-        if request.method == "DELETE" and await _is_empty(request):
-            return None  # clients send the Content-Type of an API whether there is content or not
-        return await parser.parse(request)
     except RequestDataTooBig:
         raise _too_large(parser.limit) from None
+    if request.method == "DELETE" and await _is_empty(request):
+        return None  # clients send the Content-Type of an API whether there is content or not
+    return await parser.parse(request)
 
 
 # Strict JSON

@@ -18,20 +18,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from inspect import (
-    Parameter,
-    isasyncgenfunction,
-    isawaitable,
-    isgeneratorfunction,
-    signature,
-)
+from contextlib import AsyncExitStack
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
 
 from daf_views.exceptions import ServiceError
 from daf_views.problems import translate
+from daf_views.service_plans import Plan, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -39,73 +34,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    Factory = Callable[..., Any]
+    from daf_views.service_plans import Factory
 
 logger = logging.getLogger("daf_views")
-
-
-class Service:
-    """A factory, looked at once: what it is called with, and how."""
-
-    __slots__ = ("_call", "is_concurrent", "name", "needs", "takes_request")
-
-    def __init__(self, name: str, factory: Factory, names: frozenset[str]) -> None:
-        if not callable(factory):
-            raise TypeError(f"Service {name!r} is {factory!r}: give a factory, lambda: {factory!r}.")
-        if not name.isidentifier() or name.startswith("_") or name == "request":
-            raise ValueError(f"{name!r} cannot be the name of a service: self.services.{name} would not work.")
-        self.name = name
-        self.needs, self.takes_request = _parameters(name, factory, names)
-        self.is_concurrent = iscoroutinefunction(factory)
-        if isasyncgenfunction(factory):
-            self._call: Factory = asynccontextmanager(factory)
-        elif isgeneratorfunction(factory):
-            self._call = contextmanager(factory)
-        else:
-            self._call = factory
-
-    def __call__(self, request: HttpRequest, made: Mapping[str, Any]) -> Any:
-        """Call the factory with the request and the services it asks for."""
-        arguments = {name: made[name] for name in self.needs}
-        if self.takes_request is None:
-            return self._call(**arguments)
-        if self.takes_request == "":  # positional only
-            return self._call(request, **arguments)
-        return self._call(**arguments, **{self.takes_request: request})
-
-
-class Plan:
-    """The services of a view, in the order in which they can be made."""
-
-    __slots__ = ("factories", "names", "owner", "steps")
-
-    def __init__(self, owner: type, factories: Mapping[str, Factory]) -> None:
-        self.owner = owner
-        self.factories = factories
-        self.names = frozenset(factories)
-        services = [Service(name, factory, self.names) for name, factory in factories.items()]
-        self.steps = tuple(_in_steps(services, owner))
-
-    @classmethod
-    def for_view(cls, view: type) -> Plan:
-        """Collect ``services`` along the MRO: a subclass adds to, or replaces, those of its parents.
-
-        Raises TypeError or ValueError for what cannot be a service, and for services that need each other in a circle.
-        """
-        factories: dict[str, Factory] = {}
-        for klass in reversed(view.__mro__):
-            factories.update(vars(klass).get("services") or {})
-        return cls(view, factories)
-
-    def overridden(self) -> Plan:
-        """Return the plan with what :class:`override_services` says now."""
-        if not self.names or not _overrides:
-            return self
-        changes: dict[str, Factory] = {}
-        for override in _overrides:
-            if issubclass(self.owner, override.view):
-                changes.update({name: each for name, each in override.factories.items() if name in self.names})
-        return Plan(self.owner, {**self.factories, **changes}) if changes else self
 
 
 class Services:
@@ -335,47 +266,19 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         return run
 
 
+def overridden(plan: Plan) -> Plan:
+    """Return the plan with what :class:`override_services` says now."""
+    if not plan.names or not _overrides:
+        return plan
+    changes: dict[str, Factory] = {}
+    for override in _overrides:
+        if issubclass(plan.owner, override.view):
+            changes.update({name: each for name, each in override.factories.items() if name in plan.names})
+    return plan.replacing(changes) if changes else plan
+
+
 _overrides: list[override_services] = []
 _closing: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
-
-
-def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[list[str], str | None]:
-    """Return which parameters are services, and which is the request: its name, "" if it has none, or None.
-
-    A parameter that is called as a service is that service; any other that must be given is the request.
-    """
-    try:
-        parameters = signature(factory).parameters.values()
-    except ValueError:  # dict, and other types written in C
-        return [], None
-    needs = [each.name for each in parameters if each.name in names and _must_be_given(each)]
-    others = [each for each in parameters if each.name not in needs and _must_be_given(each)]
-    if len(others) > 1:
-        unknown = ", ".join(each.name for each in others)
-        raise TypeError(
-            f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services."
-        )
-    if not others:
-        return needs, None
-    return needs, "" if others[0].kind is Parameter.POSITIONAL_ONLY else others[0].name
-
-
-def _must_be_given(parameter: Parameter) -> bool:
-    variadic = parameter.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
-    return parameter.name == "request" or (parameter.default is Parameter.empty and not variadic)
-
-
-def _in_steps(services: list[Service], owner: type) -> Iterator[tuple[Service, ...]]:
-    """Yield, again and again, the services whose needs have been met."""
-    left, made = services, set[str]()
-    while left:
-        step = tuple(service for service in left if made.issuperset(service.needs))
-        if not step:
-            circle = ", ".join(service.name for service in left)
-            raise TypeError(f"Services of {owner.__qualname__} need each other in a circle: {circle}.")
-        yield step
-        made.update(service.name for service in step)
-        left = [service for service in left if service.name not in made]
 
 
 def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:

@@ -22,7 +22,8 @@ from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, database_sync_to_a
 from daf_views.atomic_views import OptedOut, aliases_of, run_atomic
 from daf_views.exceptions import APIError, DeadlineExceededError
 from daf_views.problems import response_for
-from daf_views.services import Plan, Services, ServiceScope
+from daf_views.service_plans import Plan
+from daf_views.services import Services, ServiceScope, overridden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -64,24 +65,21 @@ class AsyncView(View):
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
         """Return the view for a URLconf, a coroutine function. Raises TypeError for unknown arguments, as Django's."""
         prepared = super().as_view(**initkwargs)  # checks them, and collects what decorators have set on dispatch()
+        if "services" in initkwargs:
+            raise TypeError(f"{cls.__name__}.as_view() takes no services: name them in a subclass.")
+        _check_options(cls, initkwargs.get("atomic"), initkwargs.get("deadline"))
 
         async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             self = cls(**initkwargs)
+            self.request, self.args, self.kwargs = request, args, kwargs
+            self.services = Services({}, self._plan.names)
             self._opted_out = opted_out
-            self.setup(request, *args, **kwargs)
-            if not hasattr(self, "request"):
-                raise AttributeError(f"{cls.__name__} has no request: call super().setup() in its setup().")
-            return await self._respond(request, args, kwargs)
+            return await self._respond()
 
         view.__doc__, view.__module__ = prepared.__doc__, prepared.__module__
         view.__dict__.update(prepared.__dict__)
         opted_out = OptedOut.put_on(view)
         return view
-
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Set ``request``, ``args`` and ``kwargs``. Must not block; see :meth:`async_setup`."""
-        super().setup(request, *args, **kwargs)
-        self.services = Services({}, self._plan.names)
 
     async def async_setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         """Run before the handler, in its transaction: for what all handlers of a view need."""
@@ -135,9 +133,11 @@ class AsyncView(View):
         """Return the methods that the view has handlers for."""
         return [name.upper() for name in self.http_method_names if hasattr(self, name)]
 
-    async def _respond(self, request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
+    async def _respond(self) -> HttpResponseBase:
         try:
-            return _checked(self, await _settled(_called_where_it_may(self.dispatch, request, *args, **kwargs)))
+            self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
+            dispatched = _called_where_it_may(self.dispatch, self.request, *self.args, **self.kwargs)
+            return _checked(self, await _settled(dispatched))
         except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
             return await self.handle_exception(exc)
 
@@ -148,7 +148,7 @@ class AsyncView(View):
 
     async def _serve(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
         await self.admit(request)
-        scope = ServiceScope(self._plan.overridden(), request)
+        scope = ServiceScope(overridden(self._plan), request)
         try:
             self.services = await scope.open()
             await self.receive(request)

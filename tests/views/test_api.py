@@ -81,6 +81,14 @@ async def test_whatever_is_raised_is_a_problem(exc, status):
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
 
 
+async def test_a_failing_setup_is_a_problem():
+    class Unset(Echo):
+        def setup(self, request, *args, **kwargs):
+            raise Http404
+
+    assert (await respond(Unset)).headers["Content-Type"] == "application/problem+json"
+
+
 async def test_a_method_without_a_handler_is_a_problem():
     response = await respond(Echo, "PATCH")
     assert (response.status_code, response.headers["Allow"]) == (405, "GET, POST, DELETE, HEAD, OPTIONS")
@@ -96,7 +104,6 @@ async def test_a_failing_service_is_a_bug_with_its_name_in_the_log(caplog):
     def broken():
         raise LookupError("secret")
 
-    response = await respond(Echo, "GET", services={})
     view = view_that_raises(Http404(), services={"db": broken})
     response = await respond(view)
     assert (response.status_code, "secret" in response.text) == (500, False)

@@ -11,7 +11,7 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
 
-from daf_orm import PoolTimeout, get_pool
+from daf_orm import PoolTimeout, cursor, get_pool
 from daf_orm.test import count_hops
 from daf_views.exceptions import ConflictError
 from daf_views.views import AsyncView
@@ -118,6 +118,12 @@ async def test_each_request_has_its_own_instance():
     assert [(await view(request_factory.get("/"))).content for _ in range(2)] == [b"1", b"1"]
 
 
+@pytest.mark.parametrize("arguments", [{"deadline": 0}, {"atomic": 1}, {"services": {}}])
+def test_arguments_of_as_view_are_checked(arguments):
+    with pytest.raises(TypeError, match=next(iter(arguments))):
+        Hello.as_view(**arguments)
+
+
 def test_unknown_arguments_of_as_view_are_refused():
     with pytest.raises(TypeError, match="invalid keyword 'colour'"):
         Hello.as_view(colour="red")
@@ -185,6 +191,19 @@ async def test_a_missed_deadline_cancels_the_handler_and_is_504():
     response = await respond(Slow, deadline=0.01)
     assert response.status_code == 504
     assert cancelled.is_set()
+
+
+@pytest.mark.postgresql
+async def test_a_missed_deadline_stops_the_statement(transactional_db):
+    class Slow(AsyncView):
+        deadline = 0.2
+
+        async def get(self, request):
+            async with cursor() as cur:
+                await cur.execute("SELECT pg_sleep(30)")
+
+    async with asyncio.timeout(10):
+        assert (await respond(Slow)).status_code == 504
 
 
 async def test_a_timeout_of_the_views_own_is_not_the_deadline():
