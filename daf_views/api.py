@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.core.exceptions import RequestAborted
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import classonlymethod
@@ -132,9 +131,7 @@ class AsyncAPIView(AsyncView):
         return await response_for(request, MethodNotAllowedError(allowed=self.allowed_methods()))
 
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
-        """Return the problem that an exception is. A client that has hung up gets none."""
-        if isinstance(exc, RequestAborted):
-            raise exc
+        """Return the problem that an exception is."""
         return await response_for(self.request, exc)
 
 

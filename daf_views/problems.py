@@ -21,6 +21,7 @@ from django.core import signals
 from django.core.exceptions import (
     BadRequest,
     PermissionDenied,
+    RequestAborted,
     RequestDataTooBig,
     SuspiciousOperation,
     ValidationError,
@@ -59,6 +60,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[APIError]], ...] = (
     (BadRequest, BadRequestError),
     (MultiPartParserError, BadRequestError),
     (UnreadablePostError, BadRequestError),
+    (RequestAborted, BadRequestError),  # the client hung up, and reads nothing of it; it is no bug
 )
 
 

@@ -192,7 +192,7 @@ def _off_the_loop(dispatch: Any) -> Any:
 
     @functools.wraps(dispatch)
     async def wrapper(self: AsyncView, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return await _settled(database_sync_to_async(dispatch)(self, request, *args, **kwargs))
+        return await _settled(_in_a_hop(functools.partial(dispatch, self, request, *args, **kwargs)))
 
     return wrapper
 
@@ -200,7 +200,19 @@ def _off_the_loop(dispatch: Any) -> Any:
 def _called_where_it_may(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
     if iscoroutinefunction(dispatch):
         return dispatch(*args, **kwargs)
-    return database_sync_to_async(dispatch)(*args, **kwargs)
+    return _in_a_hop(functools.partial(dispatch, *args, **kwargs))
+
+
+async def _in_a_hop(dispatch: Callable[[], Any]) -> Any:
+    """Call it on a worker thread. A coroutine that it returns to a cancelled task is closed: nobody will await it."""
+    results: list[Any] = []
+    try:
+        await database_sync_to_async(lambda: results.append(dispatch()))()
+    except BaseException:
+        for result in filter(inspect.iscoroutine, results):
+            result.close()
+        raise
+    return results[0]
 
 
 async def _settled(result: Any) -> Any:

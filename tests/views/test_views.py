@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -146,6 +147,25 @@ async def test_a_synchronous_dispatch_runs_off_the_event_loop():
             return HttpResponse(f"{self.thread == threading.get_ident()}")
 
     assert (await respond(Orders)).content == b"False"
+
+
+async def test_a_request_cancelled_in_a_synchronous_dispatch_leaves_no_coroutine(recwarn):
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Mixin:
+        def dispatch(self, request, *args, **kwargs):
+            inside.set()
+            go_on.wait(10)
+            return super().dispatch(request, *args, **kwargs)
+
+    task = asyncio.create_task(respond(type("Orders", (Mixin, Hello), {})))
+    await asyncio.to_thread(inside.wait, 10)
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 async def test_an_api_error_is_answered_with_its_status():
