@@ -29,8 +29,8 @@ METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT
 class Parser:
     """Turns bodies of some media types into ``request.data``. ``limit`` is the most bytes a body may have.
 
-    Derive from it: name the ``media_types`` (``application/*+json`` stands for every subtype with that suffix), and write
-    ``async def parse(self, request)``, which is called once the body is there.
+    Derive from it: name the ``media_types`` (``application/*+json`` stands for every subtype with that suffix), and
+    write ``async def parse(self, request)``, which is called once the body is there.
     """
 
     media_types: ClassVar[Sequence[str]] = ()
@@ -62,6 +62,16 @@ class _InMemoryParser(Parser):
         limits = [limit for limit in (self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE) if limit is not None]
         return min(limits, default=None)
 
+    async def read(self, request: HttpRequest) -> bytes:
+        """Return the body. Raise ContentTooLargeError if it is longer than the limit, whatever Content-Length said."""
+        try:
+            body = await _read(request)
+        except RequestDataTooBig:
+            raise _too_large(self.limit) from None
+        if self.limit is not None and len(body) > self.limit:
+            raise _too_large(self.limit)
+        return body
+
 
 class JSONParser(_InMemoryParser):
     """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates."""
@@ -73,7 +83,7 @@ class JSONParser(_InMemoryParser):
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
             raise _unsupported(request, [self], "JSON is UTF-8.")
-        return load_json(await _read(request))
+        return load_json(await self.read(request))
 
 
 class FormParser(_InMemoryParser):
@@ -83,7 +93,7 @@ class FormParser(_InMemoryParser):
 
     async def parse(self, request: HttpRequest) -> Any:
         """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``."""
-        body = await _read(request)
+        body = await self.read(request)
         return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
 
 
@@ -109,9 +119,8 @@ def load_json(body: bytes) -> Any:
         if "\\ud" in text or "\\uD" in text:  # what a lone surrogate takes; a pair has become one character
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        place = {"line": error.lineno, "column": error.colno, "position": error.pos}
         detail = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        raise ParseError(detail, **place) from None
+        raise ParseError(detail, line=error.lineno, column=error.colno, position=error.pos) from None
     except UnicodeDecodeError as error:
         raise ParseError(f"The body is not UTF-8 (byte {error.start}).", position=error.start) from None
     except UnicodeEncodeError:
@@ -140,11 +149,11 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
         raise _too_large(parser.limit)
     try:
         await load_body(request, limit=parser.limit)
-        if request.method == "DELETE" and await _is_empty(request):
-            return None  # clients send the Content-Type of an API whether there is content or not
-        return await parser.parse(request)
     except RequestDataTooBig:
         raise _too_large(parser.limit) from None
+    if request.method == "DELETE" and await _is_empty(request):
+        return None  # clients send the Content-Type of an API whether there is content or not
+    return await parser.parse(request)
 
 
 # Strict JSON

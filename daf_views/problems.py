@@ -21,6 +21,7 @@ from django.core import signals
 from django.core.exceptions import (
     BadRequest,
     PermissionDenied,
+    RequestAborted,
     RequestDataTooBig,
     SuspiciousOperation,
     ValidationError,
@@ -59,6 +60,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[APIError]], ...] = (
     (BadRequest, BadRequestError),
     (MultiPartParserError, BadRequestError),
     (UnreadablePostError, BadRequestError),
+    (RequestAborted, BadRequestError),  # the client hung up, and reads nothing of it; it is no bug
 )
 
 
@@ -115,11 +117,9 @@ async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
     With DEBUG_PROPAGATE_EXCEPTIONS an exception that means a bug is raised again.
     """
     failure = Failure.of(exc)
-    if failure.error_id is not None:
-        _propagate_if_wanted(exc)
-        await _asend_signal(request, exc)
-    if failure.is_worth_a_log:
-        await sync_to_async(failure.log, thread_sensitive=False)(request)
+    if failure.is_worth_a_report:
+        # Not thread-sensitive, as in Django's own handler: it must not wait for what the request has left undone.
+        await sync_to_async(_report, thread_sensitive=False)(request, failure)
     if pages.prefers_html(request):
         response = await _page_off_the_loop(request, failure)
     else:
@@ -130,11 +130,8 @@ async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
 def respond(request: HttpRequest, exc: Exception) -> HttpResponse:
     """Do the same in synchronous code: a worker thread of Django's handler, or WSGI."""
     failure = Failure.of(exc)
-    if failure.error_id is not None:
-        _propagate_if_wanted(exc)
-        _send_signal(request, exc)
-    if failure.is_worth_a_log:
-        failure.log(request)
+    if failure.is_worth_a_report:
+        _report(request, failure)
     if pages.prefers_html(request):
         response = _page(request, failure)
     else:
@@ -153,16 +150,18 @@ class Failure:
 
     @classmethod
     def of(cls, exc: Exception) -> Failure:
-        """Find out what ``exc`` means."""
+        """Find out what ``exc`` means. With DEBUG_PROPAGATE_EXCEPTIONS, raise it if it means a bug."""
         if (error := translate(exc)) is not None:
             return cls(exc=exc, error=error, error_id=None)
+        if settings.DEBUG_PROPAGATE_EXCEPTIONS:
+            raise exc
         error_id = uuid.uuid4().hex
         members = _debug_members(exc) if settings.DEBUG else {}
         error = APIError(_debug_text(exc), code="internal_error", error_id=error_id, **members)
         return cls(exc=exc, error=error, error_id=error_id)
 
     @property
-    def is_worth_a_log(self) -> bool:
+    def is_worth_a_report(self) -> bool:
         """Whether the line that Django's handler logs for each error response would say too little."""
         return self.error_id is not None or isinstance(self.exc, SuspiciousOperation) or self.is_overload
 
@@ -192,7 +191,7 @@ def _as_json(error: APIError, problem: dict[str, Any]) -> HttpResponse:
 
 def _finish(response: HttpResponse, failure: Failure) -> HttpResponse:
     patch_vary_headers(response, ["Accept"])
-    if failure.is_worth_a_log:
+    if failure.is_worth_a_report:
         # Django's log_response() leaves alone what has been logged. A private name, and this is its one place.
         response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
     return response
@@ -218,33 +217,22 @@ def _page(request: HttpRequest, failure: Failure) -> HttpResponse:
     return response
 
 
-# The signal's receivers ask sys.exc_info() what happened, which asgiref carries to their threads too: so it is sent while
-# the exception is being handled, and the traceback is as long afterwards as it was before.
+def _report(request: HttpRequest, failure: Failure) -> None:
+    """Log a failure; a bug is also sent to the receivers of the signal. Both may block."""
+    if failure.error_id is not None:
+        _send_signal(request, failure.exc)
+    failure.log(request)
 
 
 def _send_signal(request: HttpRequest, exc: Exception) -> None:
+    """Send it while the exception is being handled: receivers ask ``sys.exc_info()`` what happened."""
     past = exc.__traceback__
     try:
-        raise exc
+        raise exc  # noqa: TRY301 - not for control flow, but for sys.exc_info()
     except Exception:  # noqa: BLE001 - the one just raised
         signals.got_request_exception.send_robust(sender=None, request=request)
     finally:
-        exc.__traceback__ = past
-
-
-async def _asend_signal(request: HttpRequest, exc: Exception) -> None:
-    past = exc.__traceback__
-    try:
-        raise exc
-    except Exception:  # noqa: BLE001 - the one just raised
-        await signals.got_request_exception.asend_robust(sender=None, request=request)
-    finally:
-        exc.__traceback__ = past
-
-
-def _propagate_if_wanted(exc: Exception) -> None:
-    if settings.DEBUG_PROPAGATE_EXCEPTIONS:
-        raise exc
+        exc.__traceback__ = past  # as long as it was before
 
 
 def _debug_text(exc: BaseException) -> str | None:

@@ -9,8 +9,8 @@
 Synchronous factories run on the event loop, because nearly all of them just construct something, for which a thread hop
 would cost a hundred times the work. One that blocks is wrapped: ``database_sync_to_async(load_plan)``.
 
-Context managers are entered one after the other, and left in reverse, in the request's own task: a transaction, a cancel
-scope or a context variable must be left in the task that entered it.
+Context managers are entered one after the other, and left in reverse, in the request's own task: a transaction, a
+cancel scope or a context variable must be left in the task that entered it.
 """
 
 from __future__ import annotations
@@ -18,94 +18,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from inspect import (
-    Parameter,
-    isasyncgenfunction,
-    isawaitable,
-    isgeneratorfunction,
-    signature,
-)
+from contextlib import AsyncExitStack
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
 
 from daf_views.exceptions import ServiceError
 from daf_views.problems import translate
+from daf_views.service_plans import Plan, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    Factory = Callable[..., Any]
+    from daf_views.service_plans import Factory
 
 logger = logging.getLogger("daf_views")
-
-
-class Service:
-    """A factory, looked at once: what it is called with, and how."""
-
-    __slots__ = ("_call", "is_concurrent", "name", "needs", "takes_request")
-
-    def __init__(self, name: str, factory: Factory, names: frozenset[str]) -> None:
-        if not callable(factory):
-            raise TypeError(f"Service {name!r} is {factory!r}: give a factory, lambda: {factory!r}.")
-        if not name.isidentifier() or name.startswith("_") or name == "request":
-            raise ValueError(f"{name!r} cannot be the name of a service: self.services.{name} would not work.")
-        self.name = name
-        self.needs, self.takes_request = _parameters(name, factory, names)
-        self.is_concurrent = iscoroutinefunction(factory)
-        if isasyncgenfunction(factory):
-            self._call: Factory = asynccontextmanager(factory)
-        elif isgeneratorfunction(factory):
-            self._call = contextmanager(factory)
-        else:
-            self._call = factory
-
-    def __call__(self, request: HttpRequest, made: Mapping[str, Any]) -> Any:
-        """Call the factory with the request and the services it asks for."""
-        arguments = {parameter: made[name] for parameter, name in self.needs.items()}
-        if self.takes_request is None:
-            return self._call(**arguments)
-        if self.takes_request == "":  # positional only
-            return self._call(request, **arguments)
-        return self._call(**arguments, **{self.takes_request: request})
-
-
-class Plan:
-    """The services of a view, in the order in which they can be made."""
-
-    __slots__ = ("factories", "names", "owner", "steps")
-
-    def __init__(self, owner: type, factories: Mapping[str, Factory]) -> None:
-        self.owner = owner
-        self.factories = factories
-        self.names = frozenset(factories)
-        services = [Service(name, factory, self.names) for name, factory in factories.items()]
-        self.steps = tuple(_in_steps(services, owner))
-
-    @classmethod
-    def for_view(cls, view: type) -> Plan:
-        """Collect ``services`` along the MRO: a subclass adds to, or replaces, those of its parents.
-
-        Raises TypeError or ValueError for what cannot be a service, and for services that need each other in a circle.
-        """
-        factories: dict[str, Factory] = {}
-        for klass in reversed(view.__mro__):
-            factories.update(vars(klass).get("services", {}))
-        return cls(view, factories)
-
-    def overridden(self) -> Plan:
-        """Return the plan with what :class:`override_services` says now."""
-        if not self.names or not _overrides:
-            return self
-        changes: dict[str, Factory] = {}
-        for override in _overrides:
-            if issubclass(self.owner, override.view):
-                changes.update({name: each for name, each in override.factories.items() if name in self.names})
-        return Plan(self.owner, {**self.factories, **changes}) if changes else self
 
 
 class Services:
@@ -176,7 +107,7 @@ class ServiceScope:
         A service that fails to end raises ServiceError; if ``exc`` is on its way already, that is logged instead.
         """
         try:
-            await self._stack.__aexit__(type(exc) if exc is not None else None, exc, exc and exc.__traceback__)
+            await self._stack.__aexit__(*_exc_info(exc))
         except Exception as failure:
             if exc is None:
                 raise
@@ -184,20 +115,27 @@ class ServiceScope:
                 logger.exception("A service could not be ended while another error was on its way.")
 
     def close_after(self, response: Any) -> None:
-        """End the services when a streaming response has been sent, or dropped."""
-        if response.is_async:
-            response.streaming_content = self._stream(aiter(response.streaming_content))
-        loop = asyncio.get_running_loop()
-        # For a stream that is never begun, or is synchronous. close() may be called on a worker thread.
-        _call_on_close(response, lambda: loop.is_closed() or loop.call_soon_threadsafe(self._close_soon))
+        """End the services when a streaming response has been sent, or dropped.
 
-    async def _stream(self, content: Any) -> Any:
+        A stream that is read to its end ends them in the task that reads it; one that is dropped, in a task of its own,
+        soon: they are shown a CancelledError. That one of them could not be ended is logged.
+        """
+        stream = None
+        if response.is_async:
+            stream = response.streaming_content = self._stream(aiter(response.streaming_content))
+        loop = asyncio.get_running_loop()
+        # For a stream that is dropped or never begun, or is synchronous. close() may be called on a worker thread.
+        end_soon = functools.partial(self._end_soon, stream)
+        _call_on_close(response, lambda: loop.is_closed() or loop.call_soon_threadsafe(end_soon))
+
+    async def _stream(self, content: Any) -> AsyncGenerator[Any, None]:
         error: BaseException | None = None
         try:
             async for part in content:
                 yield part
         except BaseException as exc:
-            error = exc
+            # A stream that is dropped has not come to its end: what a cancelled handler's services would be told.
+            error = asyncio.CancelledError() if isinstance(exc, GeneratorExit) else exc
             raise
         finally:
             try:
@@ -206,17 +144,25 @@ class ServiceScope:
             finally:
                 await self._close_logged(error)
 
-    def _close_soon(self) -> None:
-        stack = self._stack.pop_all()  # nothing is left to do for whoever comes second
-        task = asyncio.get_running_loop().create_task(self._close_logged(None, stack))
+    def _end_soon(self, stream: AsyncGenerator[Any, None] | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._end(stream))
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 
-    async def _close_logged(self, exc: BaseException | None, stack: AsyncExitStack | None = None) -> None:
+    async def _end(self, stream: AsyncGenerator[Any, None] | None) -> None:
+        if stream is not None:
+            try:
+                await stream.aclose()
+            except Exception:
+                logger.exception("A stream could not be ended.")
+                return  # its services are its own to end: it is being read, or has failed
+        await self._close_logged(None if stream is None else asyncio.CancelledError())
+
+    async def _close_logged(self, exc: BaseException | None) -> None:
         """The status has been sent: that a service could not be ended can only be logged."""
+        stack = self._stack.pop_all()  # nothing is left to do for whoever comes second
         try:
-            kind = type(exc) if exc is not None else None
-            await (stack or self._stack.pop_all()).__aexit__(kind, exc, exc and exc.__traceback__)
+            await stack.__aexit__(*_exc_info(exc))
         except Exception as failure:
             if failure is not exc:
                 logger.exception("A service could not be ended after a stream.")
@@ -303,6 +249,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         _overrides.remove(self)
 
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a function or coroutine function: the services are replaced while it runs."""
         if iscoroutinefunction(func):
 
             async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -319,47 +266,23 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         return run
 
 
+def overridden(plan: Plan) -> Plan:
+    """Return the plan with what :class:`override_services` says now."""
+    if not plan.names or not _overrides:
+        return plan
+    changes: dict[str, Factory] = {}
+    for override in _overrides:
+        if issubclass(plan.owner, override.view):
+            changes.update({name: each for name, each in override.factories.items() if name in plan.names})
+    return plan.replacing(changes) if changes else plan
+
+
 _overrides: list[override_services] = []
 _closing: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
 
 
-def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[dict[str, str], str | None]:
-    """Return which parameters are services, and which is the request: its name, "" if it has none, or None.
-
-    A parameter that is called as a service is that service; any other that must be given is the request.
-    """
-    try:
-        parameters = signature(factory).parameters.values()
-    except ValueError:  # dict, and other types written in C
-        return {}, None
-    needs = {each.name: each.name for each in parameters if each.name in names and each.name != name}
-    others = [each for each in parameters if each.name not in needs and _must_be_given(each)]
-    if len(others) > 1:
-        unknown = ", ".join(each.name for each in others)
-        raise TypeError(
-            f"The factory of service {name!r} asks for {unknown}: it may ask for the request, and for services."
-        )
-    if not others:
-        return needs, None
-    return needs, "" if others[0].kind is Parameter.POSITIONAL_ONLY else others[0].name
-
-
-def _must_be_given(parameter: Parameter) -> bool:
-    variadic = parameter.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
-    return parameter.name == "request" or (parameter.default is Parameter.empty and not variadic)
-
-
-def _in_steps(services: list[Service], owner: type) -> Iterator[tuple[Service, ...]]:
-    """Yield, again and again, the services whose needs have been met."""
-    left, made = services, set[str]()
-    while left:
-        step = tuple(service for service in left if made.issuperset(service.needs))
-        if not step:
-            circle = ", ".join(service.name for service in left)
-            raise TypeError(f"Services of {owner.__qualname__} need each other in a circle: {circle}.")
-        yield step
-        made.update(service.name for service in step)
-        left = [service for service in left if service.name not in made]
+def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:
+    return (None, None, None) if exc is None else (type(exc), exc, exc.__traceback__)
 
 
 def _call_on_close(response: HttpResponseBase, func: Callable[[], object]) -> None:

@@ -1,0 +1,236 @@
+"""``AsyncView``: Django's class-based view, every part of which runs on the event loop.
+
+What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``services`` are made;
+``receive()`` takes its body; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
+the transaction ends, and the services do; for a streaming response the services live until it has been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.utils.decorators import classonlymethod
+from django.views import View
+
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, database_sync_to_async
+from daf_views.atomic_views import OptedOut, aliases_of, run_atomic
+from daf_views.exceptions import APIError, DeadlineExceededError
+from daf_views.problems import response_for
+from daf_views.service_plans import Plan
+from daf_views.services import Services, ServiceScope, overridden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+class AsyncView(View):
+    """A class-based view whose handlers are coroutine functions: ``async def get(self, request)``.
+
+    Decorators and mixins of ``django.contrib.auth`` and ``django.views.decorators`` work on it as on Django's. A
+    handler that is not async is a TypeError when the class is made. An APIError, an exhausted pool and a missed
+    deadline are answered as problems; other exceptions are Django's to answer, or ``async_error_middleware``'s.
+    """
+
+    services: Any = {}  # noqa: RUF012 - replaced, never changed
+    """Names and factories of what a request needs, see :mod:`daf_views.services`; on the instance, what they made."""
+    atomic: bool | str | None = None
+    """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
+    exception or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
+    deadline: float | None = None
+    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504."""
+
+    view_is_async = True
+    _plan: ClassVar[Plan]
+    _opted_out: OptedOut = OptedOut()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in cls.http_method_names:
+            _refuse_sync(cls, name)
+        _check_options(cls, cls.atomic, cls.deadline)
+        cls._plan = Plan.for_view(cls)
+        if not iscoroutinefunction(cls.dispatch):
+            # A mixin's: for decorators, which look whether it is async, it must be what the view is.
+            cls.dispatch = _off_the_loop(cls.dispatch)  # type: ignore[method-assign]
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
+        """Return the view for a URLconf, a coroutine function. Raises TypeError for unknown arguments, as Django's."""
+        prepared = super().as_view(**initkwargs)  # checks them, and collects what decorators have set on dispatch()
+        if "services" in initkwargs:
+            raise TypeError(f"{cls.__name__}.as_view() takes no services: name them in a subclass.")
+        _check_options(cls, initkwargs.get("atomic"), initkwargs.get("deadline"))
+
+        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            self = cls(**initkwargs)
+            self.request, self.args, self.kwargs = request, args, kwargs
+            self.services = Services({}, self._plan.names)
+            self._opted_out = opted_out
+            return await self._respond()
+
+        view.__doc__, view.__module__ = prepared.__doc__, prepared.__module__
+        view.__dict__.update(prepared.__dict__)
+        opted_out = OptedOut.put_on(view)
+        return view
+
+    async def async_setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Run before the handler, in its transaction: for what all handlers of a view need."""
+
+    async def admit(self, request: HttpRequest) -> None:
+        """Let the request in, or raise: before services are made and the body is looked at."""
+
+    async def receive(self, request: HttpRequest) -> None:
+        """Take the body, where the view wants one: before the transaction begins."""
+
+    async def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        """Return the response to what was raised in the view, or raise it again."""
+        if isinstance(exc, APIError | PoolTimeout | TooManyRequests | PoolClosed):
+            return await response_for(self.request, exc)
+        raise exc
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Answer the request by the handler for its method."""
+        handler = self._handler(request)
+        if handler is None:
+            return await self.http_method_not_allowed(request, *args, **kwargs)
+        if getattr(handler, "__func__", None) is AsyncView.options:
+            return await handler(request, *args, **kwargs)  # tells nothing, needs nothing
+        timeout = asyncio.timeout(self.deadline)
+        try:
+            async with timeout:
+                return await self._serve(request, functools.partial(handler, request, *args, **kwargs))
+        except TimeoutError as error:
+            if not timeout.expired():  # it is the view's own
+                raise
+            detail = f"There was no answer within {self.deadline} s."
+            raise DeadlineExceededError(detail) from error
+
+    async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override] # noqa: ARG002
+        """Answer OPTIONS with the methods that are allowed (RFC 9110 §9.3.7)."""
+        headers = {"Allow": ", ".join(self.allowed_methods()), "Content-Length": "0"}
+        response = HttpResponse(headers=headers)
+        del response.headers["Content-Type"]  # of no content
+        return response
+
+    async def http_method_not_allowed(  # type: ignore[override]
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> HttpResponseBase:
+        """Answer 405 with the methods that are allowed (RFC 9110 §15.5.6)."""
+        return HttpResponseNotAllowed(self.allowed_methods())
+
+    def allowed_methods(self) -> list[str]:
+        """Return the methods that the view has handlers for."""
+        return [name.upper() for name in self.http_method_names if hasattr(self, name)]
+
+    async def _respond(self) -> HttpResponseBase:
+        try:
+            self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
+            dispatched = _called_where_it_may(self.dispatch, self.request, *self.args, **self.kwargs)
+            return _checked(self, await _settled(dispatched))
+        except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
+            return await self.handle_exception(exc)
+
+    def _handler(self, request: HttpRequest) -> Handler | None:
+        """Return the handler. A method is looked up as an attribute only if it is on the list: a client names it."""
+        name = (request.method or "").lower()
+        return getattr(self, name, None) if name in self.http_method_names else None
+
+    async def _serve(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+        await self.admit(request)
+        scope = ServiceScope(overridden(self._plan), request)
+        try:
+            self.services = await scope.open()
+            await self.receive(request)
+            aliases = aliases_of(self.atomic, self._opted_out)
+            response = await run_atomic(aliases, functools.partial(self._handle, request, handler))
+        except BaseException as exc:
+            await scope.close(exc)
+            raise
+        if response.streaming:
+            scope.close_after(response)
+        else:
+            await scope.close()
+        return response
+
+    async def _handle(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+        await self.async_setup(request, *self.args, **self.kwargs)
+        return _checked(self, await _settled(handler()))
+
+
+def _refuse_sync(cls: type[AsyncView], name: str) -> None:
+    handler = getattr(cls, name, None)
+    # A decorator's wrapper may be synchronous, as long as what it wraps is not.
+    if handler is None or iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
+        return
+    raise TypeError(
+        f"{cls.__module__}.{cls.__qualname__}.{name}() is not async: write `async def {name}(self, request)`, "
+        "and run what blocks in it with `await database_sync_to_async(func)(…)`."
+    )
+
+
+def _check_options(cls: type, atomic: object, deadline: object) -> None:
+    if not isinstance(atomic, bool | str | None):
+        raise TypeError(f"{cls.__qualname__}.atomic must be True, False, None or a database alias, not {atomic!r}.")
+    is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if deadline is not None and not (is_number and deadline > 0):  # type: ignore[operator] # a number
+        raise TypeError(f"{cls.__qualname__}.deadline must be None or more than 0 seconds, not {deadline!r}.")
+
+
+def _off_the_loop(dispatch: Any) -> Any:
+    """Make a mixin's synchronous ``dispatch`` async: it runs on a worker thread, what it hands on to on the loop."""
+
+    @functools.wraps(dispatch)
+    async def wrapper(self: AsyncView, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return await _settled(_in_a_hop(functools.partial(dispatch, self, request, *args, **kwargs)))
+
+    return wrapper
+
+
+def _called_where_it_may(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
+    if iscoroutinefunction(dispatch):
+        return dispatch(*args, **kwargs)
+    return _in_a_hop(functools.partial(dispatch, *args, **kwargs))
+
+
+async def _in_a_hop(dispatch: Callable[[], Any]) -> Any:
+    """Call it on a worker thread. A coroutine that it returns to a cancelled task is closed: nobody will await it."""
+    results: list[Any] = []
+    try:
+        await database_sync_to_async(lambda: results.append(dispatch()))()
+    except BaseException:
+        for result in filter(inspect.iscoroutine, results):
+            result.close()
+        raise
+    return results[0]
+
+
+async def _settled(result: Any) -> Any:
+    """Await until there is nothing left to await: a synchronous wrapper of async code returns a coroutine."""
+    while inspect.isawaitable(result):
+        result = await result
+    return result
+
+
+def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
+    if isinstance(response, HttpResponseBase):
+        return response
+    cls = type(view)
+    method = (view.request.method or "").lower()
+    raise TypeError(
+        f"{cls.__module__}.{cls.__qualname__}.{method}() returned {type(response).__name__}, not an HttpResponse. "
+        "Return one, as JsonResponse(data) or render(request, template)."
+    )
+
+
+AsyncView._plan = Plan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself
