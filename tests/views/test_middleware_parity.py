@@ -12,15 +12,18 @@ from hashlib import md5
 from importlib import import_module
 from urllib.parse import quote
 
+import django
 import pytest
 from django.conf import settings as django_settings
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import messages
 from django.contrib.auth import alogin, alogout, get_user_model
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.flatpages.models import FlatPage
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
+from django.contrib.sites.models import Site
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIHandler
@@ -58,6 +61,13 @@ STOCK = [
 ]
 LOGIN_REQUIRED = [*STOCK, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
 
+FLAT = [*STOCK, "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware"]
+FLAT_TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {"flat": "{{ flatpage.content }}"})]},
+    },
+]
 TOKEN = "csrfmiddlewaretoken"
 
 # Views
@@ -290,7 +300,9 @@ async def converse(middleware, requests, **changes) -> list[object]:
         for request in requests:
             await visitor.visit({"to": request} if isinstance(request, str) else dict(request))
         rows = [(row.session_key, DatabaseStore().decode(row.session_data)) async for row in Session.objects.all()]
-        visitor.seen.append(sorted((visitor._name(key), sorted(_readable(data, visitor).items())) for key, data in rows))
+        visitor.seen.append(
+            sorted((visitor._name(key), sorted(_readable(data, visitor).items())) for key, data in rows)
+        )
     user = await get_user_model().objects.aget()
     visitor.seen.append((user.last_login is None, user.password != ""))
     return visitor.seen
@@ -454,11 +466,15 @@ HEADERS = st.fixed_dictionaries(
         "Cookie": st.sampled_from(["sessionid=zzzzzzzz", "csrftoken=short", f"messages={quote('[]')}", "=;;,"]),
         "Origin": st.sampled_from(["null", "http://testserver", "http://[bad"]),
         "X-CSRFToken": st.sampled_from(["", "a" * 32, "a" * 64, "ü"]),
-        "Content-Type": st.sampled_from([FORM[1], MULTIPART[1], JSON[1], "multipart/form-data", "text/plain; charset=x"]),
+        "Content-Type": st.sampled_from(
+            [FORM[1], MULTIPART[1], JSON[1], "multipart/form-data", "text/plain; charset=x"]
+        ),
         "X-Forwarded-Proto": st.just("https"),
     },
 )
-TARGETS = st.sampled_from(["/plain", "/medium", "/dated", "/form", "/who", "/slash", "/missing", "/stream", "/language"])
+TARGETS = st.sampled_from(
+    ["/plain", "/medium", "/dated", "/form", "/who", "/slash", "/missing", "/stream", "/language"]
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -469,8 +485,23 @@ async def test_says_the_same_whatever_the_headers(method, target, headers, body)
     await assert_same([request])
 
 
-def test_every_twin_is_in_a_conversation():
-    apart = {"django.middleware.csp.ContentSecurityPolicyMiddleware"}
-    apart |= {"django.contrib.flatpages.middleware.FlatpageFallbackMiddleware"}
+async def test_flat_pages_say_the_same():
+    with override_settings(TEMPLATES=FLAT_TEMPLATES):
+        page = await FlatPage.objects.acreate(url="/flat/", content="a flat page", template_name="flat")
+        site, _ = await Site.objects.aget_or_create(id=django_settings.SITE_ID)
+        await page.sites.aadd(site)
+        seen = await assert_same(["GET /flat/", "GET /flat", "GET /nowhere", "GET /plain"], middleware=FLAT)
 
-    assert set(TWINS) - apart == set(LOGIN_REQUIRED)
+    assert seen[0]["body"] == "a flat page"
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="Django 6.0 brought Content-Security-Policy")
+async def test_content_security_policy_says_the_same():
+    csp = "django.middleware.csp.ContentSecurityPolicyMiddleware"
+    seen = await assert_same(["GET /plain"], middleware=[*STOCK, csp], SECURE_CSP={"default-src": ["'self'"]})
+
+    assert ("content-security-policy", "default-src 'self'") in seen[0]["headers"]
+
+
+def test_every_twin_is_in_a_conversation():
+    assert set(TWINS) == {*LOGIN_REQUIRED, *FLAT, "django.middleware.csp.ContentSecurityPolicyMiddleware"}
