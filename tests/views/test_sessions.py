@@ -7,7 +7,7 @@ import pytest
 from django.contrib.sessions.backends import cached_db, db, file, signed_cookies
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
-from django.test import AsyncClient, Client, override_settings
+from django.test import Client, override_settings
 from django.urls import path
 
 from daf_orm.test import count_hops, record_blocking
@@ -141,7 +141,7 @@ async def test_a_save_that_is_cancelled_leaves_nothing_waiting(monkeypatch):
 
     monkeypatch.setattr(db.SessionStore, "asave", asave)
     with override_settings(MIDDLEWARE=MIDDLEWARE):
-        request = asyncio.create_task(AsyncClient().get("/write"))
+        request = asyncio.create_task(exchange(ASGIHandler(), path="/write"))
         await saving.wait()
         request.cancel()
         await asyncio.wait([request])
