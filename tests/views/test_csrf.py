@@ -134,7 +134,7 @@ async def test_a_failure_view_may_query(settings):
     assert hops.total == 1
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 async def test_a_secret_in_the_session_costs_the_session_only():
     with override_settings(MIDDLEWARE=thread_free(DEFAULT), CSRF_USE_SESSIONS=True):
         client = AsyncClient(enforce_csrf_checks=True)

@@ -42,7 +42,7 @@ async def say(request):
 
 
 urlpatterns = [path("sized", sized), path("", plain), path("tagged", tagged), path("say", say)]
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # the handler closes connections, as in production
 
 
 class OwnStorage(SessionStorage):

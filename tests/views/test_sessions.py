@@ -7,12 +7,12 @@ import pytest
 from django.contrib.sessions.backends import cached_db, db, file, signed_cookies
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
-from django.test import Client, override_settings
+from django.test import AsyncRequestFactory, Client, override_settings
 from django.urls import path
 
 from daf_orm.test import count_hops, record_blocking
 from daf_views.middleware import thread_free
-from daf_views.middleware.sessions import has_async_twins, load_session, session_is_loaded
+from daf_views.middleware.sessions import SessionMiddleware, has_async_twins, load_session, session_is_loaded
 from tests.views.exchange import exchange
 
 MIDDLEWARE = thread_free(["django.contrib.sessions.middleware.SessionMiddleware"])
@@ -28,7 +28,7 @@ async def leave_alone(request):
 
 
 urlpatterns = [path("write", write), path("", leave_alone)]
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # the handler closes connections, as in production
 
 
 @pytest.fixture(autouse=True)
@@ -132,19 +132,18 @@ def test_a_new_session_needs_no_load():
     assert session_is_loaded(db.SessionStore())
 
 
-async def test_a_save_that_is_cancelled_leaves_nothing_waiting(monkeypatch):
+async def test_a_save_that_is_cancelled_ends_there(monkeypatch):
     saving = asyncio.Event()
 
-    async def asave(self, *args):
+    async def asave(self):
         saving.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(db.SessionStore, "asave", asave)
-    with override_settings(MIDDLEWARE=MIDDLEWARE):
-        request = asyncio.create_task(exchange(ASGIHandler(), path="/write"))
-        await saving.wait()
-        request.cancel()
-        await asyncio.wait([request])
+    request = asyncio.ensure_future(SessionMiddleware(write)(AsyncRequestFactory().get("/")))
+    await saving.wait()
+    request.cancel()
+    await asyncio.wait([request])
 
     assert request.cancelled()
 

@@ -381,33 +381,21 @@ async def fail():
     raise RuntimeError("SELECT secret FROM users")
 
 
-async def send_all(response_of):
-    """Serve a response through Django's handler; return what the client got and what the server was told."""
-
-    async def view(request):
-        return response_of()
-
+async def send_all(response):
+    """Send a response as Django's handler does; return what the client got and what the server was told."""
     answer, error = Exchange(), None
-    with override_settings(ROOT_URLCONF=(path("", view),), MIDDLEWARE=[]):
-        try:
-            await ASGIHandler()(scope(), receiver(), answer.receive_from)
-        except RuntimeError as raised:
-            error = raised
+    with override_settings(MIDDLEWARE=[]):
+        handler = ASGIHandler()
+    try:
+        await handler.send_response(response, answer.receive_from)
+    except RuntimeError as raised:
+        error = raised
     return answer, error
-
-
-def receiver():
-    messages = [{"type": "http.request"}]
-
-    async def receive():
-        return messages.pop() if messages else await asyncio.Event().wait()
-
-    return receive
 
 
 @pytest.mark.parametrize("make", [sse, jsonl])
 async def test_a_source_that_fails_cuts_the_stream_off(make, caplog):
-    answer, error = await send_all(lambda: make(fail()))
+    answer, error = await send_all(make(fail()))
 
     assert not answer.is_complete
     assert b"first" in answer.body
@@ -418,7 +406,7 @@ async def test_a_source_that_fails_cuts_the_stream_off(make, caplog):
 
 
 async def test_the_client_of_an_event_stream_is_given_the_error_id(caplog):
-    answer, _ = await send_all(lambda: sse(fail()))
+    answer, _ = await send_all(sse(fail()))
 
     error_id = re.fullmatch(rb"data: first\n\n: error (\w{32})\n\n", answer.body)[1].decode()
     assert error_id in caplog.text
