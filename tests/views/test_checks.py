@@ -1,0 +1,188 @@
+"""The system checks of the view layer: each names the fact and the remedy."""
+
+import re
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.checks import run_checks
+from django.db import transaction
+from django.http import HttpResponse
+from django.urls import include, path
+from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
+from django.views import View
+
+from daf_views.middleware import thread_free
+from daf_views.middleware.inline import InlineMixin
+from tests.views.test_thread_free import DEFAULT, OTHERS
+
+
+def messages():
+    return run_checks(tags=["daf_views"])
+
+
+# Settings
+
+
+def test_right_settings_are_silent(settings):
+    settings.DAF_VIEWS = {"HEARTBEAT": 5}
+
+    assert messages() == []
+
+
+def test_every_wrong_setting_is_an_error(settings):
+    settings.DAF_VIEWS = {"HEARTBEATS": 5, "RETRY_AFTER": -1}
+
+    assert [message.id for message in messages()] == ["daf_views.E001"] * 2
+    assert "Did you mean 'HEARTBEAT'?" in messages()[0].msg
+
+
+# Middleware
+
+
+class Mixed(MiddlewareMixin):
+    def process_response(self, request, response):
+        return response
+
+    def process_view(self, request, view, args, kwargs):
+        """Let it pass."""
+
+
+class Inline(InlineMixin, AuthenticationMiddleware):
+    """Takes no thread."""
+
+
+class Native:
+    async_capable = True
+
+    async def __call__(self, request):
+        """Never called."""
+
+    async def process_view(self, request, view, args, kwargs):
+        """Let it pass."""
+
+
+class Subclass(AuthenticationMiddleware):
+    """Of a project: it is not replaced, and says so."""
+
+
+def synchronous(get_response):
+    return get_response
+
+
+@sync_and_async_middleware
+def capable(get_response):
+    return get_response
+
+
+@pytest.mark.parametrize("path", [*DEFAULT, *OTHERS])
+def test_djangos_own_middleware_is_named(settings, path):
+    settings.MIDDLEWARE = [path]
+    [message] = messages()
+
+    assert message.id == "daf_views.W001"
+    assert path in message.msg
+    assert "thread_free" in message.hint
+
+
+def test_the_hooks_are_named(settings):
+    settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+
+    assert "process_request() and process_response() and process_view()" in messages()[0].msg
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("Mixed", r"runs process_response\(\) and process_view\(\) in a thread", "InlineMixin"),
+        ("Subclass", r"runs process_request\(\) in a thread", "InlineMixin"),
+        ("synchronous", "it is synchronous", "async-capable"),
+    ],
+)
+def test_other_middleware_is_told_what_to_do(settings, name, reason, remedy):
+    settings.MIDDLEWARE = [f"{__name__}.{name}"]
+    [message] = messages()
+
+    assert message.id == "daf_views.W001"
+    assert f"{__name__}.{name}" in message.msg
+    assert re.search(reason, message.msg)
+    assert remedy in message.hint
+
+
+def test_what_takes_no_thread_is_not_named(settings):
+    own = [f"{__name__}.{name}" for name in ("Inline", "Native", "capable")]
+    settings.MIDDLEWARE = thread_free([*DEFAULT, *OTHERS, *own])
+    settings.MIDDLEWARE += ["django.contrib.auth.middleware.RemoteUserMiddleware"]
+    settings.MIDDLEWARE += thread_free(["django.contrib.auth.middleware.LoginRequiredMiddleware"])
+
+    assert messages() == []
+
+
+def test_middleware_that_does_not_exist_is_left_to_django(settings):
+    settings.MIDDLEWARE = ["nowhere.Middleware"]
+
+    assert messages() == []
+
+
+# ATOMIC_REQUESTS
+
+
+async def refused(request):
+    return HttpResponse()
+
+
+@transaction.non_atomic_requests
+async def exempt(request):
+    return HttpResponse()
+
+
+@transaction.non_atomic_requests(using="other")
+async def exempt_from_the_other(request):
+    return HttpResponse()
+
+
+def synchronous_view(request):
+    return HttpResponse()
+
+
+class Refused(View):
+    async def get(self, request):
+        return HttpResponse()
+
+
+urlpatterns = [path("sync", synchronous_view), path("exempt", exempt)]
+class_based = Refused.as_view()
+
+
+@pytest.fixture
+def atomic_requests(settings, monkeypatch):
+    settings.ROOT_URLCONF = __name__
+    monkeypatch.setitem(django_settings.DATABASES["default"], "ATOMIC_REQUESTS", value=True)
+
+
+def test_views_that_django_would_call_are_not_named(atomic_requests):
+    assert messages() == []
+
+
+@pytest.mark.parametrize("view", [refused, exempt_from_the_other, class_based])
+def test_async_views_under_atomic_requests_are_named(atomic_requests, settings, view):
+    settings.ROOT_URLCONF = (*urlpatterns, path("nested/", include([path("", view)])))
+    [message] = messages()
+
+    assert message.id == "daf_views.W002"
+    assert "'default'" in message.msg
+    assert f"{__name__}.{getattr(view, 'view_class', view).__name__}." in message.msg
+    assert "non_atomic_requests" in message.hint
+
+
+def test_only_the_first_views_are_named(atomic_requests, settings):
+    settings.ROOT_URLCONF = tuple(path(str(number), refused) for number in range(10))
+
+    assert messages()[0].msg.endswith(f"{__name__}.refused and 7 more.")
+
+
+def test_without_atomic_requests_nothing_is_said(settings):
+    settings.ROOT_URLCONF = (path("", refused),)
+
+    assert messages() == []
