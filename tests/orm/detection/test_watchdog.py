@@ -440,7 +440,7 @@ async def test_a_change_of_the_settings_starts_it_anew(settings: Any) -> None:
     old = watchdog._dog
     assert old is not None
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": 3, "MAX_SITES": 7, "INTERVAL": 1.5}}
-    old._thread.join(WAIT)
+    await asyncio.to_thread(old._thread.join, WAIT)
     assert not old._thread.is_alive()
     assert watchdog._dog is None
     watchdog.watch_running_loop()
