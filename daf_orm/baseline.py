@@ -60,6 +60,10 @@ class Baseline:
         self._seen.setdefault(entry, test)
         return entry in self._entries
 
+    def has(self, call: BlockingCall) -> bool:
+        """Whether the call is in the file."""
+        return Entry.of(call) in self._entries
+
     def stale(self, tests: set[str]) -> list[Entry]:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)

@@ -29,6 +29,8 @@ from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 from daf_orm.waiting import Queue, Waiter
 
 logger = logging.getLogger("daf_orm")
+_REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten what holds them"
+_OF_A_TEST = "A test has one: start the task inside the block that holds it, or make the test transactional. Held at"
 
 
 class ConnectionPool:
@@ -277,8 +279,7 @@ class ConnectionPool:
         if isinstance(error, TimeoutError):
             message = (
                 f"No connection became free within {timeout} s (pool: {len(self._lent)} of {self.max_size} lent, "
-                f"{waiting} more waiting). Raise DAF_ORM['MAX_SIZE'] or shorten what holds them: "
-                f"{self._name_holders()}."
+                f"{waiting} more waiting). {_OF_A_TEST if self.in_test else _REMEDY}: {self._name_holders()}."
             )
             raise PoolTimeout(message) from error
         raise error

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from daf_orm.pytest_run import BlockingRun
-
 if TYPE_CHECKING:
     from daf_orm.detection.call import BlockingCall
+    from daf_orm.pytest_run import BlockingRun
 
 MODES = ("raise", "warn", "log", "off")
-_run = pytest.StashKey[BlockingRun]()
+_run: pytest.StashKey[BlockingRun] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--daf-write-baseline") and not config.getoption("--daf-baseline"):
         raise pytest.UsageError("--daf-write-baseline needs --daf-baseline FILE.")
     if _has_settings() and _wanted(mode):
+        from daf_orm.pytest_run import BlockingRun  # noqa: PLC0415 - django.test, 0.2 s for a run that wants nothing
+
         try:
             config.stash[_run] = BlockingRun(config, mode)
         except (ValueError, OSError, ImproperlyConfigured) as error:  # a baseline, no blockbuster, DAF_ORM

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,11 +42,14 @@ class BlockingRun:
         finds_io = config.getoption("--daf-io") or config.getini("daf_io")
         if finds_io and not io.is_available():
             raise ValueError(io.MISSING)
+        self._in_test = False  # whether a test's own function runs: what is reported meanwhile are subtests
+        self._subtest_errors: list[BaseException | None] = []  # that came out of them
         guard.force_mode(mode)
         self.mode = guard.current_mode()
         testcases.activate()
         if self.mode != "off":
             guard.activate()
+            guard.let_run(self._lets_run)
             add_recorder(self.recorder)
         self._activates_io = self.mode != "off" and bool(finds_io) and not io.is_active()
         if self._activates_io:
@@ -54,10 +59,14 @@ class BlockingRun:
         """Undo everything."""
         testcases.deactivate()
         guard.force_mode(None)
+        guard.let_run(None)
         if self._activates_io:
             io.deactivate()
         if self.mode != "off":
             remove_recorder(self.recorder)
+
+    def _lets_run(self, call: BlockingCall) -> bool:
+        return bool(self._writes) or self.baseline.has(call)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
@@ -103,15 +112,28 @@ class BlockingRun:
         if (mark := item.get_closest_marker("allow_blocking")) is not None and not _reason(mark):
             pytest.fail("allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…).", pytrace=False)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+        """Know when a test's own function runs."""
+        self._in_test = True
+        try:
+            return (yield)
+        finally:
+            self._in_test = False
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Fail the phase in which a call was recorded, be its error swallowed or not."""
         report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if self._in_test:  # a subtest has ended: the calls are its test's
+            self._subtest_errors.append(error)
+            return report
         if call.when == "call" and not report.skipped:
             self._tests.add(item.nodeid)
-        calls = self._drain(call.excinfo.value if call.excinfo else None)
+        calls = self._drain(item, error)
         if not calls:
             return report
         new = [each for each in calls if not self.baseline.knows(each, item.nodeid)]
@@ -124,11 +146,14 @@ class BlockingRun:
             report.longrepr = f"{len(new)} blocking calls on the event loop:\n{as_text(new)}"
         return report
 
-    def _drain(self, error: BaseException | None) -> list[BlockingCall]:
-        """Take what was recorded since the last phase; mark what was raised and did not come out."""
-        seen = _chain(error)
+    def _drain(self, item: pytest.Item, error: BaseException | None) -> list[BlockingCall]:
+        """Take what was recorded since the last phase; mark what was raised and never came out as far as the test."""
+        seen = set().union(*map(_chain, (error, *self._subtest_errors)))
+        self._subtest_errors.clear()
         return [
-            dataclasses.replace(call, swallowed=True) if raised is not None and id(raised) not in seen else call
+            dataclasses.replace(
+                call, swallowed=raised is not None and id(raised) not in seen and not _met(item, raised)
+            )
             for call, raised in self.recorder.take()
         ]
 
@@ -191,6 +216,12 @@ class BlockingRun:
 
 def _reason(mark: pytest.Mark) -> str:
     return str(mark.kwargs.get("reason") or (mark.args[0] if mark.args else "")).strip()
+
+
+def _met(item: pytest.Item, error: BaseException) -> bool:
+    """Whether an error has come as far as the test's own function: it is what caught it, as pytest.raises() does."""
+    code = getattr(inspect.unwrap(getattr(item, "function", None) or _met), "__code__", None)
+    return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _chain(error: BaseException | None) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from daf_orm.detection.frames import Sighting
+
+MAX_PLACES = 10_000
+"""Places that are remembered, to report the unused: code that is made while a program runs has ever new ones."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -42,7 +46,7 @@ class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own c
         if not reason.strip():
             raise ValueError("allow_blocking() needs a reason: say why blocking the event loop is all right here.")
         place = str(find_origin())
-        self._allowance = _scopes.setdefault(place, Allowance(reason, place))
+        self._allowance = _scope_at(place, reason)
 
     def __enter__(self) -> Self:
         _scope.set(_Scope(self._allowance, _scope.get()))
@@ -54,7 +58,12 @@ class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own c
         _scope.set(current.outer if current is not None else None)
 
     def __call__(self, func: F) -> F:
-        """Allow it in every call of ``func``."""
+        """Allow it in every call of ``func``. TypeError for a generator, which would allow it to who iterates too."""
+        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"@allow_blocking cannot decorate the generator {func.__qualname__}: write `with allow_blocking(reason"
+                "=…):` in it, around the lines that block and without a yield among them."
+            )
 
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -78,6 +87,12 @@ _scope: ContextVar[_Scope | None] = ContextVar("daf_orm.allowance", default=None
 _scopes: dict[str, Allowance] = {}  # by place in the code
 _everywhere: list[Allowance] = []
 _listed: dict[str, Allowance] = {}  # by pattern in the settings
+
+
+def _scope_at(place: str, reason: str) -> Allowance:
+    if place not in _scopes and len(_scopes) >= MAX_PLACES:
+        del _scopes[next(iter(_scopes))]
+    return _scopes.setdefault(place, Allowance(reason, place))
 
 
 def allow_everywhere(allowance: Allowance) -> None:
@@ -111,8 +126,7 @@ def _find_listed(sighting: Sighting) -> Allowance | None:
         module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_qualname
         for pattern in patterns:
             if fnmatchcase(f"{module}:{function}" if ":" in pattern else module, pattern):
-                place = f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"
-                return _listed.setdefault(pattern, Allowance("listed in the settings", place))
+                return _allowance_for(pattern)
     return None
 
 
@@ -123,6 +137,10 @@ def used_places() -> set[str]:
 
 def unused() -> Iterable[Allowance]:
     """Return the allowances that were never made use of: scopes that were entered or made, patterns in the settings."""
-    for pattern in get_settings().ALLOW_BLOCKING:
-        _listed.setdefault(pattern, Allowance("listed in the settings", f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"))
-    return [allowance for allowance in (*_scopes.values(), *_listed.values()) if not allowance.uses]
+    listed = [_allowance_for(pattern) for pattern in get_settings().ALLOW_BLOCKING]
+    return [allowance for allowance in (*_scopes.values(), *listed) if not allowance.uses]
+
+
+def _allowance_for(pattern: str) -> Allowance:
+    place = f"DAF_ORM['ALLOW_BLOCKING']: {pattern!r}"
+    return _listed.setdefault(pattern, Allowance("listed in the settings", place))

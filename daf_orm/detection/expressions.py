@@ -11,6 +11,8 @@ import builtins
 _TAKES_ITERABLE = frozenset({"join", "extend", "writerows", "fromkeys", "from_iterable"})
 """Methods that are not a queryset's, and evaluate the one argument they are given."""
 
+_PRIMARIES = ast.Name | ast.Attribute | ast.Call | ast.Subscript
+
 
 class Expression:
     """One expression. Whatever is asked of one that cannot be parsed, the answer is None."""
@@ -28,7 +30,7 @@ class Expression:
             return None
         arguments = self._text(call.func.end_col_offset, call.end_col_offset)
         if isinstance(call.func, ast.Attribute):
-            return f"await {self._of(call.func.value)}.{twin}{arguments}"
+            return f"await {self._primary(call.func.value)}.{twin}{arguments}"
         return f"await {twin}{arguments}"
 
     def hopped(self) -> str | None:
@@ -38,6 +40,8 @@ class Expression:
         if isinstance(self.tree, ast.Call):
             arguments = self._text(self.tree.func.end_col_offset, self.tree.end_col_offset)
             return f"await database_sync_to_async({self._of(self.tree.func)}){arguments}"
+        if self.awaits:  # a lambda cannot
+            return None
         return f"await database_sync_to_async(lambda: {self.source})()"
 
     def listed(self) -> str | None:
@@ -52,16 +56,29 @@ class Expression:
         """Return what ``method`` was called on; for a special method, what the operator or function was given."""
         call = self._call_of(method)
         if call is not None and isinstance(call.func, ast.Attribute):
-            return self._of(call.func.value)
+            return self._primary(call.func.value)
         node = self.tree and _operand(self.tree, method)
-        if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.BinOp):
-            return self._of(node)
+        if isinstance(node, _PRIMARIES | ast.BinOp | ast.Await):
+            return self._primary(node)
         return None
 
     @property
-    def is_membership(self) -> bool:
-        """Whether it is ``x in y`` or ``x not in y``."""
-        return isinstance(self.tree, ast.Compare) and isinstance(self.tree.ops[0], ast.In | ast.NotIn)
+    def awaits(self) -> bool:
+        """Whether there is an ``await`` in it."""
+        return any(isinstance(node, ast.Await) for node in ast.walk(self.tree)) if self.tree else False
+
+    @property
+    def membership(self) -> str | None:
+        """The operator of ``x in y`` or ``x not in y``."""
+        operator = self.tree.ops[0] if isinstance(self.tree, ast.Compare) else None
+        if not isinstance(operator, ast.In | ast.NotIn):
+            return None
+        return "in" if isinstance(operator, ast.In) else "not in"
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether it is ``x[a:b]``."""
+        return isinstance(self.tree, ast.Subscript) and isinstance(self.tree.slice, ast.Slice)
 
     def item(self) -> str | None:
         """Return ``x`` of ``receiver[x]`` or ``x in receiver``."""
@@ -73,13 +90,13 @@ class Expression:
         """Return the source of ``x`` in ``x.attribute``, ``hasattr(x, "attribute")`` or ``getattr(x, …)``."""
         for node in ast.walk(self.tree) if self.tree else ():
             if isinstance(node, ast.Attribute) and node.attr == attribute:
-                return self._of(node.value)
+                return self._primary(node.value)
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
                 and node.func.id in {"hasattr", "getattr"}
             ):
-                return self._of(node.args[0])
+                return self._primary(node.args[0])
         return None
 
     def _call_of(self, method: str) -> ast.Call | None:
@@ -89,6 +106,10 @@ class Expression:
                 if name == method:
                     return node
         return None
+
+    def _primary(self, node: ast.expr) -> str:
+        """Return the source of a node such that an attribute of it can follow."""
+        return self._of(node) if isinstance(node, _PRIMARIES) else f"({self._of(node)})"
 
     def _of(self, node: ast.expr) -> str:
         return self._text(node.col_offset, node.end_col_offset)

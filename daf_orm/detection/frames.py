@@ -13,7 +13,7 @@ import inspect
 import linecache
 import sysconfig
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from daf_orm.detection import sources
@@ -32,6 +32,8 @@ _LIBRARIES = tuple(
 )
 EXPRESSION_LENGTH = 500
 """Characters of a source expression that are kept."""
+MAX_FILES = 10_000
+"""File names whose kind is remembered: code that is made while a program runs has ever new ones."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -68,7 +70,7 @@ def expression(frame: FrameType) -> str:
     return found if len(found) <= EXPRESSION_LENGTH else f"{found[: EXPRESSION_LENGTH - 1]}…"
 
 
-@cache
+@lru_cache(MAX_FILES)
 def is_user_code(filename: str) -> bool:
     """Whether a file is neither the standard library's, nor an installed package's, nor ours."""
     if filename.startswith((*FOREIGN, "<frozen ")):
@@ -99,6 +101,6 @@ def _innermost(stack: list[FrameType], wanted: Callable[[str], bool]) -> int | N
     return next((i for i, frame in enumerate(stack) if wanted(frame.f_code.co_filename)), None)
 
 
-@cache
+@lru_cache(MAX_FILES)
 def _is_third_party(filename: str) -> bool:
     return not filename.startswith(FOREIGN) and any(part in filename for part in _INSTALLED)

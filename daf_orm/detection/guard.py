@@ -17,30 +17,28 @@ import sys
 import threading
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.transaction import TransactionManagementError
+from django.db.backends.utils import CursorWrapper
+from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
 from daf_orm.detection import allowances, frames, recorders
-from daf_orm.detection.call import BlockingCall
-from daf_orm.detection.operations import Operation, identify
+from daf_orm.detection.findings import Query
 from daf_orm.detection.report import log
-from daf_orm.detection.suggestions import suggest
 from daf_orm.exceptions import BlockingCallError
-from daf_orm.leases import holds_block
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from daf_orm.detection.frames import Sighting
+    from daf_orm.detection.call import BlockingCall
+    from daf_orm.detection.findings import Finding, InputOutput
 
-T = TypeVar("T")
-logger = logging.getLogger("daf_orm")
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 
 
@@ -53,14 +51,17 @@ class _Here(threading.local):
 
     at_work = False
     """Whether the guard itself is running: what it reads, source files, is not the user's doing."""
-    entry: FrameType | None = None
-    """Django's frame, called by the user's line, that the last call was recorded for."""
-    io_entry: FrameType | None = None
-    """The same of the last I/O: a query after it is news."""
 
 
 _here = _Here()
 _forced_mode: str | None = None
+
+
+def _lets_nothing_run(call: BlockingCall) -> bool:  # noqa: ARG001 - a predicate's signature
+    return False
+
+
+_lets_run: Callable[[BlockingCall], bool] = _lets_nothing_run
 
 
 # The choke points
@@ -96,6 +97,45 @@ def _iterate(self: Any) -> Iterator[Any]:
             yield row
 
 
+def _get_attribute(self: Any, name: str) -> Any:
+    """Stand in for ``CursorWrapper.__getattr__``, which hands out what only some drivers have as it is."""
+    found = getattr(self.cursor, name)
+    if name in CursorWrapper.WRAP_ERROR_ATTRS:
+        return self.db.wrap_database_errors(found)
+    guarded = _DRIVERS_OWN.get(name)
+    return functools.partial(guarded, self, found) if guarded is not None else found
+
+
+def _call(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - read from the frame
+    if _get_running_loop() is not None:
+        _see(sys._getframe())  # noqa: SLF001
+    return func(*args, **kwargs)
+
+
+def _stream(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: ARG001 - same
+    if _get_running_loop() is not None:
+        _see(sys._getframe())  # noqa: SLF001
+    for row in func(*args, **kwargs):
+        if _get_running_loop() is not None:  # a generator may be resumed elsewhere
+            _see(sys._getframe())  # noqa: SLF001
+        yield row
+
+
+_DRIVERS_OWN: Final = {**dict.fromkeys(("copy", "copy_expert", "copy_from", "copy_to"), _call), "stream": _stream}
+
+
+def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Guard a backend's ``is_usable()``, which asks its driver past every wrapper of Django's."""
+
+    @functools.wraps(probe)
+    def is_usable(self: Any) -> bool:
+        if _get_running_loop() is not None and self.connection is not None:
+            _see(sys._getframe())  # noqa: SLF001
+        return probe(self)
+
+    return is_usable
+
+
 class Patch(NamedTuple):
     """One attribute of Django's that is replaced, and why."""
 
@@ -112,15 +152,29 @@ PATCHES: Final = (
     Patch(
         "django.db.backends.utils:CursorWrapper", "__iter__", _iterate, "a cursor that is read where it was not opened"
     ),
+    Patch("django.db.backends.utils:CursorWrapper", "__getattr__", _get_attribute, "COPY, and rows as they arrive"),
 )
 _originals: list[tuple[Any, str, Any]] = []
+
+
+def _probes() -> Iterator[Patch]:
+    """Yield a patch for each backend in use. SQLite's only says yes."""
+    for engine in sorted({connections.settings[alias]["ENGINE"] for alias in connections}):
+        try:
+            backend = load_backend(engine).DatabaseWrapper
+        except ImproperlyConfigured:  # no driver, or no such backend: Django says so when it is used
+            continue
+        owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
+        if owner is not BaseDatabaseWrapper and backend.vendor != "sqlite":
+            path = f"{owner.__module__}:{owner.__name__}"
+            yield Patch(path, "is_usable", _guard_probe(vars(owner)["is_usable"]), "a probe of the connection")
 
 
 def activate() -> None:
     """Put the guard up. Idempotent."""
     if _originals:
         return
-    for patch in PATCHES:
+    for patch in (*PATCHES, *{probe.owner: probe for probe in _probes()}.values()):
         module, _, cls = patch.owner.partition(":")
         owner = getattr(import_module(module), cls) if cls else import_module(module)
         _originals.append((owner, patch.name, vars(owner)[patch.name]))
@@ -165,6 +219,12 @@ def force_mode(mode: str | None) -> None:
     _forced_mode = mode
 
 
+def let_run(predicate: Callable[[BlockingCall], bool] | None) -> None:
+    """In mode ``raise``, let calls run that would without a guard and that ``predicate`` knows; None undoes it."""
+    global _lets_run  # noqa: PLW0603 - one test run per process
+    _lets_run = predicate or _lets_nothing_run
+
+
 def current_mode() -> str:
     """Return the mode in force: ``raise``, ``warn``, ``log`` or ``off``. In a notebook the default is ``warn``."""
     mode = _forced_mode or get_settings().BLOCKING
@@ -182,7 +242,7 @@ def _see(frame: FrameType) -> bool:
     try:
         if (sighting := frames.look(frame)) is None:
             return "greenlet" in sys.modules  # only a greenlet can stand beside a loop that runs
-        error = _judge(sighting)
+        error = _judge(Query(sighting))
     finally:
         _here.at_work = False
     if error is not None:
@@ -190,44 +250,33 @@ def _see(frame: FrameType) -> bool:
     return True
 
 
-def _judge(sighting: Sighting) -> Exception | None:
-    if (mode := current_mode()) == "off":
-        return None
-    block = recorders.current_block()
-    if block is None and allowances.find_allowance(sighting) is not None:
-        return _outside_transaction(sighting)
-    if block is None and mode == "raise":
-        return _refuse(_describe(sighting))
-    if (refusal := _outside_transaction(sighting)) is not None:
-        return refusal
-    if _begins_anew(sighting):
-        _pass_on(_describe(sighting), mode, block)
-    return None
-
-
-def see_io(sighting: Sighting, operation: str, remedy: Callable[[str], str]) -> None:
-    """Judge what blocks without a database as a query is judged. ``remedy`` is given the source of its expression."""
+def see_io(finding: InputOutput) -> None:
+    """Judge what blocks without a database as a query is judged."""
     if _here.at_work:
         return
     _here.at_work = True
     try:
-        error = _judge_io(sighting, operation, remedy)
+        error = _judge(finding)
     finally:
         _here.at_work = False
     if error is not None:
         raise error
 
 
-def _judge_io(sighting: Sighting, operation: str, remedy: Callable[[str], str]) -> Exception | None:
+def _judge(finding: Finding) -> Exception | None:
     if (mode := current_mode()) == "off":
         return None
     block = recorders.current_block()
-    if block is None and allowances.find_allowance(sighting) is not None:
-        return None
+    if block is None and allowances.find_allowance(finding.sighting) is not None:
+        return finding.refusal()
     if block is None and mode == "raise":
-        return _refuse(_describe_io(sighting, operation, remedy))
-    if _begins_anew_io(sighting):
-        _pass_on(_describe_io(sighting, operation, remedy), mode, block)
+        call = finding.describe()
+        if not (finding.runs_unguarded and _lets_run(call)):
+            return _refuse(call)
+    if (refusal := finding.refusal()) is not None:
+        return refusal
+    if finding.begins_anew():
+        _pass_on(finding.describe(), mode, block)
     return None
 
 
@@ -236,47 +285,6 @@ def _refuse(call: BlockingCall) -> BlockingCallError:
     recorders.record(call, error)
     log(call, logging.ERROR)  # the error may be swallowed: a template's {% if %} does it
     return error
-
-
-def _describe(sighting: Sighting) -> BlockingCall:
-    operation = _identify(sighting)
-    return _describe_as(sighting, operation, functools.partial(suggest, operation))
-
-
-def _describe_io(sighting: Sighting, name: str, remedy: Callable[[str], str]) -> BlockingCall:
-    operation = Operation(name=name, template=_identify(sighting).template)
-    return _describe_as(sighting, operation, functools.partial(suggest, operation) if operation.template else remedy)
-
-
-def _describe_as(sighting: Sighting, operation: Operation, remedy: Callable[[str], str]) -> BlockingCall:
-    user = sighting.user
-    source = _tried(functools.partial(frames.expression, user), "")
-    return BlockingCall(
-        filename=user.f_code.co_filename,
-        lineno=user.f_lineno,
-        function=user.f_code.co_qualname,
-        module=str(user.f_globals.get("__name__") or ""),
-        expression=source,
-        operation=operation.name,
-        model=operation.model,
-        field=operation.field,
-        sql=operation.sql,
-        template=operation.template,
-        suggestion=_tried(functools.partial(remedy, source), ""),
-    )
-
-
-def _identify(sighting: Sighting) -> Operation:
-    return _tried(functools.partial(identify, sighting.inner), Operation(name="database"))
-
-
-def _tried(func: Callable[[], T], default: T) -> T:
-    """Frames hold objects of any kind, and any loader their source: what cannot be described blocks all the same."""
-    try:
-        return func()
-    except Exception:
-        logger.debug("A blocking call could not be described in full.", exc_info=True)
-        return default
 
 
 def _pass_on(call: BlockingCall, mode: str, block: list[BlockingCall] | None) -> None:
@@ -289,31 +297,6 @@ def _pass_on(call: BlockingCall, mode: str, block: list[BlockingCall] | None) ->
         warnings.warn_explicit(str(call), BlockingCallWarning, call.filename, call.lineno, module=call.module)
     else:
         log(call, logging.WARNING)
-
-
-def _begins_anew(sighting: Sighting) -> bool:
-    """Whether this is not one more step, a fetch after an execute, of the call that was recorded last."""
-    entry = sighting.inner[0] if sighting.inner else sighting.user
-    if _here.entry is entry:
-        return False
-    # A frame keeps its variables alive: no longer than the loop's present callback.
-    asyncio.get_running_loop().call_soon(_forget_entry)
-    _here.entry = entry
-    return True
-
-
-def _begins_anew_io(sighting: Sighting) -> bool:
-    """Whether the I/O is neither a step of the call that was recorded last, nor of the I/O that was."""
-    entry = sighting.inner[0] if sighting.inner else sighting.user
-    if entry in (_here.entry, _here.io_entry):
-        return False
-    asyncio.get_running_loop().call_soon(_forget_entry)
-    _here.io_entry = entry
-    return True
-
-
-def _forget_entry() -> None:
-    _here.entry = _here.io_entry = None
 
 
 def _is_harmless(frame: FrameType) -> bool:
@@ -331,14 +314,3 @@ def _is_harmless(frame: FrameType) -> bool:
         case "savepoint" | "savepoint_commit" | "savepoint_rollback":
             return not args[0].in_atomic_block
     return False
-
-
-def _outside_transaction(sighting: Sighting) -> TransactionManagementError | None:
-    """Refuse to let a call through inside an async atomic block: its lease's connection is used by worker threads."""
-    if (block := holds_block()) is None:
-        return None
-    return TransactionManagementError(
-        f"A blocking call at {sighting.user.f_code.co_filename}:{sighting.user.f_lineno} is allowed, but it is inside "
-        f"the atomic block at {block.origin}, and would run outside the transaction. Use "
-        "daf_orm.database_sync_to_async(), or move it out of the block."
-    )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import django
 
 from daf_orm.detection import frames, guard
+from daf_orm.detection.findings import InputOutput
 from daf_orm.detection.io_remedies import remedy
 from daf_orm.detection.io_rows import rows
 from daf_orm.origins import FOREIGN
@@ -144,7 +145,7 @@ def _see(frame: FrameType, row: Row) -> None:
     if sighting is None or sighting.user not in inside or not _is_the_users(sighting):
         return
     operation = _name(sighting, row)
-    guard.see_io(sighting, operation, functools.partial(remedy, operation))
+    guard.see_io(InputOutput(sighting, operation, functools.partial(remedy, operation)))
 
 
 def _inside_the_loop(frame: FrameType) -> list[FrameType]:

@@ -59,7 +59,8 @@ def _pattern(subject: str, method: str) -> str:
 
 
 def _threaded(expression: Expression) -> str:
-    if expression.tree is None:
+    is_call = isinstance(expression.tree, ast.Call)
+    if expression.tree is None or (expression.awaits and not is_call):  # a lambda cannot await
         return "await asyncio.to_thread(func, …)"
     if not isinstance(expression.tree, ast.Call):
         return f"await asyncio.to_thread(lambda: {expression.source})"

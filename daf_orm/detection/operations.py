@@ -67,6 +67,12 @@ class Operation:
     """``queryset``, ``manager``, ``relation`` (a lazy load), ``instance``, ``database`` or ``other``."""
     is_direct: bool = True
     """Whether the user's line called it, without a library or a template between."""
+    is_ordered: bool = False
+    """Of a queryset: whether it has an order."""
+    is_plain: bool = False
+    """Of a queryset: whether it can be filtered and ordered further, and has instances for rows."""
+    peers: int = 0
+    """Of a lazy load: how many rows it loads for, where Django 6.1's ``FETCH_PEERS`` is in force."""
 
 
 def identify(inner: Sequence[FrameType]) -> Operation:
@@ -95,15 +101,23 @@ def _recognize(frames: list[FrameType]) -> Operation:
 
 def _of_queryset(queryset: Any, frame: FrameType) -> Operation:
     method = {"_iterator": "iterator"}.get(frame.f_code.co_name, frame.f_code.co_name)
-    name = "RawQuerySet" if isinstance(queryset, RawQuerySet) else "QuerySet"
+    is_raw = isinstance(queryset, RawQuerySet)
     return Operation(
-        name=f"{name}.{method}",
+        name=f"{'RawQuerySet' if is_raw else 'QuerySet'}.{method}",
         method=method,
         owner=type(queryset),
         twin=_twin(queryset, method),
         model=_label(queryset.model),
         kind="queryset",
+        is_ordered=not is_raw and queryset.ordered,
+        is_plain=not is_raw and _is_plain(queryset),
     )
+
+
+def _is_plain(queryset: Any) -> bool:
+    """Whether it can be filtered and ordered further, and has instances for rows."""
+    query = queryset.query
+    return not (query.is_sliced or query.combinator or query.group_by or queryset._fields is not None)
 
 
 def _of_manager(manager: Any, frame: FrameType) -> Operation:
@@ -162,7 +176,15 @@ def _of_relation(descriptor: Any, frame: FrameType) -> Operation:
         model=_label(type(instance)) if instance is not None else None,
         field=field,
         kind="relation",
+        peers=_peers(instance),
     )
+
+
+def _peers(instance: Any) -> int:
+    state = getattr(instance, "_state", None)
+    if not getattr(getattr(state, "fetch_mode", None), "track_peers", False):
+        return 0
+    return sum(reference() is not None for reference in getattr(state, "peers", ()))
 
 
 def _of_backend(subject: object, frame: FrameType) -> Operation:
@@ -170,7 +192,8 @@ def _of_backend(subject: object, frame: FrameType) -> Operation:
     if isinstance(subject, Atomic):
         return Operation(name="atomic", method="atomic", kind="database")
     if isinstance(subject, CursorWrapper):
-        return _of_database("cursor", _DRIVER.get(method, method))
+        func = frame.f_locals.get("func")  # of the driver's own, which the guard hands out
+        return _of_database("cursor", getattr(func, "__name__", _DRIVER.get(method, method)))
     return _of_database("connection" if isinstance(subject, BaseDatabaseWrapper) else "connections", method)
 
 

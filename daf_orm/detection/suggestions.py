@@ -17,7 +17,9 @@ _HOP: Final = "await database_sync_to_async(func)(…)"
 _CURSOR: Final = "Use async with daf_orm.cursor() as cur, or do it all in one hop: {hop}."
 _ATOMIC: Final = "Use async with daf_orm.transaction.atomic()."
 _DATABASE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("cursor", "execute", "executemany", "callproc", "copy", "ensure_connection", "connect"), _CURSOR),
+    **dict.fromkeys(
+        ("cursor", "execute", "executemany", "callproc", "copy", "stream", "ensure_connection", "connect"), _CURSOR
+    ),
     **dict.fromkeys(("fetchone", "fetchmany", "fetchall", "__iter__", "nextset"), _CURSOR),
     **dict.fromkeys(("atomic", "commit", "rollback", "set_autocommit", "get_autocommit"), _ATOMIC),
     **dict.fromkeys(("savepoint", "savepoint_commit", "savepoint_rollback", "clean_savepoints"), _ATOMIC),
@@ -54,14 +56,22 @@ def _in_template(operation: Operation) -> str:
 
 
 def _for_relation(operation: Operation, expression: Expression) -> str:
-    instance = expression.owner_of(operation.field) if operation.is_direct else None
-    instance, field = instance or "instance", operation.field
+    known = operation.is_direct and not expression.awaits  # what is awaited here has no name yet
+    instance = (expression.owner_of(operation.field) if known else None) or "instance"
+    field = operation.field
     if operation.name.endswith("DeferredAttribute"):
         return f'Load it with the row (only(), defer()), or await {instance}.arefresh_from_db(fields=["{field}"]).'
+    if operation.peers > 1:
+        return _for_peers(operation, instance)
     loader = "prefetch_related" if operation.name == "GenericForeignKey" else "select_related"
     if hasattr(operation.owner, "afetch_related"):
         return f'Add {loader}("{field}"), or await {instance}.afetch_related("{field}").'
     return f'Add {loader}("{field}"), or await database_sync_to_async(lambda: {instance}.{field})().'
+
+
+def _for_peers(operation: Operation, instance: str) -> str:
+    hop = f"await database_sync_to_async(lambda: {instance}.{operation.field})()"
+    return f'Add select_related("{operation.field}"), or {hop}: once, for all {operation.peers} rows (FETCH_PEERS).'
 
 
 def _for_queryset(operation: Operation, expression: Expression) -> str:
@@ -75,22 +85,36 @@ def _for_queryset(operation: Operation, expression: Expression) -> str:
         evaluated += f", or await {queryset}.alist()"
     if method == "__len__" and expression.source.startswith("len("):
         return f"Use await {queryset}.acount(), or evaluate it: {evaluated}."
-    return f"Use {_twin_of_operator(method, queryset, expression) or evaluated}."
+    return f"Use {_twin_of_operator(operation, queryset, expression) or evaluated}."
 
 
-def _twin_of_operator(method: str, queryset: str, expression: Expression) -> str | None:
-    """Return what does the work of an operator or statement without fetching every row."""
-    item = expression.item() or "…"
-    match method:
+def _twin_of_operator(operation: Operation, queryset: str, expression: Expression) -> str | None:
+    """Return what does the work of an operator or statement, without fetching every row where that can be."""
+    match operation.method:
         case "iterator":
             return f"async for row in {queryset}.aiterator()"
         case "__bool__":
             return f"await {queryset}.aexists()"
-        case "__iter__" if expression.is_membership:
-            return f"await {queryset}.acontains({item})"
-        case "__getitem__" if ":" not in item:
-            return f"await {queryset}.afirst()" if item == "0" else f"await {queryset}[{item}:].afirst()"
+        case "__iter__" if expression.membership is not None:
+            return _membership(operation, queryset, expression)
+        case "__getitem__" if not expression.is_sliced:
+            return _item(operation, queryset, expression.item() or "…")
     return None
+
+
+def _membership(operation: Operation, queryset: str, expression: Expression) -> str:
+    item = expression.item() or "…"
+    if not operation.is_plain:  # acontains() would raise
+        return f"{item} {expression.membership} [row async for row in {queryset}]"
+    return f"{'not ' if expression.membership == 'not in' else ''}await {queryset}.acontains({item})"
+
+
+def _item(operation: Operation, queryset: str, item: str) -> str:
+    rest = queryset if item == "0" else f"{queryset}[{item}:]"
+    # Without an order afirst() makes one, which a slice or a grouped query refuses.
+    if operation.is_ordered or (operation.is_plain and item == "0"):
+        return f"await {rest}.afirst()"
+    return f"[row async for row in {rest}[:1]][0]"
 
 
 def _for_method(operation: Operation, expression: Expression) -> str:

@@ -195,6 +195,39 @@ def test_the_fixture_lists_the_calls_and_what_is_removed_does_not_fail(project: 
     result.assert_outcomes(passed=1)
 
 
+def test_an_error_that_the_test_itself_caught_is_not_called_swallowed(project: Project) -> None:
+    result = project.run("""
+        async def test_it():
+            with pytest.raises(Exception):
+                User.objects.count()
+    """)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*The error was swallowed*")
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="subtests came with pytest 9")
+@pytest.mark.parametrize("clean", ["with subtests.test('clean'): pass", "with self.subTest('clean'): pass"])
+def test_a_call_belongs_to_the_test_and_not_to_the_next_subtest(project: Project, clean: str) -> None:
+    result = project.run(f"""
+        from django.test import TestCase
+
+        def count():
+            try:
+                User.objects.count()
+            except Exception:
+                pass
+
+        {"class TestIt(TestCase):" if "self" in clean else "class TestIt:"}
+            async def test_it({"self" if "self" in clean else "self, subtests"}):
+                count()
+                {clean}
+    """)
+
+    assert result.parseoutcomes().get("failed") == 1, result.outlines
+    assert "SUBFAIL" not in result.stdout.str()
+
+
 def test_an_expected_failure_is_not_expected_to_block(project: Project) -> None:
     result = project.run("""
         @pytest.mark.xfail(reason="something else")
@@ -257,6 +290,27 @@ def test_what_is_fixed_must_leave_the_baseline(project: Project) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*fixed since the baseline*", "*test_it:test_old: User.objects.count()*"])
     project.run("def test_other(): ...", "--daf-baseline=known.json").assert_outcomes(passed=1)
+
+
+RAISES = "async def test_old(): assert User.objects.count() == 0"
+
+
+@pytest.mark.parametrize("unsafe", ["", "1"])
+def test_a_known_call_runs_where_it_ran_without_the_guard(
+    project: Project, monkeypatch: pytest.MonkeyPatch, unsafe: str
+) -> None:
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", unsafe)
+    outcome = {"passed" if unsafe else "failed": 1}
+    project.run(RAISES, "--daf-baseline=known.json", "--daf-write-baseline").assert_outcomes(**outcome)
+
+    project.run(RAISES, "--daf-baseline=known.json").assert_outcomes(**outcome)
+    project.run(RAISES.replace("count", "first"), "--daf-baseline=known.json").assert_outcomes(failed=1)
+
+
+def test_known_io_runs(project: Project) -> None:
+    project.run(IO, "--daf-io", "--daf-baseline=known.json", "--daf-write-baseline").assert_outcomes(passed=1)
+
+    project.run(IO, "--daf-io", "--daf-baseline=known.json").assert_outcomes(passed=1)
 
 
 def test_a_file_that_is_no_baseline_is_refused(project: Project) -> None:
@@ -328,6 +382,61 @@ def test_it_works_with_anyios_plugin(project: Project) -> None:
     )
 
     result.assert_outcomes(failed=1, passed=1)
+
+
+def test_anyios_own_work_and_pytests_is_no_io_of_the_tests(project: Project) -> None:
+    result = project.run(
+        """
+        import time
+
+        import anyio
+
+        pytestmark = [pytest.mark.anyio]
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.fixture
+        async def file(tmp_path):
+            await anyio.Path(tmp_path, "file").write_text("x")
+            return anyio.Path(tmp_path, "file")
+
+        async def test_clean(file, request, capsys):
+            assert await file.read_text() == "x"
+            assert await anyio.to_thread.run_sync(lambda: time.sleep(0)) is None
+            await anyio.run_process(["true"])
+            listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+            await listener.aclose()
+            assert request.getfixturevalue("tmp_path").name
+            print("x")
+            assert capsys.readouterr().out == "x\\n"
+
+        async def test_blocks():
+            time.sleep(0)
+        """,
+        "--daf-io",
+        "-p",
+        "no:asyncio",
+    )
+
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*in test_blocks: time.sleep(0) →*"])
+
+
+def test_a_run_that_wants_no_guard_imports_none(project: Project) -> None:
+    settings = (project.path / "project_settings.py").read_text()
+    (project.path / "project_settings.py").write_text(settings.replace(', "daf_orm"', ""))
+
+    result = project.run("""
+        import sys
+
+        def test_it():
+            assert "daf_orm.pytest_plugin" in sys.modules
+            assert "daf_orm.pytest_run" not in sys.modules
+    """)
+
+    result.assert_outcomes(passed=1)
 
 
 def test_a_run_without_django_is_left_alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction as django_transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
-from daf_orm import cursor, database_sync_to_async, get_pool, transaction
+from daf_orm import PoolTimeout, cursor, database_sync_to_async, get_pool, transaction
 from tests.project.library.models import Author, Publisher
 
 rolled_back = pytest.mark.django_db(databases=["default", "other"])
@@ -124,6 +124,24 @@ async def test_callbacks_can_be_captured() -> None:
 
     assert len(callbacks) == 1
     assert calls == []
+
+
+@pytest.mark.django_db
+async def test_who_waits_for_the_tests_connection_is_not_told_of_max_size(settings: Any) -> None:
+    settings.DAF_ORM = {"TIMEOUT": 0.05}
+    outside = asyncio.Event()
+
+    async def count() -> None:
+        await outside.wait()
+        await Author.objects.acount()
+
+    waits = asyncio.create_task(count())
+    async with transaction.atomic():
+        outside.set()
+        with pytest.raises(
+            PoolTimeout, match=r"A test has one: start the task inside .* transactional\. Held at: .*py"
+        ):
+            await waits
 
 
 class TestWithClassData(TestCase):

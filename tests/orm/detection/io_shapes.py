@@ -129,8 +129,10 @@ class Blocking:
         stop = threading.Event()
         thread = threading.Thread(target=stop.wait)
         thread.start()
-        thread.join(0.001)  # Thread.join
-        stop.set()
+        try:
+            thread.join(0.001)  # Thread.join
+        finally:
+            stop.set()
 
     @staticmethod
     async def hash_a_password(directory: Path) -> None:

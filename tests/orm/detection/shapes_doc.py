@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -27,8 +28,9 @@ INTRODUCTION = f"""\
 <!-- Written by `{COMMAND}` from tests/orm/detection/corpus. Do not edit. -->
 
 Made from the conformance corpus, on the newest Django that DAF supports: {{blocking}} shapes of code that block an
-event loop, and {{harmless}} that only look so. The tests run each on a real database, and compare what is recorded:
-the line, the expression, the operation, the model and field, and the suggestion, which is quoted here in part.
+event loop while a database answers, {{io}} that do so by other input and output, and {{harmless}} that only look so.
+The tests run each and compare what is recorded, those of a database on a real one: the line, the expression, the
+operation, the model and field, and the suggestion, which is quoted here in part.
 `Book` is an `AsyncModel`; `Counter` and Django's own models have stock managers.
 
 - *swallowed*: the error is raised and never comes out of the code, which goes on with a wrong answer. Only the record
@@ -38,20 +40,49 @@ the line, the expression, the operation, the model and field, and the suggestion
 LEFT_ALONE = """
 ## Left alone
 
-None of this asks a database, or it asks one off the event loop.
+None of this waits for anything, or it waits off the event loop.
 
 ```python
 """
 
 
-def document(blocking: Iterable[Shape], harmless: Iterable[Shape]) -> str:
-    """Return the whole document."""
+IO = """
+## Input and output
+
+Found where `--daf-io`, the ini value `daf_io` or `DAF_ORM["BLOCKING_IO"]` asks for it.
+
+| Shape | Code | Recorded |
+| --- | --- | --- |
+"""
+
+
+def document(
+    blocking: Iterable[Shape], harmless: Iterable[Shape], io_blocking: type = object, io_harmless: type = object
+) -> str:
+    """Return the whole document. The shapes of I/O are the functions of classes."""
     blocking, harmless = list(blocking), list(harmless)
-    parts = [INTRODUCTION.format(blocking=len(blocking), harmless=len(harmless))]
+    parts = [
+        INTRODUCTION.format(
+            blocking=len(blocking), io=len(_bodies(io_blocking)), harmless=len(harmless) + len(_bodies(io_harmless))
+        )
+    ]
     for group, shapes in groupby(sorted(blocking, key=attrgetter("group")), attrgetter("group")):
         parts.append(f"\n## {group.replace('_', ' ').capitalize()}\n\n{_table(shapes)}")
-    parts.append(LEFT_ALONE + "\n\n\n".join(_example(shape) for shape in harmless) + "\n```\n")
+    parts.append(IO + "".join(_io_row(body) for body in _bodies(io_blocking)))
+    examples = [_example(body) for body in (*(shape.body for shape in harmless), *_bodies(io_harmless))]
+    parts.append(LEFT_ALONE + "\n\n\n".join(examples) + "\n```\n")
     return "".join(parts)
+
+
+def _bodies(shapes: type) -> list[Callable[..., object]]:
+    return [getattr(shapes, name) for name in vars(shapes) if not name.startswith("_")]
+
+
+def _io_row(body: Callable[..., object]) -> str:
+    """Return the row of a shape, whose line that blocks ends with its operation."""
+    (line,) = (line.strip() for line in inspect.getsourcelines(body)[0] if "  # " in line)
+    code, _, operation = line.partition("  # ")
+    return f"| {body.__name__.replace('_', ' ')} | {_code(code)} | {_code(operation)} |\n"
 
 
 def _table(shapes: Iterable[Shape]) -> str:
@@ -90,8 +121,8 @@ def _code(text: str) -> str:
     return f"`{escaped}`" if text else ""
 
 
-def _example(shape: Shape) -> str:
-    return inspect.getsource(shape.body).removeprefix("@harmless\n").rstrip()
+def _example(body: Callable[..., object]) -> str:
+    return textwrap.dedent(inspect.getsource(body)).removeprefix("@harmless\n").removeprefix("@staticmethod\n").rstrip()
 
 
 def main() -> None:
@@ -99,8 +130,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
     django.setup()
     from tests.orm.detection.corpus import BLOCKING, HARMLESS  # noqa: PLC0415 - see above
+    from tests.orm.detection.io_shapes import Blocking, Harmless  # noqa: PLC0415
 
-    FILE.write_text(document(BLOCKING, HARMLESS))
+    FILE.write_text(document(BLOCKING, HARMLESS, Blocking, Harmless))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The guard: what becomes of a call in each mode, where it is allowed, and who is told."""
 
 import asyncio
+import inspect
 import logging
 import os
 import sys
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +20,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils import asyncio as django_asyncio
 
 from daf_orm import BlockingCall, BlockingCallError, allow_blocking, transaction
-from daf_orm.detection import allowances, guard, recorders, report
+from daf_orm.detection import allowances, findings, frames, guard, recorders, report
 from daf_orm.detection.recorders import CallList
 from daf_orm.test import record_blocking
 from tests.project.library.models import Author
@@ -166,7 +168,7 @@ async def test_a_call_that_cannot_be_described_is_refused_all_the_same(
     def fail(*_: Any) -> Any:
         raise LookupError
 
-    for module, name in ((guard, "identify"), (guard, "suggest"), (guard.frames, "expression")):
+    for module, name in ((findings, "identify"), (findings, "suggest"), (findings.frames, "expression")):
         monkeypatch.setattr(module, name, fail)
     with pytest.raises(BlockingCallError) as caught:
         Author.objects.count()
@@ -228,6 +230,34 @@ async def test_the_decorator_allows_it_in_functions_of_both_kinds(mode: Any) -> 
 
     assert (count(), await acount()) == (0, 0)
     assert asyncio.iscoroutinefunction(acount) or sys.version_info >= (3, 14)
+
+
+async def a_generator() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("generator", [a_generator, lambda: (yield)])
+def test_a_generator_is_not_decorated_since_it_would_allow_it_to_who_iterates(generator: Any) -> None:
+    with pytest.raises(TypeError, match=r"cannot decorate the generator .*: write `with allow_blocking"):
+        allow_blocking(reason="a test")(generator)
+
+
+def test_places_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowances, "MAX_PLACES", 3)
+    monkeypatch.setattr(allowances, "_scopes", {})
+    for number in range(5):
+        exec(compile("allow_blocking(reason='x')", f"<cell {number}>", "exec"), {"allow_blocking": allow_blocking})
+
+    assert [place.partition(":")[0] for place in allowances._scopes] == [f"<cell {number}>" for number in (2, 3, 4)]
+    assert frames.is_user_code.cache_info().maxsize == frames.MAX_FILES
+
+
+def test_a_pattern_that_is_not_in_the_settings_any_more_is_not_called_unused(mode: Any) -> None:
+    mode("raise", ALLOW_BLOCKING=["gone.*"])
+    assert [allowance.place for allowance in allowances.unused() if "gone" in allowance.place]
+    mode("raise")
+
+    assert [allowance.place for allowance in allowances.unused() if "gone" in allowance.place] == []
 
 
 def test_a_reason_is_required() -> None:
@@ -302,6 +332,7 @@ def originals() -> list[Any]:
         vars(django_asyncio)["os"],
         vars(DatabaseErrorWrapper)["__enter__"],
         vars(CursorWrapper)["__iter__"],
+        vars(CursorWrapper)["__getattr__"],
     ]
 
 
@@ -319,6 +350,18 @@ def test_deactivate_restores_django() -> None:
     assert guard.is_armed()
 
 
+@pytest.mark.postgresql
+def test_a_backends_probe_is_put_back_too() -> None:
+    backend = type(connection.copy())
+    ours = backend.is_usable
+    guard.deactivate()
+    try:
+        assert backend.is_usable is inspect.unwrap(ours)
+        assert backend.is_usable is not ours
+    finally:
+        guard.activate()
+
+
 def test_djangos_choke_points_are_where_they_were() -> None:
     """Fails when a new Django asks in another way whether a loop runs, or calls drivers past its error wrapper."""
     guard.deactivate()
@@ -326,7 +369,7 @@ def test_djangos_choke_points_are_where_they_were() -> None:
         asking = django_asyncio.async_unsafe(lambda: None).__code__
         assert {"get_running_loop", "os", "environ", "get"} <= set(asking.co_names)
         assert "wrap_database_errors" in CursorWrapper._execute.__code__.co_names
-        assert "wrap_database_errors" in CursorWrapper.__getattr__.__code__.co_names
+        assert {"wrap_database_errors", "WRAP_ERROR_ATTRS"} <= set(CursorWrapper.__getattr__.__code__.co_names)
         assert "wrap_database_errors" in CursorWrapper.__iter__.__code__.co_names
     finally:
         guard.activate()

@@ -203,6 +203,7 @@ def test_a_users_log_handler_is_left_alone(seen: CallList, directory: Path) -> N
         ("make_password", "user.set_password(p)", "Do it in a thread: await asyncio.to_thread(user.set_password, p)."),
         ("open", "path.read_text()", "Do it in a thread: await asyncio.to_thread(path.read_text)."),
         ("os.listdir", "a.b", "Do it in a thread: await asyncio.to_thread(lambda: a.b)."),
+        ("os.listdir", "(await a()).b", "Do it in a thread: await asyncio.to_thread(func, …)."),
         ("os.listdir", "", "Do it in a thread: await asyncio.to_thread(func, …)."),
         ("open", "f(*a, b=1, **c)", "Do it in a thread: await asyncio.to_thread(f, *a, b=1, **c)."),
         ("Future.result", "task.result()", "Use await asyncio.wrap_future(task)."),

@@ -4,6 +4,7 @@ import django
 import pytest
 
 from tests.orm.detection.corpus import BLOCKING, HARMLESS
+from tests.orm.detection.io_shapes import Blocking, Harmless
 from tests.orm.detection.shapes_doc import COMMAND, FILE, document
 
 pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]
@@ -11,7 +12,9 @@ pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="the document is that of the newest Django")
 def test_the_document_is_what_the_corpus_says() -> None:
-    assert FILE.read_text() == document(BLOCKING, HARMLESS), f"docs/shapes.md is out of date: run {COMMAND}"
+    assert FILE.read_text() == document(BLOCKING, HARMLESS, Blocking, Harmless), (
+        f"docs/shapes.md is out of date: run {COMMAND}"
+    )
 
 
 def test_a_shape_has_its_line_what_is_recorded_and_what_is_suggested() -> None:
@@ -21,6 +24,13 @@ def test_a_shape_has_its_line_what_is_recorded_and_what_is_suggested() -> None:
         "| count | `Book.objects.count()` | `QuerySet.count` of Book | `await Book.objects.acount()` |"
         in document([shape], []).splitlines()
     )
+
+
+def test_io_has_a_table_of_its_own_and_its_harmless_shapes_stand_with_the_others() -> None:
+    lines = document([], [], Blocking, Harmless).splitlines()
+
+    assert "| sleep | `time.sleep(0.001)` | `time.sleep` |" in lines
+    assert "async def cache_in_memory(directory: Path) -> None:" in lines
 
 
 def test_a_swallowed_error_is_marked_and_a_bar_stays_in_its_cell() -> None:

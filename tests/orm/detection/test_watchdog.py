@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from daf_orm import allow_blocking
 from daf_orm.detection import stalls, watchdog
 from daf_orm.detection.stalls import Sample, Stalls
 from daf_orm.origins import Origin
@@ -29,6 +30,8 @@ THRESHOLD = 0.05
 LONG = 0.5
 """A threshold that a busy machine does not reach by itself, for tests of what is no stall."""
 WAIT = 20.0
+LINES = Path(__file__).read_text().splitlines()
+ON_PURPOSE = "the stall that the watchdog is to notice"
 
 
 class Log(logging.Handler):
@@ -112,8 +115,7 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
 
 def line_of(text: str) -> int:
     """Return the number of the first line of this file that ends with the text."""
-    lines = Path(__file__).read_text().splitlines()
-    return next(number for number, line in enumerate(lines, 1) if line.endswith(text))
+    return next(number for number, line in enumerate(LINES, 1) if line.endswith(text))
 
 
 def stall_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -155,9 +157,10 @@ async def test_the_record_has_fields_for_machines(log: Log, seen: SimpleQueue[Sa
 
 async def test_the_line_is_the_users_where_a_library_blocks(log: Log, seen: SimpleQueue[Sample]) -> None:
     watchdog.watch_running_loop()
-    thread = threading.Thread(target=seen.get)
+    thread = threading.Thread(target=seen.get, daemon=True)
     thread.start()
-    thread.join()  # in the library
+    with allow_blocking(reason=ON_PURPOSE):
+        thread.join()  # in the library
     stall = stall_of(await log.next())
 
     assert (stall["expression"], stall["lineno"]) == ("thread.join()", line_of("# in the library"))
@@ -168,7 +171,8 @@ async def test_one_that_lasts_is_logged_while_it_lasts_and_counted_once(
 ) -> None:
     watchdog.watch_running_loop()
     started = time.monotonic()
-    record = log.wait()  # the loop is blocked until it has been logged
+    with allow_blocking(reason=ON_PURPOSE):
+        record = log.wait()  # the loop is blocked until it has been logged
     lasted = time.monotonic() - started
     await beats()
 
@@ -436,7 +440,7 @@ async def test_a_change_of_the_settings_starts_it_anew(settings: Any) -> None:
     old = watchdog._dog
     assert old is not None
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": 3, "MAX_SITES": 7, "INTERVAL": 1.5}}
-    old._thread.join(WAIT)
+    await asyncio.to_thread(old._thread.join, WAIT)
     assert not old._thread.is_alive()
     assert watchdog._dog is None
     watchdog.watch_running_loop()

@@ -81,6 +81,26 @@ async def iterating_a_cursor_opened_in_a_thread(shelf: Shelf) -> None:
         discard(opened.db)
 
 
+@blocks("cursor.copy", vendor="postgresql", expression='opened.copy("COPY library_book TO STDOUT")', suggestion=CURSOR)
+async def copy_on_a_cursor_opened_in_a_thread(shelf: Shelf) -> None:
+    opened = await opened_in_a_thread()
+    try:
+        with opened.copy("COPY library_book TO STDOUT") as rows:  # blocks
+            list(rows)
+    finally:
+        discard(opened.db)
+
+
+@blocks("cursor.stream", vendor="postgresql", expression='opened.stream("SELECT 1")', suggestion=CURSOR)
+async def stream_on_a_cursor_opened_in_a_thread(shelf: Shelf) -> None:
+    opened = await opened_in_a_thread()
+    try:
+        for row in opened.stream("SELECT 1"):  # blocks
+            assert row
+    finally:
+        discard(opened.db)
+
+
 @blocks("QuerySet.iterator", model="library.Book", expression="books", suggestion="aiterator()")
 async def iterator_opened_in_a_thread(shelf: Shelf) -> None:
     def start() -> Any:
@@ -197,6 +217,17 @@ async def closing_old_connections(shelf: Shelf) -> None:
     open_here()
     connection.close_at = 0
     close_old_connections()  # blocks
+
+
+@blocks(
+    "connection.is_usable",
+    vendor="postgresql",
+    expression="connection.is_usable()",
+    suggestion="await database_sync_to_async(connection.is_usable)()",
+)
+async def probing_a_connection(shelf: Shelf) -> None:
+    open_here()
+    assert connection.is_usable()  # blocks
 
 
 @blocks("connection.commit", suggestion=ATOMIC)

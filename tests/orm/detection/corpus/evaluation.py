@@ -114,6 +114,16 @@ async def first_item(shelf: Shelf) -> None:
     assert Book.objects.order_by("pk")[0]  # blocks
 
 
+@blocks("QuerySet.__getitem__", model=BOOK, suggestion='Use await Book.objects.order_by("pk")[1:].afirst().')
+async def later_item_of_what_is_ordered(shelf: Shelf) -> None:
+    assert Book.objects.order_by("pk")[1]  # blocks
+
+
+@blocks("QuerySet.__getitem__", model=BOOK, suggestion="Use [row async for row in Book.objects.all()[1:][:1]][0].")
+async def later_item_of_what_has_no_order(shelf: Shelf) -> None:
+    assert Book.objects.all()[1]  # blocks
+
+
 @blocks(
     "QuerySet.__getitem__",
     model=BOOK,
@@ -127,6 +137,20 @@ async def stepped_slice(shelf: Shelf) -> None:
 @blocks("QuerySet.__iter__", model=BOOK, suggestion="await Book.objects.all().acontains(shelf.book)")
 async def membership(shelf: Shelf) -> None:
     assert shelf.book in Book.objects.all()  # blocks
+
+
+@blocks("QuerySet.__iter__", model=BOOK, suggestion="Use not await Book.objects.all().acontains(shelf.book).")
+async def negated_membership(shelf: Shelf) -> None:
+    assert (shelf.book not in Book.objects.all()) is False  # blocks
+
+
+@blocks(
+    "QuerySet.__iter__",
+    model=BOOK,
+    suggestion='Use "b0" in [row async for row in Book.objects.values_list("title", flat=True)].',
+)
+async def membership_of_values(shelf: Shelf) -> None:
+    assert "b0" in Book.objects.values_list("title", flat=True)  # blocks
 
 
 @blocks("QuerySet.__repr__", model=BOOK, expression="repr(Book.objects.all())", suggestion=EVALUATED)

@@ -209,7 +209,12 @@ async def stock_model_behind_ours(shelf: Shelf) -> None:
 
 if django.VERSION >= (6, 1):
 
-    @blocks("ForwardManyToOneDescriptor", model=BOOK, field="author", suggestion='await book.afetch_related("author")')
+    @blocks(
+        "ForwardManyToOneDescriptor",
+        model=BOOK,
+        field="author",
+        suggestion="await database_sync_to_async(lambda: book.author)(): once, for all 2 rows (FETCH_PEERS).",
+    )
     async def foreign_key_fetched_for_its_peers(shelf: Shelf) -> None:
         book, _ = [book async for book in Book.objects.fetch_mode(models.FETCH_PEERS)]
         assert book.author  # blocks
