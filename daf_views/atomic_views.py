@@ -60,7 +60,7 @@ async def run_atomic(aliases: Sequence[str], work: Callable[[], Awaitable[HttpRe
                 await stack.enter_async_context(transaction.atomic(using=alias))
             response = await work()
             if response.status_code >= _SERVER_ERROR:
-                raise _RollbackError(response)  # noqa: TRY301 - it must leave the blocks
+                raise _RollbackError(response)
             return response
     except _RollbackError as rollback:
         return rollback.response

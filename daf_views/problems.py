@@ -228,7 +228,7 @@ def _send_signal(request: HttpRequest, exc: Exception) -> None:
     """Send it while the exception is being handled: receivers ask ``sys.exc_info()`` what happened."""
     past = exc.__traceback__
     try:
-        raise exc  # noqa: TRY301 - not for control flow, but for sys.exc_info()
+        raise exc
     except Exception:  # noqa: BLE001 - the one just raised
         signals.got_request_exception.send_robust(sender=None, request=request)
     finally:

@@ -1,8 +1,10 @@
-"""Django's own middleware without a thread hop: ``MIDDLEWARE = thread_free([...])``.
+"""Middleware for async requests: Django's own without a thread hop, and the error boundary.
 
-Safe to import in settings.py: nothing here needs settings or applications.
+``MIDDLEWARE = thread_free(["daf_views.middleware.async_error_middleware", "django.middleware…", …])``. Safe to import
+in settings.py: nothing here needs settings or applications.
 """
 
+from daf_views.error_boundary import async_error_middleware
 from daf_views.middleware.thread_free import thread_free
 
-__all__ = ["thread_free"]
+__all__ = ["async_error_middleware", "thread_free"]

@@ -132,7 +132,7 @@ async def _frames(source: AsyncIterable[Any], heartbeat: float, retry: int | Non
         await reader.aclose()
 
 
-async def _any_of(*futures: asyncio.Future[Any], timeout: float) -> bool:  # noqa: ASYNC109 - cancels none of them
+async def _any_of(*futures: asyncio.Future[Any], timeout: float) -> bool:
     """Wait until one of the futures is done; return False if none is after ``timeout`` seconds."""
     done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     return bool(done)

@@ -18,8 +18,6 @@ from tests.project.library.models import Author
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
 
-pytestmark = pytest.mark.urls(__name__)
-
 
 class Stage:
     """What the views of this module tell their test, and wait for."""

@@ -14,7 +14,7 @@ from daf_views.asgi import get_asgi_application
 from tests.project.library.models import Author
 from tests.views.exchange import exchange
 
-pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Registrar(AsyncJsonWebsocketConsumer):

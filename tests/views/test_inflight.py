@@ -17,7 +17,6 @@ from daf_views.settings import Settings
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
 
-pytestmark = pytest.mark.urls(__name__)
 go_on: asyncio.Event
 entered: list[object]
 

@@ -14,7 +14,6 @@ from daf_orm.test import count_hops
 from daf_views.asgi import get_asgi_application
 from tests.views.exchange import exchange
 
-pytestmark = pytest.mark.urls(__name__)
 closed: list[threading.Thread]
 finished: asyncio.Event
 

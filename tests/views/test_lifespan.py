@@ -15,7 +15,6 @@ from daf_views.health import readyz
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
 
-pytestmark = pytest.mark.urls(__name__)
 log: list[str]
 go_on: asyncio.Event
 

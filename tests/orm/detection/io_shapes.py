@@ -3,7 +3,7 @@
 ``directory`` has a ``file``, a ``page.html`` that is a template, and, on the import path, ``reads_when_imported.py``.
 """
 
-# ruff: noqa: ARG004, ASYNC221, ASYNC240, ASYNC251, PTH100, PTH109, PTH114, PTH116, PTH208, T201
+# ruff: noqa: ARG004, ASYNC221, ASYNC240, ASYNC251, PTH100, PTH109, PTH114, PTH116, PTH208
 # A linter sees some of it too.
 
 import asyncio
@@ -227,7 +227,7 @@ class Harmless:
     @staticmethod
     async def traceback(directory: Path) -> None:
         try:
-            raise ValueError  # noqa: TRY301
+            raise ValueError
         except ValueError:
             logging.getLogger("tests.io").exception("with its source")
 
