@@ -67,6 +67,10 @@ async def echo(request):
     return HttpResponse(request.body)
 
 
+def echo_in_thread(request):
+    return HttpResponse(request.body)
+
+
 async def ignore_body(request):
     stage.ended.append(isinstance(request._stream, UnreceivedBody))
     return HttpResponse("not read")
@@ -124,6 +128,7 @@ urlpatterns = [
     path("thread", in_thread),
     path("count", count_authors),
     path("echo", echo),
+    path("echo-in-thread", echo_in_thread),
     path("ignore", ignore_body),
     path("take", take_body),
     path("exhausted", exhausted),
@@ -212,7 +217,7 @@ async def test_a_body_is_there_before_a_view_of_djangos_kind(application):
 
 @override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=4)
 async def test_a_large_body_goes_to_a_file_and_comes_back(application):
-    connection = Connection(application, method="POST", path="/echo")
+    connection = Connection(application, method="POST", path="/echo-in-thread")
     connection.send(b"abc", more=True)
     connection.send(b"def", more=True)
     connection.send(b"ghi")
