@@ -31,7 +31,7 @@ from daf_views.asgi import get_asgi_application
 from daf_views.health import livez, readyz
 from daf_views.streaming import sse
 
-in_flight = 0
+in_flight = accepted = 0
 
 
 @lifespan.on_startup
@@ -46,8 +46,9 @@ async def say_stopped():
 
 async def slow(request):
     """Take a while, and use the database before and after."""
-    global in_flight  # noqa: PLW0603 - the test asks for it
+    global in_flight, accepted  # noqa: PLW0603 - the test asks for it
     in_flight += 1
+    accepted += 1
     await database_sync_to_async(_select)()
     await asyncio.sleep(float(request.GET["seconds"]))
     answer = await database_sync_to_async(_select)()
@@ -62,7 +63,7 @@ def _select():
 
 
 async def how_many(request):
-    return HttpResponse(str(in_flight))
+    return HttpResponse(str(accepted))
 
 
 async def endless(request):
@@ -78,7 +79,7 @@ async def endless(request):
 
 urlpatterns = [
     path("slow", slow),
-    path("in-flight", how_many),
+    path("accepted", how_many),
     path("endless", endless),
     path("livez", livez),
     path("readyz", readyz),

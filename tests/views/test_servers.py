@@ -20,7 +20,7 @@ SERVERS = {
 }
 with_lifespan = pytest.mark.parametrize("name", ["uvicorn", "granian", "hypercorn"])
 ROOT = Path(__file__).parents[2]
-IN_FLIGHT = 20
+ACCEPTED = 20
 
 
 class Running:
@@ -74,12 +74,12 @@ async def serving(name: str):
 @with_lifespan
 async def test_requests_that_were_accepted_are_answered_after_sigterm(name):
     async with serving(name) as server:
-        requests = [asyncio.create_task(server.client.get("/slow?seconds=1")) for _ in range(IN_FLIGHT)]
-        while await server.answers("/in-flight") != str(IN_FLIGHT):
+        requests = [asyncio.create_task(server.client.get("/slow?seconds=1")) for _ in range(ACCEPTED)]
+        while await server.answers("/accepted") != str(ACCEPTED):
             await asyncio.sleep(0.01)
         server.terminate()
         answers = await asyncio.gather(*requests)
-        assert [(answer.status_code, answer.text) for answer in answers] == [(200, "answered")] * IN_FLIGHT
+        assert [(answer.status_code, answer.text) for answer in answers] == [(200, "answered")] * ACCEPTED
         output = await server.output()
     assert "hook: started" in output
     assert "hook: stopped, 0 in flight, pool closed: False" in output
