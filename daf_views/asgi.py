@@ -132,6 +132,8 @@ class AsyncHandler(ASGIHandler):
                 client.watch()
             if request is not None:
                 response = await self.run_get_response(request)
+            if scope["method"] == "HEAD" and getattr(response, "streaming", False):
+                await _drop_content(response)
             await self.send_response(response, send)
         finally:
             client.unwatch()
@@ -213,8 +215,24 @@ class AsyncHandler(ASGIHandler):
         try:
             await super().send_response(response, send)
         finally:
-            if (aclose := getattr(getattr(response, "_iterator", None), "aclose", None)) is not None:
-                await aclose()
+            await _close_source(response)
+
+
+async def _close_source(response: Any) -> None:
+    # Django closes what has a close(); an asynchronous generator has an aclose(). Private: StreamingHttpResponse's.
+    if (aclose := getattr(getattr(response, "_iterator", None), "aclose", None)) is not None:
+        await aclose()
+
+
+async def _drop_content(response: Any) -> None:
+    """Let a stream that answers HEAD be empty: it could be endless, and nobody may send it (RFC 9110 §9.3.2)."""
+    await _close_source(response)
+    response.streaming_content = _nothing()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 async def _chunks(contents: Iterator[bytes]) -> AsyncIterator[bytes]:

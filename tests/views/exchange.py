@@ -9,6 +9,7 @@ from http.cookies import SimpleCookie
 class Exchange:
     """What an application has answered."""
 
+    method: str = "GET"
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
@@ -51,7 +52,7 @@ def scope(*, method="GET", path="/", query=b"", headers=(), scheme="http"):
 
 async def exchange(application, *, body=b"", **request) -> Exchange:
     """Send a request and wait for the whole response."""
-    answer, messages = Exchange(), [{"type": "http.request", "body": body}]
+    answer, messages = Exchange(request.get("method", "GET")), [{"type": "http.request", "body": body}]
 
     async def receive():
         return messages.pop() if messages else await asyncio.Event().wait()

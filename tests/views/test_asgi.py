@@ -190,6 +190,12 @@ async def test_a_client_that_hangs_up_closes_the_stream(application):
     assert (connection.answer.body, connection.answer.is_complete) == (b"1", False)
 
 
+async def test_the_answer_to_head_does_not_begin_a_stream(application):
+    answer = await exchange(application, method="HEAD", path="/stream")
+    assert (answer.status, answer.body, answer.is_complete) == (200, b"", True)
+    assert not stage.entered.is_set()
+
+
 async def test_a_task_that_is_cancelled_itself_stays_cancelled(application):
     connection = Connection(application, path="/wait")
     connection.send()

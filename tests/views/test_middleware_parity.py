@@ -239,6 +239,8 @@ class Visitor:
         self.seen.append({name: await self._cookie(morsel) for name, morsel in answer.cookies.items()})
 
     def _text(self, answer) -> str:
+        if answer.method == "HEAD":  # Django hands its servers a body, which they throw away
+            return ""
         body = gzip.decompress(answer.body) if answer.header("Content-Encoding") == "gzip" else answer.body
         found = re.search(rb"token=(\w{64})", body)
         if not found:
