@@ -6,13 +6,14 @@ DJANGO ?=
 ASGIREF ?=
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1
 SKIP ?=
+SOAK ?= 100000
 JOBS ?= 2
 ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench coverage clean
+.PHONY: help demo test test-all test-lowest lint format bench soak coverage clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-17s %s\n' "$$name" "$$text"; done
@@ -41,6 +42,9 @@ format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 
 bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks
+
+soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and see what they leave behind (SOAK=10000)
+	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/views/test_soak.py"
 
 coverage: $(VENV)/.test ## Run the suite on every database and show what no run reached
 	$(VENV)/bin/coverage erase

@@ -128,7 +128,7 @@ class AsyncHandler(ASGIHandler):
             await lifecycle.send_started(type(self), scope)
             request, response = self.create_request(scope, body)
             if isinstance(request, AsyncRequest) and defers:
-                request.receive_body = client.body
+                request.receive_body = client.late_body
                 client.watch()
             if request is not None:
                 response = await self.run_get_response(request)

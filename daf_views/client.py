@@ -83,6 +83,14 @@ class Client:
         self.watch()
         return file
 
+    async def late_body(self, limit: int | None = None) -> IO[bytes]:
+        """Do the same for a request under way: if the client hangs up, that is cancelled as at any other time."""
+        try:
+            return await self.body(limit)
+        except RequestAborted:
+            self._cancel_task()
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # cancelled here
+
     async def _chunk(self) -> bytes:
         if self._handle is not None:
             self._handle.cancel()
@@ -143,7 +151,11 @@ class Client:
                 raise AssertionError(f"Invalid ASGI message after request body: {message['type']}")
         except Exception as error:  # noqa: BLE001 - raised by the handler, in the request's own task
             self._error = error
-        if self._listener is not None and self._task is not None:
+        if self._listener is not None:
+            self._cancel_task()
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
             self._cancelled_task = True
             self._task.cancel()
 

@@ -41,7 +41,7 @@ async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
     """Receive the request's body, after which ``body``, ``POST``, ``FILES`` and ``read()`` work as in Django.
 
     Does nothing where it is there already, as under Django's own handler. Raises RequestDataTooBig if it has more than
-    ``limit`` bytes, RequestAborted if the client hangs up.
+    ``limit`` bytes. If the client hangs up, the request is cancelled.
     """
     if getattr(request, "receive_body", None) is None:
         return

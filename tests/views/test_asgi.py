@@ -253,6 +253,15 @@ async def test_a_deferred_body_over_the_limit_is_refused_before_its_end(applicat
     assert connection.answer.status == 400  # what Django answers to RequestDataTooBig
 
 
+async def test_a_client_that_hangs_up_in_a_deferred_body_cancels_the_view(application, caplog):
+    connection = Connection(application, method="POST", path="/take")
+    connection.send(b"abc", more=True)
+    connection.hang_up()
+    await connection.task
+    assert connection.answer.status == 0
+    assert caplog.records == []
+
+
 async def test_unknown_middleware_gets_the_body_first():
     with override_settings(MIDDLEWARE=[f"{__name__}.foreign_middleware"]):
         answer = await exchange(get_asgi_application(), method="POST", path="/ignore", body=b"abc")
