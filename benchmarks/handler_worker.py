@@ -14,7 +14,7 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 DEFAULT_MIDDLEWARE = [
@@ -41,9 +41,9 @@ SCOPE = {
 WARM_UP = 100
 
 
-async def view(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view takes one
+async def view(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - a view takes one
     """Answer at once."""
-    return JsonResponse({"title": "Emma"})
+    return HttpResponse("hello")
 
 
 urlpatterns = [path("", view)]

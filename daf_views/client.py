@@ -69,6 +69,8 @@ class Client:
         try:
             while not self._body_ended:
                 chunk = await self._chunk()
+                if not chunk:
+                    continue
                 size += len(chunk)
                 if limit is not None and size > limit:
                     raise RequestDataTooBig(f"The request's body has more than {limit} bytes.")

@@ -61,20 +61,25 @@ def end_request(
     its end, whatever is cancelled meanwhile.
     """
     stream = body if request is None else request._stream  # noqa: SLF001 - it may have come since
+    own = [] if response is None else response._resource_closers  # type: ignore[attr-defined] # noqa: SLF001
     if response is not None and (type(response).close is not HttpResponseBase.close or "close" in vars(response)):
         return _end_in_its_own_way(response, stream)
-    closers = _closers(request, response, stream)
-    may_block = (
-        len(closers) > (request is not None) + 1
-        or not _only_django_listens(request_finished)
-        or _has_cache_to_close()
+    if (
+        len(own) > (request is not None)  # more than the request's, which the handler has put there
         or not isinstance(stream, BytesIO | UnreceivedBody)
         or _has_files_on_disk(request)
-    )
-    if may_block:
-        return _end(closers, response, sender)
-    _close_all(closers, response)  # the URLconf was set in the context of this request's task, and ends with it
-    return None
+        or not _only_django_listens(request_finished)
+        or _has_cache_to_close()
+    ):
+        closers = own or ([] if request is None else [request.close])
+        return _end([*closers, stream.close], response, sender)
+    if request is not None:
+        request.close()
+    stream.close()  # Django 5.2 leaves it open
+    if response is not None:
+        own.clear()
+        response.closed = True
+    return None  # the URLconf was set in the context of this request's task, and ends with it
 
 
 async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:
@@ -91,16 +96,6 @@ async def _end(closers: list[Closer], response: HttpResponseBase | None, sender:
         await request_finished.asend(sender=sender)
     else:
         await asyncio.gather(*(call(signal=request_finished, sender=sender) for call in async_receivers))
-
-
-def _closers(request: ASGIRequest | None, response: HttpResponseBase | None, stream: Any) -> list[Closer]:
-    closers: list[Closer] = []
-    own = [] if response is None else response._resource_closers  # type: ignore[attr-defined] # noqa: SLF001
-    if own:  # with the request's among them
-        closers += own
-    elif request is not None:
-        closers.append(request.close)
-    return [*closers, stream.close]  # Django 5.2 leaves it open
 
 
 def _close_all(closers: list[Closer], response: HttpResponseBase | None) -> None:
