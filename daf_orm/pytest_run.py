@@ -43,7 +43,7 @@ class BlockingRun:
         if finds_io and not io.is_available():
             raise ValueError(io.MISSING)
         self._in_test = False  # whether a test's own function runs: what is reported meanwhile are subtests
-        self._in_subtests: set[int] = set()  # identities of errors that came out of them
+        self._subtest_errors: list[BaseException | None] = []  # that came out of them
         guard.force_mode(mode)
         self.mode = guard.current_mode()
         testcases.activate()
@@ -129,7 +129,7 @@ class BlockingRun:
         report = yield
         error = call.excinfo.value if call.excinfo else None
         if self._in_test:  # a subtest has ended: the calls are its test's
-            self._in_subtests |= _chain(error)
+            self._subtest_errors.append(error)
             return report
         if call.when == "call" and not report.skipped:
             self._tests.add(item.nodeid)
@@ -148,8 +148,8 @@ class BlockingRun:
 
     def _drain(self, item: pytest.Item, error: BaseException | None) -> list[BlockingCall]:
         """Take what was recorded since the last phase; mark what was raised and never came out as far as the test."""
-        seen = _chain(error) | self._in_subtests
-        self._in_subtests = set()
+        seen = set().union(*map(_chain, (error, *self._subtest_errors)))
+        self._subtest_errors.clear()
         return [
             dataclasses.replace(
                 call, swallowed=raised is not None and id(raised) not in seen and not _met(item, raised)

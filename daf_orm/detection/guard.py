@@ -99,7 +99,9 @@ def _iterate(self: Any) -> Iterator[Any]:
 
 def _get_attribute(self: Any, name: str) -> Any:
     """Stand in for ``CursorWrapper.__getattr__``, which hands out what only some drivers have as it is."""
-    found = _hand_out(self, name)
+    found = getattr(self.cursor, name)
+    if name in CursorWrapper.WRAP_ERROR_ATTRS:
+        return self.db.wrap_database_errors(found)
     guarded = _DRIVERS_OWN.get(name)
     return functools.partial(guarded, self, found) if guarded is not None else found
 
@@ -119,7 +121,6 @@ def _stream(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -
         yield row
 
 
-_hand_out = CursorWrapper.__getattr__
 _DRIVERS_OWN: Final = {**dict.fromkeys(("copy", "copy_expert", "copy_from", "copy_to"), _call), "stream": _stream}
 
 
