@@ -1,8 +1,9 @@
 """What sharing a test's transaction costs: pytest-django ``db`` tests written async beside the same written sync.
 
-Each run is a pytest process of its own, on a small project in a temporary folder. The two take turns, and a ratio
-compares two runs of the same round. What a run takes until its first test has ended, imports and the creation of the
-test database, is left out of *wall* and *CPU*, and is in *run*, which is what a developer waits for.
+Empty tests show what of that is pytest-asyncio's, and what is ours. Each run is a pytest process of its own, on a small
+project in a temporary folder. They take turns, and a ratio compares two runs of the same round. What a run takes until
+its first test has ended, imports and the creation of the test database, is left out of *wall* and *CPU*, and is in
+*run*, which is what a developer waits for.
 """
 
 from __future__ import annotations
@@ -18,19 +19,28 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.processes import postgresql
 from benchmarks.tables import print_table, ratio, spread
 
 TESTS = 200
+EMPTY = """
+import pytest
+
+pytestmark = pytest.mark.django_db
+
+@pytest.mark.parametrize("number", range({number}))
+{define} test_does_nothing(number):
+    pass
+"""
 PROJECT = {
     "project_settings.py": """
         import json, os
 
         SECRET_KEY = "x"
         DATABASES = {"default": json.loads(os.environ["DATABASE"])}
-        INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "daf_orm"]
+        INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", *json.loads(os.environ["APPS"])]
         USE_TZ = True
         """,
     "pytest.ini": """
@@ -76,10 +86,32 @@ PROJECT = {
             assert (await Group.objects.aget(pk=group.pk)).name == str(number)
             assert await Group.objects.acount() == 1
         """,
+    "test_empty_sync.py": EMPTY.format(define="def", number=TESTS + 1),
+    "test_empty_async.py": EMPTY.format(define="async def", number=TESTS + 1),
 }
+ONE_LOOP = (
+    *("-o", "asyncio_default_test_loop_scope=session"),
+    *("-o", "asyncio_default_fixture_loop_scope=session"),
+)
+
+
+class Kind(NamedTuple):
+    """A way to write and run the tests."""
+
+    meaning: str
+    file: str
+    options: tuple[str, ...] = ()
+    has_daf: bool = True
+
+
 KINDS = {
-    "sync": "`create`, `get` and `count`, in a test with pytest-django's `db`",
-    "async": "`acreate`, `aget` and `acount`, the same otherwise; pytest-asyncio makes an event loop for each test",
+    "sync": Kind("`create`, `get` and `count`, in a test with pytest-django's `db`", "test_sync.py"),
+    "async": Kind("`acreate`, `aget` and `acount`; pytest-asyncio makes an event loop for each test", "test_async.py"),
+    "async, one loop": Kind("the same on one event loop for the whole run", "test_async.py", ONE_LOOP),
+    "empty sync, no DAF": Kind("nothing, with `db`, without DAF", "test_empty_sync.py", has_daf=False),
+    "empty async, no DAF": Kind("nothing, in an async test, without DAF", "test_empty_async.py", has_daf=False),
+    "empty async": Kind("nothing, in an async test, with DAF", "test_empty_async.py"),
+    "empty async, one loop": Kind("the same on one event loop for the whole run", "test_empty_async.py", ONE_LOOP),
 }
 ENGINES = {"sqlite": "django.db.backends.sqlite3", "postgresql": "django.db.backends.postgresql"}
 
@@ -88,9 +120,9 @@ Samples = dict[str, dict[str, list[float]]]
 
 def run(*, quick: bool) -> None:
     """Measure on SQLite in memory and on PostgreSQL, and print a table for each."""
-    rounds = 2 if quick else 8
-    for name, meaning in KINDS.items():
-        print(f"- *{name}*: {TESTS} times {meaning}.")
+    rounds = 2 if quick else 6
+    for name, kind in KINDS.items():
+        print(f"- *{name}*: {TESTS} times {kind.meaning}.")
     print(f"\n{rounds} rounds. `x sync`: this time divided by that of *sync* in the same round.")
     for title, database in {"SQLite in memory": _memory, "PostgreSQL": postgresql}.items():
         print(f"\n### {title}\n")
@@ -113,17 +145,18 @@ def _rounds(folder: Path, database: Mapping[str, Any], rounds: int) -> Samples:
     chance = random.Random(1)
     for _ in range(rounds):
         for kind in chance.sample(list(KINDS), len(KINDS)):
-            for clock, seconds in _run_tests(folder, kind, database).items():
+            for clock, seconds in _run_tests(folder, KINDS[kind], database).items():
                 samples[kind][clock].append(seconds)
     return samples
 
 
-def _run_tests(folder: Path, kind: str, database: Mapping[str, Any]) -> dict[str, float]:
+def _run_tests(folder: Path, kind: Kind, database: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds that the tests but the first took, by either clock, and the whole process."""
     address = {"ENGINE": ENGINES[database["vendor"]], **database}
     del address["vendor"]
-    environment = {**os.environ, "DATABASE": json.dumps(address)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{kind}.py"]
+    apps = ["daf_orm"] if kind.has_daf else []
+    environment = {**os.environ, "DATABASE": json.dumps(address), "APPS": json.dumps(apps)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *kind.options, kind.file]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     whole = time.perf_counter() - started

@@ -28,7 +28,7 @@ QUERIES = {
 }
 
 Samples = dict[str, list[float]]
-"""Seconds for each, with the guard ``on`` and ``off``, a number for each round."""
+"""Seconds for each, with the guard ``on``, ``off`` and off ``again``, a number for each round."""
 
 
 def run(*, quick: bool) -> None:
@@ -39,7 +39,8 @@ def run(*, quick: bool) -> None:
     print(
         f"\n{rounds} rounds, CPU time. *off* is stock Django. *added* is on minus off in the same round; *mean* "
         "is what a guarded call of such a query adds, by the first table, and *share* what all of them add to the time "
-        "that the query takes with *off*."
+        "that the query takes with *off*. *off / off* is that of two turns without the guard in the same round: by how "
+        "much the same code differs from itself."
     )
     for title, database in {"SQLite in memory": _memory, "PostgreSQL": postgresql}.items():
         with database() as address:
@@ -79,12 +80,13 @@ def _print_queries(measured: Mapping[str, Any]) -> None:
                 microseconds(samples["off"]),
                 microseconds(samples["on"]),
                 ratio(samples["on"], samples["off"]),
+                ratio(samples["again"], samples["off"]),
                 ", ".join(f"{count} {point}" for point, count in calls.items()),
                 f"{added / sum(calls.values()) * 1e9:.0f} ns",
                 f"{added / spread(samples['off'])[1]:.2%}",
             )
         )
-    print_table(("query, µs", "off", "on", "on / off", "guarded calls", "mean", "share"), rows)
+    print_table(("query, µs", "off", "on", "on / off", "off / off", "guarded calls", "mean", "share"), rows)
 
 
 def _added(samples: Samples) -> list[float]:

@@ -21,7 +21,8 @@ from benchmarks.contestants import DAF
 REPEAT_CALLS = 20_000
 REPEAT_QUERIES = 50
 WARM_UP = 3
-STATES = ("on", "off")
+STATES = ("on", "off", "again")
+"""``again`` is off, once more: what two runs of the same differ by."""
 
 Run = Callable[[int], float]
 """Does something so many times; returns the seconds of CPU that it took."""
@@ -52,7 +53,7 @@ def _rounds(run: Run, repeat: int, rounds: int) -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {state: [] for state in STATES}
     chance = random.Random(1)
     for number in range(-WARM_UP, rounds):
-        for state in chance.sample(STATES, 2):
+        for state in chance.sample(STATES, len(STATES)):
             (guard.activate if state == "on" else guard.deactivate)()
             seconds = run(repeat) / repeat
             if number >= 0:
