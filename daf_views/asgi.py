@@ -8,6 +8,7 @@ and closing (:mod:`daf_views.lifecycle`), the body and the client that hangs up 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
@@ -197,7 +198,7 @@ class AsyncHandler(ASGIHandler):
     async def _guard(self, request: HttpRequest, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call what may raise; let exception middleware answer, and answer overload here."""
         try:
-            return await (func if iscoroutinefunction(func) else sync_to_async(func))(*args, **kwargs)
+            return await (func if _is_async(func) else sync_to_async(func))(*args, **kwargs)
         except (PoolTimeout, TooManyRequests, PoolClosed) as overload:
             return await response_for(request, overload)
         except Exception as error:
@@ -216,6 +217,11 @@ class AsyncHandler(ASGIHandler):
             await super().send_response(response, send)
         finally:
             await _close_source(response)
+
+
+def _is_async(func: Any) -> bool:
+    code = getattr(func, "__code__", None)  # of a plain function, as most are; the full answer is ten times as dear
+    return (code is not None and bool(code.co_flags & inspect.CO_COROUTINE)) or iscoroutinefunction(func)
 
 
 async def _close_source(response: Any) -> None:
