@@ -66,7 +66,6 @@ TEMPLATES = [
 ]
 
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "desk"
 
 ROOT_URLCONF = "bookshop.urls"
 ASGI_APPLICATION = "bookshop.asgi.application"

@@ -39,8 +39,9 @@ async def _logging_in(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, 
     answer = say.show(await client.post("/login/", data=right | token | {"password": "guessed"}), status=200)
     say.expect("sessionid" not in client.cookies, "without its token, or with a wrong password, nobody gets in")
     say.expect("guessed" not in answer.text, "the form does not repeat the password")
-    answer = say.show(await client.post("/login/", data=right | token), status=302)
-    say.expect(answer.headers["Location"] == "/desk/", "with both, the clerk gets to the desk")
+    elsewhere = {"next": "https://example.com/desk/"}
+    answer = say.show(await client.post("/login/", data=right | token | elsewhere), status=302)
+    say.expect(answer.headers["Location"] == "/desk/", "with both, the clerk gets to the desk, and to no other site")
 
 
 async def _working(say: Transcript, client: httpx.AsyncClient, shelf: Shelf) -> None:

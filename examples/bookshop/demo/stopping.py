@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from demo.listening import listen
+from demo.listening import PATIENCE_SECONDS, listen
 from demo.server import HOST, STOP_SECONDS, STOPPED, Server
 from demo.shelf import Shelf
 from demo.transcript import Transcript
@@ -40,13 +40,17 @@ class HalfSent:
         self._body = json.dumps(body).encode()
         self._head = (
             f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(self._body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(self._body)}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         ).encode()
 
     async def send_first_half(self, port: int) -> None:
-        """Send the head and ten bytes of the body."""
+        """Send the head, wait until the view asks for the body, and send ten bytes of it."""
         self._reader, self._writer = await asyncio.open_connection(HOST, port)
-        self._writer.write(self._head + self._body[:10])
+        self._writer.write(self._head)
+        # RFC 9110 §10.1.1: uvicorn answers 100 when the application receives. From here on, the request is in flight.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._reader.readuntil(b"100 Continue\r\n\r\n")
+        self._writer.write(self._body[:10])
         await self._writer.drain()
 
     async def send_second_half(self) -> tuple[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 
 from demo.listening import listen
 from demo.shelf import Shelf
@@ -39,12 +40,10 @@ async def _coming_back(say: Transcript, shelf: Shelf, last_id: str) -> None:
 
 
 async def _many_listeners(say: Transcript, shelf: Shelf) -> None:
-    streams = [listen(say.client) for _ in range(LISTENERS)]
-    opened = [await stream.__aenter__() for stream in streams]
-    stats = await say.get("/pool/")
-    say.expect(stats["pool_available"] == stats["pool_size"], f"{LISTENERS} idle listeners hold no connection")
-    placed = await say.post("/orders/", shelf.order((shelf.common, 1)), status=201)
-    heard = {(await stream.event())["id"] for stream in opened}
-    say.expect(heard == {str(placed["id"])}, "all of them hear of the same order")
-    for stream in streams:
-        await stream.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(listen(say.client)) for _ in range(LISTENERS)]
+        stats = await say.get("/pool/")
+        say.expect(stats["pool_available"] == stats["pool_size"], f"{LISTENERS} idle listeners hold no connection")
+        placed = await say.post("/orders/", shelf.order((shelf.common, 1)), status=201)
+        heard = {(await stream.event())["id"] for stream in streams}
+        say.expect(heard == {str(placed["id"])}, "all of them hear of the same order")

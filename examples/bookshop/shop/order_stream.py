@@ -30,7 +30,7 @@ class OrderStreamView(AsyncAPIView):
     """GET: every order, from now on or from `Last-Event-ID`, until the client leaves or the server stops."""
 
     services = {"listener": placed_orders.listen}  # noqa: RUF012 (read only); it lives until the stream has ended
-    http_method_names = ("get", "options")  # no HEAD: Django would stream to a client that must not read it
+    http_method_names = ("get", "options")  # not HEAD, whose answer would never end
 
     async def get(self, request: HttpRequest) -> HttpResponseBase:
         feed = partial(order_events, self.services.listener)
