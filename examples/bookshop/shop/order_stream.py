@@ -39,7 +39,8 @@ class OrderStreamView(AsyncAPIView):
 
 async def order_events(listener: Listener, last_id: str | None) -> AsyncIterator[Event]:
     """What was missed, then what is heard; at the end, that the client was too slow."""
-    # What is replayed and heard as well: no more orders than a listener holds, and the last of the replay.
+    # What is both replayed and heard was placed meanwhile: no more than a listener holds, at the end of the replay.
+    # Were one to slip through, a client would know it by its id.
     replayed: deque[int] = deque(maxlen=placed_orders.capacity)
     async for notice in missed_orders(last_id):
         replayed.append(notice["id"])
