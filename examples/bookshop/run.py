@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from demo.clerk import Clerk
 from demo.database import fresh_sqlite, prepare
 from demo.server import ServerFailedError, serve
 from demo.smoke import smoke
@@ -33,16 +34,17 @@ def main() -> int:
 
 
 def _demo(port: int) -> NoReturn:
-    prepare()
-    with serve(port) as url:
-        show(url)
+    clerk = Clerk.for_this_run("clerk")
+    prepare(clerk=clerk.name)
+    with serve(port) as server:
+        show(server.url, clerk)
 
 
 def _smoke_run(port: int) -> int:
     with fresh_sqlite():
         prepare()
-        with serve(port) as url:
-            return smoke(url)
+        with serve(port) as server:
+            return smoke(server)
 
 
 def _arguments() -> argparse.Namespace:

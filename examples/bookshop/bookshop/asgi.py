@@ -1,8 +1,8 @@
-"""The ASGI application: Django's own, unchanged."""
+"""The ASGI application: DAF's, where Django's ``get_asgi_application()`` stood."""
 
 import os
 
-from django.core.asgi import get_asgi_application
+from daf_views.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bookshop.settings")
 

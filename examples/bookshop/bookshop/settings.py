@@ -6,7 +6,7 @@ Environment variables, all optional:
 ``BOOKSHOP_VAR_DIR``    where the SQLite file lives when there is no ``DATABASE_URL``
 ``BOOKSHOP_MAX_SIZE``   connections DAF may open at the same time
 ``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
-``SECRET_KEY``          a random one per run otherwise
+``SECRET_KEY``          a random one per process otherwise, with which sessions end
 ``DEBUG``               ``1`` switches Django's debug mode on
 """
 
@@ -17,6 +17,8 @@ from typing import Any
 import dj_database_url
 from django.core.management.utils import get_random_secret_key
 
+from daf_views.middleware import thread_free
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("BOOKSHOP_VAR_DIR", BASE_DIR / "var"))
 
@@ -26,14 +28,44 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
     "daf_orm",
+    "daf_views",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
     "shop",
 ]
 
-# No sessions and no cookies, so there is no cross-site request to forge: the API needs no CSRF middleware.
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "django.middleware.common.CommonMiddleware",
+# Django's default middleware without its 15 thread hops per request. `manage.py check` names what still costs one.
+MIDDLEWARE = thread_free(
+    [
+        # First: it answers what the view, the URLs and every middleware below raise.
+        "daf_views.middleware.async_error_middleware",
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
+)
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
 ]
+
+LOGIN_URL = "login"
 
 ROOT_URLCONF = "bookshop.urls"
 ASGI_APPLICATION = "bookshop.asgi.application"
@@ -41,7 +73,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# An order is a few hundred bytes; a larger body is answered with 413 before it is read.
+# An order is a few hundred bytes; a larger body is answered with 413 before it is received.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
 
@@ -67,7 +99,7 @@ DATABASES = {"default": database()}
 DAF_ORM = {
     # Connections per alias, at most, however many requests are running. Requests beyond it wait their turn.
     "MAX_SIZE": int(os.environ.get("BOOKSHOP_MAX_SIZE", "10")),
-    # Seconds to wait for a turn; then PoolTimeout, which shop.errors answers with 503.
+    # Seconds to wait for a turn; then PoolTimeout, which daf_views answers with 503.
     "TIMEOUT": float(os.environ.get("BOOKSHOP_TIMEOUT", "30")),
     # Callers that may wait at the same time; beyond it TooManyRequests, at once. 0 is no limit.
     "MAX_WAITING": 0,
@@ -75,6 +107,28 @@ DAF_ORM = {
     "MAX_LIFETIME": 3600.0,
     "MAX_IDLE": 600.0,
 }
+
+DAF_VIEWS = {
+    # Runs when the server starts. If it raises, the server does not.
+    "LIFESPAN": ["shop.opening.open_shop"],
+    # Seconds that requests may take to end after SIGTERM. A little less than the server itself waits
+    # (demo/server.py gives uvicorn 5), so that what is late is cancelled in order, and logged.
+    "DRAIN_TIMEOUT": 4.0,
+    # Requests answered at the same time, at most. None: no limit, as the pool is what they wait for. With a limit,
+    # remember that every open order stream takes one place.
+    "MAX_IN_FLIGHT": None,
+    # With a limit: requests that may wait for a place, and for how many seconds; beyond that they get a 503.
+    "MAX_WAITING": 100,
+    "WAIT_TIMEOUT": 5.0,
+    # Seconds after which a client that got a 503 is asked to come back.
+    "RETRY_AFTER": 1,
+    # Seconds of silence after which the order stream sends a comment, so that no proxy takes it for dead.
+    "HEARTBEAT": 15.0,
+}
+
+# Seconds for the report: as long as it may have to wait for a connection, and ten for its queries. Then its statements
+# are stopped, and the client gets a 504.
+REPORT_DEADLINE = DAF_ORM["TIMEOUT"] + 10
 
 # Django logs nothing to the console when DEBUG is off; an unexpected error must be seen. A 4xx is an answer
 # that was meant, not an event.

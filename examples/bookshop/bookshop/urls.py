@@ -1,9 +1,16 @@
-"""URLs of the bookshop; errors that never reach a view are JSON too."""
+"""URLs of the bookshop, its health, and its errors: problems for programs, pages for browsers."""
 
 from django.urls import include, path
 
-urlpatterns = [path("", include("shop.urls"))]
+from daf_views.health import livez, readyz
 
-handler400 = "shop.errors.bad_request"
-handler404 = "shop.errors.page_not_found"
-handler500 = "shop.errors.server_error"
+urlpatterns = [
+    path("livez", livez),
+    path("readyz", readyz),
+    path("", include("shop.urls")),
+]
+
+handler400 = "daf_views.errors.handler400"
+handler403 = "daf_views.errors.handler403"
+handler404 = "daf_views.errors.handler404"
+handler500 = "daf_views.errors.handler500"

@@ -11,12 +11,13 @@ import django
 from django.core.management import call_command
 
 
-def prepare() -> None:
+def prepare(*, clerk: str | None = None) -> None:
     """Set Django up in this process, create the tables and fill them. Settings are read here, not before."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bookshop.settings")
     django.setup()
+    call_command("check", fail_level="WARNING")  # it also names middleware that costs a thread hop
     call_command("migrate", verbosity=0)
-    call_command("seed")
+    call_command("seed", clerk=clerk)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ HOST = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 15
+STOPPED = (0, -signal.SIGTERM)  # uvicorn ends in order, and then by the signal that asked it to
 # Longer than clients keep an idle connection (5 s in httpx, as in uvicorn). With equal times a client may
 # send on a connection that the server is closing at that moment, and is told "connection reset".
 KEEP_ALIVE_SECONDS = 75
@@ -25,17 +28,28 @@ class ServerFailedError(RuntimeError):
     """The server did not start, with what to do about it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
 @contextmanager
-def serve(port: int) -> Iterator[str]:
-    """Run the bookshop on `port`, 0 for a free one; yields its URL once it answers, stops it in the end."""
+def serve(port: int) -> Iterator[Server]:
+    """Run the bookshop on `port`, 0 for a free one; yields once it answers, stops it in the end."""
     port = _free_port(port)
-    url = f"http://{HOST}:{port}"
-    process = subprocess.Popen(_command(port), cwd=PROJECT)
+    server = Server(port=port, process=subprocess.Popen(_command(port), cwd=PROJECT))
     try:
-        _wait_until_it_answers(process, url)
-        yield url
+        _wait_until_it_answers(server)
+        yield server
     finally:
-        _stop(process)
+        _stop(server.process)
 
 
 def _command(port: int) -> list[str]:
@@ -56,23 +70,24 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_it_answers(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerFailedError(f"Uvicorn ended with status {process.returncode}; its message is above.")
+        if server.process.poll() is not None:
+            raise ServerFailedError(f"Uvicorn ended with status {server.process.returncode}; its message is above.")
         # trust_env=False: a proxy from the environment has no business between us and loopback.
         with suppress(httpx.TransportError):
-            httpx.get(url, trust_env=False, timeout=5)
+            httpx.get(f"{server.url}/readyz", trust_env=False, timeout=5)
             return
         time.sleep(0.05)
-    raise ServerFailedError(f"Nothing answered at {url} within {START_SECONDS} s.")
+    raise ServerFailedError(f"Nothing answered at {server.url} within {START_SECONDS} s.")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the server to finish what it is doing; kill it when it does not."""
     if process.poll() is not None:
-        print(f"Uvicorn had ended by itself, with status {process.returncode}.", file=sys.stderr)
+        if process.returncode not in STOPPED:
+            print(f"Uvicorn had ended by itself, with status {process.returncode}.", file=sys.stderr)
         return
     process.terminate()
     try:

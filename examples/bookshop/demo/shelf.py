@@ -1,4 +1,4 @@
-"""Books that belong to one smoke run: created before it, removed with their orders after it."""
+"""Books and a clerk that belong to one smoke run: made before it, removed with their orders after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db.models import Sum
+
+from demo.clerk import Clerk
 
 ISBN_DIGITS = 13
 
@@ -20,8 +24,13 @@ class Shelf:
 
     word: str
     customer: str
+    clerk: Clerk
     rare: int
     common: int
+
+    def order(self, *lines: tuple[object, object]) -> dict[str, Any]:
+        """An order by this run's customer: pairs of a book and how many copies."""
+        return {"customer": self.customer, "lines": [{"book": book, "quantity": count} for book, count in lines]}
 
 
 @contextmanager
@@ -32,21 +41,29 @@ def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
     shelf = Shelf(
         word=word,
         customer=f"{word}@example.com",
+        clerk=_clerk(word),
         rare=_book(author, "A Rare Book", rare_copies),
         common=_book(author, "A Common Book", common_copies),
     )
     try:
         yield shelf
     finally:
-        _model("Order").objects.filter(customer=shelf.customer).delete()
+        _model("Order").objects.filter(lines__book__author=author).delete()
         author.books.all().delete()
         author.delete()
+        get_user_model().objects.filter(username=shelf.clerk.name).delete()
 
 
 def copies_sold(shelf: Shelf, book: int) -> int:
     """Copies of `book` in this run's orders, straight from the database."""
     lines = _model("OrderLine").objects.filter(order__customer=shelf.customer, book=book)
     return int(lines.aggregate(copies=Sum("quantity", default=0))["copies"])
+
+
+def _clerk(name: str) -> Clerk:
+    clerk = Clerk.for_this_run(name)
+    call_command("seed", clerk=name)
+    return clerk
 
 
 def _book(author: Any, title: str, copies: int) -> int:

@@ -1,4 +1,4 @@
-"""The smoke run: every endpoint over HTTP, wrong requests, and many customers at the same time."""
+"""The smoke run: every endpoint over HTTP, many customers at the same time, and an orderly end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from itertools import cycle, islice
-from typing import Any
 
 import httpx
 
+from demo.counter import desk
+from demo.mistakes import wrong_requests
+from demo.server import Server
 from demo.shelf import Shelf, copies_sold, own_shelf
+from demo.stopping import stopping
+from demo.streaming import listening
 from demo.tour import pool_line
 from demo.transcript import Transcript
 
@@ -23,10 +27,10 @@ WHOLE_RUN_SECONDS = 120
 SETTLE_SECONDS = 5
 
 
-def smoke(url: str) -> int:
-    """Run all of it against the server at `url`; returns 0, or 1 when an expectation was not met."""
+def smoke(server: Server) -> int:
+    """Run all of it against the server, and stop it; returns 0, or 1 when an expectation was not met."""
     with own_shelf(rare_copies=RARE_COPIES, common_copies=COMMON_COPIES) as shelf:
-        failures = asyncio.run(_drive(url, shelf))
+        failures = asyncio.run(_drive(server, shelf))
         # Asked from this process, so from another connection than any the server used.
         sold = copies_sold(shelf, shelf.rare)
     if sold != RARE_COPIES:
@@ -42,25 +46,30 @@ def _verdict(failures: list[str]) -> int:
     return 1
 
 
-async def _drive(url: str, shelf: Shelf) -> list[str]:
+async def _drive(server: Server, shelf: Shelf) -> list[str]:
     limits = httpx.Limits(max_connections=100)
     async with (
         asyncio.timeout(WHOLE_RUN_SECONDS),
-        httpx.AsyncClient(base_url=url, limits=limits, timeout=60, trust_env=False) as client,
+        httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60, trust_env=False) as client,
     ):
         say = Transcript(client)
         await _reading(say, shelf)
         await _buying(say, shelf)
-        await _wrong_requests(say, shelf)
+        await wrong_requests(say, shelf)
+        await listening(say, shelf)
         await _last_copies(say, shelf)
         await _all_or_nothing(say, shelf)
+        await desk(say, shelf)
         await _many_readers(say, shelf)
         await _pool_settles(say)
+        await stopping(say, server, shelf)
         return say.failures
 
 
 async def _reading(say: Transcript, shelf: Shelf) -> None:
     say.section("Reading")
+    for path, text in (("/livez", "ok"), ("/readyz", "ok")):
+        say.expect(say.show(await say.client.get(path), status=200).text == text, f"{path} says {text}")
     index = await say.get("/")
     say.expect("POST /orders/" in index["endpoints"], "the index names the endpoints")
 
@@ -84,7 +93,7 @@ async def _reading(say: Transcript, shelf: Shelf) -> None:
 
 async def _buying(say: Transcript, shelf: Shelf) -> None:
     say.section("Buying")
-    placed = await say.post("/orders/", _order(shelf, (shelf.common, 2)), status=201)
+    placed = await say.post("/orders/", shelf.order((shelf.common, 2)), status=201)
     say.expect(placed["total"] == "25.00", "two copies at 12.50 are 25.00")
     read = await say.get(f"/orders/{placed['id']}/")
     say.expect(read == placed, "the order reads back as it was answered")
@@ -92,61 +101,9 @@ async def _buying(say: Transcript, shelf: Shelf) -> None:
     say.expect(stock == COMMON_COPIES - 2, f"{stock} of {COMMON_COPIES} copies are left")
 
 
-async def _wrong_requests(say: Transcript, shelf: Shelf) -> None:
-    say.section("Wrong requests")
-    stock = await _stock(say, shelf.common)
-    for body, status in _wrong_orders(shelf):
-        _explained(say, await say.post("/orders/", body, status=status))
-    for path, status in _wrong_reads():
-        _explained(say, await say.get(path, status=status))
-    await say.get("/orders/", status=405)
-    say.expect(await _stock(say, shelf.common) == stock, "no wrong order took a copy")
-
-
-def _explained(say: Transcript, answer: Any) -> None:
-    """Expect a JSON error with a message; worth a line only when it is missing."""
-    if not (isinstance(answer, dict) and answer.get("error", {}).get("message")):
-        say.fail("a refused request is told why, in JSON")
-
-
-def _wrong_orders(shelf: Shelf) -> list[tuple[object, int]]:
-    customer, book = shelf.customer, shelf.common
-    return [
-        (b"{not json", 400),
-        (b"\xff\xfe", 400),
-        (b"[" * 50_000, 400),
-        (b"{}" + b" " * 100_000, 413),
-        (["a", "list"], 400),
-        ({"customer": customer}, 400),
-        ({"customer": customer, "lines": []}, 400),
-        ({"customer": "no address", "lines": [{"book": book, "quantity": 1}]}, 400),
-        ({"customer": "ada@ex\ud800ample.com", "lines": [{"book": book, "quantity": 1}]}, 400),
-        *((_order(shelf, (book, quantity)), 400) for quantity in (0, -1, 1.5, "1", True, None, 10**30)),
-        (_order(shelf, (book, 1), (book, 2)), 400),
-        (_order(shelf, ("1", 1)), 400),
-        (_order(shelf, (2**63 - 1, 1)), 404),
-        (_order(shelf, (book, 1), (2**63 - 1, 1)), 404),
-    ]
-
-
-def _wrong_reads() -> list[tuple[str, int]]:
-    return [
-        ("/books/?limit=many", 400),
-        ("/books/?limit=0", 400),
-        ("/books/?limit=1000", 400),
-        ("/books/?offset=-1", 400),
-        ("/search/", 400),
-        ("/search/?q=%00", 400),
-        (f"/books/{2**63 - 1}/", 404),
-        (f"/books/{10**30}/", 404),
-        (f"/orders/{2**63 - 1}/", 404),
-        ("/nowhere/", 404),
-    ]
-
-
 async def _last_copies(say: Transcript, shelf: Shelf) -> None:
     say.section(f"{CUSTOMERS} customers at the same time, {RARE_COPIES} copies")
-    order = _order(shelf, (shelf.rare, 1))
+    order = shelf.order((shelf.rare, 1))
     started = time.perf_counter()
     responses = await asyncio.gather(*(say.client.post("/orders/", json=order) for _ in range(CUSTOMERS)))
     seconds = time.perf_counter() - started
@@ -164,7 +121,7 @@ async def _last_copies(say: Transcript, shelf: Shelf) -> None:
 async def _all_or_nothing(say: Transcript, shelf: Shelf) -> None:
     say.section("An order that can only be half filled")
     before = await _stock(say, shelf.common)
-    await say.post("/orders/", _order(shelf, (shelf.common, 1), (shelf.rare, 1)), status=409)
+    await say.post("/orders/", shelf.order((shelf.common, 1), (shelf.rare, 1)), status=409)
     say.expect(await _stock(say, shelf.common) == before, "it takes nothing")
 
 
@@ -194,10 +151,6 @@ async def _pool_settles(say: Transcript) -> None:
 
 def _settled(stats: Mapping[str, int]) -> bool:
     return stats["pool_available"] == stats["pool_size"] and stats["requests_waiting"] == 0
-
-
-def _order(shelf: Shelf, *lines: tuple[object, object]) -> dict[str, Any]:
-    return {"customer": shelf.customer, "lines": [{"book": book, "quantity": count} for book, count in lines]}
 
 
 def _counted(answers: Mapping[int, int]) -> str:

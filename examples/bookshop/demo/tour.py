@@ -8,18 +8,19 @@ from typing import NoReturn
 
 import httpx
 
+from demo.clerk import Clerk
 from demo.server import ServerFailedError
 
-PATHS = ("/", "/books/?limit=5", "/books/1/", "/search/?q=golden%20harbour", "/report/", "/pool/")
+PATHS = ("/", "/books/?limit=5", "/books/1/", "/search/?q=golden%20harbour", "/report/", "/pool/", "/readyz", "/login/")
 REFRESH_SECONDS = 2.0
 
 
-def show(url: str) -> NoReturn:
+def show(url: str, clerk: Clerk) -> NoReturn:
     """Visit each URL once, then print the pool's statistics whenever they change, until interrupted."""
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         try:
             _visit(client)
-            print(_order_example(url))
+            print(_examples(url, clerk))
             _watch_pool(client)
         except httpx.TransportError as error:
             raise ServerFailedError(f"It stopped answering ({error}).") from error
@@ -38,9 +39,18 @@ def _visit(client: httpx.Client) -> None:
         print(f"  {client.base_url.join(path)!s:<58} {response.status_code} {milliseconds:7.1f} ms")
 
 
-def _order_example(url: str) -> str:
+def _examples(url: str, clerk: Clerk) -> str:
     body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
-    return f"\n  curl {url}/orders/ -d '{body}'\n\nCtrl-C stops the server.\n"
+    return f"""
+  Listen to orders, in a terminal of its own, and place one:
+
+  curl --no-buffer {url}/orders/stream/
+  curl --json '{body}' {url}/orders/
+
+  Then see it on the desk: log in at {url}/login/ as {clerk.name}, password {clerk.shown_password}
+
+Ctrl-C stops the server.
+"""
 
 
 def _watch_pool(client: httpx.Client) -> NoReturn:

@@ -39,25 +39,28 @@ class Transcript:
 
     async def get(self, path: str, *, status: int = 200) -> Any:
         """GET `path`, expect `status`, return the JSON; None when the answer is not JSON."""
-        return self._show(await self.client.get(path), status)
+        return json_of(self.show(await self.client.get(path), status=status))
 
     async def post(self, path: str, body: object, *, status: int) -> Any:
         """POST `body` (bytes as they are, anything else as JSON), expect `status`, return the JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.note(f"sending {_excerpt(content.decode(errors='replace'))}")
-        return self._show(await self.client.post(path, content=content), status)
+        headers = {"Content-Type": "application/json"}
+        return json_of(self.show(await self.client.post(path, content=content, headers=headers), status=status))
 
-    def _show(self, response: httpx.Response, status: int) -> Any:
+    def show(self, response: httpx.Response, *, status: int) -> httpx.Response:
+        """Print an answer, expect `status`."""
         sent = response.request
         milliseconds = response.elapsed.total_seconds() * 1000
         print(f"{response.status_code} {sent.method} {sent.url.raw_path.decode()} ({milliseconds:.1f} ms)")
-        self.note(_excerpt(response.text))
+        if text := _excerpt(response.text):
+            self.note(text)
         if response.status_code != status:
             self.fail(f"{sent.method} {sent.url.path} answers {status}, not {response.status_code}")
-        return _json(response)
+        return response
 
 
-def _json(response: httpx.Response) -> Any:
+def json_of(response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError:
@@ -65,4 +68,5 @@ def _json(response: httpx.Response) -> Any:
 
 
 def _excerpt(text: str) -> str:
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT else f"{line[:EXCERPT]}…"

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from functools import partial
 
 from daf_orm import transaction
-from shop.errors import NotFoundError, OutOfStockError
+from daf_views.exceptions import ConflictError, NotFoundError
+from shop.broadcast import placed_orders
 from shop.models import Book, Order, OrderLine, RestockRequest, Stock
+from shop.representations import order_notice
 from shop.requests import OrderRequest
 
 
 async def place_order(request: OrderRequest) -> Order:
     """Sell the books and return the order; its lines are not loaded.
 
-    Raises NotFoundError for a book the shop does not sell, OutOfStockError when a shelf holds too few copies.
+    Raises NotFoundError for a book the shop does not sell, ConflictError when a shelf holds too few copies.
     Nothing is written then.
     """
     # Titles and prices are read before the transaction, so that its locks are held as briefly as can be.
@@ -27,12 +29,14 @@ async def place_order(request: OrderRequest) -> Order:
     async with transaction.atomic():
         stocks = await take_from_shelf(request.quantities)
         order = await Order.objects.acreate(customer=request.customer)
-        await OrderLine.objects.abulk_create(
+        lines = await OrderLine.objects.abulk_create(
             OrderLine(order=order, book=books[pk], quantity=quantity, unit_price=books[pk].price)
             for pk, quantity in request.quantities.items()
         )
         sold_out = [stock.book_id for stock in stocks if stock.quantity == 0]
-        # After the commit: an order that is rolled back must not ask for books no one bought.
+        # After the commit: nobody is to hear of an order that is rolled back, and it must not ask for books no one
+        # bought.
+        transaction.on_commit(partial(announce, order, lines))
         transaction.on_commit(partial(request_restock, sold_out))
     return order
 
@@ -57,11 +61,16 @@ async def take_from_shelf(quantities: dict[int, int]) -> list[Stock]:
     shelf = {stock.book_id: stock.quantity for stock in stocks}
     if short := [pk for pk, wanted in quantities.items() if shelf.get(pk, 0) < wanted]:
         available = [{"book": pk, "available": shelf.get(pk, 0)} for pk in short]
-        raise OutOfStockError(f"Not enough copies of {_named(short)}.", books=available)
+        raise ConflictError(f"Not enough copies of {_named(short)}.", code="out_of_stock", books=available)
     for stock in stocks:
         stock.quantity -= quantities[stock.book_id]
     await Stock.objects.abulk_update(stocks, ["quantity"])
     return stocks
+
+
+async def announce(order: Order, lines: Sequence[OrderLine]) -> None:
+    """Tell whoever listens. Async, though it awaits nothing: a broadcast is for the event loop, not for threads."""
+    placed_orders.send(order_notice(order, lines))
 
 
 async def request_restock(book_ids: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from shop.models import Book, Order, OrderLine
@@ -49,4 +50,15 @@ def order_details(order: Order) -> dict[str, Any]:
         "placed_at": order.placed_at,
         "lines": [order_line(line) for line in lines],
         "total": sum(line.total for line in lines),
+    }
+
+
+def order_notice(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
+    """An order for everybody to hear of, so without its customer."""
+    bought = list(lines)
+    return {
+        "id": order.pk,
+        "placed_at": order.placed_at,
+        "copies": sum(line.quantity for line in bought),
+        "total": sum(line.total for line in bought),
     }

@@ -1,12 +1,17 @@
-"""`manage.py seed`: fill the shop with invented rows."""
+"""`manage.py seed`: fill the shop with invented rows, and hire a clerk if asked."""
 
 from __future__ import annotations
 
+import os
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from shop.clerks import hire
 from shop.seeding import seed_shop
+
+PASSWORD = "BOOKSHOP_PASSWORD"  # the name of the variable, not a secret
 
 
 class Command(BaseCommand):
@@ -14,7 +19,12 @@ class Command(BaseCommand):
 
     help = "Fill the shop with thousands of invented rows. Does nothing when they are there already."
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--clerk", metavar="NAME", help=f"also let NAME use the desk, with the password ${PASSWORD}"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Seed the shop and say what was written."""
         seeded = seed_shop()
         if seeded.books:
@@ -22,3 +32,11 @@ class Command(BaseCommand):
             self.stdout.write(f"Wrote {written}.")
         else:
             self.stdout.write("The shop is seeded already.")
+        if options["clerk"]:
+            self._hire(options["clerk"])
+
+    def _hire(self, name: str) -> None:
+        if not (password := os.environ.get(PASSWORD)):
+            raise CommandError(f"A clerk needs a password: set {PASSWORD}.")
+        hire(name, password)
+        self.stdout.write(f"{name} may use the desk.")

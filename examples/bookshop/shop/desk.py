@@ -1,0 +1,61 @@
+"""The desk, where staff see the last orders and buy in what is sold out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin, UserPassesTestMixin
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+
+from daf_views import AsyncView
+from daf_views.exceptions import NotFoundError
+from shop.models import Order, RestockRequest, Stock
+from shop.representations import order_details
+
+LAST_ORDERS = 20
+NEW_COPIES = 20
+
+
+@method_decorator(never_cache, name="dispatch")
+class StaffView(LoginRequiredMixin, UserPassesTestMixin, AsyncView):
+    """Django's own mixins: strangers are sent to the login page, customers are refused."""
+
+    def test_func(self) -> bool:
+        return self.request.user.is_staff
+
+
+class DeskView(StaffView):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        orders, wanted = await asyncio.gather(last_orders(), wanted_books())
+        # The handler renders it, in one hop.
+        return TemplateResponse(request, "shop/desk.html", {"orders": orders, "wanted": wanted})
+
+
+class RestockView(StaffView):
+    atomic = True
+
+    async def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Put new copies of a book on the shelf, once for each time it was asked for."""
+        asked, _ = await RestockRequest.objects.filter(book=pk).adelete()
+        if not asked:
+            raise NotFoundError(f"Nobody has asked for book {pk}.")
+        await Stock.objects.filter(pk=pk).aupdate(quantity=F("quantity") + NEW_COPIES)
+        messages.success(request, f"{NEW_COPIES} new copies of book {pk} are on the shelf.")
+        return redirect("desk")
+
+
+async def last_orders() -> list[dict[str, Any]]:
+    orders = Order.objects.prefetch_related("lines__book").order_by("-pk")
+    return [order_details(order) for order in await orders[:LAST_ORDERS].alist()]
+
+
+async def wanted_books() -> list[RestockRequest]:
+    wanted = RestockRequest.objects.select_related("book").order_by("requested_at", "pk")
+    return await wanted[:LAST_ORDERS].alist()
