@@ -24,12 +24,13 @@ from django.utils.module_loading import import_string
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views import lifecycle, lifespan
 from daf_views.client import Client
-from daf_views.exceptions import ServiceUnavailableError
+from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.inflight import InFlight
 from daf_views.problems import response_for
 from daf_views.requests import AsyncRequest, UnreceivedBody, load_body
 from daf_views.settings import get_settings
-from daf_views.threads import enter_request_threads, leave_request_threads
+from daf_views.shielding import run_to_the_end
+from daf_views.threads import context_for_the_end, enter_request_threads, leave_request_threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("daf_views")
 
+_OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _KNOWN_TO_LEAVE_BODY = ("django.", "daf_views.")
 """Modules whose middleware looks at no body before the view is known. Others get the body first."""
@@ -71,7 +73,8 @@ class AsyncHandler(ASGIHandler):
     # Of the class, because Django's ASGIStaticFilesHandler, made a subclass, does not call __init__().
     _defers_bodies = False
     _has_lifespan = False
-    _in_flight: InFlight | None = None
+    _all_in_flight: Mapping[asyncio.AbstractEventLoop, InFlight] = {}  # replaced, never changed
+    _in_flight: InFlight
     _loop: asyncio.AbstractEventLoop | None = None
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
@@ -95,73 +98,108 @@ class AsyncHandler(ASGIHandler):
     def in_flight(self) -> InFlight:
         """Return the running event loop's requests in flight."""
         loop = asyncio.get_running_loop()
-        if self._in_flight is None or self._loop is not loop:
+        if self._loop is not loop:
+            self._loop, self._in_flight = loop, self._in_flight_of(loop)
+        return self._in_flight
+
+    def _in_flight_of(self, loop: asyncio.AbstractEventLoop) -> InFlight:
+        # They know their loop, so a weak dictionary would keep both for ever.
+        known = {each: requests for each, requests in self._all_in_flight.items() if not each.is_closed()}
+        if loop not in known:
             if not self._has_lifespan:
                 logger.info(_NO_LIFESPAN)
-            self._in_flight, self._loop = InFlight(get_settings()), loop
-        return self._in_flight
+            known[loop] = InFlight(get_settings())
+        self._all_in_flight = known
+        return known[loop]
 
     async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request, when there is a place for it; stop when its client hangs up."""
-        client, in_flight = Client(receive), self.in_flight()
+        has_body = scope["method"] in _METHODS_WITH_BODY or _announces_body(scope)
+        client, in_flight = Client(receive, expects_body=has_body), self.in_flight()
         try:
             places = await in_flight.enter(client, unlimited=in_flight.is_full and self._needs_no_place(scope))
         except ServiceUnavailableError as overload:
             await self._refuse(scope, overload, send)
             return
         try:
-            await self._answer(scope, client, send)
-        except RequestAborted:
-            pass
-        except asyncio.CancelledError:
-            if not client.was_the_one_to_cancel():
+            await self._answer(scope, client, send, defers=has_body and self._defers_bodies)
+        except (asyncio.CancelledError, RequestAborted) as error:
+            if not (client.was_the_one_to_cancel() or isinstance(error, RequestAborted)):
                 raise
+        except BaseException:
+            client.was_the_one_to_cancel()  # the task goes on, and is not being cancelled any more
+            raise
+        else:
+            client.was_the_one_to_cancel()
         finally:
             in_flight.leave(client, places)
 
-    async def _answer(self, scope: MutableMapping[str, Any], client: Client, send: Send) -> None:
-        defers = self._defers_bodies and scope["method"] in _METHODS_WITH_BODY
-        body: Any = UnreceivedBody() if defers else await client.body()
-        request = response = None
-        threads, token = enter_request_threads()
+    async def _answer(self, scope: MutableMapping[str, Any], client: Client, send: Send, *, defers: bool) -> None:
         try:
-            set_script_prefix(get_script_prefix(scope))
-            await lifecycle.send_started(type(self), scope)
+            body: Any = UnreceivedBody() if defers else await client.body()
+        except APIError as error:  # it did not come in time
+            await self._refuse(scope, error, send)
+            return
+        request = response = None
+        threads, token = enter_request_threads(one_thread=get_settings().THREAD_PER_REQUEST)
+        try:
             request, response = self.create_request(scope, body)
             if isinstance(request, AsyncRequest) and defers:
                 request.receive_body = client.late_body
                 client.watch()
-            if request is not None:
-                response = await self.run_get_response(request)
+            response = await self._response_to(request, scope) if request is not None else response
             if scope["method"] == "HEAD" and getattr(response, "streaming", False):
                 await _drop_content(response)
             await self.send_response(response, send)
         finally:
             client.unwatch()
             try:
-                if threads.is_busy:  # a cancelled call that cannot be stopped may still read the body
-                    await _to_the_end(threads.join())
+                if (ending := self._ending(threads, request, response, body)) is not None:
+                    await run_to_the_end(ending, context_for_the_end())
             finally:
-                ending = lifecycle.end_request(request, response, body, type(self))
-                if ending is not None:
-                    await _to_the_end(ending)
                 leave_request_threads(token)
+                threads.shutdown(wait=False)
 
-    async def _refuse(self, scope: MutableMapping[str, Any], overload: ServiceUnavailableError, send: Send) -> None:
-        """Answer 503 without asking anybody: no signal, no middleware, no view."""
+    async def _response_to(self, request: HttpRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
+        """Return what signals, middleware and view make of a request; 503 if there is no connection for them."""
+        set_script_prefix(get_script_prefix(scope))
+        try:
+            await lifecycle.send_started(type(self), scope)
+            return await self.run_get_response(request)
+        except _OVERLOAD as overload:
+            return await response_for(request, overload)
+
+    def _ending(
+        self, threads: Any, request: Any, response: HttpResponseBase | None, body: Any
+    ) -> Coroutine[Any, Any, None] | None:
+        """End the request; return a coroutine if something of that may block."""
+        if threads.is_busy:  # a cancelled call that cannot be stopped may still read the body
+            return self._join_and_end(threads, request, response, body)
+        return lifecycle.end_request(request, response, body, type(self))
+
+    async def _join_and_end(self, threads: Any, request: Any, response: HttpResponseBase | None, body: Any) -> None:
+        await threads.join()
+        if (ending := lifecycle.end_request(request, response, body, type(self))) is not None:
+            await ending
+
+    async def _refuse(self, scope: MutableMapping[str, Any], error: APIError, send: Send) -> None:
+        """Answer without asking anybody: no signal, no middleware, no view."""
+        logger.warning("%s %s was refused: %s.", scope["method"], ascii(scope["path"]), error)
         body: Any = UnreceivedBody()
         request, response = self.create_request(scope, body)
         if request is not None:
-            response = await response_for(request, overload)
+            response = await response_for(request, error)
         await self.send_response(response, send)
 
     def _needs_no_place(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether the view says so, as the health views do: asked only when there is none left."""
+        body: Any = UnreceivedBody()
+        request, _ = self.create_request(scope, body)
         try:
-            match = get_resolver().resolve(scope["path"].removeprefix(get_script_prefix(scope).rstrip("/")))
+            match = get_resolver().resolve(request.path_info) if request is not None else None
         except Resolver404:
             return False
-        return not getattr(match.func, "needs_place", True)
+        return match is not None and not getattr(match.func, "needs_place", True)
 
     # The view
 
@@ -199,7 +237,7 @@ class AsyncHandler(ASGIHandler):
         """Call what may raise; let exception middleware answer, and answer overload here."""
         try:
             return await (func if _is_async(func) else sync_to_async(func))(*args, **kwargs)
-        except (PoolTimeout, TooManyRequests, PoolClosed) as overload:
+        except _OVERLOAD as overload:
             return await response_for(request, overload)
         except Exception as error:
             if not self._exception_middleware:
@@ -252,14 +290,5 @@ def _takes_body_itself(view: Any) -> bool:
     return getattr(view, "defers_body", False) and getattr(view, "csrf_exempt", False)
 
 
-async def _to_the_end(ending: Coroutine[Any, Any, None]) -> None:
-    """Wait until it has ended, however often this task is cancelled meanwhile; then raise that."""
-    task, cancelled = asyncio.ensure_future(ending), None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    task.result()
+def _announces_body(scope: Mapping[str, Any]) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in scope["headers"])

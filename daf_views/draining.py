@@ -4,16 +4,17 @@ Each event loop has its own drain: a process may run several, one after the othe
 """
 
 import asyncio
-from weakref import WeakKeyDictionary
+from typing import Any
 
 
 class Drain:
     """What an event loop's server wants: to go on, or to end what it has begun and stop."""
 
-    __slots__ = ("_requested",)
+    __slots__ = ("_requested", "_tasks")
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def requested(self) -> bool:
@@ -28,10 +29,30 @@ class Drain:
         """Wait until the server wants to stop."""
         await self._requested.wait()
 
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Remember a task that nobody else does until it has ended; :meth:`settle` waits for it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-_drains: WeakKeyDictionary[asyncio.AbstractEventLoop, Drain] = WeakKeyDictionary()
+    async def settle(self, timeout: float) -> None:
+        """Wait for the tasks that are kept, up to ``timeout`` seconds; cancel those that have not ended then."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+_drains: dict[asyncio.AbstractEventLoop, Drain] = {}
 
 
 def current_drain() -> Drain:
     """Return the running event loop's drain."""
-    return _drains.setdefault(asyncio.get_running_loop(), Drain())
+    loop = asyncio.get_running_loop()
+    if (drain := _drains.get(loop)) is None:
+        # A drain knows its loop, so a weak dictionary would keep both for ever.
+        for closed in [each for each in _drains if each.is_closed()]:
+            del _drains[closed]
+        drain = _drains[loop] = Drain()
+    return drain

@@ -23,6 +23,7 @@ class InFlight:
         self._clients: set[Client] = set()
         self._places = None if settings.MAX_IN_FLIGHT is None else asyncio.Semaphore(settings.MAX_IN_FLIGHT)
         self._waiting = 0
+        self._is_closed = False
         self._emptied = asyncio.Event()
 
     def __len__(self) -> int:
@@ -36,8 +37,11 @@ class InFlight:
     async def enter(self, client: Client, *, unlimited: bool = False) -> asyncio.Semaphore | None:
         """Count a request in, when there is a place for it; return what :meth:`leave` wants back.
 
-        ``unlimited``: it needs no place. Raises ServiceUnavailableError if too many wait, or if it waited in vain.
+        ``unlimited``: it needs no place. Raises ServiceUnavailableError if too many wait, if it waited in vain, or if
+        the drain is over.
         """
+        if self._is_closed:
+            raise self._overload()
         places = None if unlimited else self._places
         if places is not None:
             await self._take_place(places)
@@ -58,25 +62,32 @@ class InFlight:
             return
         limits = self._settings
         if self._waiting >= limits.MAX_WAITING:
-            raise ServiceUnavailableError(retry_after=limits.RETRY_AFTER)
+            raise self._overload()
         self._waiting += 1
         try:
             async with asyncio.timeout(limits.WAIT_TIMEOUT):
                 await places.acquire()
         except TimeoutError as error:
-            raise ServiceUnavailableError(retry_after=limits.RETRY_AFTER) from error
+            raise self._overload() from error
         finally:
             self._waiting -= 1
+        if self._is_closed:
+            places.release()
+            raise self._overload()
+
+    def _overload(self) -> ServiceUnavailableError:
+        return ServiceUnavailableError(retry_after=self._settings.RETRY_AFTER, code="overloaded")
 
     async def drain(self, timeout: float) -> int:
         """Wait until no request is in flight; cancel those that are after ``timeout`` seconds and return their number.
 
-        Those that are cancelled have ended when this returns.
+        Those that are cancelled have ended when this returns, and no other request is let in.
         """
         try:
             async with asyncio.timeout(timeout):
                 await self._wait_until_empty()
         except TimeoutError:
+            self._is_closed = True
             late = [*self._clients]
             for client in late:
                 client.abort()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from contextlib import suppress
-from io import BytesIO
+from io import BytesIO, IOBase
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,16 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.cache import caches, close_caches
 from django.core.cache.backends.base import BaseCache
+from django.core.files.base import File
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started, setting_changed
 from django.db import close_old_connections, reset_queries
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views.requests import UnreceivedBody
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     Closer = Callable[[], object]
 
+_OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _DJANGO_IDS = frozenset(map(id, (reset_queries, close_old_connections, close_caches, reset_urlconf)))
 
 
@@ -84,18 +88,36 @@ def end_request(
 
 async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:
     """Call a ``close()`` that somebody has replaced: it sends the signal, if anything does."""
-    await sync_to_async(response.close)()
+    await _hop(response.close)
     await sync_to_async(stream.close, thread_sensitive=False)()
 
 
 async def _end(closers: list[Closer], response: HttpResponseBase | None, sender: type) -> None:
-    # No lease: to close a file must not wait for a connection.
-    await sync_to_async(_close_all, thread_sensitive=False)(closers, response)
-    sync_receivers, async_receivers = _foreign_receivers(request_finished, sender)
-    if sync_receivers or _has_cache_to_close():
-        await request_finished.asend(sender=sender)
+    close = functools.partial(_close_all, closers, response)
+    if all(_closes_a_file(closer) for closer in closers):
+        await sync_to_async(close, thread_sensitive=False)()  # to close a file must not wait for a connection
     else:
-        await asyncio.gather(*(call(signal=request_finished, sender=sender) for call in async_receivers))
+        await _hop(close)
+    sync_receivers, async_receivers = _foreign_receivers(request_finished, sender)
+    try:
+        if sync_receivers or _has_cache_to_close():
+            await request_finished.asend(sender=sender)
+        else:
+            await asyncio.gather(*(call(signal=request_finished, sender=sender) for call in async_receivers))
+    except _OVERLOAD:  # the synchronous receivers come first: none has been called
+        await sync_to_async(request_finished.send, thread_sensitive=False)(sender=sender)
+
+
+async def _hop(func: Closer) -> None:
+    """Call it as Django does; where there is no connection for that, without one: what is open must be closed."""
+    try:
+        await sync_to_async(func)()
+    except _OVERLOAD:
+        await sync_to_async(func, thread_sensitive=False)()
+
+
+def _closes_a_file(closer: Closer) -> bool:
+    return isinstance(getattr(closer, "__self__", None), IOBase | File | HttpRequest | UnreceivedBody)
 
 
 def _close_all(closers: list[Closer], response: HttpResponseBase | None) -> None:

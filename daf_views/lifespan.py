@@ -93,6 +93,7 @@ async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight:
             drain.request()
             if late := await in_flight.drain(get_settings().DRAIN_TIMEOUT):
                 logger.error(_CANCELLED_LATE, late, get_settings().DRAIN_TIMEOUT)
+            await drain.settle(get_settings().DRAIN_TIMEOUT)
             await shutdown
     finally:
         shutdown.cancel()
@@ -128,9 +129,9 @@ async def _call(hook: Hook) -> Any:
 
 def _open_pool() -> None:
     global _running  # noqa: PLW0603 - as there is one pool per process
+    get_pool().open()
     with _lock:
         _running += 1
-    get_pool().open()
 
 
 async def _close_pool() -> None:
@@ -149,7 +150,11 @@ def _signals_begin(drain: Drain) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {
+        number: handler
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if (handler := signal.getsignal(number)) is not None  # one that is not Python's, and could not be called
+    }
 
     def handle(number: int, frame: Any) -> None:
         if not loop.is_closed():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from django.core.handlers.asgi import ASGIRequest
 
@@ -31,10 +31,23 @@ class AsyncRequest(ASGIRequest):
     receive_body: Callable[[int | None], Awaitable[IO[bytes]]] | None = None
     """Receives the body, as far as the given number of bytes, into a file. None once that has been done."""
 
-    @property
-    def body_is_loaded(self) -> bool:
-        """Whether ``body``, ``POST`` and ``read()`` may be used."""
-        return self.receive_body is None
+    _stands_in_for_form = False
+
+    def _load_post_and_files(self) -> None:
+        if self.receive_body is None or asyncio._get_running_loop() is not None:  # noqa: SLF001 - the cheap way to ask
+            super()._load_post_and_files()
+            return
+        # On a worker thread only those ask who report an error: log handlers, error pages. They get an empty form.
+        self._mark_post_parse_error()  # type: ignore[attr-defined]
+        self._stands_in_for_form = True
+
+    def body_has_come(self, stream: Any) -> None:
+        """Take the body; forget what stood in for it."""
+        self._stream = stream
+        self.receive_body = None
+        if self._stands_in_for_form:
+            del self._post, self._files  # type: ignore[attr-defined]
+            self._stands_in_for_form = self._post_parse_error = False
 
 
 async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
@@ -47,5 +60,4 @@ async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
         return
     async with request.__dict__.setdefault("_body_lock", asyncio.Lock()):  # two tasks of a view may want it
         if (receive_body := request.receive_body) is not None:  # type: ignore[attr-defined]
-            request._stream = await receive_body(limit)  # noqa: SLF001 - as ASGIRequest.__init__ does
-            request.receive_body = None  # type: ignore[attr-defined]
+            request.body_has_come(await receive_body(limit))  # type: ignore[attr-defined]

@@ -28,6 +28,11 @@ class Settings:
     """How long a request waits for a place before it is answered 503."""
     RETRY_AFTER: int = 1
     """What a 503 asks a client to wait, in its Retry-After header."""
+    THREAD_PER_REQUEST: bool = False
+    """Whether the thread-sensitive calls of a request share one thread, which ends with it, as under Django's handler:
+    for code that keeps data of a request in a ``threading.local``."""
+    BODY_TIMEOUT: float = 60.0
+    """How long a client may be silent in the middle of a body before it is answered 408."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
 

@@ -5,7 +5,8 @@ database connections, one call at a time. What that code really needs is kept: o
 that nobody else uses. Each call has a lease of daf_orm's pool, and the lease of the atomic block it stands in.
 
 asgiref finds the executor by a context variable and a table, both touched here only: ``thread_sensitive_context`` and
-``context_to_thread_executor`` of ``asgiref.sync.SyncToAsync``.
+``context_to_thread_executor`` of ``asgiref.sync.SyncToAsync``; so are ``AsyncToSync.executors.current`` and the
+``_broken`` and ``_old_executor`` of what it holds.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import asyncio
 import contextvars
 import functools
 from collections import deque
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
 from daf_orm import database_sync_to_async
 
@@ -38,15 +39,19 @@ class RequestThreads(Executor):
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Call] = deque()
         self._running: asyncio.Task[None] | None = None
 
     def submit(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``func`` when those before it have ended. Called on the event loop, by asgiref."""
         call = _Call(functools.partial(func, *args, **kwargs))
-        self._waiting.append(call)
-        if self._running is None:
-            self._run_next()
+        if asyncio.get_running_loop() is not self._loop:  # one that code of the request runs in a thread: not our turn
+            call.start()
+        else:
+            self._waiting.append(call)
+            if self._running is None:
+                self._run_next()
         return cast("Future[T]", call.future)
 
     @property
@@ -67,9 +72,8 @@ class RequestThreads(Executor):
         while self._waiting:
             call = self._waiting.popleft()
             if not call.future.cancelled():
-                self._running = asyncio.get_running_loop().create_task(call.run(), context=call.context)
+                self._running = call.start()
                 self._running.add_done_callback(lambda _: self._run_next())
-                call.stop_with_its_future(self._running)
                 return
 
 
@@ -83,7 +87,13 @@ class _Call:
         self.context = contextvars.copy_context()
         self.context.run(SyncToAsync.thread_sensitive_context.set, None)  # type: ignore[arg-type]
 
-    async def run(self) -> None:
+    def start(self) -> asyncio.Task[None]:
+        """Run it in a task of its own, which is cancelled with its future."""
+        task = asyncio.get_running_loop().create_task(self._run(), context=self.context)
+        self.future.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
+        return task
+
+    async def _run(self) -> None:
         """Run it on a lease; its outcome is its future's, never this task's, whom nobody asks."""
         try:
             result, error = await database_sync_to_async(self._outcome)()
@@ -107,15 +117,55 @@ class _Call:
 
     _outcome.continues_hop = True  # type: ignore[attr-defined] # daf_orm.test.count_hops() has counted asgiref's
 
-    def stop_with_its_future(self, task: asyncio.Task[None]) -> None:
-        self.future.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
+
+class OneThread(ThreadPoolExecutor):
+    """Runs the thread-sensitive calls of one request on one thread, as Django's handler does, outside the pool.
+
+    For code that keeps data of a request in a ``threading.local``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1, thread_name_prefix="daf_views-request")
+        self._last: Future[Any] | None = None
+
+    def submit(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``func`` when those before it have ended."""
+        self._last = future = super().submit(func, *args, **kwargs)
+        return future
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call runs."""
+        return self._last is not None and not self._last.done()
+
+    async def join(self) -> None:
+        """Wait until no call runs."""
+        await asyncio.wrap_future(self.submit(lambda: None))
 
 
-def enter_request_threads() -> tuple[RequestThreads, Token[ThreadSensitiveContext]]:
-    """Let this task, and those it starts, run thread-sensitive code on new :class:`RequestThreads`."""
-    context, threads = ThreadSensitiveContext(), RequestThreads()
+def enter_request_threads(
+    *, one_thread: bool = False
+) -> tuple[RequestThreads | OneThread, Token[ThreadSensitiveContext]]:
+    """Let this task, and those it starts, run thread-sensitive code on new :class:`RequestThreads`.
+
+    ``one_thread``: on :class:`OneThread` instead. Shut it down in the end.
+    """
+    context, threads = ThreadSensitiveContext(), OneThread() if one_thread else RequestThreads()
     SyncToAsync.context_to_thread_executor[context] = threads
     return threads, SyncToAsync.thread_sensitive_context.set(context)
+
+
+def context_for_the_end() -> contextvars.Context:
+    """Return a copy of the context, without synchronous callers that have returned meanwhile.
+
+    One that is cancelled leaves its executor behind in the context of what it called: work for it would find nobody.
+    """
+    executor = getattr(AsyncToSync.executors, "current", None)
+    while executor is not None and executor._broken:  # noqa: SLF001
+        executor = executor._old_executor  # noqa: SLF001
+    context = contextvars.copy_context()
+    context.run(setattr, AsyncToSync.executors, "current", executor)
+    return context
 
 
 def leave_request_threads(token: Token[ThreadSensitiveContext]) -> None:

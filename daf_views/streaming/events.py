@@ -11,10 +11,10 @@ from daf_views.draining import current_drain
 from daf_views.settings import get_settings
 from daf_views.streaming.encoding import as_json
 from daf_views.streaming.response import StreamResponse
-from daf_views.streaming.sources import Reader, as_source, report
+from daf_views.streaming.sources import Content, Reader, as_source, report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 
     from django.http import HttpRequest
 
@@ -103,11 +103,12 @@ def sse(
     if heartbeat is not None and not heartbeat > 0:
         raise ValueError(f"heartbeat is a number of seconds, more than 0, not {heartbeat!r}.")
     _check_retry(retry)
-    frames = _frames(as_source(source, used_by="sse"), heartbeat or get_settings().HEARTBEAT, retry)
-    return StreamResponse(frames, content_type=CONTENT_TYPE, headers=HEADERS | dict(headers or {}))
+    source = as_source(source, used_by="sse")
+    frames = _frames(source, heartbeat or get_settings().HEARTBEAT, retry)
+    return StreamResponse(Content(frames, source), content_type=CONTENT_TYPE, headers=HEADERS | dict(headers or {}))
 
 
-async def _frames(source: AsyncIterable[Any], heartbeat: float, retry: int | None) -> AsyncIterator[bytes]:
+async def _frames(source: AsyncIterable[Any], heartbeat: float, retry: int | None) -> AsyncGenerator[bytes, None]:
     if retry is not None:
         yield _retry_frame(retry)
     drain, reader = current_drain(), Reader(source)

@@ -1,11 +1,11 @@
 """JSON lines: one JSON document per line, sent as soon as it is there."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any
 
 from daf_views.streaming.encoding import as_json
 from daf_views.streaming.response import StreamResponse
-from daf_views.streaming.sources import as_source, close, report
+from daf_views.streaming.sources import Content, as_source, close, report
 
 CONTENT_TYPE = "application/jsonl"
 """The media type of https://jsonlines.org and of OpenAPI 3.2; it has no charset, JSON is UTF-8."""
@@ -19,15 +19,15 @@ def jsonl(source: AsyncIterable[Any], *, headers: Mapping[str, str] | None = Non
     from the whole. For the same reason a draining server does not end it early: an endless source should look at
     :func:`daf_views.draining.current_drain` itself. Raises TypeError if the source is not an async iterable.
     """
-    lines = _lines(as_source(source, used_by="jsonl"))
+    source = as_source(source, used_by="jsonl")
     return StreamResponse(
-        lines,
+        Content(_lines(source), source),
         content_type=CONTENT_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | dict(headers or {}),
     )
 
 
-async def _lines(source: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+async def _lines(source: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
     iterator = aiter(source)
     try:
         async for item in iterator:

@@ -13,7 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable
 
 logger = logging.getLogger("daf_views")
 
@@ -30,10 +30,35 @@ def as_source(source: object, *, used_by: str) -> AsyncIterable[Any]:
     raise TypeError(f"{used_by}() takes an async iterator, not {type(source).__name__}. {remedy}")
 
 
-async def close(iterator: AsyncIterator[Any]) -> None:
+async def close(iterator: AsyncIterable[Any]) -> None:
     """Close an async iterator, if it can be closed."""
     if (aclose := getattr(iterator, "aclose", None)) is not None:
         await aclose()
+
+
+class Content:
+    """What a stream sends, made from a source: closing it closes the source, also if nothing has been sent yet.
+
+    A generator that has not begun knows nothing of what it was made from.
+    """
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], source: AsyncIterable[Any]) -> None:
+        self._parts = parts
+        self._source = source
+        self._has_begun = False
+
+    def __aiter__(self) -> Content:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._has_begun = True
+        return await anext(self._parts)
+
+    async def aclose(self) -> None:
+        """End the stream where it is."""
+        await self._parts.aclose()
+        if not self._has_begun:
+            await close(self._source)
 
 
 def report(error: Exception) -> str:
@@ -56,6 +81,7 @@ class Reader:
         self._asked = asyncio.Event()
         self._answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._has_begun = False
+        self._is_closing = False
         self.task = asyncio.create_task(self._read())
         """Ends when the source does, and fails if it does."""
 
@@ -67,6 +93,7 @@ class Reader:
 
     async def aclose(self) -> None:
         """Close the source, in the task that has read it, and wait for that."""
+        self._is_closing = True
         await end(self.task)
         if not self._has_begun:  # a task that is cancelled before its first step never runs
             await close(self._iterator)
@@ -76,6 +103,8 @@ class Reader:
         try:
             await self._asked.wait()
             async for item in self._iterator:
+                if self._is_closing:  # it has taken the cancellation for something else, and goes on
+                    return
                 self._asked.clear()
                 self._answer.set_result(item)
                 await self._asked.wait()

@@ -37,8 +37,8 @@ class Exchange:
             self.is_complete = not message.get("more_body", False)
 
 
-def scope(*, method="GET", path="/", query=b"", headers=(), scheme="http"):
-    names = [("Host", "testserver"), *headers]
+def scope(*, method="GET", path="/", query=b"", headers=(), scheme="http", host="testserver"):
+    names = [("Host", host), *headers]
     return {
         "type": "http",
         "asgi": {"version": "3.0"},

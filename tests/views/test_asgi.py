@@ -1,16 +1,19 @@
 import asyncio
 import gc
+import logging
 import threading
 from io import BytesIO
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.core.signals import request_finished, request_started
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
+from django.utils.deprecation import MiddlewareMixin
 
-from daf_orm import PoolTimeout, get_pool
+from daf_orm import PoolTimeout, get_pool, transaction
 from daf_orm.test import count_hops
 from daf_views.asgi import AsyncHandler, get_asgi_application
 from daf_views.requests import UnreceivedBody, load_body
@@ -135,6 +138,7 @@ urlpatterns = [
     path("broken", broken),
     path("stream", stream),
     path("file", file),
+    path("local", lambda request: local_view(request)),
 ]
 
 
@@ -291,6 +295,151 @@ async def test_an_exhausted_pool_is_answered_503_with_retry_after(application):
     assert (answer.status, answer.header("retry-after")) == (503, "1")
     assert answer.header("content-type") == "application/problem+json"
     assert b"lent" not in answer.body
+
+
+class Exhausted:
+    """Raises what an exhausted pool raises, wherever Django calls it."""
+
+    def __init__(self, get_response=None):
+        self.calls = 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        raise PoolTimeout("10 of 10 lent")
+
+
+def synchronous_middleware(get_response):
+    return lambda request: get_response(request)
+
+
+@pytest.fixture
+async def exhausted_pool(settings):
+    """A pool of one, whose lease is out."""
+    settings.DAF_ORM = {"MAX_SIZE": 1, "TIMEOUT": 0.05}
+
+    async def hold():
+        async with transaction.atomic():
+            stage.entered.set()
+            await stage.go_on.wait()
+
+    holder = asyncio.create_task(hold())
+    await stage.entered.wait()
+    yield
+    stage.go_on.set()
+    await holder
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", [[], ["daf_views.middleware.async_error_middleware"]])
+async def test_a_synchronous_middleware_that_finds_no_connection_is_answered_503(first, exhausted_pool):
+    with override_settings(MIDDLEWARE=[*first, f"{__name__}.synchronous_middleware"]):
+        answer = await exchange(get_asgi_application(), path="/plain")
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+
+
+async def test_a_receiver_of_request_started_that_finds_no_connection_is_answered_503(application):
+    receiver = Exhausted()
+    request_started.connect(receiver)
+    try:
+        answer = await exchange(application, path="/plain")
+    finally:
+        request_started.disconnect(receiver)
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+
+
+async def test_a_receiver_of_request_finished_for_which_there_was_no_connection_is_called_without(application):
+    receiver = Exhausted()
+    request_finished.connect(receiver)
+    try:
+        with pytest.raises(PoolTimeout):
+            await exchange(application, path="/plain")
+    finally:
+        request_finished.disconnect(receiver)
+    assert receiver.calls == 2
+
+
+def report_the_form(request, exception):
+    stage.ended.append(dict(request.POST))  # as a context processor may
+    return HttpResponse("reported", status=404)
+
+
+handler404 = report_the_form
+
+
+async def test_an_error_before_the_body_came_can_be_reported_with_its_form(application):
+    form = [("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", "3")]
+    answer = await exchange(application, method="POST", path="/nowhere", headers=form, body=b"a=1")
+    assert (answer.status, answer.body, stage.ended) == (404, b"reported", [{}])
+
+
+class FormHandler(logging.Handler):
+    """Looks at the form, as AdminEmailHandler does."""
+
+    def emit(self, record):
+        stage.ended.append(dict(record.request.POST))
+
+
+@override_settings(MIDDLEWARE=["django.middleware.common.CommonMiddleware"])
+async def test_a_form_that_was_refused_before_it_came_can_be_logged():
+    application = get_asgi_application()  # configures logging
+    handler, logger = FormHandler(), logging.getLogger("django.security.DisallowedHost")
+    logger.addHandler(handler)
+    try:
+        request = {"method": "POST", "headers": [("Content-Type", "application/x-www-form-urlencoded")]}
+        answer = await exchange(application, path="/plain", body=b"a=1", host="evil.example", **request)
+    finally:
+        logger.removeHandler(handler)
+    assert (answer.status, stage.ended) == (400, [{}])
+
+
+async def test_a_task_is_not_being_cancelled_any_more_when_its_client_had_left_but_was_answered(application):
+    async def swallow(request):
+        try:
+            await wait(request)
+        except asyncio.CancelledError:
+            return HttpResponse("too late")
+
+    urlpatterns.append(path("swallow", swallow))
+    try:
+        connection = Connection(application, path="/swallow")
+        connection.send()
+        await stage.entered.wait()
+        connection.hang_up()
+        await connection.task
+    finally:
+        urlpatterns.pop()
+    assert connection.task.cancelling() == 0
+
+
+@override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.01})
+async def test_a_client_that_does_not_send_its_body_is_answered_408(application):
+    with override_settings(MIDDLEWARE=[f"{__name__}.foreign_middleware"]):
+        connection = Connection(get_asgi_application(), method="POST", path="/echo")
+        connection.send(b"abc", more=True)
+        await connection.task
+    assert connection.answer.status == 408
+
+
+@override_settings(DAF_VIEWS={"THREAD_PER_REQUEST": True}, MIDDLEWARE=[f"{__name__}.LocalMiddleware"])
+async def test_with_a_thread_per_request_a_thread_local_is_the_requests():
+    answer = await exchange(get_asgi_application(), path="/local")
+    assert answer.body == b"/local"
+    for thread in threading.enumerate():
+        if thread.name.startswith("daf_views-request"):
+            await asyncio.to_thread(thread.join, 5)
+            assert not thread.is_alive()
+
+
+local = threading.local()
+
+
+class LocalMiddleware(MiddlewareMixin):
+    def process_request(self, request):
+        local.path = request.path
+
+
+def local_view(request):
+    return HttpResponse(getattr(local, "path", "nothing"))
 
 
 async def test_an_exception_becomes_djangos_500(application, caplog):

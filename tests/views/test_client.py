@@ -1,4 +1,6 @@
 import asyncio
+import sys
+import threading
 from io import BytesIO
 
 import pytest
@@ -6,7 +8,9 @@ from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.http import UnreadablePostError
 from django.test import override_settings
 
+from daf_views import bodies
 from daf_views.client import Client
+from daf_views.exceptions import APIError
 
 
 class Server:
@@ -111,3 +115,62 @@ async def test_an_invalid_message_is_raised_in_the_request():
         await asyncio.Event().wait()
     with pytest.raises(AssertionError, match=r"http\.other"):
         client.was_the_one_to_cancel()
+
+
+async def test_a_body_that_came_whole_does_not_keep_hanging_up_from_being_noticed():
+    server = Server(part(b"whole"), HANG_UP)
+    client = Client(server.receive)
+    client.watch()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    assert client.was_the_one_to_cancel()
+
+
+async def test_the_body_can_be_had_while_the_listener_goes_on():
+    server = Server(part(b"whole"))
+    client = Client(server.receive)
+    client.watch()
+    while not server.queue.empty():
+        await asyncio.sleep(0)
+    assert (await client.body()).read() == b"whole"
+    server.queue.put_nowait(HANG_UP)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    assert client.was_the_one_to_cancel()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_a_client_that_has_left_is_noticed_by_an_eager_task():
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    client = Client(Server(HANG_UP).receive)
+    client.watch()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    assert client.was_the_one_to_cancel()
+
+
+@override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.01})
+async def test_a_client_that_is_silent_in_a_body_it_has_announced_is_given_up():
+    client = Client(Server(part(b"a", more=True)).receive, expects_body=True)
+    with pytest.raises(APIError, match="No more of the body came") as error:
+        await client.body()
+    assert error.value.status == 408
+
+
+@override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=3)
+async def test_cancelling_while_the_body_goes_to_disk_is_a_cancellation(monkeypatch):
+    writing, go_on = threading.Event(), threading.Event()
+    write = bodies.Body._write_to_disk
+
+    def slowly(self, chunk):
+        writing.set()
+        assert go_on.wait(5)
+        write(self, chunk)
+
+    monkeypatch.setattr(bodies.Body, "_write_to_disk", slowly)
+    task = asyncio.create_task(Client(Server(part(b"abcdef", more=True)).receive).body())
+    await asyncio.to_thread(writing.wait, 5)
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task

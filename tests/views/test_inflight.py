@@ -121,6 +121,33 @@ async def test_a_drain_cancels_what_is_late(application):
     assert len(application.in_flight()) == 0
 
 
+async def test_nobody_is_let_in_after_a_drain_that_was_too_long(application):
+    first, second = await request_under_way(application), await waiting_request(application)
+    assert await application.in_flight().drain(0.01) == 1
+    await asyncio.wait([first.task, second.task])
+    assert second.answer.status == 503
+    assert (await exchange(application, path="/wait")).status == 503
+
+
+async def test_each_event_loop_has_its_own_places(application):
+    mine = application.in_flight()
+
+    async def look():
+        return application.in_flight()
+
+    other = await asyncio.to_thread(asyncio.run, look())
+    assert other is not mine
+    assert application.in_flight() is mine
+
+
+async def test_a_request_that_is_refused_is_logged(application, caplog):
+    first, second = await request_under_way(application), await waiting_request(application)
+    await exchange(application, path="/wait")
+    assert "GET '/wait' was refused" in caplog.text
+    go_on.set()
+    await asyncio.gather(first.task, second.task)
+
+
 class Places(RuleBasedStateMachine):
     """Requests come, are answered and are cancelled, in any order; against a count of places and a line."""
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from daf_orm import get_pool
 from daf_views.draining import current_drain
 from daf_views.streaming import Event, jsonl, last_event_id, sse
+from daf_views.streaming.sources import Reader
 from tests.project.library.models import Author
 from tests.views.exchange import Exchange, exchange, scope
 
@@ -504,3 +505,43 @@ async def test_idle_streams_hold_no_connection(settings):
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
+
+
+class Feed:
+    """A source with something to close, which is asked for nothing if nobody reads the stream."""
+
+    def __init__(self, *, clings=False):
+        self.closed = 0
+        self.clings = clings
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self.clings:
+                return {"one": "more"}
+            raise
+
+    async def aclose(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize("stream", [sse, jsonl])
+async def test_the_source_of_a_stream_that_never_began_is_closed(stream):
+    feed = Feed()
+    response = stream(feed)
+    await response._iterator.aclose()
+    assert feed.closed == 1
+
+
+async def test_a_source_that_takes_its_cancellation_for_an_event_is_closed_all_the_same():
+    feed = Feed(clings=True)
+    reader = Reader(feed)
+    reader.ask()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await reader.aclose()
+    assert feed.closed == 1

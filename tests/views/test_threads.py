@@ -1,13 +1,14 @@
 import asyncio
+import contextvars
 import threading
 from contextvars import ContextVar
 
 import pytest
-from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
 
 from daf_orm import get_pool, transaction
 from daf_orm.test import count_hops
-from daf_views.threads import enter_request_threads, leave_request_threads
+from daf_views.threads import context_for_the_end, enter_request_threads, leave_request_threads
 from tests.orm.test_cancellation import own_connections, slowly  # noqa: F401 - a fixture
 from tests.project.library.models import Author
 
@@ -165,3 +166,35 @@ async def test_left_threads_are_not_used_any_more():
     assert SyncToAsync.thread_sensitive_context.get(None) is None
     await sync_to_async(int)()
     assert not mine.is_busy
+
+
+async def test_another_loop_within_the_request_has_calls_of_its_own():
+    mine = threads()
+
+    def run_a_loop():
+        async def inner():
+            return await sync_to_async(lambda: "from another loop")()
+
+        return asyncio.run(inner())
+
+    assert await asyncio.to_thread(run_a_loop) == "from another loop"
+    assert not mine.is_busy
+
+
+async def test_one_thread_serves_all_calls_of_a_request_when_asked_to():
+    mine, token = enter_request_threads(one_thread=True)
+    local = threading.local()
+    await sync_to_async(setattr)(local, "user", "ada")
+    assert await sync_to_async(getattr)(local, "user") == "ada"
+    leave_request_threads(token)
+    await mine.join()
+    mine.shutdown(wait=False)
+
+
+async def test_the_context_for_the_end_forgets_parents_that_have_gone():
+    async def inner():
+        return contextvars.copy_context()
+
+    left = await asyncio.to_thread(async_to_sync(inner))
+    context = left.run(context_for_the_end)
+    assert context.run(getattr, AsyncToSync.executors, "current", None) is None
