@@ -83,7 +83,7 @@ def run(*, quick: bool) -> None:
         f"PostgreSQL with max_connections = {MAX_CONNECTIONS}; {rushes} rushes of {REQUESTS:,} requests, all "
         "sent at once over loopback by this process, each on a connection of its own: a page of 20 books "
         "with its count (2 queries), a book with its relations (2), the report (5 gathered), in turn. "
-        "Uvicorn, one process per shop, Django's own ASGI handler. "
+        "Uvicorn, one process per shop; DAF on the handler of daf_views, the others on Django's. "
         f"DAF: at most {POOL_SIZE} leases. stock: `CONN_MAX_AGE = 0`. "
         f'stock + pool: `OPTIONS["pool"]` with 4 to {POOL_SIZE} connections.\n'
     )
