@@ -73,7 +73,7 @@ def _hop(path: str) -> Iterator[tuple[str, str]]:
     if path in TWINS:
         yield f"Django runs {_named(_hooks(middleware))} in a thread", _THREAD_FREE
     elif not getattr(middleware, "async_capable", False):
-        yield "it is synchronous, so a thread, and a place in the pool, is taken until the response is there", _SYNC_ONLY
+        yield "it is synchronous: it takes a thread, and a place in the pool, until the response is there", _SYNC_ONLY
     elif hooks := _hooks(middleware):
         yield f"Django runs {_named(hooks)} in a thread", _HOOKS
 
