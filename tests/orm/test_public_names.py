@@ -14,7 +14,7 @@ from django.db import OperationalError, models
 
 import daf_orm
 
-pytestmark = pytest.mark.no_database
+pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]  # modules are the same on every database
 
 HOME = Path(daf_orm.__file__).parent
 FILES = sorted(HOME.rglob("*.py"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import django
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(300)]  # they use no database
 
 
 @pytest.fixture(scope="session")

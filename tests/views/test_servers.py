@@ -18,6 +18,7 @@ SERVERS = {
     "hypercorn": ["hypercorn", APPLICATION, "--bind", "127.0.0.1:{port}"],
     "daphne": ["daphne", APPLICATION, "-b", "127.0.0.1", "-p", "{port}"],
 }
+pytestmark = pytest.mark.sqlite_memory  # what is served brings its own database
 with_lifespan = pytest.mark.parametrize("name", ["uvicorn", "granian", "hypercorn"])
 ROOT = Path(__file__).parents[2]
 ACCEPTED = 20

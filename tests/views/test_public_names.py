@@ -1,0 +1,30 @@
+"""What users import from daf_views: the names are fixed, and importing them needs no settings."""
+
+import subprocess
+import sys
+
+import pytest
+
+import daf_views
+
+pytestmark = pytest.mark.sqlite_memory  # modules are the same on every database
+FIXED = {
+    "daf_views": ["AsyncAPIView", "AsyncView"],
+    "daf_views.asgi": ["get_asgi_application"],
+    "daf_views.middleware": ["async_error_middleware", "thread_free"],
+    "daf_views.services": ["override_services"],
+    "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],
+    "daf_views.health": ["livez", "readyz"],
+    "daf_views.lifespan": ["on_shutdown", "on_startup"],
+    "daf_views.errors": ["handler400", "handler403", "handler404", "handler500"],
+}
+
+
+def test_all_is_what_is_fixed_for_the_package():
+    assert daf_views.__all__ == sorted(daf_views.__all__) == FIXED["daf_views"]
+
+
+@pytest.mark.parametrize("module", FIXED)
+def test_names_can_be_imported_before_there_are_settings(module):
+    command = f"from {module} import {', '.join(FIXED[module])}"
+    subprocess.run([sys.executable, "-W", "error", "-c", command], check=True, capture_output=True)
