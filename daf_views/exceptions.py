@@ -119,6 +119,16 @@ class ForbiddenError(APIError):
     default_code = "forbidden"
 
 
+class CSRFError(ForbiddenError):
+    """403: another site may be behind it. Logged to ``django.security.csrf``, as Django's refusals are."""
+
+    default_code = "csrf_failed"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"CSRF check failed: {reason}")
+
+
 class NotFoundError(APIError):
     """404: there is no such thing, or none that may be shown."""
 

@@ -37,6 +37,7 @@ from daf_views.exceptions import (
     APIError,
     BadRequestError,
     ContentTooLargeError,
+    CSRFError,
     ForbiddenError,
     InvalidDataError,
     NotFoundError,
@@ -163,7 +164,8 @@ class Failure:
     @property
     def is_worth_a_report(self) -> bool:
         """Whether the line that Django's handler logs for each error response would say too little."""
-        return self.error_id is not None or isinstance(self.exc, SuspiciousOperation) or self.is_overload
+        told = isinstance(self.exc, SuspiciousOperation | CSRFError)
+        return self.error_id is not None or told or self.is_overload
 
     @property
     def is_overload(self) -> bool:
@@ -173,16 +175,23 @@ class Failure:
     def log(self, request: HttpRequest) -> None:
         """Log it, once: a bug with its traceback, as ``django.request`` does; what is suspicious where Django does."""
         extra = {"status_code": self.error.status, "request": request, "error_id": self.error_id}
-        # A path may hold line breaks: escaped, it cannot forge a line of the log.
-        path = request.path.encode("unicode_escape").decode("ascii")
+        path = _one_line(request.path)
         if self.error_id is not None:
             message = "Internal Server Error: %s (error id %s)"
             logger.error(message, path, self.error_id, exc_info=self.exc, extra=extra)
+        elif isinstance(self.exc, CSRFError):
+            reason = _one_line(self.exc.reason)
+            logging.getLogger("django.security.csrf").warning("Forbidden (%s): %s", reason, path, extra=extra)
         elif self.is_overload:
             logger.warning("Service Unavailable: %s: %s", path, self.exc, extra=extra)
         else:
             security = logging.getLogger(f"django.security.{type(self.exc).__name__}")
             security.error("%s", self.exc, exc_info=self.exc, extra=extra)
+
+
+def _one_line(text: str) -> str:
+    """What a client sends may hold line breaks: escaped, it cannot forge a line of the log."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _as_json(error: APIError, problem: dict[str, Any]) -> HttpResponse:

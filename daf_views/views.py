@@ -147,10 +147,12 @@ class AsyncView(View):
 
     async def _serve(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
         await self.admit(request)
+        await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
         try:
             self.services = await scope.open()
             await self.receive(request)
+            await self._check_after_body(request)
             aliases = aliases_of(self.atomic, self._opted_out)
             response = await run_atomic(aliases, functools.partial(self._handle, request, handler))
         except BaseException as exc:
@@ -161,6 +163,12 @@ class AsyncView(View):
         else:
             await scope.close()
         return response
+
+    async def _check_before_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``admit()`` does."""
+
+    async def _check_after_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``receive()`` does."""
 
     async def _handle(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
         await self.async_setup(request, *self.args, **self.kwargs)
