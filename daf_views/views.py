@@ -19,7 +19,7 @@ from django.views import View
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views.atomic_views import OptedOut, aliases_of, run_atomic
 from daf_views.dispatching import call, make_async, settled
-from daf_views.exceptions import APIError, DeadlineExceededError
+from daf_views.exceptions import APIError, DeadlineExceededError, refuse_stray_cancellation
 from daf_views.problems import response_for
 from daf_views.service_plans import Plan
 from daf_views.services import Services, ServiceScope, overridden
@@ -132,9 +132,16 @@ class AsyncView(View):
     async def _respond(self) -> HttpResponseBase:
         try:
             self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
-            return _checked(self, await settled(call(self.dispatch, self.request, *self.args, **self.kwargs)))
+            return _checked(self, await self._dispatched())
         except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
             return await self.handle_exception(exc)
+
+    async def _dispatched(self) -> Any:
+        try:
+            return await settled(call(self.dispatch, self.request, *self.args, **self.kwargs))
+        except asyncio.CancelledError as error:
+            refuse_stray_cancellation(error)
+            raise
 
     def _handler(self, request: HttpRequest) -> Handler | None:
         """Return the handler. A method is looked up as an attribute only if it is on the list: a client names it."""

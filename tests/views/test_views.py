@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from daf_orm import PoolTimeout, cursor, get_pool
 from daf_orm.test import count_hops
-from daf_views.exceptions import ConflictError
+from daf_views.exceptions import ConflictError, StrayCancellationError
 from daf_views.views import AsyncView
 from tests.project.library.models import Event
 
@@ -339,6 +339,17 @@ async def test_a_cancelled_view_is_cancelled_not_late():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancellation_that_is_not_the_requests_is_a_bug():
+    class Careless(AsyncView):
+        async def get(self, request):
+            task = asyncio.create_task(asyncio.Event().wait())
+            task.cancel()
+            await task
+
+    with pytest.raises(StrayCancellationError):
+        await respond(Careless)
 
 
 # Transactions
