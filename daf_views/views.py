@@ -2,7 +2,8 @@
 
 What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``services`` are made;
 ``receive()`` takes its body; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
-the transaction ends, and the services do; for a streaming response the services live until it has been sent.
+the transaction ends, and the services do; for a streaming response the services live until it has been sent, for an
+unrendered one until it has been rendered.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from daf_views.dispatching import call, make_async, settled
 from daf_views.exceptions import APIError, DeadlineExceededError, refuse_stray_cancellation
 from daf_views.problems import response_for
 from daf_views.service_plans import Plan
-from daf_views.services import Services, ServiceScope, overridden
+from daf_views.service_scopes import ServiceScope
+from daf_views.services import Services, overridden
 from daf_views.view_checks import check_options, refuse_async_access, refuse_sync
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class AsyncView(View):
     """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
     exception or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
     deadline: float | None = None
-    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504."""
+    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. Once the handler has
+    answered it holds no longer: neither for the commit nor for the end of services."""
 
     view_is_async = True
     _plan: ClassVar[Plan]
@@ -102,7 +105,7 @@ class AsyncView(View):
         timeout = asyncio.timeout(self.deadline)
         try:
             async with timeout:
-                return await self._serve(request, functools.partial(handler, request, *args, **kwargs))
+                return await self._serve(request, functools.partial(handler, request, *args, **kwargs), timeout)
         except TimeoutError as error:
             if not timeout.expired():  # it is the view's own
                 raise
@@ -152,7 +155,7 @@ class AsyncView(View):
             refuse_sync(self, name)
         return getattr(self, name, None)
 
-    async def _serve(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+    async def _serve(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
         await self.admit(request)
         await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
@@ -161,11 +164,11 @@ class AsyncView(View):
             await self.receive(request)
             await self._check_after_body(request)
             aliases = aliases_of(self.atomic, self._opted_out)
-            response = await run_atomic(aliases, functools.partial(self._handle, request, handler))
+            response = await run_atomic(aliases, functools.partial(self._handle, request, handler, timeout))
         except BaseException as exc:
             await scope.close(exc)
             raise
-        if response.streaming:
+        if response.streaming or not getattr(response, "is_rendered", True):
             scope.close_after(response)
         else:
             await scope.close()
@@ -177,9 +180,12 @@ class AsyncView(View):
     async def _check_after_body(self, request: HttpRequest) -> None:
         """Refuse what must be refused whatever ``receive()`` does."""
 
-    async def _handle(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+    async def _handle(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
         await self.async_setup(request, *self.args, **self.kwargs)
-        return _checked(self, await settled(handler()))
+        response = _checked(self, await settled(handler()))
+        if not timeout.expired():
+            timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
+        return response
 
 
 def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
