@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import contextvars
 import re
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 from unittest.mock import AsyncMock, MagicMock, Mock
@@ -538,6 +539,27 @@ async def test_a_service_ends_with_a_response_that_is_never_rendered():
     own.close()
     await ended(log)
     assert log == ["enter a", "exit a"]
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_service_that_cannot_be_ended_is_logged_off_the_event_loop(caplog, is_streamed):
+    async def handler(view):
+        if not is_streamed:
+            raise LookupError
+        return StreamingHttpResponse(two_parts())
+
+    class Unending:
+        async def __aenter__(self):
+            pass
+
+        async def __aexit__(self, kind, exc, trace):
+            raise RuntimeError
+
+    with contextlib.suppress(LookupError):
+        response = await answer({"it": Unending}, handler)
+        assert [part async for part in response] == [b"1", b"2"]
+    (record,) = caplog.records
+    assert record.thread != threading.get_ident()
 
 
 # Overriding
