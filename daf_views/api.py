@@ -1,28 +1,30 @@
 """``AsyncAPIView``: an :class:`~daf_views.views.AsyncView` that takes data and answers with data.
 
-Its order: the method; ``authenticate()``; throttles; permissions; services; the body, into ``request.data``; CSRF; the
-handler. Until permissions have spoken, nothing of the body is received. Whatever is raised becomes an RFC 9457 problem
-within the view, under any handler and middleware.
+Its order: the method; ``authenticate()``; throttles; permissions; the origin; services; the body, into
+``request.data``; the CSRF token; the handler. Until permissions have spoken, nothing of the body is received, unless
+something before the view may look at it: a decorator on ``dispatch``, or middleware that is neither Django's nor ours.
+Whatever is raised becomes an RFC 9457 problem within the view, under any handler and middleware.
 
 CSRF: the view is exempt from Django's middleware, which would receive the body of a POST before anything else, and
-would turn away every client without cookies. Instead, the view itself makes the same check whenever an unsafe request
-carries the session cookie, which is what a browser would send along for an attacker.
+would turn away every client without cookies. The view makes the checks of :mod:`daf_views.cross_site` itself, which no
+hook that is overridden leaves out: an unsafe request of another site's is refused, one with the session cookie needs
+the token. Only ``enforces_csrf = False``, or an ``Authorization`` that no browser sends by itself, is exempt.
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from asgiref.sync import iscoroutinefunction
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import classonlymethod
 
-from daf_orm import database_sync_to_async
+from daf_views.cross_site import check_origin, check_token, needs_check
+from daf_views.dispatching import is_decorated
 from daf_views.encoding import encode
 from daf_views.exceptions import ForbiddenError, MethodNotAllowedError
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
+from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
 from daf_views.views import AsyncView
 
@@ -64,21 +66,20 @@ class AsyncAPIView(AsyncView):
     permissions: Sequence[Any] = ()
     parsers: Sequence[Any] = (JSONParser, FormParser, MultiPartParser)
     enforces_csrf: bool = True
-    """False only where the session cookie authenticates nobody."""
+    """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
 
     defers_body: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, prepared in _prepared(cls, {name: vars(cls)[name] for name in _PLUGS if name in vars(cls)}).items():
-            setattr(cls, name, prepared)
+        plug_in(cls)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
         """Return the view for a URLconf, a coroutine function."""
-        given = {name: value for name, value in initkwargs.items() if name in _PLUGS}
-        view = super().as_view(**initkwargs | _prepared(cls, given))
-        view.defers_body = True
+        given = {name: value for name, value in initkwargs.items() if name in PLUGS}
+        view = super().as_view(**initkwargs | prepared(cls, given))
+        view.defers_body = not is_decorated(cls)
         view.csrf_exempt = True  # see the module's docstring
         return view
 
@@ -111,15 +112,21 @@ class AsyncAPIView(AsyncView):
             if throttle is not None:
                 await throttle.check(request, self)
         for permission in self.permissions:
-            if not await permission.has_permission(request, self):
+            if not _answer_of(permission, await permission.has_permission(request, self)):
                 raise ForbiddenError(getattr(permission, "message", None))
 
     async def receive(self, request: HttpRequest) -> None:
-        """Parse the body into ``request.data``, and check what a browser may have been made to send."""
+        """Parse the body into ``request.data``."""
         data = None if request.method in METHODS_WITHOUT_CONTENT else await parse_body(request, self.parsers)
         request.data = data  # type: ignore[attr-defined] # what we add to it
-        if self.enforces_csrf and settings.SESSION_COOKIE_NAME in request.COOKIES:
-            await _check_csrf(request)
+
+    async def _check_before_body(self, request: HttpRequest) -> None:
+        if self.enforces_csrf and needs_check(request):
+            check_origin(request)
+
+    async def _check_after_body(self, request: HttpRequest) -> None:
+        if self.enforces_csrf and needs_check(request):
+            await check_token(request)
 
     async def http_method_not_allowed(  # type: ignore[override]
         self,
@@ -135,30 +142,15 @@ class AsyncAPIView(AsyncView):
         return await response_for(self.request, exc)
 
 
-_PLUGS: Mapping[str, str] = {
-    "throttle": "check",
-    "throttles": "check",
-    "permissions": "has_permission",
-    "parsers": "parse",
-}
-"""Attributes that hold plugs, and the coroutine method that each must have."""
-
-
-def _prepared(cls: type, plugs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
-    return {
-        name: _plug(cls, name, value) if name == "throttle" else tuple(_plug(cls, name, each) for each in value)
-        for name, value in plugs.items()
-    }
-
-
-def _plug(cls: type, name: str, value: Any) -> Any:
-    if value is None and name == "throttle":
-        return None
-    plug = value() if isinstance(value, type) else value
-    if not iscoroutinefunction(getattr(plug, _PLUGS[name], None)):
-        raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {_PLUGS[name]}(…)`.")
-    return plug
+def _answer_of(permission: Any, answer: Any) -> Any:
+    if not inspect.isawaitable(answer):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise TypeError(
+        f"{type(permission).__qualname__}.has_permission() returned something to await, which counts as true: "
+        "write `return await …`."
+    )
 
 
 def _log_in(request: HttpRequest, user: Any) -> None:
@@ -169,25 +161,4 @@ def _log_in(request: HttpRequest, user: Any) -> None:
     request.auser = auser
 
 
-class _CsrfCheck(CsrfViewMiddleware):
-    """Django's check, told rather than answered: a private method of Django's, and this is its one place."""
-
-    def _reject(self, request: HttpRequest, reason: str) -> Any:  # noqa: ARG002
-        raise ForbiddenError(f"CSRF check failed: {reason}", code="csrf_failed")
-
-
-def _no_view(request: HttpRequest) -> Any:
-    """Stand for a view that is not exempt."""
-
-
-async def _check_csrf(request: HttpRequest) -> None:
-    """Check as Django's middleware does; the body has been parsed, so its token field is at hand."""
-    check = _CsrfCheck(_no_view).process_view
-    if settings.CSRF_USE_SESSIONS:  # loads the session
-        await database_sync_to_async(check)(request, _no_view, (), {})
-    else:
-        check(request, _no_view, (), {})
-
-
-# The class itself, too, has plugs to make instances of.
-AsyncAPIView.parsers = _prepared(AsyncAPIView, {"parsers": AsyncAPIView.parsers})["parsers"]
+plug_in(AsyncAPIView)  # __init_subclass__ is not called for the class itself

@@ -1,8 +1,9 @@
 """What an API answers, as JSON: models, evaluated querysets, dataclasses and the values they hold.
 
 Encoding never queries: a deferred field is left out, a foreign key is its id (``author_id``), and a queryset that has
-not been evaluated is a TypeError. A model's *loaded* field called ``password`` is a TypeError too, so that no user
-model's hash leaves by accident: ``User.objects.defer("password")``, ``values()`` or a dict say what is meant.
+not been evaluated is a TypeError. A model's *loaded* field called ``password`` is a TypeError too, and so are the rows
+of ``values()`` and ``values_list()`` without names, so that no user model's hash leaves by accident:
+``User.objects.defer("password")``, ``values("username")`` or a dict say what is meant. A list of such rows is a list.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from django.core.files.base import File
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Manager, Model, QuerySet
 from django.db.models.query import RawQuerySet
+
+_SECRET = "password"  # noqa: S105 - the name of a field
 
 
 class APIJSONEncoder(DjangoJSONEncoder):
@@ -53,12 +56,8 @@ def encode(data: Any) -> bytes:
 def _fields(instance: Model) -> dict[str, Any]:
     deferred = instance.get_deferred_fields()
     loaded = [field for field in instance._meta.concrete_fields if field.attname not in deferred]  # noqa: SLF001 - _meta is public
-    if any(field.name == "password" for field in loaded):
-        name = type(instance).__name__
-        raise TypeError(
-            f"{name} has a password: return the fields you mean in a dict, "
-            f"{name}.objects.values(…), or an instance from {name}.objects.defer('password')."
-        )
+    if any(field.name == _SECRET for field in loaded):
+        raise _has_password(type(instance))
     return {field.attname: field.value_from_object(instance) for field in loaded}
 
 
@@ -67,4 +66,16 @@ def _rows(queryset: QuerySet[Any] | RawQuerySet[Any]) -> list[Any]:
     if rows is None:
         name = queryset.model.__name__ if queryset.model is not None else ""
         raise TypeError(f"This queryset of {name} has not been evaluated: return `await queryset.alist()`.")
+    model: Any = queryset.model
+    # values() keeps the names it was given; nothing public tells them.
+    if getattr(queryset, "_fields", None) == () and _SECRET in (field.name for field in model._meta.fields):  # noqa: SLF001
+        raise _has_password(model)
     return list(rows)
+
+
+def _has_password(model: type[Model]) -> TypeError:
+    name = model.__name__
+    return TypeError(
+        f"{name} has a password: name the fields you mean, in a dict or {name}.objects.values('pk', …), "
+        f"or return instances from {name}.objects.defer('password')."
+    )

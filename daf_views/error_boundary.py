@@ -8,6 +8,7 @@ function answers marked requests by :mod:`daf_views.problems`, and leaves all ot
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from django.core.handlers import exception as django_exceptions
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from daf_views.exceptions import refuse_stray_cancellation
 from daf_views.problems import respond, response_for
 
 _MARK = "daf_views_answers_errors"
@@ -81,11 +83,19 @@ def _async_boundary(
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         setattr(request, _MARK, True)
         try:
-            return await get_response(request)
+            return await _unless_stray(get_response(request))
         except Exception as exc:  # noqa: BLE001 - a handler that converts nothing: answered, and logged, here
             return await response_for(request, exc)
 
     return middleware
+
+
+async def _unless_stray(answer: Awaitable[HttpResponseBase]) -> HttpResponseBase:
+    try:
+        return await answer
+    except asyncio.CancelledError as error:
+        refuse_stray_cancellation(error)
+        raise
 
 
 def _sync_boundary(

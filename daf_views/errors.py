@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def _handler(status: int) -> Callable[..., HttpResponse]:
     def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-        return respond(request, _meant(status, exception))
+        # Django calls the one for 500 after it has sent got_request_exception.
+        return respond(request, _meant(status, exception), is_signalled=status == 500)  # noqa: PLR2004
 
     handler.__name__ = handler.__qualname__ = f"handler{status}"
     handler.__doc__ = f"Answer with status {status}, or with the one that an APIError has."

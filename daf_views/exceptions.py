@@ -7,6 +7,7 @@ text of any other exception never does outside DEBUG. The names carry ``Error`` 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -20,19 +21,28 @@ if TYPE_CHECKING:
 
     from django.core.exceptions import ValidationError
 
-_RESERVED = frozenset({"type", "title", "status", "detail", "instance", "code"})
-
 
 class ServiceError(Exception):
     """A service of a view could not be made, or not be ended. What went wrong is its ``__cause__``."""
+
+
+class StrayCancellationError(Exception):
+    """Something that a view awaited had been cancelled, though the request had not: a bug, not a client that left."""
+
+
+def refuse_stray_cancellation(error: asyncio.CancelledError) -> None:
+    """Raise StrayCancellationError unless it is the running task that has been cancelled."""
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
+        raise StrayCancellationError("Something that was awaited had been cancelled, but not the request.") from error
 
 
 class APIError(Exception):
     """An error that a view answers with: ``raise ConflictError("Sold out.", code="sold_out", book=7)``.
 
     ``detail`` is for the client to read, ``code`` for its program, ``members`` are further members of the problem
-    (RFC 9457 §3.2), ``headers`` go into the response. ``type`` is a URI that identifies the kind of problem. Raises
-    ValueError if ``status`` is not one of an error, or a member takes the name of a standard one.
+    (RFC 9457 §3.2), ``headers`` go into the response. ``type`` is a URI that identifies the kind of problem. The names
+    of these parameters cannot be members. Raises ValueError if ``status`` is not one of an error.
     """
 
     default_status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -83,7 +93,7 @@ class APIError(Exception):
             "code": self.code,
         }
         present = {name: value for name, value in standard.items() if value is not None}
-        return present | {name: value for name, value in self.members.items() if name not in _RESERVED}
+        return present | {name: value for name, value in self.members.items() if name not in standard}
 
 
 class BadRequestError(APIError):
@@ -117,6 +127,16 @@ class ForbiddenError(APIError):
     default_status = HTTPStatus.FORBIDDEN
     default_title = "Forbidden"
     default_code = "forbidden"
+
+
+class CSRFError(ForbiddenError):
+    """403: another site may be behind it. Logged to ``django.security.csrf``, as Django's refusals are."""
+
+    default_code = "csrf_failed"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"CSRF check failed: {reason}")
 
 
 class NotFoundError(APIError):

@@ -7,6 +7,7 @@ Whatever is wrong with a body is an :class:`~daf_views.exceptions.APIError` that
 from __future__ import annotations
 
 import json
+from io import SEEK_END
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 
-from daf_views.exceptions import ContentTooLargeError, ParseError, UnsupportedMediaTypeError
+from daf_views.exceptions import APIError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
 from daf_views.requests import load_body
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"})
 """Methods whose requests have no content that means anything (RFC 9110 §9.3): theirs is not looked at."""
+
+
+_MAX_INLINE = 64 * 2**10
+"""Bytes of JSON that are parsed on the event loop: at most some 20 ms of it. More are parsed on a worker thread."""
 
 
 class Parser:
@@ -83,7 +88,10 @@ class JSONParser(_InMemoryParser):
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
             raise _unsupported(request, [self], "JSON is UTF-8.")
-        return load_json(await self.read(request))
+        body = await self.read(request)
+        if len(body) <= _MAX_INLINE:
+            return load_json(body)
+        return await sync_to_async(load_json, thread_sensitive=False)(body)
 
 
 class FormParser(_InMemoryParser):
@@ -92,7 +100,12 @@ class FormParser(_InMemoryParser):
     media_types = ("application/x-www-form-urlencoded",)
 
     async def parse(self, request: HttpRequest) -> Any:
-        """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``."""
+        """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``.
+
+        UnsupportedMediaTypeError for a charset but UTF-8: the media type has none (RFC 1866), Django's POST refuses it.
+        """
+        if (request.encoding or "utf-8").lower() not in {"utf-8", "utf8"}:
+            raise _unsupported(request, [self], "A form is UTF-8.")
         body = await self.read(request)
         return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
 
@@ -108,7 +121,7 @@ class MultiPartParser(Parser):
 
     async def parse(self, request: HttpRequest) -> Any:
         """Return the fields."""
-        return await sync_to_async(_parse_multipart, thread_sensitive=False)(request)
+        return await sync_to_async(_parse_multipart, thread_sensitive=False)(request, self.limit)
 
 
 def load_json(body: bytes) -> Any:
@@ -209,13 +222,32 @@ def _content_length(request: HttpRequest) -> int | None:
         return None
 
 
-def _parse_multipart(request: HttpRequest) -> Any:
+def _parse_multipart(request: HttpRequest, limit: int | None) -> Any:
+    if _content_length(request) is None:
+        length = _received(request)
+        if limit is not None and length > limit:
+            raise _too_large(limit)
+        request.META["CONTENT_LENGTH"] = str(length)  # Django parses nothing without
     if request.method == "POST":
         return request.POST
     post, files = request.parse_file_upload(request.META, request)
     # Django parses POST alone, and closes the files it knows of: a private name, and this is its one place.
     request._files = files  # type: ignore[attr-defined] # noqa: SLF001
     return post
+
+
+def _received(request: HttpRequest) -> int:
+    """Return the length of the body that has been received. Raise APIError, 411, where it is not known, as in WSGI."""
+    if hasattr(request, "_body"):  # it has been read: private names of HttpRequest, and this is their one place
+        return len(request.body)
+    stream: Any = getattr(request, "_stream", None)
+    if not (hasattr(stream, "seekable") and stream.seekable()):
+        raise APIError("Send a Content-Length with a multipart body.", status=411, code="length_required")
+    place: int = stream.tell()
+    stream.seek(0, SEEK_END)
+    end: int = stream.tell()
+    stream.seek(place)
+    return end - place
 
 
 def _matches(pattern: str, media_type: str) -> bool:

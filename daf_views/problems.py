@@ -37,6 +37,7 @@ from daf_views.exceptions import (
     APIError,
     BadRequestError,
     ContentTooLargeError,
+    CSRFError,
     ForbiddenError,
     InvalidDataError,
     NotFoundError,
@@ -112,31 +113,30 @@ def translate(exc: BaseException) -> APIError | None:
 
 
 async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
-    """Answer a request with what ``exc`` means, on the event loop.
+    """Answer a request with what ``exc`` means, on the event loop. An error that cannot be rendered is a bug.
 
     With DEBUG_PROPAGATE_EXCEPTIONS an exception that means a bug is raised again.
     """
     failure = Failure.of(exc)
-    if failure.is_worth_a_report:
-        # Not thread-sensitive, as in Django's own handler: it must not wait for what the request has left undone.
-        await sync_to_async(_report, thread_sensitive=False)(request, failure)
-    if pages.prefers_html(request):
-        response = await _page_off_the_loop(request, failure)
-    else:
-        response = _as_json(failure.error, failure.error.as_problem())
+    await _report_off_the_loop(request, failure)
+    response = await _page_off_the_loop(request, failure) if pages.prefers_html(request) else failure.problem
     return _finish(response, failure)
 
 
-def respond(request: HttpRequest, exc: Exception) -> HttpResponse:
-    """Do the same in synchronous code: a worker thread of Django's handler, or WSGI."""
+def respond(request: HttpRequest, exc: Exception, *, is_signalled: bool = False) -> HttpResponse:
+    """Do the same in synchronous code: a worker thread of Django's handler, or WSGI.
+
+    ``is_signalled`` says that ``got_request_exception`` has been sent already.
+    """
     failure = Failure.of(exc)
-    if failure.is_worth_a_report:
-        _report(request, failure)
-    if pages.prefers_html(request):
-        response = _page(request, failure)
-    else:
-        response = _as_json(failure.error, failure.error.as_problem())
+    _report(request, failure, is_signalled=is_signalled)
+    response = _page(request, failure) if pages.prefers_html(request) else failure.problem
     return _finish(response, failure)
+
+
+async def report(request: HttpRequest, exc: Exception) -> None:
+    """Log what went wrong, as :func:`response_for` does, where the answer is another."""
+    await _report_off_the_loop(request, Failure.of(exc))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,23 +147,29 @@ class Failure:
     error: APIError
     error_id: str | None
     """Names a bug in the log and to the client: 32 hexadecimal digits. None if it is no bug."""
+    problem: HttpResponse
 
     @classmethod
     def of(cls, exc: Exception) -> Failure:
         """Find out what ``exc`` means. With DEBUG_PROPAGATE_EXCEPTIONS, raise it if it means a bug."""
-        if (error := translate(exc)) is not None:
-            return cls(exc=exc, error=error, error_id=None)
+        try:
+            if (error := translate(exc)) is not None:
+                return cls(exc=exc, error=error, error_id=None, problem=_as_json(error, error.as_problem()))
+        except Exception as broken:  # noqa: BLE001 - a member that is no JSON, a header with a line break
+            broken.__context__ = broken.__context__ or exc
+            exc = broken
         if settings.DEBUG_PROPAGATE_EXCEPTIONS:
             raise exc
         error_id = uuid.uuid4().hex
         members = _debug_members(exc) if settings.DEBUG else {}
         error = APIError(_debug_text(exc), code="internal_error", error_id=error_id, **members)
-        return cls(exc=exc, error=error, error_id=error_id)
+        return cls(exc=exc, error=error, error_id=error_id, problem=_as_json(error, error.as_problem()))
 
     @property
     def is_worth_a_report(self) -> bool:
         """Whether the line that Django's handler logs for each error response would say too little."""
-        return self.error_id is not None or isinstance(self.exc, SuspiciousOperation) or self.is_overload
+        told = isinstance(self.exc, SuspiciousOperation | CSRFError)
+        return self.error_id is not None or told or self.is_overload
 
     @property
     def is_overload(self) -> bool:
@@ -171,18 +177,25 @@ class Failure:
         return self.error.status == 503 and self.exc is not self.error  # noqa: PLR2004 - Service Unavailable
 
     def log(self, request: HttpRequest) -> None:
-        """Log it, once: a bug with its traceback, as ``django.request`` does; what is suspicious where Django does."""
+        """Log it, once: what Django would log too, where Django does; a bug with its traceback and error id."""
         extra = {"status_code": self.error.status, "request": request, "error_id": self.error_id}
-        # A path may hold line breaks: escaped, it cannot forge a line of the log.
-        path = request.path.encode("unicode_escape").decode("ascii")
+        path = _one_line(request.path)
         if self.error_id is not None:
             message = "Internal Server Error: %s (error id %s)"
-            logger.error(message, path, self.error_id, exc_info=self.exc, extra=extra)
+            logging.getLogger("django.request").error(message, path, self.error_id, exc_info=self.exc, extra=extra)
+        elif isinstance(self.exc, CSRFError):
+            reason = _one_line(self.exc.reason)
+            logging.getLogger("django.security.csrf").warning("Forbidden (%s): %s", reason, path, extra=extra)
         elif self.is_overload:
             logger.warning("Service Unavailable: %s: %s", path, self.exc, extra=extra)
         else:
             security = logging.getLogger(f"django.security.{type(self.exc).__name__}")
             security.error("%s", self.exc, exc_info=self.exc, extra=extra)
+
+
+def _one_line(text: str) -> str:
+    """What a client sends may hold line breaks: escaped, it cannot forge a line of the log."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _as_json(error: APIError, problem: dict[str, Any]) -> HttpResponse:
@@ -217,11 +230,22 @@ def _page(request: HttpRequest, failure: Failure) -> HttpResponse:
     return response
 
 
-def _report(request: HttpRequest, failure: Failure) -> None:
-    """Log a failure; a bug is also sent to the receivers of the signal. Both may block."""
-    if failure.error_id is not None:
-        _send_signal(request, failure.exc)
-    failure.log(request)
+async def _report_off_the_loop(request: HttpRequest, failure: Failure) -> None:
+    if failure.is_worth_a_report:
+        # Not thread-sensitive, as in Django's own handler: it must not wait for what the request has left undone.
+        await sync_to_async(_report, thread_sensitive=False)(request, failure)
+
+
+def _report(request: HttpRequest, failure: Failure, *, is_signalled: bool = False) -> None:
+    """Log a failure; a bug is also sent to the receivers of the signal. Both may block, neither may fail the answer."""
+    if not failure.is_worth_a_report:
+        return
+    try:
+        if failure.error_id is not None and not is_signalled:
+            _send_signal(request, failure.exc)
+        failure.log(request)
+    except Exception:  # noqa: BLE001 - a log handler's, and where it is broken, what logging does itself
+        traceback.print_exc()
 
 
 def _send_signal(request: HttpRequest, exc: Exception) -> None:
@@ -236,7 +260,12 @@ def _send_signal(request: HttpRequest, exc: Exception) -> None:
 
 
 def _debug_text(exc: BaseException) -> str | None:
-    return str(exc) or None if settings.DEBUG else None
+    if not settings.DEBUG:
+        return None
+    try:
+        return str(exc) or None
+    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
+        return f"<{type(exc).__name__}>"
 
 
 def _debug_members(exc: Exception) -> dict[str, Any]:

@@ -22,10 +22,7 @@ class Service:
     __slots__ = ("_call", "is_concurrent", "name", "needs", "takes_request")
 
     def __init__(self, name: str, factory: Factory, names: frozenset[str]) -> None:
-        if not callable(factory):
-            raise TypeError(f"Service {name!r} is {factory!r}: give a factory, lambda: {factory!r}.")
-        if not name.isidentifier() or name.startswith("_") or name == "request":
-            raise ValueError(f"{name!r} cannot be the name of a service: self.services.{name} would not work.")
+        check_service(name, factory)
         self.name = name
         self.needs, self.takes_request = _parameters(name, factory, names)
         self.is_concurrent = iscoroutinefunction(factory)
@@ -72,6 +69,14 @@ class Plan:
     def replacing(self, factories: Mapping[str, Factory]) -> Plan:
         """Return the plan with other factories for some of its services."""
         return Plan(self.owner, {**self.factories, **factories})
+
+
+def check_service(name: str, factory: object) -> None:
+    """Raise TypeError for what is no factory, ValueError for what is no name."""
+    if not callable(factory):
+        raise TypeError(f"Service {name!r} is {factory!r}: give a factory, lambda: {factory!r}.")
+    if not name.isidentifier() or name.startswith("_") or name == "request":
+        raise ValueError(f"{name!r} cannot be the name of a service: self.services.{name} would not work.")
 
 
 def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[list[str], str | None]:

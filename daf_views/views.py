@@ -2,28 +2,30 @@
 
 What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``services`` are made;
 ``receive()`` takes its body; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
-the transaction ends, and the services do; for a streaming response the services live until it has been sent.
+the transaction ends, and the services do; for a streaming response the services live until it has been sent, for an
+unrendered one until it has been rendered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 from django.views import View
 
-from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, database_sync_to_async
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views.atomic_views import OptedOut, aliases_of, run_atomic
-from daf_views.exceptions import APIError, DeadlineExceededError
+from daf_views.dispatching import call, make_async, settled
+from daf_views.exceptions import APIError, DeadlineExceededError, refuse_stray_cancellation
 from daf_views.problems import response_for
 from daf_views.service_plans import Plan
-from daf_views.services import Services, ServiceScope, overridden
+from daf_views.service_scopes import ServiceScope
+from daf_views.services import Services, overridden
+from daf_views.view_checks import check_options, refuse_async_access, refuse_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -45,7 +47,8 @@ class AsyncView(View):
     """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
     exception or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
     deadline: float | None = None
-    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504."""
+    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. Once the handler has
+    answered it holds no longer: neither for the commit nor for the end of services."""
 
     view_is_async = True
     _plan: ClassVar[Plan]
@@ -53,13 +56,9 @@ class AsyncView(View):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in cls.http_method_names:
-            _refuse_sync(cls, name)
-        _check_options(cls, cls.atomic, cls.deadline)
+        _check(cls, {})
         cls._plan = Plan.for_view(cls)
-        if not iscoroutinefunction(cls.dispatch):
-            # A mixin's: for decorators, which look whether it is async, it must be what the view is.
-            cls.dispatch = _off_the_loop(cls.dispatch)  # type: ignore[method-assign]
+        make_async(cls)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
@@ -67,7 +66,7 @@ class AsyncView(View):
         prepared = super().as_view(**initkwargs)  # checks them, and collects what decorators have set on dispatch()
         if "services" in initkwargs:
             raise TypeError(f"{cls.__name__}.as_view() takes no services: name them in a subclass.")
-        _check_options(cls, initkwargs.get("atomic"), initkwargs.get("deadline"))
+        _check(cls, initkwargs)
 
         async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             self = cls(**initkwargs)
@@ -106,7 +105,7 @@ class AsyncView(View):
         timeout = asyncio.timeout(self.deadline)
         try:
             async with timeout:
-                return await self._serve(request, functools.partial(handler, request, *args, **kwargs))
+                return await self._serve(request, functools.partial(handler, request, *args, **kwargs), timeout)
         except TimeoutError as error:
             if not timeout.expired():  # it is the view's own
                 raise
@@ -136,90 +135,64 @@ class AsyncView(View):
     async def _respond(self) -> HttpResponseBase:
         try:
             self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
-            dispatched = _called_where_it_may(self.dispatch, self.request, *self.args, **self.kwargs)
-            return _checked(self, await _settled(dispatched))
+            return _checked(self, await self._dispatched())
         except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
             return await self.handle_exception(exc)
+
+    async def _dispatched(self) -> Any:
+        try:
+            return await settled(call(self.dispatch, self.request, *self.args, **self.kwargs))
+        except asyncio.CancelledError as error:
+            refuse_stray_cancellation(error)
+            raise
 
     def _handler(self, request: HttpRequest) -> Handler | None:
         """Return the handler. A method is looked up as an attribute only if it is on the list: a client names it."""
         name = (request.method or "").lower()
-        return getattr(self, name, None) if name in self.http_method_names else None
+        if name not in self.http_method_names:
+            return None
+        if name in vars(self):  # set in setup(), so that no class was looked at
+            refuse_sync(self, name)
+        return getattr(self, name, None)
 
-    async def _serve(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+    async def _serve(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
         await self.admit(request)
+        await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
         try:
             self.services = await scope.open()
             await self.receive(request)
+            await self._check_after_body(request)
             aliases = aliases_of(self.atomic, self._opted_out)
-            response = await run_atomic(aliases, functools.partial(self._handle, request, handler))
+            response = await run_atomic(aliases, functools.partial(self._handle, request, handler, timeout))
         except BaseException as exc:
             await scope.close(exc)
             raise
-        if response.streaming:
+        if response.streaming or not getattr(response, "is_rendered", True):
             scope.close_after(response)
         else:
             await scope.close()
         return response
 
-    async def _handle(self, request: HttpRequest, handler: Handler) -> HttpResponseBase:
+    async def _check_before_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``admit()`` does."""
+
+    async def _check_after_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``receive()`` does."""
+
+    async def _handle(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
         await self.async_setup(request, *self.args, **self.kwargs)
-        return _checked(self, await _settled(handler()))
+        response = _checked(self, await settled(handler()))
+        if not timeout.expired():
+            timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
+        return response
 
 
-def _refuse_sync(cls: type[AsyncView], name: str) -> None:
-    handler = getattr(cls, name, None)
-    # A decorator's wrapper may be synchronous, as long as what it wraps is not.
-    if handler is None or iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
-        return
-    raise TypeError(
-        f"{cls.__module__}.{cls.__qualname__}.{name}() is not async: write `async def {name}(self, request)`, "
-        "and run what blocks in it with `await database_sync_to_async(func)(…)`."
-    )
-
-
-def _check_options(cls: type, atomic: object, deadline: object) -> None:
-    if not isinstance(atomic, bool | str | None):
-        raise TypeError(f"{cls.__qualname__}.atomic must be True, False, None or a database alias, not {atomic!r}.")
-    is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
-    if deadline is not None and not (is_number and deadline > 0):  # type: ignore[operator] # a number
-        raise TypeError(f"{cls.__qualname__}.deadline must be None or more than 0 seconds, not {deadline!r}.")
-
-
-def _off_the_loop(dispatch: Any) -> Any:
-    """Make a mixin's synchronous ``dispatch`` async: it runs on a worker thread, what it hands on to on the loop."""
-
-    @functools.wraps(dispatch)
-    async def wrapper(self: AsyncView, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return await _settled(_in_a_hop(functools.partial(dispatch, self, request, *args, **kwargs)))
-
-    return wrapper
-
-
-def _called_where_it_may(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
-    if iscoroutinefunction(dispatch):
-        return dispatch(*args, **kwargs)
-    return _in_a_hop(functools.partial(dispatch, *args, **kwargs))
-
-
-async def _in_a_hop(dispatch: Callable[[], Any]) -> Any:
-    """Call it on a worker thread. A coroutine that it returns to a cancelled task is closed: nobody will await it."""
-    results: list[Any] = []
-    try:
-        await database_sync_to_async(lambda: results.append(dispatch()))()
-    except BaseException:
-        for result in filter(inspect.iscoroutine, results):
-            result.close()
-        raise
-    return results[0]
-
-
-async def _settled(result: Any) -> Any:
-    """Await until there is nothing left to await: a synchronous wrapper of async code returns a coroutine."""
-    while inspect.isawaitable(result):
-        result = await result
-    return result
+def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
+    for name in given.get("http_method_names", cls.http_method_names):
+        refuse_sync(cls, name)
+    refuse_async_access(cls, given)
+    check_options(cls, given.get("atomic", cls.atomic), given.get("deadline", cls.deadline))
 
 
 def _checked(view: AsyncView, response: Any) -> HttpResponseBase:

@@ -5,15 +5,20 @@ from typing import ClassVar
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestAborted
-from django.http import Http404
+from django.http import Http404, HttpResponseForbidden
+from django.middleware.csrf import CsrfViewMiddleware
 from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie, requires_csrf_token
 
 from daf_orm.test import count_hops
 from daf_views.api import AsyncAPIView
+from daf_views.asgi import get_asgi_application
 from daf_views.exceptions import NotAuthenticatedError, ServiceError, ThrottledError
 from daf_views.parsers import FormParser, JSONParser
 from daf_views.requests import AsyncRequest
+from tests.views.exchange import exchange
 
 requests = AsyncRequestFactory()
 
@@ -233,6 +238,60 @@ async def test_permissions_may_be_classes():
     assert (await respond(Echo, permissions=[Nobody])).status_code == 403
 
 
+async def test_a_permission_that_forgets_to_await_lets_nobody_in(caplog):
+    class Lazy:
+        async def allows(self):
+            return False
+
+        async def has_permission(self, request, view):
+            return self.allows()
+
+    assert (await respond(Echo, permissions=[Lazy])).status_code == 500
+    assert "Lazy.has_permission() returned something to await" in str(caplog.records[0].exc_info[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("permission", "permissions"),
+        ("permission_classes", "permissions"),
+        ("throttle_classes", "throttles"),
+        ("parser", "parsers"),
+        ("parser_classes", "parsers"),
+        ("authentication_classes", "authenticate"),
+    ],
+)
+def test_an_attribute_that_would_do_nothing_is_refused(name, meant):
+    with pytest.raises(TypeError, match=rf"Orders\.{name} would do nothing: write .*{meant}"):
+        type("Orders", (AsyncAPIView,), {name: [Step]})
+
+
+async def test_plugs_of_a_plain_mixin_are_instances_too():
+    class Nobody(Step):
+        def __init__(self):
+            super().__init__(allows=False)
+
+    secured = type("Secured", (), {"permissions": (Nobody,), "throttle": Once})
+    view = type("Orders", (secured, Echo), {})
+    answers = [(await respond(view)).status_code for _ in range(2)]
+    assert answers == [403, 429]
+    assert secured.throttle is Once
+
+
+def test_plugs_of_a_plain_mixin_are_checked():
+    with pytest.raises(TypeError, match=r"which has no `async def has_permission"):
+        type("Orders", (type("Secured", (), {"permissions": [object]}), AsyncAPIView), {})
+
+
+def test_plugs_of_a_mixin_further_along_the_mro_win_as_they_do_in_python():
+    first, second = Step(), Step()
+    login = type("Login", (), {"permissions": (first,)})
+    staff = type("Staff", (login,), {"permissions": (second,)})
+    base = type("Base", (login, Echo), {})
+    assert base.permissions == type("Sub", (base,), {}).permissions == (first,)
+    assert type("Admin", (base, staff), {}).permissions == (second,)
+
+
 async def test_parsers_are_chosen_by_the_view():
     view = type("Strict", (Echo,), {"parsers": [JSONParser(limit=3)]})
     assert (await respond(view, "POST", b"[10]")).status_code == 413
@@ -282,6 +341,89 @@ async def browser(db, settings, request):
 
 
 TOKEN = "a" * 32
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+
+
+BEHIND_IT = [
+    ({}, 201),
+    ({"Origin": "http://testserver"}, 201),
+    ({"Origin": "https://trusted.example"}, 201),
+    ({"Origin": "https://evil.example"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Sec-Fetch-Site": "same-origin"}, 201),
+    ({"Sec-Fetch-Site": "none"}, 201),
+    ({"Sec-Fetch-Site": "same-site"}, 403),
+    ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Origin": "http://testserver", "Sec-Fetch-Site": "cross-site"}, 201),
+    ({"Origin": "https://evil.example", "Authorization": "Bearer 7"}, 201),
+    ({"Origin": "https://evil.example", "Authorization": "basic 7"}, 403),
+    ({"Origin": "https://evil.example", "Authorization": "NEGOTIATE 7"}, 403),
+    ({"Origin": "https://evil.example", "Authorization": ""}, 403),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), BEHIND_IT)
+async def test_another_site_is_refused_without_a_session_too(settings, headers, status):
+    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example"]
+    late = LateBody()
+    request = late.request()
+    request.META.update({f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()})
+    assert (await Echo.as_view()(request)).status_code == status
+    assert len(late.received) == (status == 201)
+
+
+async def test_hooks_that_are_overridden_leave_no_check_out():
+    class Own(Echo):
+        async def admit(self, request):
+            pass
+
+        async def receive(self, request):
+            request.data = None
+
+    request = requests.post("/", headers={"Origin": "https://evil.example"})
+    assert (await Own.as_view()(request)).status_code == 403
+    request = requests.post("/", headers={"Cookie": "sessionid=7"})
+    assert (await Own.as_view()(request)).status_code == 403
+
+
+async def test_a_refusal_is_logged_where_django_does(caplog):
+    request = requests.post("/", headers={"Origin": "https://evil.example"})
+    response = await Echo.as_view()(request)
+    (record,) = caplog.records
+    assert (record.name, record.levelname, record.status_code) == ("django.security.csrf", "WARNING", 403)
+    assert "https://evil.example" in record.getMessage()
+    assert response._has_been_logged
+
+
+async def test_the_check_of_the_origin_can_be_left_out():
+    request = requests.post("/", headers={"Origin": "https://evil.example"})
+    assert (await Echo.as_view(enforces_csrf=False)(request)).status_code == 201
+
+
+def test_django_has_the_private_method_that_knows_origins():
+    assert "_origin_verified" in vars(CsrfViewMiddleware)
+
+
+async def test_a_test_client_that_enforces_no_checks_is_let_in():
+    response = await AsyncClient().post("/echo", headers={"Origin": "https://evil.example"})
+    assert response.status_code == 201
+
+
+def failure(request, reason=""):
+    return HttpResponseForbidden()
+
+
+@pytest.mark.parametrize("decorator", [csrf_protect, ensure_csrf_cookie, requires_csrf_token])
+@pytest.mark.parametrize("token", ["a" * 32, "b" * 32])
+async def test_a_csrf_decorator_on_dispatch_finds_the_body(settings, decorator, token):
+    settings.MIDDLEWARE, settings.CSRF_FAILURE_VIEW = [], f"{__name__}.failure"
+    view = method_decorator(decorator, name="dispatch")(type("Form", (Echo,), {}))
+    settings.ROOT_URLCONF = (path("", view.as_view()),)
+    body = f"csrfmiddlewaretoken={token}".encode()
+    answer = await exchange(
+        get_asgi_application(), method="POST", body=body, headers=[FORM, ("Cookie", "csrftoken=" + "a" * 32)]
+    )
+    assert answer.status == (403 if decorator is csrf_protect and token != "a" * 32 else 201)
 
 
 async def test_a_client_without_a_session_needs_no_token():

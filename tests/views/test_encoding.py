@@ -112,6 +112,23 @@ async def test_a_user_whose_password_was_not_loaded_is_encoded(db):
     assert json.loads(encode(user)) == {"id": user.pk, "username": "ada"}
 
 
+@pytest.mark.parametrize("rows", [User.objects.values, User.objects.values_list])
+def test_rows_that_name_no_field_are_refused_because_of_the_password(db, rows):
+    User.objects.create(username="ada", password="hash")
+    queryset, named = rows(), rows("username")
+    assert len(queryset) == len(named) == 1
+    with pytest.raises(TypeError, match=r"name the fields you mean, in a dict or User\.objects\.values\('pk'"):
+        encode(queryset)
+    assert b"ada" in encode(named)
+
+
+def test_rows_of_a_model_without_a_password_need_no_names(db):
+    Author.objects.create(name="Ada")
+    queryset = Author.objects.values()
+    assert len(queryset) == 1
+    assert b"Ada" in encode(queryset)
+
+
 def test_a_type_is_not_its_instance():
     with pytest.raises(TypeError):
         encode(Point)

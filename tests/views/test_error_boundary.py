@@ -1,5 +1,7 @@
 """The boundary under Django's own handler, which lets no exception through to a middleware."""
 
+import asyncio
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.handlers import exception as django_exceptions
@@ -10,7 +12,7 @@ from django.utils.decorators import async_only_middleware, sync_only_middleware
 
 from daf_views import error_boundary
 from daf_views.error_boundary import async_error_middleware
-from daf_views.exceptions import ConflictError
+from daf_views.exceptions import ConflictError, StrayCancellationError
 
 BOUNDARY = "daf_views.error_boundary.async_error_middleware"
 FAILURES = {
@@ -108,7 +110,22 @@ async def test_a_bug_is_logged_once_and_its_signal_reaches_the_test_client(setti
     settings.MIDDLEWARE = [BOUNDARY]
     with pytest.raises(LookupError):
         await AsyncClient().get("/async/bug")
-    assert [record.name for record in caplog.records] == ["daf_views"]
+    assert [record.name for record in caplog.records] == ["django.request"]
+
+
+async def stray(request):
+    task = asyncio.create_task(asyncio.Event().wait())
+    task.cancel()
+    await task
+
+
+urlpatterns.append(path("stray", stray))
+
+
+async def test_a_cancellation_that_is_not_the_requests_is_a_500(client, settings, caplog):
+    settings.MIDDLEWARE = [BOUNDARY]
+    assert (await client.get("/stray")).status_code == 500
+    assert isinstance(caplog.records[0].exc_info[1], StrayCancellationError)
 
 
 async def test_a_404_is_logged_once(client, settings, caplog):

@@ -1,5 +1,8 @@
+import sys
+
 import pytest
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.signals import got_request_exception
 from django.http import Http404, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
@@ -59,6 +62,20 @@ async def test_a_bug_is_logged_once(caplog):
     response = await AsyncClient(raise_request_exception=False).get("/async/bug")
     (record,) = caplog.records
     assert record.error_id == response.json()["error_id"]
+
+
+async def test_a_bug_is_signalled_once():
+    errors = []
+
+    def receiver(**kwargs):
+        errors.append(sys.exc_info()[0])
+
+    got_request_exception.connect(receiver)
+    try:
+        await AsyncClient(raise_request_exception=False).get("/async/bug")
+    finally:
+        got_request_exception.disconnect(receiver)
+    assert errors == [LookupError]
 
 
 async def test_what_no_url_matches_is_a_problem():

@@ -1,5 +1,8 @@
+from io import BytesIO
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.handlers.wsgi import LimitedStream
 from django.test import AsyncRequestFactory
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from hypothesis import given
@@ -54,6 +57,49 @@ async def test_the_place_of_malformed_json_is_told_to_programs():
     with pytest.raises(ParseError) as caught:
         await parse_body(a_request(b'{\n"a": }'), ALL)
     assert caught.value.members == {"line": 2, "column": 6, "position": 7}
+
+
+@pytest.mark.parametrize(("size", "hops"), [(64 * 2**10, 0), (64 * 2**10 + 1, 1)])
+async def test_large_json_is_parsed_in_a_thread(size, hops):
+    with count_hops() as counted:
+        assert await parse_body(a_request(b'"%s"' % (b"x" * (size - 2))), ALL)
+    assert counted.total == hops
+
+
+def chunked(method="POST"):
+    """What ASGI makes of a body without a Content-Length."""
+    body = encode_multipart(BOUNDARY, {"title": "Emma"})
+    request = a_request(body, MULTIPART_CONTENT, method)
+    del request.META["CONTENT_LENGTH"]
+    request._stream = BytesIO(body)
+    return request
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("is_read", [False, True])
+async def test_a_multipart_body_without_a_length_is_parsed(method, is_read):
+    request = chunked(method)
+    assert not is_read or request.body
+    assert (await parse_body(request, ALL))["title"] == "Emma"
+
+
+async def test_a_multipart_body_without_a_length_is_limited():
+    with pytest.raises(ContentTooLargeError):
+        await parse_body(chunked(), [MultiPartParser(limit=10)])
+
+
+async def test_a_multipart_body_whose_length_cannot_be_known_is_411():
+    request = chunked()
+    request._stream = LimitedStream(request._stream, 0)  # as under WSGI
+    with pytest.raises(APIError) as caught:
+        await parse_body(request, ALL)
+    assert caught.value.status == 411
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_form_of_another_charset_is_refused(method):
+    with pytest.raises(UnsupportedMediaTypeError):
+        await parse_body(a_request(b"a=%e9", "application/x-www-form-urlencoded; charset=latin-1", method), ALL)
 
 
 def test_surrogates_in_pairs_are_one_character():

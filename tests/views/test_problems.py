@@ -4,6 +4,7 @@ import sys
 import threading
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import (
     BadRequest,
     PermissionDenied,
@@ -87,9 +88,50 @@ async def test_an_unknown_exception_is_an_opaque_500_with_the_id_of_the_log(capl
     response = await response_for(request, exc)
     problem = json.loads(response.content)
     (record,) = caplog.records
-    assert (record.name, record.levelno, record.error_id) == ("daf_views", logging.ERROR, problem.pop("error_id"))
+    assert (record.name, record.levelno, record.error_id) == ("django.request", logging.ERROR, problem.pop("error_id"))
     assert (record.request, record.status_code, record.exc_info[1]) == (request, 500, exc)
     assert problem == {"type": "about:blank", "title": "Internal Server Error", "status": 500, "code": "internal_error"}
+
+
+def odd_validation_error():
+    return ValidationError("100%(wrong)s", params={"right": 1})
+
+
+@pytest.mark.parametrize(
+    "error", [ConflictError(book=object()), ConflictError(headers={"X-Book": "a\nb"}), odd_validation_error()]
+)
+@pytest.mark.parametrize("accept", ["*/*", BROWSER])
+async def test_an_error_that_cannot_be_rendered_is_a_bug(caplog, error, accept):
+    responses = [
+        await response_for(a_request(accept), error),
+        await sync_to_async(respond, thread_sensitive=False)(a_request(accept), error),
+    ]
+    assert [response.status_code for response in responses] == [500, 500]
+    records = [record for record in caplog.records if record.name == "django.request"]
+    assert [record.exc_info[1].__context__ is not None for record in records] == [True, True]
+
+
+async def test_a_log_handler_that_fails_does_not_replace_the_answer(capsys):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise LookupError("no mail today")
+
+    handler = Broken()
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        assert (await response_for(a_request(), ValueError())).status_code == 500
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+    assert "no mail today" in capsys.readouterr().err
+
+
+async def test_with_debug_an_exception_that_cannot_say_what_it_is_has_an_answer(settings):
+    class Mute(Exception):
+        def __str__(self):
+            raise LookupError
+
+    settings.DEBUG = True
+    assert (await response_for(a_request(), Mute())).status_code == 500
 
 
 async def test_with_debug_the_500_has_the_traceback(settings):

@@ -1,21 +1,31 @@
 import asyncio
 import contextlib
 import contextvars
+import re
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse, StreamingHttpResponse
-from django.test import AsyncClient, AsyncRequestFactory
+from django.template import engines
+from django.template.response import TemplateResponse
+from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import path
 
 from daf_orm import PoolTimeout, database_sync_to_async, transaction
 from daf_orm.test import count_hops
+from daf_views.api import AsyncAPIView
+from daf_views.asgi import get_asgi_application
 from daf_views.exceptions import ConflictError, ServiceError
 from daf_views.services import override_services
 from daf_views.views import AsyncView
 from tests.project.library.models import Event
+from tests.views.exchange import exchange
 
 request = AsyncRequestFactory().get("/", headers={"X-Shop": "7"})
 
@@ -76,6 +86,10 @@ async def async_manager():
     yield "async manager"
 
 
+async def amake_manager():
+    return async_manager()
+
+
 def generator():
     yield "generator"
 
@@ -98,11 +112,27 @@ async def async_generator():
         (generator, "generator"),
         (async_generator, "async generator"),
         (lambda: async_manager(), "async manager"),
+        (lambda: amake_manager(), "async manager"),
+        (amake_manager, "async manager"),
         (database_sync_to_async(lambda: "hop"), "hop"),
     ],
 )
 async def test_every_kind_of_factory(factory, expected):
     assert await made({"it": factory}) == {"it": expected}
+
+
+@pytest.mark.parametrize("kind", [Mock, MagicMock, AsyncMock])
+async def test_a_mock_is_a_service_as_it_is(kind):
+    fake = kind()
+    assert (await made({"it": lambda: fake}))["it"] is fake
+
+
+@pytest.mark.parametrize("others", [{}, {"b": amake}])
+async def test_a_coroutine_factory_has_a_task_of_its_own(others):
+    async def make():
+        return {asyncio.current_task()}
+
+    assert (await made({"it": make, **others}))["it"].isdisjoint({asyncio.current_task()})
 
 
 async def test_plain_services_cost_no_hop():
@@ -235,13 +265,41 @@ async def test_a_failing_factory_is_named(others):
     assert isinstance(caught.value.__cause__, LookupError)
 
 
-async def test_a_service_that_cannot_be_ended_is_named():
-    async def unending():
+def that_ends_with(error):
+    async def service():
         yield
-        raise LookupError
+        raise error
 
-    with pytest.raises(ServiceError, match=r"service 'db' of .* could not be ended"):
-        await answer({"db": unending})
+    return service
+
+
+async def test_a_service_that_cannot_be_ended_is_named_in_the_log_of_a_response_that_is_sent(caplog):
+    log = []
+    response = await answer({"a": recorded(log, "a"), "db": that_ends_with(LookupError())})
+    assert response.status_code == 200
+    (record,) = caplog.records
+    assert re.search(r"service 'db' of .* could not be ended", str(record.exc_info[1]))
+    assert re.fullmatch("[0-9a-f]{32}", record.error_id)
+    assert log == ["enter a", "exit a"]  # and has seen nothing: it may be a transaction
+
+
+@pytest.mark.parametrize("error", [IntegrityError("at the commit"), PoolTimeout()])
+async def test_a_service_whose_end_may_be_the_commit_is_heeded(error):
+    class Orders(AsyncAPIView):
+        services: ClassVar = {"db": that_ends_with(error)}
+
+        async def get(self, request):
+            return self.success()
+
+    assert (await Orders.as_view()(request)).status_code == (503 if isinstance(error, PoolTimeout) else 500)
+
+
+async def test_the_deadline_does_not_cover_the_end_of_services():
+    async def slow():
+        yield
+        await asyncio.sleep(0.05)
+
+    assert (await answer({"slow": slow}, deadline=0.01)).status_code == 200
 
 
 async def test_a_service_that_cannot_be_ended_does_not_hide_the_handlers_exception(caplog):
@@ -408,6 +466,102 @@ async def test_a_stream_that_fails_shows_it_to_its_services():
     assert log[-2:] == ["a saw LookupError", "exit a"]
 
 
+async def test_a_service_ends_with_a_stream_that_something_replaces():
+    log = []
+    own = AsyncRequestFactory().get("/")
+    response = await streamed(log, two_parts)(own)
+    own.close()  # as Django's handlers do, with whatever response is sent
+    own.close()
+    await ended(log)
+    await sync_to_async(response.close, thread_sensitive=False)()
+    await asyncio.sleep(0)
+    assert log == ["enter a", "a saw CancelledError", "exit a"]
+
+
+async def test_a_stream_that_conditional_get_replaces_ends_its_services(settings):
+    settings.MIDDLEWARE = ["django.middleware.http.ConditionalGetMiddleware"]
+    log = []
+
+    async def get(self, request):
+        return StreamingHttpResponse(two_parts(), headers={"ETag": '"7"'})
+
+    view = type("Stream", (AsyncView,), {"services": {"a": recorded(log, "a")}, "get": get}).as_view()
+    settings.ROOT_URLCONF = (path("", view),)
+    for application in (get_asgi_application(), ASGIHandler()):
+        answered = await exchange(application, headers=[("If-None-Match", '"7"')])
+        await ended(log)
+        assert answered.status == 304
+        assert [line for line in log if line.startswith("exit")] == ["exit a"]
+        log.clear()
+
+
+def test_a_stream_that_wsgi_drops_ends_its_services(db, settings):
+    log = []
+
+    class Service:  # no generator, which its event loop would have ended
+        async def __aenter__(self):
+            log.append("enter")
+
+        async def __aexit__(self, *exc_info):
+            log.append("exit")
+
+    async def get(self, request):
+        return StreamingHttpResponse(two_parts())
+
+    view = type("Stream", (AsyncView,), {"services": {"a": Service}, "get": get}).as_view()
+    settings.ROOT_URLCONF = (path("", view),)
+    Client().get("/").close()
+    assert log == ["enter", "exit"]
+
+
+def that_renders(log):
+    async def get(self, request):
+        response = TemplateResponse(request, template=engines["django"].from_string("rendered"))
+        response.add_post_render_callback(lambda _: log.append("rendered"))
+        return response
+
+    return type("Page", (AsyncView,), {"services": {"a": recorded(log, "a")}, "get": get}).as_view()
+
+
+async def test_a_service_lives_until_its_response_has_been_rendered():
+    log = []
+    response = await that_renders(log)(AsyncRequestFactory().get("/"))
+    assert log == ["enter a"]
+    response.render()
+    await ended(log)
+    assert log == ["enter a", "rendered", "exit a"]
+
+
+async def test_a_service_ends_with_a_response_that_is_never_rendered():
+    log = []
+    own = AsyncRequestFactory().get("/")
+    await that_renders(log)(own)
+    own.close()
+    await ended(log)
+    assert log == ["enter a", "exit a"]
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_service_that_cannot_be_ended_is_logged_off_the_event_loop(caplog, is_streamed):
+    async def handler(view):
+        if not is_streamed:
+            raise LookupError
+        return StreamingHttpResponse(two_parts())
+
+    class Unending:
+        async def __aenter__(self):
+            pass
+
+        async def __aexit__(self, kind, exc, trace):
+            raise RuntimeError
+
+    with contextlib.suppress(LookupError):
+        response = await answer({"it": Unending}, handler)
+        assert [part async for part in response] == [b"1", b"2"]
+    (record,) = caplog.records
+    assert record.thread != threading.get_ident()
+
+
 # Overriding
 
 
@@ -468,3 +622,21 @@ def test_an_override_of_what_the_view_has_not_is_refused():
 def test_an_override_is_a_factory():
     with pytest.raises(TypeError, match="give a factory"):
         override_services(Orders, db="fake")
+
+
+def test_an_override_may_ask_for_every_service_of_the_view():
+    assert override_services(Orders, clock=lambda db: db)
+    with pytest.raises(TypeError, match="asks for x, y"):
+        override_services(Orders, clock=lambda x, y: (x, y))
+    with pytest.raises(TypeError, match="circle"):
+        override_services(Orders, clock=lambda db: db, db=lambda clock: clock)
+
+
+def test_an_override_of_every_view_may_ask_for_services_that_are_not_overridden():
+    assert override_services(clock=lambda db, cache: (db, cache))
+
+
+@pytest.mark.parametrize("func", [type("TestOrders", (), {}), generator, async_generator])
+def test_an_override_does_not_decorate_what_it_would_leave_at_once(func):
+    with pytest.raises(TypeError, match="cannot decorate"):
+        override_services(Orders, db=dict)(func)

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from asgiref.sync import iscoroutinefunction
+from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
 from django.db import connections
 from django.db.transaction import non_atomic_requests
 from django.http import HttpResponse, StreamingHttpResponse
@@ -14,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from daf_orm import PoolTimeout, cursor, get_pool
 from daf_orm.test import count_hops
-from daf_views.exceptions import ConflictError
+from daf_views.exceptions import ConflictError, StrayCancellationError
 from daf_views.views import AsyncView
 from tests.project.library.models import Event
 
@@ -168,6 +169,91 @@ async def test_a_request_cancelled_in_a_synchronous_dispatch_leaves_no_coroutine
     assert inspect.getcoroutinestate(coroutines[0]) == inspect.CORO_CLOSED
 
 
+async def test_a_mixin_further_along_the_mro_is_not_skipped():
+    class Login:
+        def dispatch(self, request, *args, **kwargs):
+            return super().dispatch(request, *args, **kwargs)
+
+    class Staff(Login):
+        def dispatch(self, request, *args, **kwargs):
+            return HttpResponse(status=403)
+
+    base = type("Base", (Login, Hello), {})
+    assert (await respond(type("Admin", (base, Staff), {}))).status_code == 403
+    assert (await respond(base)).status_code == 200
+
+
+def test_what_is_set_on_a_mixins_dispatch_further_along_the_mro_is_on_the_view():
+    class Login:
+        def dispatch(self, request, *args, **kwargs):
+            return super().dispatch(request, *args, **kwargs)
+
+    class Marked(Login):
+        def dispatch(self, request, *args, **kwargs):
+            return super().dispatch(request, *args, **kwargs)
+
+        dispatch.mark = "marked"
+
+    admin = type("Admin", (type("Base", (Login, Hello), {}), Marked), {})
+    assert admin.as_view().mark == "marked"
+    assert iscoroutinefunction(admin.dispatch)
+
+
+@pytest.mark.parametrize(
+    ("mixin", "name"),
+    [
+        (UserPassesTestMixin, "test_func"),
+        (PermissionRequiredMixin, "has_permission"),
+        (LoginRequiredMixin, "handle_no_permission"),
+    ],
+)
+def test_an_async_method_that_an_access_mixin_would_take_for_true_is_refused(mixin, name):
+    async def method(self):
+        return False
+
+    with pytest.raises(TypeError, match=rf"Shelf\.{name}\(\) is async.*write `def {name}`"):
+        type("Shelf", (mixin, Hello), {name: method})
+
+
+def test_an_async_access_method_that_was_set_later_is_refused_by_as_view():
+    async def test_func(self):
+        return False
+
+    shelf = type("Shelf", (UserPassesTestMixin, Hello), {})
+    shelf.test_func = test_func
+    with pytest.raises(TypeError, match="test_func"):
+        shelf.as_view()
+
+
+async def test_a_synchronous_dispatch_that_looks_at_the_response_is_told_the_remedy():
+    class Headers:
+        def dispatch(self, request, *args, **kwargs):
+            response = super().dispatch(request, *args, **kwargs)
+            response["X-Frame-Options"] = "DENY"
+            return response
+
+    with pytest.raises(TypeError, match=r"await super\(\)\.dispatch"):
+        await respond(type("Orders", (Headers, Hello), {}))
+
+
+def test_as_view_looks_at_the_methods_that_it_is_given():
+    class Cache(AsyncView):
+        def purge(self, request):
+            return HttpResponse()
+
+    with pytest.raises(TypeError, match=r"Cache\.purge\(\) is not async"):
+        Cache.as_view(http_method_names=["purge"])
+
+
+async def test_a_synchronous_handler_that_setup_has_set_is_refused():
+    class Late(AsyncView):
+        def setup(self, request, *args, **kwargs):
+            self.get = HttpResponse
+
+    with pytest.raises(TypeError, match=r"Late\.get\(\) is not async"):
+        await respond(Late)
+
+
 async def test_an_api_error_is_answered_with_its_status():
     class Sold(AsyncView):
         async def get(self, request):
@@ -253,6 +339,17 @@ async def test_a_cancelled_view_is_cancelled_not_late():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancellation_that_is_not_the_requests_is_a_bug():
+    class Careless(AsyncView):
+        async def get(self, request):
+            task = asyncio.create_task(asyncio.Event().wait())
+            task.cancel()
+            await task
+
+    with pytest.raises(StrayCancellationError):
+        await respond(Careless)
 
 
 # Transactions

@@ -1,0 +1,72 @@
+"""What is plugged into an API view: throttles, permissions and parsers, made into instances when its class is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PLUGS: Mapping[str, str] = {
+    "throttle": "check",
+    "throttles": "check",
+    "permissions": "has_permission",
+    "parsers": "parse",
+}
+"""Attributes that hold plugs, and the coroutine method that each must have."""
+
+_MEANT = {
+    "permission": "`permissions = [...]`",
+    "permission_classes": "`permissions = [...]`",
+    "throttle_classes": "`throttles = [...]`",
+    "parser": "`parsers = [...]`",
+    "parser_classes": "`parsers = [...]`",
+    "authentication_classes": "`async def authenticate(self, request)`",
+}
+_COPIES = "_copied_plugs"  # on a class: names of plugs that it has not given itself, and the class that has
+
+
+def plug_in(cls: type) -> None:
+    """Make the plugs that ``cls`` gives, and those that it has from plain mixins, into instances.
+
+    Raises TypeError for what has not the method, and for an attribute of another framework's, which would be ignored.
+    """
+    for name, meant in _MEANT.items():
+        if hasattr(cls, name):
+            raise TypeError(f"{cls.__qualname__}.{name} would do nothing: write {meant}.")
+    copies: dict[str, type] = {}
+    setattr(cls, _COPIES, copies)
+    for name in PLUGS:
+        giver = next(klass for klass in cls.__mro__ if name in vars(klass) and name not in _copied_by(klass))
+        # What Python finds may be the copy of a parent, which knows nothing of the mixins further along this MRO.
+        found = next(klass for klass in cls.__mro__ if name in vars(klass))
+        if found is not giver and _copied_by(found)[name] is giver:
+            continue
+        if giver is cls or found is not giver or _COPIES not in vars(giver):
+            setattr(cls, name, prepared(cls, {name: vars(giver)[name]})[name])
+            if giver is not cls:
+                copies[name] = giver
+
+
+def prepared(cls: type, plugs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
+    return {
+        name: _plug(cls, name, value) if name == "throttle" else tuple(_plug(cls, name, each) for each in value)
+        for name, value in plugs.items()
+    }
+
+
+def _copied_by(klass: type) -> Mapping[str, type]:
+    copied: Mapping[str, type] = vars(klass).get(_COPIES, {})
+    return copied
+
+
+def _plug(cls: type, name: str, value: Any) -> Any:
+    if value is None and name == "throttle":
+        return None
+    plug = value() if isinstance(value, type) else value
+    if not iscoroutinefunction(getattr(plug, PLUGS[name], None)):
+        raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {PLUGS[name]}(…)`.")
+    return plug

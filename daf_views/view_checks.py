@@ -1,0 +1,58 @@
+"""What a view class is refused for when it is made, so that no request has to find out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+
+_ACCESS_MIXINS = "django.contrib.auth.mixins"  # a name, because to import it takes an app, which may not be installed
+_ACCESS_METHODS = (
+    "test_func",
+    "get_test_func",
+    "has_permission",
+    "get_permission_required",
+    "get_permission_denied_message",
+    "get_login_url",
+    "get_redirect_field_name",
+    "handle_no_permission",
+)
+
+
+def refuse_sync(view: Any, name: str) -> None:
+    """Raise TypeError if the handler ``name`` of a view, class or instance, is not async."""
+    handler = getattr(view, name, None)
+    # A decorator's wrapper may be synchronous, as long as what it wraps is not.
+    if handler is None or iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
+        return
+    raise TypeError(
+        f"{_path(view)}.{name}() is not async: write `async def {name}(self, request)`, "
+        "and run what blocks in it with `await database_sync_to_async(func)(…)`."
+    )
+
+
+def refuse_async_access(cls: type, given: dict[str, Any]) -> None:
+    """Raise TypeError if what Django's access mixins call, synchronously, is async: every coroutine counts as true."""
+    if not any(klass.__module__ == _ACCESS_MIXINS for klass in cls.__mro__):
+        return
+    for name in _ACCESS_METHODS:
+        if iscoroutinefunction(given.get(name, getattr(cls, name, None))):
+            raise TypeError(
+                f"{_path(cls)}.{name}() is async, but Django's mixin calls it without awaiting, and would let "
+                f"everybody in: write `def {name}`, which runs on a worker thread and may query."
+            )
+
+
+def check_options(cls: type, atomic: object, deadline: object) -> None:
+    """Raise TypeError for a value that ``atomic`` or ``deadline`` cannot have."""
+    if not isinstance(atomic, bool | str | None):
+        raise TypeError(f"{cls.__qualname__}.atomic must be True, False, None or a database alias, not {atomic!r}.")
+    is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if deadline is not None and not (is_number and deadline > 0):  # type: ignore[operator] # a number
+        raise TypeError(f"{cls.__qualname__}.deadline must be None or more than 0 seconds, not {deadline!r}.")
+
+
+def _path(view: Any) -> str:
+    cls = view if isinstance(view, type) else type(view)
+    return f"{cls.__module__}.{cls.__qualname__}"
