@@ -36,6 +36,7 @@ class Drain:
 
     async def settle(self, timeout: float) -> None:
         """Wait for the tasks that are kept, up to ``timeout`` seconds; cancel those that have not ended then."""
+        await asyncio.sleep(0)  # who ended last may be about to start one
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=timeout)
             for task in late:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import Error
 
+from daf_views.draining import current_drain
 from daf_views.exceptions import ServiceError
 from daf_views.problems import report, translate
 from daf_views.services import Services
@@ -112,9 +113,8 @@ class ServiceScope:
             async_to_sync(self._end)(stream)
 
     def _end_soon(self, stream: AsyncGenerator[Any, None] | None) -> None:
-        task = asyncio.get_running_loop().create_task(self._end(stream))
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+        # The drain waits for it, so that the pool is there for services that end after the last response.
+        current_drain().keep(asyncio.get_running_loop().create_task(self._end(stream)))
 
     async def _end(self, stream: AsyncGenerator[Any, None] | None) -> None:
         if stream is not None:
@@ -195,9 +195,6 @@ class _Naming:
         if translate(exc) is None:
             raise ServiceError(self._text) from exc
         exc.add_note(self._text)
-
-
-_closing: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
 
 
 def _is_mock(made: Any) -> bool:
