@@ -18,7 +18,9 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import FileResponse
+from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_resolver, set_script_prefix
+from django.urls import get_script_prefix as get_current_prefix
 from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 
     from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
     Receive = Callable[[], Awaitable[Mapping[str, Any]]]
     Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -45,6 +46,7 @@ logger = logging.getLogger("daf_views")
 
 _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _KNOWN_TO_LEAVE_BODY = ("django.", "daf_views.")
 """Modules whose middleware looks at no body before the view is known. Others get the body first."""
 _NO_LIFESPAN = (
@@ -162,9 +164,11 @@ class AsyncHandler(ASGIHandler):
 
     async def _response_to(self, request: HttpRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
         """Return what signals, middleware and view make of a request; 503 if there is no connection for them."""
-        set_script_prefix(get_script_prefix(scope))
+        if (prefix := get_script_prefix(scope)) or get_current_prefix() != "/":  # to ask costs less than to set
+            set_script_prefix(prefix)
         try:
-            await lifecycle.send_started(type(self), scope)
+            if (start := lifecycle.start_request(type(self), scope)) is not None:
+                await start
             return await self.run_get_response(request)
         except _OVERLOAD as overload:
             return await response_for(request, overload)
@@ -212,10 +216,13 @@ class AsyncHandler(ASGIHandler):
         callback, args, kwargs = self.resolve_request(request)
         if getattr(request, "receive_body", None) is not None and not _takes_body_itself(callback):
             await load_body(request)
-        response = await self._ask_view_middleware(request, callback, args, kwargs)
+        response = None
+        if self._view_middleware:
+            response = await self._ask_view_middleware(request, callback, args, kwargs)
         if response is None:
             response = await self._guard(request, self.make_view_atomic(callback), request, *args, **kwargs)
-        self.check_response(response, callback)
+        if not isinstance(response, HttpResponseBase):
+            self.check_response(response, callback)
         if callable(getattr(response, "render", None)):
             response = await self._render(request, response)
         return cast("HttpResponseBase", response)
@@ -291,4 +298,7 @@ def _takes_body_itself(view: Any) -> bool:
 
 
 def _announces_body(scope: Mapping[str, Any]) -> bool:
-    return any(name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in scope["headers"])
+    for name, value in scope["headers"]:  # noqa: SIM110 - for each request, and any() costs twice as much
+        if name in _LENGTH_HEADERS and value != b"0":
+            return True
+    return False

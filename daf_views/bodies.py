@@ -25,8 +25,6 @@ class Body:
 
     async def add(self, chunk: bytes) -> None:
         """Append a part. Raises RequestDataTooBig once there are more than ``limit`` bytes."""
-        if not chunk:
-            return
         self._size += len(chunk)
         if self._limit is not None and self._size > self._limit:
             raise RequestDataTooBig(f"The request's body has more than {self._limit} bytes.")

@@ -81,7 +81,8 @@ class Client:
         body = Body(limit)
         try:
             while not self._body_ended:
-                await body.add(await self._next_part())
+                if part := await self._next_part():
+                    await body.add(part)
         except BaseException as error:
             interrupted = UnreadablePostError("Receiving the body was interrupted.")
             self._spoilt = error if isinstance(error, Exception) else interrupted

@@ -45,15 +45,14 @@ _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _DJANGO_IDS = frozenset(map(id, (reset_queries, close_old_connections, close_caches, reset_urlconf)))
 
 
-async def send_started(sender: type, scope: Any) -> None:
-    """Tell that a request has begun."""
+def start_request(sender: type, scope: Any) -> Coroutine[Any, Any, object] | None:
+    """Tell that a request has begun: return the coroutine that does, or None if nobody listens."""
     if _only_django_listens(request_started):
-        return
+        return None
     sync_receivers, async_receivers = _foreign_receivers(request_started, sender)
     if sync_receivers:
-        await request_started.asend(sender=sender, scope=scope)
-    elif async_receivers:
-        await asyncio.gather(*(call(signal=request_started, sender=sender, scope=scope) for call in async_receivers))
+        return request_started.asend(sender=sender, scope=scope)
+    return _call_all(async_receivers, signal=request_started, sender=sender, scope=scope)
 
 
 def end_request(
@@ -103,9 +102,13 @@ async def _end(closers: list[Closer], response: HttpResponseBase | None, sender:
         if sync_receivers or _has_cache_to_close():
             await request_finished.asend(sender=sender)
         else:
-            await asyncio.gather(*(call(signal=request_finished, sender=sender) for call in async_receivers))
+            await _call_all(async_receivers, signal=request_finished, sender=sender)
     except _OVERLOAD:  # the synchronous receivers come first: none has been called
         await sync_to_async(request_finished.send, thread_sensitive=False)(sender=sender)
+
+
+async def _call_all(receivers: list[Any], **arguments: Any) -> None:
+    await asyncio.gather(*(receiver(**arguments) for receiver in receivers))
 
 
 async def _hop(func: Closer) -> None:
