@@ -46,6 +46,7 @@ logger = logging.getLogger("daf_views")
 
 _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_DJANGOS_CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 _LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _KNOWN_TO_LEAVE_BODY = ("django.", "daf_views.")
 """Modules whose middleware looks at no body before the view is known. Others get the body first."""
@@ -74,6 +75,7 @@ class AsyncHandler(ASGIHandler):
     _exception_middleware: list[Any] | None
     # Of the class, because Django's ASGIStaticFilesHandler, made a subclass, does not call __init__().
     _defers_bodies = False
+    _view_middleware_reads_forms = True
     _has_lifespan = False
     _all_in_flight: Mapping[asyncio.AbstractEventLoop, InFlight] = {}  # replaced, never changed
     _in_flight: InFlight
@@ -86,6 +88,7 @@ class AsyncHandler(ASGIHandler):
         self._defers_bodies = issubclass(self.request_class, AsyncRequest) and all(
             module.startswith(_KNOWN_TO_LEAVE_BODY) for module in modules
         )
+        self._view_middleware_reads_forms = _DJANGOS_CSRF in settings.MIDDLEWARE  # ours loads a form when it wants one
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -214,12 +217,15 @@ class AsyncHandler(ASGIHandler):
         exception middleware an exception costs no hop; overload is answered, and not with a 500.
         """
         callback, args, kwargs = self.resolve_request(request)
-        if getattr(request, "receive_body", None) is not None and not _takes_body_itself(callback):
+        wants_body = getattr(request, "receive_body", None) is not None and not _takes_body_itself(callback)
+        if wants_body and self._view_middleware_reads_forms:
             await load_body(request)
         response = None
         if self._view_middleware:
             response = await self._ask_view_middleware(request, callback, args, kwargs)
         if response is None:
+            if wants_body:
+                await load_body(request)
             response = await self._guard(request, self.make_view_atomic(callback), request, *args, **kwargs)
         if not isinstance(response, HttpResponseBase):
             self.check_response(response, callback)

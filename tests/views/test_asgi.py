@@ -16,6 +16,7 @@ from django.utils.deprecation import MiddlewareMixin
 from daf_orm import PoolTimeout, get_pool, transaction
 from daf_orm.test import count_hops
 from daf_views.asgi import AsyncHandler, get_asgi_application
+from daf_views.middleware import thread_free
 from daf_views.requests import UnreceivedBody, load_body
 from tests.project.library.models import Author
 from tests.views.connection import Connection
@@ -240,6 +241,25 @@ async def test_a_view_that_defers_the_body_answers_before_it_came(application):
     await connection.task
     assert (connection.answer.body, connection.received) == (b"not read", 0)
     assert stage.ended == [True]
+
+
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+
+
+async def test_a_form_from_another_site_is_refused_before_it_came():
+    headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", "http://evil.example")]
+    with override_settings(MIDDLEWARE=thread_free([CSRF])):
+        connection = Connection(get_asgi_application(), method="POST", path="/echo", headers=headers)
+        await connection.task  # which would wait for the form
+    assert connection.answer.status == 403
+
+
+@override_settings(MIDDLEWARE=[CSRF])
+async def test_djangos_own_csrf_middleware_finds_the_form():
+    headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Cookie", f"csrftoken={'a' * 32}")]
+    body = f"csrfmiddlewaretoken={'a' * 32}".encode()
+    answer = await exchange(get_asgi_application(), method="POST", path="/echo", headers=headers, body=body)
+    assert (answer.status, answer.body) == (200, body)
 
 
 async def test_a_deferred_body_is_received_on_demand(application):
