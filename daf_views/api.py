@@ -69,6 +69,8 @@ class AsyncAPIView(AsyncView):
     """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
 
     defers_body: ClassVar[bool] = True
+    _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
+    _not_asked = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,7 +112,7 @@ class AsyncAPIView(AsyncView):
             _log_in(request, user)
         for throttle in (self.throttle, *self.throttles):
             if throttle is not None:
-                await throttle.check(request, self)
+                _expect_nothing(throttle, await throttle.check(request, self))
         for permission in self.permissions:
             if not _answer_of(permission, await permission.has_permission(request, self)):
                 raise ForbiddenError(getattr(permission, "message", None))
@@ -140,6 +142,14 @@ class AsyncAPIView(AsyncView):
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
         """Return the problem that an exception is."""
         return await response_for(self.request, exc)
+
+
+def _expect_nothing(throttle: Any, answer: Any) -> None:
+    if answer is not None:
+        raise TypeError(
+            f"{type(throttle).__qualname__}.check() returned {answer!r}, which nobody asks for: raise ThrottledError "
+            "to refuse a request."
+        )
 
 
 def _answer_of(permission: Any, answer: Any) -> Any:

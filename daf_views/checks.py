@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
@@ -30,6 +31,27 @@ _NAMED_VIEWS = 3  # enough to know where to look
 def check_settings(**_: Any) -> list[CheckMessage]:
     """``daf_views.E001``: an unknown key or a wrong value in ``DAF_VIEWS``."""
     return [Error(problem, id="daf_views.E001") for problem in problems(getattr(django_settings, "DAF_VIEWS", {}))]
+
+
+@register("daf_views")
+def check_apps(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E002``: ``daf_orm`` is not installed, so nothing adapts Django's async methods."""
+    if apps.is_installed("daf_orm"):
+        return []
+    message = '"daf_views" is in INSTALLED_APPS without "daf_orm", on which it stands.'
+    return [Error(message, hint='Add "daf_orm" to INSTALLED_APPS.', id="daf_views.E002")]
+
+
+@register("daf_views")
+def check_lifespan(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E003``: a startup hook that cannot be imported, so that no server would start."""
+    if problems(raw := getattr(django_settings, "DAF_VIEWS", {})):
+        return []
+    return [
+        Error(f"DAF_VIEWS['LIFESPAN'] names {path!r}, which cannot be imported: {error}.", id="daf_views.E003")
+        for path in raw.get("LIFESPAN", ())
+        if (error := _import_error(path)) is not None
+    ]
 
 
 @register("daf_views")
@@ -62,6 +84,14 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
             id="daf_views.W002",
         )
     ]
+
+
+def _import_error(path: str) -> ImportError | None:
+    try:
+        import_string(path)
+    except ImportError as error:
+        return error
+    return None
 
 
 def _hop(path: str) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ the Kubernetes API server's health endpoints.
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
+from daf_views.atomic_views import OptedOut
 from daf_views.draining import current_drain
 
 
@@ -28,3 +29,4 @@ def _plain(text: str, status: int) -> HttpResponse:
 
 for _view in (livez, readyz):
     _view.needs_place = False  # type: ignore[attr-defined] # daf_views.asgi asks when all are taken
+    OptedOut.put_on(_view)  # there is nothing to be atomic, whatever ATOMIC_REQUESTS says

@@ -46,8 +46,10 @@ def on_startup(hook: Hook) -> Hook:
     """Call ``hook()`` when the server starts. A decorator.
 
     It may be a function, sync or async, or return a context manager, sync or async, which is then entered and left
-    again when the server stops. A server whose hook raises does not start.
+    again when the server stops. A server whose hook raises does not start. Raises RuntimeError when a server has
+    started already: what a URLconf imports is imported too late, an ``AppConfig.ready()`` is not.
     """
+    _refuse_if_running(hook)
     _starting.append(hook)
     return hook
 
@@ -57,8 +59,18 @@ def on_shutdown(hook: Hook) -> Hook:
 
     Hooks are called in reverse order, and before the context managers of :func:`on_startup` are left.
     """
+    _refuse_if_running(hook)
     _stopping.append(hook)
     return hook
+
+
+def _refuse_if_running(hook: Hook) -> None:
+    if _running:
+        name = getattr(hook, "__qualname__", repr(hook))
+        raise RuntimeError(
+            f"{name} is registered after the server has started, and would never run: register it in "
+            "AppConfig.ready(), or name it in DAF_VIEWS['LIFESPAN']."
+        )
 
 
 async def run(

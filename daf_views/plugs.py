@@ -24,6 +24,9 @@ _MEANT = {
     "parser": "`parsers = [...]`",
     "parser_classes": "`parsers = [...]`",
     "authentication_classes": "`async def authenticate(self, request)`",
+    "get_permissions": "`permissions = [...]`",
+    "get_throttles": "`throttles = [...]`",
+    "get_parsers": "`parsers = [...]`",
 }
 _COPIES = "_copied_plugs"  # on a class: names of plugs that it has not given itself, and the class that has
 

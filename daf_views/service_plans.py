@@ -74,7 +74,7 @@ class Plan:
 def check_service(name: str, factory: object) -> None:
     """Raise TypeError for what is no factory, ValueError for what is no name."""
     if not callable(factory):
-        raise TypeError(f"Service {name!r} is {factory!r}: give a factory, lambda: {factory!r}.")
+        raise TypeError(f"Service {name!r} is {factory!r}: give a factory, such as `lambda: {name}`.")
     if not name.isidentifier() or name.startswith("_") or name == "request":
         raise ValueError(f"{name!r} cannot be the name of a service: self.services.{name} would not work.")
 

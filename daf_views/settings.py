@@ -57,6 +57,8 @@ def _problem(key: object, value: object) -> str | None:
         return f"DAF_VIEWS[{key!r}] must be {name or str(wanted).removeprefix('collections.abc.')}, not {value!r}."
     if wanted is float and not value > 0:  # type: ignore[operator] # it fits: a number
         return f"DAF_VIEWS[{key!r}] must be more than 0 seconds, not {value!r}."
+    if key == "MAX_IN_FLIGHT" and value == 0:
+        return "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0: nobody would be answered."
     if isinstance(value, int) and value < 0:
         return f"DAF_VIEWS[{key!r}] must be 0 or more, not {value!r}."
     return None

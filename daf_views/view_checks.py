@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ACCESS_MIXINS = "django.contrib.auth.mixins"  # a name, because to import it takes an app, which may not be installed
 _ACCESS_METHODS = (
@@ -42,6 +45,22 @@ def refuse_async_access(cls: type, given: dict[str, Any]) -> None:
                 f"{_path(cls)}.{name}() is async, but Django's mixin calls it without awaiting, and would let "
                 f"everybody in: write `def {name}`, which runs on a worker thread and may query."
             )
+
+
+def refuse_sync_hooks(cls: type, names: Iterable[str]) -> None:
+    """Raise TypeError if a hook that the view awaits is not async, or Django's synchronous one is."""
+    for name in names:
+        if not iscoroutinefunction(getattr(cls, name)):
+            raise TypeError(f"{_path(cls)}.{name}() is not async: write `async def {name}(self, request, …)`.")
+    if iscoroutinefunction(getattr(cls, "setup", None)):
+        raise TypeError(f"{_path(cls)}.setup() is async, but Django calls it without awaiting: name it async_setup().")
+
+
+def refuse_ignored(cls: type, names: Iterable[str]) -> None:
+    """Raise TypeError for an access check that a view without a place for it would never make."""
+    for name in names:
+        if hasattr(cls, name):
+            raise TypeError(f"{_path(cls)}.{name} would do nothing on an AsyncView: derive it from AsyncAPIView.")
 
 
 def check_options(cls: type, atomic: object, deadline: object) -> None:

@@ -25,7 +25,7 @@ from daf_views.problems import response_for
 from daf_views.service_plans import Plan
 from daf_views.service_scopes import ServiceScope
 from daf_views.services import Services, overridden
-from daf_views.view_checks import check_options, refuse_async_access, refuse_sync
+from daf_views.view_checks import check_options, refuse_async_access, refuse_ignored, refuse_sync, refuse_sync_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -51,6 +51,8 @@ class AsyncView(View):
     answered it holds no longer: neither for the commit nor for the end of services."""
 
     view_is_async = True
+    _hooks: ClassVar[tuple[str, ...]] = ("async_setup", "admit", "receive", "handle_exception")
+    _not_asked: ClassVar[tuple[str, ...]] = ("permissions", "throttle", "throttles")
     _plan: ClassVar[Plan]
     _opted_out: OptedOut = OptedOut()
 
@@ -192,6 +194,8 @@ def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
     for name in given.get("http_method_names", cls.http_method_names):
         refuse_sync(cls, name)
     refuse_async_access(cls, given)
+    refuse_sync_hooks(cls, cls._hooks)
+    refuse_ignored(cls, cls._not_asked)
     check_options(cls, given.get("atomic", cls.atomic), given.get("deadline", cls.deadline))
 
 

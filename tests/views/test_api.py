@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestAborted
 from django.http import Http404, HttpResponseForbidden
 from django.middleware.csrf import CsrfViewMiddleware
-from django.test import AsyncClient, AsyncRequestFactory
+from django.test import AsyncClient, AsyncRequestFactory, override_settings
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie, requires_csrf_token
@@ -462,3 +462,26 @@ async def test_a_safe_request_is_not_checked(browser):
 
 async def test_the_check_can_be_left_out(browser):
     assert (await browser.post("/unchecked", [1], content_type="application/json")).status_code == 201
+
+
+async def test_a_throttle_that_answers_instead_of_raising_lets_nobody_in():
+    class Answers:
+        async def check(self, request, view):
+            return False
+
+    class Throttled(AsyncAPIView):
+        throttle = Answers
+
+        async def get(self, request):
+            return self.success("let in")
+
+    request = AsyncRequestFactory().get("/")
+    with override_settings(DEBUG=True):
+        response = await Throttled.as_view()(request)
+    assert response.status_code == 500
+    assert "raise ThrottledError" in response.text
+
+
+def test_authenticate_must_be_async():
+    with pytest.raises(TypeError, match=r"authenticate\(\) is not async"):
+        type("Plain", (AsyncAPIView,), {"authenticate": object})

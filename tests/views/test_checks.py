@@ -8,6 +8,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
 from django.db import transaction
 from django.http import HttpResponse
+from django.test import modify_settings
 from django.urls import include, path
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
@@ -186,3 +187,22 @@ def test_without_atomic_requests_nothing_is_said(settings):
     settings.ROOT_URLCONF = (path("", refused),)
 
     assert messages() == []
+
+
+def test_a_startup_hook_that_cannot_be_imported_is_an_error(settings):
+    settings.DAF_VIEWS = {"LIFESPAN": ["tests.views.nowhere.hook", "tests.views.test_checks.messages"]}
+    (error,) = messages()
+    assert error.id == "daf_views.E003"
+    assert "tests.views.nowhere.hook" in error.msg
+
+
+def test_views_without_the_orm_are_an_error():
+    with modify_settings(INSTALLED_APPS={"remove": "daf_orm"}):
+        (error,) = messages()
+    assert error.id == "daf_views.E002"
+
+
+def test_a_limit_that_nobody_passes_is_an_error(settings):
+    settings.DAF_VIEWS = {"MAX_IN_FLIGHT": 0}
+    (error,) = messages()
+    assert "nobody would be answered" in error.msg

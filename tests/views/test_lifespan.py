@@ -1,8 +1,10 @@
 import asyncio
 import signal
 from contextlib import asynccontextmanager, contextmanager
+from unittest.mock import patch
 
 import pytest
+from django.db import connections
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -197,3 +199,16 @@ async def test_a_failure_at_the_end_is_told_after_everything_else_was_undone(cap
     assert (await server.stop())["type"] == "lifespan.shutdown.failed"
     assert log == ["open", "close"]
     assert get_pool().closed
+
+
+async def test_a_hook_that_comes_after_the_start_is_told_so():
+    server = Server()
+    await server.start()
+    with pytest.raises(RuntimeError, match="resource is registered after the server has started"):
+        lifespan.on_startup(resource)
+    await server.stop()
+
+
+async def test_readiness_is_told_under_atomic_requests():
+    with patch.dict(connections.settings["default"], {"ATOMIC_REQUESTS": True}):
+        assert (await exchange(get_asgi_application(), path="/readyz")).status == 200

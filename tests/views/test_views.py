@@ -449,3 +449,23 @@ async def test_non_atomic_requests_is_heeded(db, atomic_requests):
     with pytest.raises(LookupError):
         await view(request_factory.get("/"))
     assert await names() == ["handler", "setup"]
+
+
+@pytest.mark.parametrize("name", ["permissions", "throttle", "throttles"])
+def test_access_checks_that_a_plain_view_would_not_make_are_refused(name):
+    with pytest.raises(TypeError, match=f"{name} would do nothing on an AsyncView: derive it from AsyncAPIView"):
+        type("Plain", (AsyncView,), {name: [object]})
+
+
+@pytest.mark.parametrize("name", ["async_setup", "admit", "receive", "handle_exception"])
+def test_a_hook_that_is_not_async_is_refused(name):
+    with pytest.raises(TypeError, match=rf"Plain\.{name}\(\) is not async"):
+        type("Plain", (AsyncView,), {name: object})
+
+
+def test_djangos_setup_must_not_be_async():
+    async def setup(self, request):
+        pass
+
+    with pytest.raises(TypeError, match="name it async_setup"):
+        type("Plain", (AsyncView,), {"setup": setup})
