@@ -26,7 +26,7 @@ from django.db.models.signals import post_init
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from daf_orm import cursor, database_sync_to_async, get_pool, transaction
+from daf_orm import allow_blocking, cursor, database_sync_to_async, get_pool, transaction
 from daf_orm.pool import ConnectionPool
 from tests.project.library.models import Author, Counter, Publisher
 
@@ -99,7 +99,9 @@ def open_connections(request: pytest.FixtureRequest, many_connections: None) -> 
 
 
 def _open_files() -> Iterator[str]:
-    for descriptor in Path("/proc/self/fd").iterdir():
+    with allow_blocking(reason="a look at the process, in memory"):
+        descriptors = list(Path("/proc/self/fd").iterdir())
+    for descriptor in descriptors:
         try:
             yield str(descriptor.readlink())
         except OSError:  # closed meanwhile
