@@ -228,28 +228,28 @@ class InvalidDataError(APIError):
         )
 
 
-class ThrottledError(APIError):
+class _RetryLaterError(APIError):
+    """One after which the client may come back: it is told when by ``Retry-After``."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **kwargs: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail, **_with_headers(kwargs, _retry_after(retry_after)))
+
+
+class ThrottledError(_RetryLaterError):
     """429: too much was asked. ``retry_after`` is the number of seconds to wait (RFC 6585 §4)."""
 
     default_status = HTTPStatus.TOO_MANY_REQUESTS
     default_title = "Too Many Requests"
     default_code = "throttled"
 
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **kwargs: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(detail, **_with_headers(kwargs, _retry_after(retry_after)))
 
-
-class ServiceUnavailableError(APIError):
+class ServiceUnavailableError(_RetryLaterError):
     """503: not now. ``retry_after`` is the number of seconds to wait (RFC 9110 §15.6.4)."""
 
     default_status = HTTPStatus.SERVICE_UNAVAILABLE
     default_title = "Service Unavailable"
     default_code = "unavailable"
-
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **kwargs: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(detail, **_with_headers(kwargs, _retry_after(retry_after)))
 
 
 class DeadlineExceededError(APIError):
