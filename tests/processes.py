@@ -32,7 +32,7 @@ async def select(sql="SELECT 1"):
 """
 
 
-def run_program(source: str) -> str:
+def run_program(source: str, *, timeout: float = TIMEOUT) -> str:
     """Run Python code that finds Django set up, warnings being errors. Return what it printed.
 
     It must end by itself with code 0 and have nothing to complain about.
@@ -44,7 +44,7 @@ def run_program(source: str) -> str:
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.project.settings", "DAF_TEST_NAMES": json.dumps(names)},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), f"exit code {done.returncode}\n{done.stderr}"
