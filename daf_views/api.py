@@ -26,6 +26,7 @@ from daf_views.exceptions import ForbiddenError, MethodNotAllowedError
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
+from daf_views.throttling.headers import with_limits
 from daf_views.views import AsyncView
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ class AsyncAPIView(AsyncView):
         """Parse the body into ``request.data``."""
         data = None if request.method in METHODS_WITHOUT_CONTENT else await parse_body(request, self.parsers)
         request.data = data  # type: ignore[attr-defined] # what we add to it
+
+    async def _respond(self) -> HttpResponseBase:
+        return with_limits(await super()._respond(), self.request)
 
     async def _check_before_body(self, request: HttpRequest) -> None:
         if self.enforces_csrf and needs_check(request):

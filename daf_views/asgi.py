@@ -217,7 +217,8 @@ class AsyncHandler(ASGIHandler):
         exception middleware an exception costs no hop; overload is answered, and not with a 500.
         """
         callback, args, kwargs = self.resolve_request(request)
-        wants_body = getattr(request, "receive_body", None) is not None and not _takes_body_itself(callback)
+        is_deferred = getattr(request, "receive_body", None) is not None
+        wants_body = is_deferred and not self._takes_body_itself(callback)
         if wants_body and self._view_middleware_reads_forms:
             await load_body(request)
         response = None
@@ -232,6 +233,11 @@ class AsyncHandler(ASGIHandler):
         if callable(getattr(response, "render", None)):
             response = await self._render(request, response)
         return cast("HttpResponseBase", response)
+
+    def _takes_body_itself(self, view: Any) -> bool:
+        # Unless it is exempt, Django's CsrfViewMiddleware looks for the token in the body.
+        exempt = getattr(view, "csrf_exempt", False) or not self._view_middleware_reads_forms
+        return getattr(view, "defers_body", False) and exempt
 
     async def _ask_view_middleware(self, request: HttpRequest, callback: Any, args: Any, kwargs: Any) -> Any:
         for middleware in self._view_middleware or ():
@@ -296,11 +302,6 @@ async def _chunks(contents: Iterator[bytes]) -> AsyncIterator[bytes]:
     read = sync_to_async(lambda: next(contents, b""), thread_sensitive=False)
     while chunk := await read():
         yield chunk
-
-
-def _takes_body_itself(view: Any) -> bool:
-    # Unless it is exempt, CsrfViewMiddleware looks for the token in the body.
-    return getattr(view, "defers_body", False) and getattr(view, "csrf_exempt", False)
 
 
 def _announces_body(scope: Mapping[str, Any]) -> bool:

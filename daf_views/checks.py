@@ -12,6 +12,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.urls import URLPattern, get_resolver
 from django.utils.deprecation import MiddlewareMixin
@@ -19,7 +20,10 @@ from django.utils.module_loading import import_string
 
 from daf_views.middleware.inline import InlineMixin
 from daf_views.middleware.thread_free import TWINS
-from daf_views.settings import problems
+from daf_views.settings import get_settings, problems
+from daf_views.throttling.backends import make_backend
+from daf_views.throttling.middleware import path_throttles
+from daf_views.throttling.throttle import AsyncThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +80,7 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
     return [
         CheckWarning(
             f"ATOMIC_REQUESTS is on for {', '.join(map(repr, aliases))}, and Django raises RuntimeError for every "
-            f"request to an async view: {_names(views)}.",
+            f"request to an async view: {_some([pattern.lookup_str for pattern in views])}.",
             hint=(
                 "Derive the view from daf_views.AsyncView with `atomic = True`; or decorate it with "
                 "@django.db.transaction.non_atomic_requests and use `async with daf_orm.transaction.atomic():` in it."
@@ -84,6 +88,52 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
             id="daf_views.W002",
         )
     ]
+
+
+@register("daf_views")
+def check_throttles(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E004`` and ``E005``: throttles that could not count, or that each process would count by itself."""
+    if problems(getattr(django_settings, "DAF_VIEWS", {})):
+        return []
+    settings = get_settings()
+    try:
+        path_throttles(settings.THROTTLED_PATHS)
+        throttled = [*settings.THROTTLED_PATHS, *_throttled_views()]
+        backend = make_backend() if throttled or settings.THROTTLE_BACKEND != "memory" else None
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="daf_views.E004")]
+    if backend is None or not throttled or backend.is_shared or django_settings.DEBUG or settings.THROTTLE_PER_PROCESS:
+        return []
+    return [
+        Error(
+            f"Throttles count in the memory of each process: with N processes, a client may do N times what a rate "
+            f"says, and after each restart again. Throttled: {_some(throttled)}.",
+            hint=(
+                'Set DAF_VIEWS["THROTTLE_BACKEND"] to "redis", "database" or "cache"; or, if it is meant, '
+                'DAF_VIEWS["THROTTLE_PER_PROCESS"] to True.'
+            ),
+            id="daf_views.E005",
+        )
+    ]
+
+
+def _throttled_views() -> list[str]:
+    """Return the views that have a throttle of ours which uses the backend of the settings."""
+    if not getattr(django_settings, "ROOT_URLCONF", None):
+        return []
+    return [
+        pattern.lookup_str
+        for pattern in _patterns(get_resolver())
+        if any(isinstance(each, AsyncThrottle) and each.backend is None for each in _throttles(pattern.callback))
+    ]
+
+
+def _throttles(view: Any) -> Iterator[Any]:
+    yield getattr(view, "throttle", None)  # what a decorator leaves there
+    if (kind := getattr(view, "view_class", None)) is not None:
+        given = view.view_initkwargs
+        yield given.get("throttle", getattr(kind, "throttle", None))
+        yield from given.get("throttles", getattr(kind, "throttles", ()))
 
 
 def _import_error(path: str) -> ImportError | None:
@@ -152,6 +202,6 @@ def _is_refused(view: Any, aliases: list[str]) -> bool:
     return iscoroutinefunction(view) and any(alias not in exempt for alias in aliases)
 
 
-def _names(views: list[URLPattern]) -> str:
-    names = ", ".join(pattern.lookup_str for pattern in views[:_NAMED_VIEWS])
-    return names if len(views) <= _NAMED_VIEWS else f"{names} and {len(views) - _NAMED_VIEWS} more"
+def _some(names: list[str]) -> str:
+    some = ", ".join(names[:_NAMED_VIEWS])
+    return some if len(names) <= _NAMED_VIEWS else f"{some} and {len(names) - _NAMED_VIEWS} more"

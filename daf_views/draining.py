@@ -4,17 +4,22 @@ Each event loop has its own drain: a process may run several, one after the othe
 """
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+logger = logging.getLogger("daf_views")
 
 
 class Drain:
     """What an event loop's server wants: to go on, or to end what it has begun and stop."""
 
-    __slots__ = ("_requested", "_tasks")
+    __slots__ = ("_closers", "_requested", "_tasks")
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def requested(self) -> bool:
@@ -34,6 +39,10 @@ class Drain:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def call_at_end(self, closer: Callable[[], Awaitable[None]]) -> None:
+        """Have something closed by :meth:`settle`, after the tasks that may still use it."""
+        self._closers.append(closer)
+
     async def settle(self, timeout: float) -> None:
         """Wait for the tasks that are kept, up to ``timeout`` seconds; cancel those that have not ended then."""
         await asyncio.sleep(0)  # who ended last may be about to start one
@@ -43,6 +52,15 @@ class Drain:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        while self._closers:
+            await _close(self._closers.pop())
+
+
+async def _close(closer: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await closer()
+    except Exception:  # the others are to be closed all the same
+        logger.exception("Something could not be closed at the end.")
 
 
 _drains: dict[asyncio.AbstractEventLoop, Drain] = {}

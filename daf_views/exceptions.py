@@ -26,6 +26,10 @@ class ServiceError(Exception):
     """A service of a view could not be made, or not be ended. What went wrong is its ``__cause__``."""
 
 
+class ThrottleBackendError(Exception):
+    """The backend of a throttle cannot count just now, though it answers."""
+
+
 class StrayCancellationError(Exception):
     """Something that a view awaited had been cancelled, though the request had not: a bug, not a client that left."""
 

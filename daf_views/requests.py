@@ -61,3 +61,16 @@ async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
     async with request.__dict__.setdefault("_body_lock", asyncio.Lock()):  # two tasks of a view may want it
         if (receive_body := request.receive_body) is not None:  # type: ignore[attr-defined]
             request.body_has_come(await receive_body(limit))  # type: ignore[attr-defined]
+
+
+def call_when_closed(request: HttpRequest, func: Callable[[], object]) -> None:
+    """Call ``func`` too when the request is closed: Django's handlers do that with the response that is sent."""
+    close = request.close
+
+    def both() -> None:
+        try:
+            close()
+        finally:
+            func()
+
+    request.close = both  # type: ignore[method-assign] # looked up on the instance

@@ -17,6 +17,7 @@ from django.db import Error
 from daf_views.draining import current_drain
 from daf_views.exceptions import ServiceError
 from daf_views.problems import report, translate
+from daf_views.requests import call_when_closed
 from daf_views.services import Services
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class ServiceScope:
             stream = response.streaming_content = self._stream(aiter(response.streaming_content))
         end = functools.partial(self._end_once, asyncio.get_running_loop(), stream)
         _call_on_close(response, end)
-        _call_on_close_of_request(self._request, end)  # the response may be replaced, and never closed
+        call_when_closed(self._request, end)  # the response may be replaced, and never closed
         if not getattr(response, "is_rendered", True):
             response.add_post_render_callback(lambda _: end())
 
@@ -226,19 +227,6 @@ async def _log(message: str, failure: Exception) -> None:
         await sync_to_async(logger.error, thread_sensitive=False)(message, exc_info=failure)
     except Exception:  # noqa: BLE001 - as logging itself does
         traceback.print_exc()
-
-
-def _call_on_close_of_request(request: HttpRequest, func: Callable[[], object]) -> None:
-    """Call ``func`` too when the request is closed: Django's handlers do that with the response that is sent."""
-    close = request.close
-
-    def both() -> None:
-        try:
-            close()
-        finally:
-            func()
-
-    request.close = both  # type: ignore[method-assign] # looked up on the instance
 
 
 def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:

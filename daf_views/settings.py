@@ -1,9 +1,10 @@
 """The ``DAF_VIEWS`` setting: one frozen value, its defaults and its rules in one place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -35,6 +36,26 @@ class Settings:
     """How long a client may be silent in the middle of a body before it is answered 408."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+    TRUSTED_PROXIES: Sequence[str] = ()
+    """Networks (CIDR) of proxies of our own, whose word on a client's address is believed; "unix" is a Unix socket."""
+    FORWARDED_HEADER: str = "X-Forwarded-For"
+    """The header in which they say it: X-Forwarded-For or Forwarded. The other one is anybody's."""
+    THROTTLE_BACKEND: str = "memory"
+    """Where throttles count: "memory", "cache", "database", "redis", or the dotted path of a Backend."""
+    THROTTLE_LOCATION: str = ""
+    """The URL of Redis; or the alias of the cache or the database, if it is not the default one."""
+    THROTTLE_PREFIX: str = "daf-throttle:"
+    """What keys in a cache or Redis begin with: two sites that share one need two prefixes."""
+    THROTTLE_TIMEOUT: float = 1.0
+    """How long a request waits, at most, to be counted."""
+    THROTTLE_FAIL_OPEN: bool = False
+    """Whether requests that cannot be counted are let through; otherwise they are answered 503."""
+    THROTTLE_PER_PROCESS: bool = False
+    """Whether it is meant that each process counts by itself, as the memory backend does."""
+    THROTTLE_MAX_KEYS: int = 100_000
+    """Keys that the memory backend counts at the same time, at most."""
+    THROTTLED_PATHS: Mapping[str, str] = field(default_factory=dict)
+    """What throttle_middleware does: paths, and a rate, or the dotted path of a throttle, for all requests below."""
 
 
 def problems(raw: object) -> list[str]:
@@ -47,7 +68,7 @@ def problems(raw: object) -> list[str]:
 def _problem(key: object, value: object) -> str | None:
     types = get_type_hints(Settings)
     if key not in types:
-        known = [field.name for field in fields(Settings)]
+        known = [each.name for each in fields(Settings)]
         close = get_close_matches(str(key).upper(), known, n=1)
         remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
         return f"DAF_VIEWS[{key!r}] is not a known key. {remedy}"
@@ -55,18 +76,37 @@ def _problem(key: object, value: object) -> str | None:
     if not _fits(value, wanted):
         name = getattr(wanted, "__name__", None) if get_origin(wanted) is None else None
         return f"DAF_VIEWS[{key!r}] must be {name or str(wanted).removeprefix('collections.abc.')}, not {value!r}."
-    if wanted is float and not value > 0:  # type: ignore[operator] # it fits: a number
+    return _out_of_bounds(str(key), value, wanted)
+
+
+def _out_of_bounds(key: str, value: Any, wanted: Any) -> str | None:
+    if wanted is float and not value > 0:
         return f"DAF_VIEWS[{key!r}] must be more than 0 seconds, not {value!r}."
     if key == "MAX_IN_FLIGHT" and value == 0:
         return "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0: nobody would be answered."
     if isinstance(value, int) and value < 0:
         return f"DAF_VIEWS[{key!r}] must be 0 or more, not {value!r}."
+    if key == "FORWARDED_HEADER" and value.lower() not in {"x-forwarded-for", "forwarded"}:
+        return f"DAF_VIEWS['FORWARDED_HEADER'] must be 'X-Forwarded-For' or 'Forwarded', not {value!r}."
+    if key == "TRUSTED_PROXIES":
+        return next(filter(None, map(_not_a_network, value)), None)
+    return None
+
+
+def _not_a_network(text: str) -> str | None:
+    try:
+        if text != "unix":
+            ip_network(text)
+    except ValueError as error:
+        return f"DAF_VIEWS['TRUSTED_PROXIES'] must hold networks like '10.0.0.0/8', or 'unix': {error}."
     return None
 
 
 def _fits(value: object, wanted: Any) -> bool:
     if isinstance(wanted, UnionType):
         return any(_fits(value, kind) for kind in get_args(wanted))
+    if get_origin(wanted) is Mapping:
+        return isinstance(value, Mapping) and all(isinstance(text, str) for item in value.items() for text in item)
     if get_origin(wanted) is Sequence:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if isinstance(value, bool):  # an int to Python, not to anyone else

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "django.contrib.sites",
     "daf_orm",
     "daf_views",
+    "daf_views.throttling",
     "tests.project.library",
 ]
 SECRET_KEY = "not a secret"

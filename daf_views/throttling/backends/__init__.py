@@ -1,0 +1,65 @@
+"""Where states are kept: ``get_backend()`` is the one that the settings name."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from daf_views.settings import get_settings
+from daf_views.throttling.backends.base import Backend
+
+__all__ = ["BACKENDS", "Backend", "get_backend", "make_backend"]
+
+logger = logging.getLogger("daf_views")
+
+BACKENDS = {
+    "cache": "daf_views.throttling.backends.cache.CacheBackend",
+    "database": "daf_views.throttling.backends.database.DatabaseBackend",
+    "memory": "daf_views.throttling.backends.memory.MemoryBackend",
+    "redis": "daf_views.throttling.backends.redis.RedisBackend",
+}
+"""Short names that ``THROTTLE_BACKEND`` takes for our own."""
+
+
+@cache
+def get_backend() -> Backend:
+    """Return the backend of this process. Raise ImproperlyConfigured if the settings describe none."""
+    backend = make_backend()
+    if not (backend.is_shared or django_settings.DEBUG or get_settings().THROTTLE_PER_PROCESS):
+        logger.warning("Throttles count in each process by itself: see the check daf_views.E005.")
+    return backend
+
+
+def make_backend() -> Backend:
+    """Return a new backend of the kind that the settings name."""
+    settings = get_settings()
+    path = BACKENDS.get(settings.THROTTLE_BACKEND, settings.THROTTLE_BACKEND)
+    try:
+        kind = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(_cannot_import(settings.THROTTLE_BACKEND, error)) from error
+    if not (isinstance(kind, type) and issubclass(kind, Backend)):
+        raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_BACKEND'] names {path!r}, which is no Backend.")
+    return kind.from_settings(settings)
+
+
+def _cannot_import(name: str, error: ImportError) -> str:
+    if name == "redis":
+        return f'The redis backend of throttles needs a client ({error}): pip install "django-daf[redis]".'
+    return (
+        f"DAF_VIEWS['THROTTLE_BACKEND'] names {name!r}, which cannot be imported: {error}. "
+        f"Ours are {', '.join(sorted(BACKENDS))}."
+    )
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"DAF_VIEWS", "CACHES", "INSTALLED_APPS"}:
+        get_backend.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="daf_views.throttling.backends")

@@ -1,0 +1,109 @@
+"""States in one of Django's caches, by the one thing that caches do atomically: ``add()``.
+
+A cache can neither compare and set, nor tell what it replaced. But of all who ``add()`` a key, one succeeds. So each
+state of a key is an entry of its own, numbered, and whoever adds number n + 1 has read number n: nobody came between.
+Who comes second reads again. That costs five calls for a request that is let through, and two for one that is not; a
+Redis of your own is better used by :mod:`~daf_views.throttling.backends.redis`, which needs one.
+
+The entry under the key itself holds the newest number, as a hint: it may lag behind, by as much as there are processes
+that have added a state and not yet got round to saying so. Entries that have been superseded live on for ``GRACE``
+seconds, for the sake of those who are still reading them: a process that stands still for longer, in the middle of a
+step, may let one request too many through.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from asgiref.sync import sync_to_async
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import ImproperlyConfigured
+
+from daf_views.exceptions import ThrottleBackendError
+from daf_views.throttling.backends.base import Backend, in_time, wall_clock
+
+if TYPE_CHECKING:
+    from daf_views.settings import Settings
+    from daf_views.throttling.backends.base import Clock
+    from daf_views.throttling.decisions import State
+    from daf_views.throttling.operations import Operation, R
+
+GRACE = 60
+AHEAD = 10
+"""How many numbers are looked at from the hint on: the newest state is among them, or there is another look."""
+ATTEMPTS = 100
+
+
+class CacheBackend(Backend):
+    """States in the cache ``alias``. Raises ImproperlyConfigured for one in which counts would go wrong or get lost."""
+
+    def __init__(self, alias: str = "default", *, prefix: str = "daf-throttle:", clock: Clock = wall_clock) -> None:
+        self._alias = alias
+        self._prefix = prefix
+        self._clock = clock
+        self._local = threading.local()  # not every cache's client may be shared by threads
+        _refuse_unfit(alias)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return one whose alias is ``THROTTLE_LOCATION``, ``"default"`` if that is not set."""
+        return cls(settings.THROTTLE_LOCATION or "default", prefix=settings.THROTTLE_PREFIX)
+
+    async def run(self, key: str, operation: Operation[R], *, timeout: float) -> R:
+        """Run the operation in a thread."""
+        return await in_time(sync_to_async(self._change, thread_sensitive=False)(key, operation), timeout)
+
+    def _change(self, key: str, operation: Operation[R]) -> R:
+        cache, key = self._cache(), self._prefix + key
+        number = cache.get(key, 0)
+        for _ in range(ATTEMPTS):
+            number, state = _newest(cache, key, number)
+            now = self._clock()
+            change = operation.apply(state, now)
+            if change.state is None:
+                return change.result
+            lifetime = max(0, change.expires - now) // 1_000_000 + 1 + GRACE
+            if cache.add(f"{key}:{number + 1}", change.state, lifetime):
+                cache.set(key, number + 1, lifetime + GRACE)
+                cache.touch(f"{key}:{number}", GRACE)
+                return change.result
+        raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the cache {self._alias!r}.")
+
+    def _cache(self) -> BaseCache:
+        if (cache := getattr(self._local, "cache", None)) is None:
+            # Not caches[alias]: that is a new one, with new connections, in each request.
+            cache = self._local.cache = caches.create_connection(self._alias)
+        return cache
+
+
+def _newest(cache: BaseCache, key: str, number: int) -> tuple[int, State]:
+    """Return the number and the state of the newest entry, looking from ``number`` on."""
+    found: dict[str, Any] = cache.get_many([f"{key}:{each}" for each in range(number, number + AHEAD)])
+    newest = max((int(name.rpartition(":")[2]) for name in found), default=number)
+    if newest == number + AHEAD - 1:
+        return _newest(cache, key, newest)
+    return newest, found.get(f"{key}:{newest}", ())
+
+
+def _refuse_unfit(alias: str) -> None:
+    try:
+        cache = caches[alias]
+    except InvalidCacheBackendError as error:
+        raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_LOCATION']: there is no cache {alias!r}. {error}") from error
+    name = f"{type(cache).__module__}.{type(cache).__qualname__}"
+    if isinstance(cache, LocMemCache):
+        raise ImproperlyConfigured(
+            f"The cache {alias!r} ({name}) drops live entries when it is full, and counts in each process by itself: "
+            'DAF_VIEWS["THROTTLE_BACKEND"] = "memory" does the same without dropping any.'
+        )
+    if inspect.unwrap(type(cache).incr) is inspect.unwrap(
+        BaseCache.incr
+    ):  # who cannot increment atomically reads and then writes, in add() too
+        raise ImproperlyConfigured(
+            f"The cache {alias!r} ({name}) has no atomic operations, so requests at the same time would not all be "
+            "counted. Use Redis or Memcached, or DAF_VIEWS['THROTTLE_BACKEND'] = 'database'."
+        )

@@ -1,0 +1,100 @@
+"""States in Redis or Valkey: one script, one round trip, the server's clock. Needs the extra ``redis``."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Self
+
+from django.core.exceptions import ImproperlyConfigured
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from daf_views.draining import current_drain
+from daf_views.throttling.backends.base import Backend, in_time
+
+if TYPE_CHECKING:
+    from daf_views.settings import Settings
+    from daf_views.throttling.backends.base import Clock
+    from daf_views.throttling.operations import Operation, R
+
+MAX_CONNECTIONS = 50
+"""Of one event loop. Who finds none free waits, until its time-out."""
+_PATIENCE = 5.0
+"""Seconds after which a connection on which nothing comes is closed, though nobody waits for it any more."""
+_SCRIPT = files("daf_views.throttling.backends").joinpath("redis.lua").read_text()
+
+
+class RedisBackend(Backend):
+    """States on the server at ``url``: ``redis://``, ``rediss://`` or ``unix://``.
+
+    ``clock`` is for tests: without one the server's own is read, so that no two machines differ.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "daf-throttle:", clock: Clock | None = None) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._clock = clock
+        self._clients: dict[asyncio.AbstractEventLoop, _Client] = {}
+        try:
+            self._connect()
+        except ValueError as error:
+            raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_LOCATION'] is no address of a Redis: {error}") from error
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return one for the server at ``THROTTLE_LOCATION``."""
+        if not settings.THROTTLE_LOCATION:
+            raise ImproperlyConfigured(
+                "DAF_VIEWS['THROTTLE_LOCATION'] must say where Redis is: \"redis://127.0.0.1:6379/0\"."
+            )
+        return cls(settings.THROTTLE_LOCATION, prefix=settings.THROTTLE_PREFIX)
+
+    async def run(self, key: str, operation: Operation[R], *, timeout: float) -> R:
+        """Run the operation on the server."""
+        now = "" if self._clock is None else self._clock()
+        call = self._client().run(self._prefix + key, [now, *operation.arguments])
+        # Not asyncio.timeout(): a cancellation that comes while redis-py connects may be lost, and nobody comes back.
+        return operation.read(await in_time(call, timeout))
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.redis.aclose()
+
+    def _client(self) -> _Client:
+        loop = asyncio.get_running_loop()
+        if (client := self._clients.get(loop)) is None:
+            for closed in [each for each in self._clients if each.is_closed()]:
+                del self._clients[closed]
+            client = self._clients[loop] = _Client(self._connect())
+            current_drain().call_at_end(self.aclose)
+        return client
+
+    def _connect(self) -> Redis:
+        # Once more, at once: a connection that the server closed while it was idle is no failure.
+        return Redis.from_url(
+            self._url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), 1)
+        )
+
+
+class _Client:
+    """The connections of one event loop.
+
+    How many there are is limited here, and not by redis-py's BlockingConnectionPool: who is cancelled there waits on,
+    for as long as others need to be rid of a server that does not answer.
+    """
+
+    __slots__ = ("_places", "_script", "redis")
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._script: Any = redis.register_script(_SCRIPT)
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def run(self, key: str, arguments: list[str | int]) -> list[int]:
+        async with self._places:
+            reply: list[int] = await self._script(keys=[key], args=arguments)
+            return reply

@@ -1,0 +1,94 @@
+"""Who sent a request, by address: what a client says about itself is not believed, what our own proxies say is.
+
+A proxy appends the address that it was called from to ``X-Forwarded-For`` (or ``Forwarded``, RFC 7239). So the entries
+are read from the right, as long as they are our own proxies' (``TRUSTED_PROXIES``); the first that is not is the
+client's. Everything further left, the client may have made up.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from daf_views.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.http import HttpRequest
+
+    Address = IPv4Address | IPv6Address
+    Network = IPv4Network | IPv6Network
+
+UNIX = "unix"
+"""Stands in ``TRUSTED_PROXIES`` for whoever calls through a Unix socket, and has no address."""
+_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*)', re.IGNORECASE)
+
+
+def client_address(request: HttpRequest) -> Address | None:
+    """Return the address that a request is from, as far as it is known for certain; None through a Unix socket."""
+    settings = get_settings()
+    address = parse_address(request.META.get("REMOTE_ADDR") or "")
+    if not settings.TRUSTED_PROXIES or not _is_trusted(address, tuple(settings.TRUSTED_PROXIES)):
+        return address
+    for hop in _hops(request, settings.FORWARDED_HEADER.lower()):
+        if (said := parse_address(hop)) is None:  # it does not say; we know no more than who did not say it
+            return address
+        address = said
+        if not _is_trusted(address, tuple(settings.TRUSTED_PROXIES)):
+            return address
+    return address
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1`` or ``[2001:db8::1]:80``; else None."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=16)
+def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Return the networks in CIDR notation. Raises ValueError, naming the one that is none."""
+    return tuple(ip_network(text) for text in texts if text != UNIX)
+
+
+def _is_trusted(address: Address | None, proxies: tuple[str, ...]) -> bool:
+    if address is None:
+        return UNIX in proxies
+    return any(address in network for network in parse_networks(proxies))
+
+
+def _hops(request: HttpRequest, header: str) -> Iterator[str]:
+    """Yield what the header says, from the right."""
+    # Quotes do not protect a comma here: an address has none, and a quote that a client leaves open must not swallow
+    # what our proxy has appended.
+    elements = reversed(_header(request, header).split(","))
+    yield from map(_for, elements) if header == "forwarded" else elements
+
+
+def _header(request: HttpRequest, name: str) -> str:
+    # Not request.META, where a header with underscores for hyphens, which proxies pass on, has the same name.
+    if (scope := getattr(request, "scope", None)) is not None:
+        wanted = name.encode()
+        return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key.lower() == wanted)
+    return str(request.META.get(_meta_name(name), ""))
+
+
+@cache
+def _meta_name(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+def _for(element: str) -> str:
+    match = _FOR.search(element)
+    return re.sub(r"\\(.)", r"\1", match[1].strip('"')) if match else ""

@@ -1,0 +1,108 @@
+"""What a hit is answered with, and how the policies of one throttle are asked together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from daf_views.throttling.rates import MICROSECONDS, Rate
+
+State = tuple[int, ...]
+"""What is remembered of a key: whole numbers, so that any database can hold it. Empty: nothing."""
+
+
+class Policy(Protocol):
+    """How one rate is counted: arithmetic on a state, of whole numbers, at a time in microseconds."""
+
+    name: str
+    rate: Rate
+    step: int
+    """Microseconds after which something changes: another request, another slot."""
+    size: int
+    """How many numbers of a state are its own."""
+
+    def take(self, state: State, now: int) -> State | None:
+        """Return the state after one more request, or None if that would be one too many."""
+
+    def measure(self, state: State, now: int) -> tuple[int, int]:
+        """Return how many requests are left, and in how many microseconds there will be more."""
+
+    def expiry(self, state: State) -> int:
+        """Return the time at which the state means nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one rate has left after a hit."""
+
+    rate: Rate
+    remaining: int
+    """Requests that would be let through at once."""
+    reset_after: float
+    """Seconds until there is more of it; 0 if nothing is used up."""
+
+    @property
+    def limit(self) -> int:
+        """Requests in a period."""
+        return self.rate.limit
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until one more request would be let through: 0 if that is now."""
+        return 0.0 if self.remaining else self.reset_after
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Whether a request is allowed, and what its key has left of each rate. What is refused is not counted."""
+
+    allowed: bool
+    quotas: tuple[Quota, ...]
+
+    @property
+    def tightest(self) -> Quota:
+        """The quota that refuses, or will be the first to."""
+        return max(self.quotas, key=lambda quota: (quota.retry_after, -quota.remaining))
+
+    @property
+    def limit(self) -> int:
+        """Requests in a period of the tightest rate."""
+        return self.tightest.limit
+
+    @property
+    def remaining(self) -> int:
+        """Requests that would be let through at once."""
+        return self.tightest.remaining
+
+    @property
+    def reset_after(self) -> float:
+        """Seconds until the tightest rate has more."""
+        return self.tightest.reset_after
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until one more request would be let through: 0 if that is now."""
+        return self.tightest.retry_after
+
+
+def take(policies: Sequence[Policy], state: State, now: int) -> tuple[Hit, State]:
+    """Count one request by all policies, or by none if one of them refuses. Return the hit and the state after it."""
+    ends = [0]
+    for policy in policies:
+        ends.append(ends[-1] + policy.size)
+    before = [state[start:end] for start, end in pairwise(ends)]
+    after = [policy.take(part, now) for policy, part in zip(policies, before, strict=True)]
+    allowed = None not in after
+    parts = [part for part in after if part is not None] if allowed else before
+    measures = [policy.measure(part, now) for policy, part in zip(policies, parts, strict=True)]
+    return Hit(allowed, quotas(policies, measures)), tuple(number for part in parts for number in part)
+
+
+def quotas(policies: Sequence[Policy], measures: Sequence[tuple[int, int]]) -> tuple[Quota, ...]:
+    """Return the quotas that policies have measured, whose times are microseconds."""
+    return tuple(
+        Quota(policy.rate, remaining, reset_after / MICROSECONDS)
+        for policy, (remaining, reset_after) in zip(policies, measures, strict=True)
+    )

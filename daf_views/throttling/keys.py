@@ -1,0 +1,118 @@
+"""By what requests are counted: functions of a request, sync or async, that return a string.
+
+Requests with the same string share a limit; None is for a request that is not limited. A client must not be able to
+choose its string, or it has as many limits as it likes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from functools import cache
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.urls import Resolver404, ResolverMatch, resolve
+
+from daf_views.throttling.clients import client_address
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+logger = logging.getLogger("daf_views")
+
+Key = Callable[["HttpRequest"], "str | Awaitable[str | None] | None"]
+
+
+def network(*, ipv4: int = 32, ipv6: int = 64) -> Key:
+    """Return a key that counts by network: the leading ``ipv4`` or ``ipv6`` bits of the client's address."""
+    if not (1 <= ipv4 <= 32 and 1 <= ipv6 <= 128):  # noqa: PLR2004 - the bits of an address
+        raise ValueError(f"A network has 1 to 32 bits of IPv4 and 1 to 128 of IPv6, not {ipv4} and {ipv6}.")
+
+    def by_network(request: HttpRequest) -> str:
+        address = client_address(request)
+        if address is None:
+            _warn_of_no_address()
+            return "no address"
+        return str(ip_network((address.packed, ipv4 if address.version == 4 else ipv6), strict=False))  # noqa: PLR2004 - IPv4
+
+    return by_network
+
+
+by_address = network()
+
+
+def ip(request: HttpRequest) -> str:
+    """Count by the client's address; an IPv6 client by its /64, of which it has all addresses."""
+    return by_address(request)  # type: ignore[return-value] # it is synchronous
+
+
+async def user(request: HttpRequest) -> str:
+    """Count by the user who is logged in; others by address."""
+    someone = await _user_of(request)
+    return f"user {someone.pk}" if someone is not None else ip(request)
+
+
+async def anonymous(request: HttpRequest) -> str | None:
+    """Count those who are not logged in, by address; users are not limited."""
+    return None if await _user_of(request) is not None else ip(request)
+
+
+async def view(request: HttpRequest) -> str:
+    """Count by view, whatever its arguments are: all clients share it, so put it beside another key."""
+    match: ResolverMatch | None = request.resolver_match
+    if match is None:  # in middleware
+        try:
+            match = resolve(request.path_info)
+        except Resolver404:
+            return "no view"
+    return f"view {match.route}"
+
+
+def api_key(header: str = "X-API-Key") -> Key:
+    """Return a key that counts by the API key in a header, if ``authenticate()`` has found whose it is.
+
+    Other requests are counted by address: an API key that nobody has checked can be made up.
+    """
+
+    async def by_api_key(request: HttpRequest) -> str:
+        value = request.headers.get(header)
+        return f"api key {value}" if value and await _user_of(request) is not None else ip(request)
+
+    return by_api_key
+
+
+async def value_of(key: Key, request: HttpRequest) -> str | None:
+    """Return what a key says of a request. Raises TypeError for what is neither a string nor None."""
+    value: Any = key(request)
+    if inspect.isawaitable(value):
+        value = await value
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"The key {name_of(key)} of a throttle returned {value!r}: return a str, or None for no limit.")
+    return value
+
+
+def name_of(key: Key) -> str:
+    """Return the name of a key, which tells its values from those of others."""
+    return f"{getattr(key, '__module__', '')}.{getattr(key, '__qualname__', type(key).__qualname__)}"
+
+
+async def _user_of(request: HttpRequest) -> Any:
+    """Return the user who is logged in, if one is."""
+    if hasattr(request, "auser"):
+        someone = await request.auser()
+    elif hasattr(request, "user"):
+        someone = await sync_to_async(lambda: request.user)()
+    else:
+        return None
+    return someone if getattr(someone, "is_authenticated", False) else None
+
+
+@cache
+def _warn_of_no_address() -> None:
+    logger.warning(
+        "Requests without a client's address are counted together. If the server listens on a Unix socket behind a "
+        "proxy, set DAF_VIEWS['TRUSTED_PROXIES'] = ['unix'] and let the proxy send X-Forwarded-For."
+    )

@@ -1,0 +1,181 @@
+"""What throttles have in common: whose requests are counted together, and what becomes of those that cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import inspect
+import json
+import logging
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.utils.decorators import method_decorator
+
+from daf_views.draining import current_drain
+from daf_views.exceptions import APIError, ServiceUnavailableError
+from daf_views.problems import response_for
+from daf_views.requests import load_body
+from daf_views.settings import get_settings
+from daf_views.throttling import keys
+from daf_views.throttling.backends import get_backend
+from daf_views.throttling.headers import quoted, with_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from daf_views.throttling.backends import Backend
+    from daf_views.throttling.keys import Key
+    from daf_views.throttling.operations import Operation, R
+
+logger = logging.getLogger("daf_views")
+
+_QUIET = 10.0
+"""Seconds between two records that a backend fails: it does for every request, then."""
+
+
+class AsyncThrottle(ABC):
+    """Counts requests: on a view, as a decorator of a view function, or by path in ``throttle_middleware``.
+
+    Options are attributes of a subclass or arguments. ``key`` says by what requests are counted, see
+    :mod:`daf_views.throttling.keys`; a sequence of keys, by all of them at once. Each view has a limit of its own,
+    unless throttles have a ``scope``, a name that they count under together. ``fail_open`` and ``backend`` take the
+    place of the settings ``THROTTLE_FAIL_OPEN`` and ``THROTTLE_BACKEND``.
+    """
+
+    key: Key | Sequence[Key] = keys.ip
+    scope: str | None = None
+    fail_open: bool | None = None
+    backend: Backend | None = None
+
+    def __init__(
+        self,
+        *,
+        key: Key | Sequence[Key] | None = None,
+        scope: str | None = None,
+        fail_open: bool | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self.scope = self.scope if scope is None else scope
+        self.fail_open = self.fail_open if fail_open is None else fail_open
+        self.backend = self.backend if backend is None else backend
+        # As it stands in the class: a function there must not be bound.
+        given = inspect.getattr_static(self, "key") if key is None else key
+        self._keys = _checked_keys(type(self), given)
+        if self.scope is not None:
+            quoted(self.scope)
+
+    @abstractmethod
+    async def check(self, request: HttpRequest, view: Any = None) -> None:
+        """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
+
+    def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate an async view function: requests are counted before the view, and before their body is received.
+
+        Raises TypeError for a function that is not async.
+        """
+        if not (iscoroutinefunction(view) or _is_from_method_decorator(view)):
+            name = getattr(view, "__qualname__", repr(view))
+            raise TypeError(f"{name} is not async: write `async def {name}(request, …)`, or throttle its path.")
+
+        @functools.wraps(view)
+        async def throttled(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                await self.check(request, view)
+            except APIError as error:
+                return with_limits(await response_for(request, error), request)
+            if not getattr(view, "defers_body", False):
+                await load_body(request)
+            response: HttpResponseBase = await view(request, *args, **kwargs)
+            return with_limits(response, request)
+
+        throttled.defers_body = True  # type: ignore[attr-defined] # see AsyncHandler
+        throttled.throttle = self  # type: ignore[attr-defined] # for the system check
+        return throttled
+
+    @abstractmethod
+    def _identity(self) -> Sequence[Any]:
+        """Return what tells this throttle's counts from those of another under the same scope and key."""
+
+    async def _storage_key(self, request: HttpRequest, view: Any) -> str | None:
+        """Return the key that a request is counted under: a digest, because values may be long, or secret."""
+        values = [await keys.value_of(key, request) for key in self._keys]
+        if None in values:
+            return None
+        names = [keys.name_of(key) for key in self._keys]
+        parts = [self.scope or _path(view), *self._identity(), names, values]
+        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    async def _run(self, key: str, operation: Operation[R]) -> R | None:
+        """Run an operation. If there is no counting: None for a throttle that fails open, else a 503."""
+        settings = get_settings()
+        fails_open = settings.THROTTLE_FAIL_OPEN if self.fail_open is None else self.fail_open
+        try:
+            return await self._backend().run(key, operation, timeout=settings.THROTTLE_TIMEOUT)
+        except Exception as error:  # whatever a backend's client raises; logged
+            _report(error, fails_open=fails_open)
+            if fails_open:
+                return None
+            raise ServiceUnavailableError(retry_after=settings.RETRY_AFTER, code="throttle_unavailable") from error
+
+    def _backend(self) -> Backend:
+        return get_backend() if self.backend is None else self.backend
+
+
+def _checked_keys(cls: type, given: Any) -> tuple[Key, ...]:
+    given = given.__func__ if isinstance(given, staticmethod) else given
+    each = tuple(given) if isinstance(given, list | tuple) else (given,)
+    for key in each:
+        try:
+            inspect.signature(key).bind("request")
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{cls.__qualname__}.key has {key!r}, which is not called with a request alone ({error}): give a "
+                "function of a request, such as daf_views.throttling.keys.ip, or a list of them."
+            ) from error
+    if not each:
+        raise TypeError(
+            f"{cls.__qualname__}.key is empty: to count all requests together, return one and the same string."
+        )
+    return each
+
+
+def _is_from_method_decorator(view: Any) -> bool:
+    """Whether Django only wants to see which attributes the decorator sets."""
+    return getattr(view, "__module__", None) == method_decorator.__module__
+
+
+def _path(view: Any) -> str:
+    """Return the name of a view, function or class; a path of the middleware is its own."""
+    if isinstance(view, str):
+        return view
+    while isinstance(view, functools.partial):
+        view = view.func
+    owner = getattr(view, "__self__", None)  # of a method: the view
+    named = getattr(view, "view_class", view if owner is None else owner)
+    kind = named if hasattr(named, "__qualname__") else type(named)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+_next_report = 0.0
+_unreported = 0
+
+
+def _report(error: Exception, *, fails_open: bool) -> None:
+    """Log that requests cannot be counted, now and then, and not on the event loop: a log handler may block."""
+    global _next_report, _unreported  # noqa: PLW0603 - of the process, as the log is
+    _unreported += 1
+    if (now := time.monotonic()) < _next_report:
+        return
+    number, _unreported, _next_report = _unreported, 0, now + _QUIET
+    log = sync_to_async(logger.error, thread_sensitive=False)
+    message = "The throttles' backend failed for %d requests, the last of which was %s: %s: %s"
+    fate = "let through" if fails_open else "answered 503"
+    record = log(message, number, fate, type(error).__name__, error, exc_info=error)
+    current_drain().keep(asyncio.ensure_future(record))

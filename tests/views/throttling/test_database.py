@@ -1,0 +1,83 @@
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.test import override_settings
+
+from daf_orm import database_sync_to_async
+from daf_views.throttling import Rate
+from daf_views.throttling.backends.database import SWEEP_EVERY, DatabaseBackend
+from daf_views.throttling.gcra import GCRA
+from daf_views.throttling.models import ThrottleState
+from daf_views.throttling.operations import Enter, Leave, Take
+
+ONE = Take([GCRA(Rate.parse("1/minute"))])
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+
+async def test_rows_that_have_expired_are_deleted_and_no_others(clock):
+    backend = DatabaseBackend(clock=clock)
+    for key in ("old", "older"):
+        await backend.run(key, ONE, timeout=5)
+    clock.advance(30)
+    await backend.run("new", ONE, timeout=5)
+    clock.advance(31)
+    await database_sync_to_async(backend.sweep)()
+    assert [state.key async for state in ThrottleState.objects.all()] == ["new"]
+
+
+async def test_they_are_deleted_by_the_way(clock):
+    backend = DatabaseBackend(clock=clock)
+    await backend.run("old", ONE, timeout=5)
+    clock.advance(61)
+    for _ in range(SWEEP_EVERY):
+        await backend.run("refused all the time", ONE, timeout=5)
+    assert [state.key async for state in ThrottleState.objects.all()] == ["refused all the time"]
+
+
+async def test_a_row_that_was_made_anew_is_not_taken_for_the_one_that_was_read(clock, monkeypatch):
+    backend = DatabaseBackend(clock=clock)
+    await backend.run("key", ONE, timeout=5)
+    clock.advance(61)
+    write, interfered = DatabaseBackend._write, []
+
+    def meanwhile(self, key, version, change):
+        if not interfered:
+            interfered.append(key)
+            self.sweep()
+            self._change("key", ONE)  # somebody else's request
+        return write(self, key, version, change)
+
+    monkeypatch.setattr(DatabaseBackend, "_write", meanwhile)
+    assert not (await backend.run("key", ONE, timeout=5)).allowed
+
+
+async def test_the_last_to_leave_leaves_a_row_that_is_swept(clock):
+    backend = DatabaseBackend(clock=clock)
+    await backend.run("key", Enter(1, 1, 60_000_000), timeout=5)
+    await backend.run("key", Leave(1), timeout=5)
+    await backend.run("nobody", Leave(1), timeout=5)
+    await database_sync_to_async(backend.sweep)()
+    assert await ThrottleState.objects.acount() == 0
+
+
+async def test_another_database_can_be_chosen(clock):
+    await DatabaseBackend("other", clock=clock).run("key", ONE, timeout=5)
+    assert await ThrottleState.objects.using("other").acount() == 1
+    assert await ThrottleState.objects.acount() == 0
+
+
+def test_a_database_that_is_not_there_is_named():
+    with pytest.raises(ImproperlyConfigured, match="there is no database 'nowhere'"):
+        DatabaseBackend("nowhere")
+
+
+def test_without_the_app_there_is_no_table():
+    with (
+        override_settings(INSTALLED_APPS=["daf_orm", "daf_views"]),
+        pytest.raises(ImproperlyConfigured, match=r'needs "daf_views.throttling" in INSTALLED_APPS'),
+    ):
+        DatabaseBackend()
+
+
+def test_the_migrations_make_what_the_models_say():
+    call_command("makemigrations", "daf_throttling", check=True, dry_run=True, verbosity=0)
