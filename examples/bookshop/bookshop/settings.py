@@ -6,6 +6,7 @@ Environment variables, all optional:
 ``BOOKSHOP_VAR_DIR``    where the SQLite file lives when there is no ``DATABASE_URL``
 ``BOOKSHOP_MAX_SIZE``   connections DAF may open at the same time
 ``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
+``REDIS_URL``           a Redis or Valkey that counts requests (``pip install "django-daf[redis]"``); else this process
 ``SECRET_KEY``          a random one per process otherwise, with which sessions end
 ``DEBUG``               ``1`` switches Django's debug mode on
 """
@@ -41,6 +42,7 @@ MIDDLEWARE = thread_free(
     [
         # First: it answers what the view, the URLs and every middleware below raise.
         "daf_views.middleware.async_error_middleware",
+        "daf_views.throttling.throttle_middleware",
         "django.middleware.security.SecurityMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
@@ -124,6 +126,14 @@ DAF_VIEWS = {
     "RETRY_AFTER": 1,
     # Seconds of silence after which the order stream sends a comment, so that no proxy takes it for dead.
     "HEARTBEAT": 15.0,
+    # Whoever guesses passwords does so slowly. Views have throttles of their own: see ReportView.
+    "THROTTLED_PATHS": {"/login": "20/minute"},
+    # The demo is one process. With more, they count together in Redis (or "database", or "cache").
+    "THROTTLE_BACKEND": "redis" if os.environ.get("REDIS_URL") else "memory",
+    "THROTTLE_LOCATION": os.environ.get("REDIS_URL", ""),
+    "THROTTLE_PER_PROCESS": True,
+    # Behind a proxy of yours: the networks it calls from. Otherwise nobody's X-Forwarded-For is believed.
+    "TRUSTED_PROXIES": [],
 }
 
 # Seconds for the report: as long as it may have to wait for a connection, and ten for its queries. Then its statements

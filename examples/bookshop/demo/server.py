@@ -54,6 +54,8 @@ def serve(port: int) -> Iterator[Server]:
 
 def _command(port: int) -> list[str]:
     address = f"--host {HOST} --port {port} --log-level warning"
+    # Uvicorn would believe the X-Forwarded-For of everybody on this machine. Whom to believe, TRUSTED_PROXIES says.
+    address += " --no-proxy-headers"
     times = f"--timeout-keep-alive {KEEP_ALIVE_SECONDS} --timeout-graceful-shutdown 5"
     return [sys.executable, "-m", "uvicorn", "bookshop.asgi:application", *f"{address} {times}".split()]
 

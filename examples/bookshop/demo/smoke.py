@@ -11,6 +11,7 @@ from itertools import cycle, islice
 import httpx
 
 from demo.counter import desk
+from demo.guessing import guessing
 from demo.mistakes import wrong_requests
 from demo.server import Server
 from demo.shelf import Shelf, copies_sold, own_shelf
@@ -61,6 +62,7 @@ async def _drive(server: Server, shelf: Shelf) -> list[str]:
         await _all_or_nothing(say, shelf)
         await desk(say, shelf)
         await _many_readers(say, shelf)
+        await guessing(say)
         await _pool_settles(say)
         await stopping(say, server, shelf)
         return say.failures

@@ -14,6 +14,7 @@ from daf_orm import get_pool
 from daf_views import AsyncAPIView
 from daf_views.exceptions import NotFoundError
 from daf_views.parsers import JSONParser
+from daf_views.throttling import AsyncRateThrottle
 from shop.models import Book, Order
 from shop.ordering import place_order
 from shop.reports import shop_report
@@ -99,6 +100,7 @@ class OrderView(AsyncAPIView):
 
 
 class ReportView(AsyncAPIView):
+    throttle = AsyncRateThrottle("600/minute")  # of each client, by address
     deadline = settings.REPORT_DEADLINE
 
     async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002
