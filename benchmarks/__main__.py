@@ -13,6 +13,7 @@ from benchmarks import (
     memory,
     overhead,
     sqlite_writers,
+    throttling,
 )
 from benchmarks.environment import describe
 
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "guard_overhead": guard_overhead.run,
     "async_tests": async_tests.run,
     "handler": handler.run,
+    "throttling": throttling.run,
 }
 
 

@@ -8,7 +8,10 @@ import sqlite3
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("django", "asgiref", "psycopg", "psycopg-pool", "django-async-backend", "uvicorn")
+_PACKAGES = (
+    *("django", "asgiref", "psycopg", "psycopg-pool", "django-async-backend", "uvicorn"),
+    *("redis", "limits", "throttled-py", "djangorestframework", "django-ninja"),
+)
 
 
 def describe() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from daf_views.throttling.decisions import Hit, Policy, State, quotas, take
 
@@ -16,8 +16,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[R_co]):
+class Change(NamedTuple, Generic[R_co]):
     """The result of an operation, and what is to be remembered."""
 
     result: R_co
