@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daf_views.draining import current_drain
 from daf_views.exceptions import ServiceUnavailableError, ThrottledError
 from daf_views.requests import call_when_closed
-from daf_views.throttling.headers import PROBLEM_TYPE, note, quoted
+from daf_views.throttling.headers import PROBLEM_TYPE, is_answered, note, quoted
 from daf_views.throttling.operations import Enter, Entry, Leave
 from daf_views.throttling.rates import MICROSECONDS
 from daf_views.throttling.throttle import AsyncThrottle
@@ -51,8 +52,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
         if key is None:
             return
         enter = Enter(secrets.randbits(_TOKEN_BITS), self._places, round(HOLD * MICROSECONDS))
-        place = _Place(enter, functools.partial(self._run, key))
-        call_when_closed(request, place.leave)
+        place = _Place(request, enter, functools.partial(self._run, key))
         entry = await place.taken()
         if entry is None:
             return
@@ -74,24 +74,30 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
 class _Place:
     """The place of one request, from its entry until the request is closed.
 
+    Django's handler does not close a request that was cut off before there was a response. Then the place is given back
+    when the task ends that the request was let through in, or else when the request is collected.
+
     The entry is a task of its own, which a cancelled request leaves alone: or the place might be given back by one
     thread before another has taken it, and then stay taken.
     """
 
-    __slots__ = ("_enter", "_entering", "_is_held", "_loop", "_run", "_timer")
+    __slots__ = ("_enter", "_entering", "_is_held", "_loop", "_request", "_run", "_timer")
 
-    def __init__(self, enter: Enter, run: Callable[[Any], Awaitable[Any]]) -> None:
+    def __init__(self, request: HttpRequest, enter: Enter, run: Callable[[Any], Awaitable[Any]]) -> None:
+        self._request = weakref.ref(request)
         self._enter = enter
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._entering = self._start(run(enter))
         self._is_held = True
+        call_when_closed(request, self.leave)
+        weakref.finalize(request, self.leave).atexit = False
+        if (task := asyncio.current_task()) is not None:
+            task.add_done_callback(self._leave_if_cut_off)
 
     async def taken(self) -> Entry | None:
         """Return the entry, or None if it could not be counted."""
-        if (task := asyncio.current_task()) is not None:
-            task.add_done_callback(self._leave_if_cut_off)
         entry: Entry | None = await asyncio.shield(self._entering)
         if entry is not None and entry.allowed:
             self._hold_on()
@@ -106,8 +112,8 @@ class _Place:
             self._loop.call_soon_threadsafe(self._leave_soon)
 
     def _leave_if_cut_off(self, task: asyncio.Task[Any]) -> None:
-        # Django's handler does not close the request of a task that was cancelled, or could not send its response.
-        if task.cancelled() or task.exception() is not None:
+        request = self._request()
+        if task.cancelled() or task.exception() is not None or request is None or not is_answered(request):
             self.leave()
 
     def _leave_soon(self) -> None:

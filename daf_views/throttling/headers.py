@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from daf_views.throttling.decisions import Quota
 
 PROBLEM_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-_NOTES = "daf_views_limits"
+_NOTES, _ANSWERED = "daf_views_limits", "daf_views_answered"
 
 Response = TypeVar("Response", bound="HttpResponseBase")
 
@@ -39,10 +39,16 @@ def note_quotas(request: HttpRequest, names: Sequence[str], quotas: Sequence[Quo
 
 def with_limits(response: Response, request: HttpRequest) -> Response:
     """Return the response with the fields for what was noted of its request."""
+    request.__dict__[_ANSWERED] = True
     if notes := request.__dict__.get(_NOTES):
         response.headers["RateLimit-Policy"] = ", ".join(policy for policy, _ in notes)
         response.headers["RateLimit"] = ", ".join(limit for _, limit in notes)
     return response
+
+
+def is_answered(request: HttpRequest) -> bool:
+    """Whether there has been a response, so that whoever sends it closes the request."""
+    return _ANSWERED in request.__dict__
 
 
 def quoted(text: str) -> str:
