@@ -168,6 +168,14 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         _start(_run_hooks([CommitHook(func, robust=True)]))
 
 
+def in_atomic_block(using: str | None = None) -> bool:
+    """Whether this code is inside an async atomic block on the database ``using``.
+
+    Raises TransactionManagementError if it was started inside one that has ended since.
+    """
+    return innermost_block(using or DEFAULT_DB_ALIAS) is not None
+
+
 def _on_commit_from_worker(func: Callable[[], object], alias: str, *, robust: bool) -> None:
     scope = innermost_block(alias)
     if scope is not None and len(connections[alias].atomic_blocks) == scope.depth + 1:

@@ -14,7 +14,7 @@ the token. Only ``enforces_csrf = False``, or an ``Authorization`` that no brows
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
@@ -26,6 +26,7 @@ from daf_views.exceptions import ForbiddenError, MethodNotAllowedError
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
+from daf_views.requests import take_body_itself
 from daf_views.throttling.headers import with_limits
 from daf_views.views import AsyncView
 
@@ -69,9 +70,9 @@ class AsyncAPIView(AsyncView):
     enforces_csrf: bool = True
     """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
 
-    defers_body: ClassVar[bool] = True
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
+    _is_counted = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,7 +83,8 @@ class AsyncAPIView(AsyncView):
         """Return the view for a URLconf, a coroutine function."""
         given = {name: value for name, value in initkwargs.items() if name in PLUGS}
         view = super().as_view(**initkwargs | prepared(cls, given))
-        view.defers_body = not is_decorated(cls)
+        if not is_decorated(cls):
+            take_body_itself(view)
         view.csrf_exempt = True  # see the module's docstring
         return view
 
@@ -111,9 +113,7 @@ class AsyncAPIView(AsyncView):
         """Authenticate, count, and ask the permissions, in this order."""
         if (user := await self.authenticate(request)) is not None:
             _log_in(request, user)
-        for throttle in (self.throttle, *self.throttles):
-            if throttle is not None:
-                _expect_nothing(throttle, await throttle.check(request, self))
+        await self._count(request)
         for permission in self.permissions:
             if not _answer_of(permission, await permission.has_permission(request, self)):
                 raise ForbiddenError(getattr(permission, "message", None))
@@ -126,7 +126,15 @@ class AsyncAPIView(AsyncView):
     async def _respond(self) -> HttpResponseBase:
         return with_limits(await super()._respond(), self.request)
 
+    async def _count(self, request: HttpRequest) -> None:
+        self._is_counted = True
+        for throttle in (self.throttle, *self.throttles):
+            if throttle is not None:
+                _expect_nothing(throttle, await throttle.check(request, self))
+
     async def _check_before_body(self, request: HttpRequest) -> None:
+        if not self._is_counted:  # an admit() of its own has not called ours
+            await self._count(request)
         if self.enforces_csrf and needs_check(request):
             check_origin(request)
 
@@ -173,6 +181,7 @@ def _log_in(request: HttpRequest, user: Any) -> None:
 
     request.user = user
     request.auser = auser
+    request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's
 
 
 plug_in(AsyncAPIView)  # __init_subclass__ is not called for the class itself

@@ -1,6 +1,9 @@
 """The Django application: system checks of the view layer."""
 
+from contextlib import suppress
+
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 
 
 class DafViewsConfig(AppConfig):
@@ -10,5 +13,9 @@ class DafViewsConfig(AppConfig):
     verbose_name = "Django Async Framework: views"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks. Import the client of the throttles' backend, for which the first request would wait."""
         from daf_views import checks  # noqa: F401, PLC0415 - middleware, whose classes need the applications
+        from daf_views.throttling.backends import backend_class  # noqa: PLC0415 - as above
+
+        with suppress(ImproperlyConfigured):  # the checks say so
+            backend_class()

@@ -29,7 +29,7 @@ from daf_views.client import Client
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.inflight import InFlight
 from daf_views.problems import response_for
-from daf_views.requests import AsyncRequest, UnreceivedBody, load_body
+from daf_views.requests import AsyncRequest, UnreceivedBody, load_body, takes_body_itself
 from daf_views.settings import get_settings
 from daf_views.shielding import run_to_the_end
 from daf_views.threads import context_for_the_end, enter_request_threads, leave_request_threads
@@ -237,7 +237,7 @@ class AsyncHandler(ASGIHandler):
     def _takes_body_itself(self, view: Any) -> bool:
         # Unless it is exempt, Django's CsrfViewMiddleware looks for the token in the body.
         exempt = getattr(view, "csrf_exempt", False) or not self._view_middleware_reads_forms
-        return getattr(view, "defers_body", False) and exempt
+        return takes_body_itself(view) and exempt
 
     async def _ask_view_middleware(self, request: HttpRequest, callback: Any, args: Any, kwargs: Any) -> Any:
         for middleware in self._view_middleware or ():

@@ -22,12 +22,13 @@ from daf_views.middleware.inline import InlineMixin
 from daf_views.middleware.thread_free import TWINS
 from daf_views.settings import get_settings, problems
 from daf_views.throttling.backends import make_backend
-from daf_views.throttling.middleware import path_throttles
+from daf_views.throttling.middleware import path_throttles, throttle_middleware
 from daf_views.throttling.throttle import AsyncThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_THROTTLING = "daf_views.throttling.throttle_middleware"
 _NAMED_VIEWS = 3  # enough to know where to look
 
 
@@ -98,10 +99,13 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
     settings = get_settings()
     try:
         path_throttles(settings.THROTTLED_PATHS)
-        throttled = [*settings.THROTTLED_PATHS, *_throttled_views()]
+        throttled = [*settings.THROTTLED_PATHS, *dict.fromkeys(_throttled_views())]
         backend = make_backend() if throttled or settings.THROTTLE_BACKEND != "memory" else None
     except ImproperlyConfigured as error:
         return [Error(str(error), id="daf_views.E004")]
+    if settings.THROTTLED_PATHS and not any(_is_throttling(path) for path in django_settings.MIDDLEWARE):
+        message = "DAF_VIEWS['THROTTLED_PATHS'] is set, and no middleware reads it."
+        return [Error(message, hint=f"Add {_THROTTLING!r} to MIDDLEWARE.", id="daf_views.E004")]
     if backend is None or not throttled or backend.is_shared or django_settings.DEBUG or settings.THROTTLE_PER_PROCESS:
         return []
     return [
@@ -128,12 +132,22 @@ def _throttled_views() -> list[str]:
     ]
 
 
+def _is_throttling(path: str) -> bool:
+    try:
+        return import_string(path) is throttle_middleware
+    except ImportError:  # Django says so itself, when it loads it
+        return False
+
+
 def _throttles(view: Any) -> Iterator[Any]:
-    yield getattr(view, "throttle", None)  # what a decorator leaves there
-    if (kind := getattr(view, "view_class", None)) is not None:
-        given = view.view_initkwargs
-        yield given.get("throttle", getattr(kind, "throttle", None))
-        yield from given.get("throttles", getattr(kind, "throttles", ()))
+    yield from getattr(view, "throttles", ())  # what decorators leave there
+    if (kind := getattr(view, "view_class", None)) is None:
+        return
+    given = view.view_initkwargs
+    yield given.get("throttle", getattr(kind, "throttle", None))
+    yield from given.get("throttles", getattr(kind, "throttles", ()))
+    for method in kind.http_method_names:
+        yield from getattr(getattr(kind, method, None), "throttles", ())
 
 
 def _import_error(path: str) -> ImportError | None:

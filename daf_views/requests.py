@@ -50,6 +50,16 @@ class AsyncRequest(ASGIRequest):
             self._stands_in_for_form = self._post_parse_error = False
 
 
+def take_body_itself(view: Callable[..., object]) -> None:
+    """Mark a view that asks for its body by :func:`load_body`, and before that does not look at it."""
+    view.takes_body_itself = view  # type: ignore[attr-defined] # itself: what functools.wraps() copies is another's
+
+
+def takes_body_itself(view: object) -> bool:
+    """Whether a view is marked, and not only something that it wraps, which may want to look at the body first."""
+    return getattr(view, "takes_body_itself", None) is view
+
+
 async def load_body(request: HttpRequest, *, limit: int | None = None) -> None:
     """Receive the request's body, after which ``body``, ``POST``, ``FILES`` and ``read()`` work as in Django.
 

@@ -58,6 +58,12 @@ class Settings:
     """What throttle_middleware does: paths, and a rate, or the dotted path of a throttle, for all requests below."""
 
 
+_NOT_ZERO = {
+    "MAX_IN_FLIGHT": ", or None for no limit, not 0: nobody would be answered",
+    "THROTTLE_MAX_KEYS": ", not 0: nobody could be counted",
+}
+
+
 def problems(raw: object) -> list[str]:
     """Return what is wrong with a ``DAF_VIEWS`` value, one sentence each; an empty list if nothing is."""
     if not isinstance(raw, Mapping):
@@ -82,8 +88,8 @@ def _problem(key: object, value: object) -> str | None:
 def _out_of_bounds(key: str, value: Any, wanted: Any) -> str | None:
     if wanted is float and not value > 0:
         return f"DAF_VIEWS[{key!r}] must be more than 0 seconds, not {value!r}."
-    if key == "MAX_IN_FLIGHT" and value == 0:
-        return "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0: nobody would be answered."
+    if value == 0 and key in _NOT_ZERO:
+        return f"DAF_VIEWS[{key!r}] must be 1 or more{_NOT_ZERO[key]}."
     if isinstance(value, int) and value < 0:
         return f"DAF_VIEWS[{key!r}] must be 0 or more, not {value!r}."
     if key == "FORWARDED_HEADER" and value.lower() not in {"x-forwarded-for", "forwarded"}:

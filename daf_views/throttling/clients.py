@@ -7,7 +7,6 @@ client's. Everything further left, the client may have made up.
 
 from __future__ import annotations
 
-import re
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
 UNIX = "unix"
 """Stands in ``TRUSTED_PROXIES`` for whoever calls through a Unix socket, and has no address."""
-_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*)', re.IGNORECASE)
+_MAPPED_BITS = 96
+_HIDDEN = str.maketrans(",;", "\0\0")
 
 
 def client_address(request: HttpRequest) -> Address | None:
@@ -59,7 +59,15 @@ def parse_address(text: str) -> Address | None:
 @lru_cache(maxsize=16)
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """Return the networks in CIDR notation. Raises ValueError, naming the one that is none."""
-    return tuple(ip_network(text) for text in texts if text != UNIX)
+    return tuple(_unmapped(ip_network(text)) for text in texts if text != UNIX)
+
+
+def _unmapped(network: Network) -> Network:
+    """Return the network of IPv4 that one of mapped addresses is: addresses are unmapped before they are compared."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 def _is_trusted(address: Address | None, proxies: tuple[str, ...]) -> bool:
@@ -69,11 +77,28 @@ def _is_trusted(address: Address | None, proxies: tuple[str, ...]) -> bool:
 
 
 def _hops(request: HttpRequest, header: str) -> Iterator[str]:
-    """Yield what the header says, from the right."""
-    # Quotes do not protect a comma here: an address has none, and a quote that a client leaves open must not swallow
-    # what our proxy has appended.
-    elements = reversed(_header(request, header).split(","))
-    yield from map(_for, elements) if header == "forwarded" else elements
+    """Yield what the header says, from the right; an empty string for what says nothing."""
+    value = _header(request, header)
+    yield from reversed(_forwarded_for(value) if header == "forwarded" else value.split(","))
+
+
+def _forwarded_for(value: str) -> list[str]:
+    """Return the ``for`` of each element of a ``Forwarded`` field (RFC 7239 §4).
+
+    A quote that a client leaves open would turn what our proxy appends inside out. So a value with an odd number of
+    quotes, or with any that is escaped, says nothing.
+    """
+    parts = value.split('"')
+    if len(parts) % 2 == 0 or "\\" in value:
+        return [""]
+    parts[1::2] = [part.translate(_HIDDEN) for part in parts[1::2]]  # inside of quotes
+    return [_for(element) for element in '"'.join(parts).split(",")]
+
+
+def _for(element: str) -> str:
+    pairs = [pair.partition("=") for pair in element.split(";")]
+    said = [value.strip().strip('"') for name, _, value in pairs if name.strip().lower() == "for"]
+    return said[0] if len(said) == 1 else ""
 
 
 def _header(request: HttpRequest, name: str) -> str:
@@ -87,8 +112,3 @@ def _header(request: HttpRequest, name: str) -> str:
 @cache
 def _meta_name(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
-
-
-def _for(element: str) -> str:
-    match = _FOR.search(element)
-    return re.sub(r"\\(.)", r"\1", match[1].strip('"')) if match else ""

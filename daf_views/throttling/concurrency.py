@@ -9,6 +9,8 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync
+
 from daf_views.draining import current_drain
 from daf_views.exceptions import ServiceUnavailableError, ThrottledError
 from daf_views.requests import call_when_closed
@@ -81,7 +83,7 @@ class _Place:
     thread before another has taken it, and then stay taken.
     """
 
-    __slots__ = ("_enter", "_entering", "_is_held", "_loop", "_request", "_run", "_timer")
+    __slots__ = ("_enter", "_entering", "_is_held", "_loop", "_request", "_run", "_task", "_timer")
 
     def __init__(self, request: HttpRequest, enter: Enter, run: Callable[[Any], Awaitable[Any]]) -> None:
         self._request = weakref.ref(request)
@@ -93,23 +95,32 @@ class _Place:
         self._is_held = True
         call_when_closed(request, self.leave)
         weakref.finalize(request, self.leave).atexit = False
-        if (task := asyncio.current_task()) is not None:
-            task.add_done_callback(self._leave_if_cut_off)
+        self._task = asyncio.current_task()
+        if self._task is not None:
+            self._task.add_done_callback(self._leave_if_cut_off)
 
     async def taken(self) -> Entry | None:
-        """Return the entry, or None if it could not be counted."""
-        entry: Entry | None = await asyncio.shield(self._entering)
-        if entry is not None and entry.allowed:
-            self._hold_on()
-        else:
+        """Return the entry, or None if it could not be counted: it may have been, so it is given back all the same."""
+        try:
+            entry: Entry | None = await asyncio.shield(self._entering)
+        except asyncio.CancelledError:
+            if self._entering.cancelled() and not (self._task and self._task.cancelling()):
+                raise ServiceUnavailableError(code="throttle_unavailable") from None  # the drain is over
+            raise
+        if entry is not None and not entry.allowed:
             self._is_held = False
+        self._hold_on()
         return entry
 
     def leave(self) -> None:
         """Give the place back soon, from any thread. Idempotent."""
-        if self._is_held and not self._loop.is_closed():
-            self._is_held = False
+        if not self._is_held:
+            return
+        self._is_held = False
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._leave_soon)
+        elif asyncio._get_running_loop() is None:  # noqa: SLF001 - the cheap way to ask; under WSGI, whose loop has ended
+            async_to_sync(self._give_back)()
 
     def _leave_if_cut_off(self, task: asyncio.Task[Any]) -> None:
         request = self._request()
@@ -119,10 +130,13 @@ class _Place:
     def _leave_soon(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._task is not None:
+            self._task.remove_done_callback(self._leave_if_cut_off)
         self._start(self._give_back())
 
     def _hold_on(self) -> None:
-        if self._is_held:
+        # Not after the task's end, when a response is still being sent at most: nobody might ever close the request.
+        if self._is_held and not (self._task is not None and self._task.done()):
             self._timer = self._loop.call_later(HOLD / 3, lambda: self._start(self._hold_longer()))
 
     async def _hold_longer(self) -> None:
@@ -132,7 +146,8 @@ class _Place:
         self._hold_on()
 
     async def _give_back(self) -> None:
-        await asyncio.gather(self._entering, return_exceptions=True)  # also of one that failed, perhaps too late
+        if not self._loop.is_closed():
+            await asyncio.gather(self._entering, return_exceptions=True)  # also of one that failed, perhaps too late
         with suppress(ServiceUnavailableError):  # it has been logged; the place is free after HOLD
             await self._run(Leave(self._enter.token))
 

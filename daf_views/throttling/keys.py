@@ -6,11 +6,14 @@ choose its string, or it has as many limits as it likes.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
+import zlib
 from collections.abc import Awaitable, Callable
 from functools import cache
 from ipaddress import ip_network
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -52,7 +55,7 @@ def ip(request: HttpRequest) -> str:
 async def user(request: HttpRequest) -> str:
     """Count by the user who is logged in; others by address."""
     someone = await _user_of(request)
-    return f"user {someone.pk}" if someone is not None else ip(request)
+    return f"user {_pk(someone)}" if someone is not None else ip(request)
 
 
 async def anonymous(request: HttpRequest) -> str | None:
@@ -65,23 +68,32 @@ async def view(request: HttpRequest) -> str:
     match: ResolverMatch | None = request.resolver_match
     if match is None:  # in middleware
         try:
-            match = resolve(request.path_info)
+            match = resolve(request.path_info, getattr(request, "urlconf", None))
         except Resolver404:
             return "no view"
-    return f"view {match.route}"
+    return f"view {path_of(match.func)}"
 
 
-def api_key(header: str = "X-API-Key") -> Key:
-    """Return a key that counts by the API key in a header, if ``authenticate()`` has found whose it is.
+def api_key(request: HttpRequest) -> str:
+    """Count by what the view's ``authenticate()`` has put in ``request.auth``: an API key, or an object with a ``pk``.
 
-    Other requests are counted by address: an API key that nobody has checked can be made up.
+    Requests without are counted by address. No header is looked at: who asks can write there what he likes.
     """
+    auth = getattr(request, "auth", None)
+    if auth is None:
+        return ip(request)
+    return f"api key {auth}" if isinstance(auth, str) else f"api key {_pk(auth)}"
 
-    async def by_api_key(request: HttpRequest) -> str:
-        value = request.headers.get(header)
-        return f"api key {value}" if value and await _user_of(request) is not None else ip(request)
 
-    return by_api_key
+def path_of(view: Any) -> str:
+    """Return the name of a view, function or class, with its module; of a handler, with that of its method."""
+    while isinstance(view, functools.partial):
+        view = view.func
+    owner = getattr(view, "__self__", None)  # of a bound method: the view
+    named = getattr(view, "view_class", view if owner is None else owner)
+    kind = named if hasattr(named, "__qualname__") else type(named)
+    method = "" if owner is None or view.__name__ == "dispatch" else f".{view.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}{method}"
 
 
 async def value_of(key: Key, request: HttpRequest) -> str | None:
@@ -95,12 +107,25 @@ async def value_of(key: Key, request: HttpRequest) -> str | None:
 
 
 def name_of(key: Key) -> str:
-    """Return the name of a key, which tells its values from those of others."""
-    return f"{getattr(key, '__module__', '')}.{getattr(key, '__qualname__', type(key).__qualname__)}"
+    """Return the name of a key, which tells its values from those of others; of a lambda, also what it says."""
+    name = f"{getattr(key, '__module__', '')}.{getattr(key, '__qualname__', type(key).__qualname__)}"
+    code = getattr(key, "__code__", None)
+    if code is None or "<lambda>" not in name:
+        return name
+    said = (code.co_code, code.co_names, [each for each in code.co_consts if not isinstance(each, CodeType)])
+    return f"{name} {zlib.crc32(repr(said).encode()):x}"
+
+
+def _pk(thing: Any) -> Any:
+    if getattr(thing, "pk", None) is None:
+        raise TypeError(f"{type(thing).__qualname__} has no pk to be counted by: give the throttle a key of your own.")
+    return thing.pk
 
 
 async def _user_of(request: HttpRequest) -> Any:
     """Return the user who is logged in, if one is."""
+    if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
+        return proven
     if hasattr(request, "auser"):
         someone = await request.auser()
     elif hasattr(request, "user"):
@@ -114,5 +139,5 @@ async def _user_of(request: HttpRequest) -> Any:
 def _warn_of_no_address() -> None:
     logger.warning(
         "Requests without a client's address are counted together. If the server listens on a Unix socket behind a "
-        "proxy, set DAF_VIEWS['TRUSTED_PROXIES'] = ['unix'] and let the proxy send X-Forwarded-For."
+        "proxy, the proxy must send X-Forwarded-For, and DAF_VIEWS['TRUSTED_PROXIES'] must have 'unix' in it."
     )

@@ -41,7 +41,7 @@ class AsyncRateThrottle(AsyncThrottle):
     ) -> None:
         super().__init__(**options)
         self.rate = self.rate if rate is None else rate
-        self.algorithm = algorithm or self.algorithm
+        self.algorithm = self.algorithm if algorithm is None else algorithm
         self._policies = _policies(type(self), self.rate, self.algorithm)
         self._names = _names(self.scope, self.rate)
         self._take = Take(self._policies)

@@ -13,15 +13,17 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.db import ProgrammingError
 from django.utils.decorators import method_decorator
 
 from daf_views.draining import current_drain
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.problems import response_for
-from daf_views.requests import load_body
+from daf_views.requests import load_body, take_body_itself, takes_body_itself
 from daf_views.settings import get_settings
 from daf_views.throttling import keys
-from daf_views.throttling.backends import get_backend
+from daf_views.throttling.backends import Backend, get_backend
 from daf_views.throttling.headers import quoted, with_limits
 
 if TYPE_CHECKING:
@@ -30,12 +32,13 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from daf_views.throttling.backends import Backend
     from daf_views.throttling.keys import Key
     from daf_views.throttling.operations import Operation, R
 
 logger = logging.getLogger("daf_views")
 
+_BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, NameError, TypeError)
+"""Not failures of a backend, but of who uses it: it will not do better in a moment."""
 _QUIET = 10.0
 """Seconds between two records that a backend fails: it does for every request, then."""
 
@@ -44,7 +47,7 @@ class AsyncThrottle(ABC):
     """Counts requests: on a view, as a decorator of a view function, or by path in ``throttle_middleware``.
 
     Options are attributes of a subclass or arguments. ``key`` says by what requests are counted, see
-    :mod:`daf_views.throttling.keys`; a sequence of keys, by all of them at once. Each view has a limit of its own,
+    :mod:`daf_views.throttling.keys`; a sequence of keys, by their combination. Each view has a limit of its own,
     unless throttles have a ``scope``, a name that they count under together. ``fail_open`` and ``backend`` take the
     place of the settings ``THROTTLE_FAIL_OPEN`` and ``THROTTLE_BACKEND``.
     """
@@ -65,24 +68,40 @@ class AsyncThrottle(ABC):
         self.scope = self.scope if scope is None else scope
         self.fail_open = self.fail_open if fail_open is None else fail_open
         self.backend = self.backend if backend is None else backend
+        self._check_options()
         # As it stands in the class: a function there must not be bound.
         given = inspect.getattr_static(self, "key") if key is None else key
         self._keys = _checked_keys(type(self), given)
-        if self.scope is not None:
-            quoted(self.scope)
+
+    def _check_options(self) -> None:
+        name = type(self).__qualname__
+        if self.scope == "":
+            raise ValueError(f"{name}.scope is empty: give it a name, or None for a limit of each view.")
+        quoted(self.scope or "")
+        if not isinstance(self.fail_open, bool | None):
+            raise TypeError(f"{name}.fail_open must be True, False or None, not {self.fail_open!r}.")
+        if not isinstance(self.backend, Backend | None):
+            raise TypeError(
+                f"{name}.backend must be an instance of a Backend, not {self.backend!r}: by name it is given in "
+                "DAF_VIEWS['THROTTLE_BACKEND']."
+            )
 
     @abstractmethod
     async def check(self, request: HttpRequest, view: Any = None) -> None:
         """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
 
-    def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, view: Callable[..., Any]) -> Any:
         """Decorate an async view function: requests are counted before the view, and before their body is received.
 
         Raises TypeError for a function that is not async.
         """
-        if not (iscoroutinefunction(view) or _is_from_method_decorator(view)):
+        if _is_from_method_decorator(view):
+            return self._named_on(view)
+        if not iscoroutinefunction(view):
             name = getattr(view, "__qualname__", repr(view))
             raise TypeError(f"{name} is not async: write `async def {name}(request, …)`, or throttle its path.")
+        self._refuse_method(view)
+        self._refuse_shared_name(view)
 
         @functools.wraps(view)
         async def throttled(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -90,14 +109,34 @@ class AsyncThrottle(ABC):
                 await self.check(request, view)
             except APIError as error:
                 return with_limits(await response_for(request, error), request)
-            if not getattr(view, "defers_body", False):
+            if not takes_body_itself(view):
                 await load_body(request)
             response: HttpResponseBase = await view(request, *args, **kwargs)
             return with_limits(response, request)
 
-        throttled.defers_body = True  # type: ignore[attr-defined] # see AsyncHandler
-        throttled.throttle = self  # type: ignore[attr-defined] # for the system check
-        return throttled
+        take_body_itself(throttled)
+        return self._named_on(throttled)
+
+    def _named_on(self, view: Any) -> Any:
+        view.throttles = (self, *getattr(view, "throttles", ()))  # for the system check
+        return view
+
+    def _refuse_method(self, view: Any) -> None:
+        is_bound = isinstance(view, functools.partial)  # by method_decorator
+        if not is_bound and next(iter(inspect.signature(view).parameters), None) == "self":
+            raise TypeError(
+                f"{view.__module__}.{view.__qualname__} is a method: write @method_decorator({type(self).__name__}(…)) "
+                "(django.utils.decorators), or `throttle = …` in the class."
+            )
+
+    def _refuse_shared_name(self, view: Any) -> None:
+        name = getattr(view, "__qualname__", "")
+        is_function = not (hasattr(view, "view_class") or isinstance(view, functools.partial))
+        if self.scope is None and is_function and "<locals>" in name:
+            raise TypeError(
+                f"{view.__module__}.{name} is made anew by each call of the function around it, and all that are would "
+                "have one limit together: give the throttle a scope."
+            )
 
     @abstractmethod
     def _identity(self) -> Sequence[Any]:
@@ -109,7 +148,8 @@ class AsyncThrottle(ABC):
         if None in values:
             return None
         names = [keys.name_of(key) for key in self._keys]
-        parts = [self.scope or _path(view), *self._identity(), names, values]
+        where = self.scope or (view if isinstance(view, str) else keys.path_of(view))
+        parts = [where, *self._identity(), names, values]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     async def _run(self, key: str, operation: Operation[R]) -> R | None:
@@ -118,6 +158,8 @@ class AsyncThrottle(ABC):
         fails_open = settings.THROTTLE_FAIL_OPEN if self.fail_open is None else self.fail_open
         try:
             return await self._backend().run(key, operation, timeout=settings.THROTTLE_TIMEOUT)
+        except _BUGS:
+            raise  # to let requests through because of one would be never to limit
         except Exception as error:  # whatever a backend's client raises; logged
             _report(error, fails_open=fails_open)
             if fails_open:
@@ -149,18 +191,6 @@ def _checked_keys(cls: type, given: Any) -> tuple[Key, ...]:
 def _is_from_method_decorator(view: Any) -> bool:
     """Whether Django only wants to see which attributes the decorator sets."""
     return getattr(view, "__module__", None) == method_decorator.__module__
-
-
-def _path(view: Any) -> str:
-    """Return the name of a view, function or class; a path of the middleware is its own."""
-    if isinstance(view, str):
-        return view
-    while isinstance(view, functools.partial):
-        view = view.func
-    owner = getattr(view, "__self__", None)  # of a method: the view
-    named = getattr(view, "view_class", view if owner is None else owner)
-    kind = named if hasattr(named, "__qualname__") else type(named)
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 _next_report = 0.0

@@ -638,3 +638,12 @@ async def test_blocks_on_two_databases_may_end_in_the_order_they_began(fails: bo
 
     assert await rows.acount() == (0 if fails else 2)
     assert await Publisher.objects.acount() == 0  # and nothing is left in the context
+
+
+async def test_code_can_ask_whether_it_is_in_an_atomic_block() -> None:
+    assert not transaction.in_atomic_block()
+    async with transaction.atomic():
+        assert transaction.in_atomic_block()
+        assert not transaction.in_atomic_block("other")
+        assert await asyncio.create_task(asyncio.to_thread(transaction.in_atomic_block))
+    assert not transaction.in_atomic_block()

@@ -17,7 +17,7 @@ from daf_orm import PoolTimeout, get_pool, transaction
 from daf_orm.test import count_hops
 from daf_views.asgi import AsyncHandler, get_asgi_application
 from daf_views.middleware import thread_free
-from daf_views.requests import UnreceivedBody, load_body
+from daf_views.requests import UnreceivedBody, load_body, take_body_itself
 from tests.project.library.models import Author
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
@@ -80,7 +80,8 @@ async def ignore_body(request):
     return HttpResponse("not read")
 
 
-ignore_body.defers_body = ignore_body.csrf_exempt = True
+ignore_body.csrf_exempt = True
+take_body_itself(ignore_body)
 
 
 async def take_body(request):
@@ -88,7 +89,8 @@ async def take_body(request):
     return HttpResponse(request.body)
 
 
-take_body.defers_body = take_body.csrf_exempt = True
+take_body.csrf_exempt = True
+take_body_itself(take_body)
 
 
 async def exhausted(request):

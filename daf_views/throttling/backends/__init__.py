@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from daf_views.settings import get_settings
 from daf_views.throttling.backends.base import Backend
 
-__all__ = ["BACKENDS", "Backend", "get_backend", "make_backend"]
+__all__ = ["BACKENDS", "Backend", "backend_class", "get_backend", "make_backend"]
 
 logger = logging.getLogger("daf_views")
 
@@ -37,15 +37,20 @@ def get_backend() -> Backend:
 
 def make_backend() -> Backend:
     """Return a new backend of the kind that the settings name."""
-    settings = get_settings()
-    path = BACKENDS.get(settings.THROTTLE_BACKEND, settings.THROTTLE_BACKEND)
+    return backend_class().from_settings(get_settings())
+
+
+def backend_class() -> type[Backend]:
+    """Return the kind that the settings name."""
+    name = get_settings().THROTTLE_BACKEND
+    path = BACKENDS.get(name, name)
     try:
         kind = import_string(path)
     except ImportError as error:
-        raise ImproperlyConfigured(_cannot_import(settings.THROTTLE_BACKEND, error)) from error
+        raise ImproperlyConfigured(_cannot_import(name, error)) from error
     if not (isinstance(kind, type) and issubclass(kind, Backend)):
         raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_BACKEND'] names {path!r}, which is no Backend.")
-    return kind.from_settings(settings)
+    return kind
 
 
 def _cannot_import(name: str, error: ImportError) -> str:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from daf_views.draining import current_drain
+from daf_views.exceptions import ThrottleBackendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -60,6 +61,8 @@ async def in_time(call: Coroutine[Any, Any, R], timeout: float) -> R:
     if not done:
         _leave(task)
         raise TimeoutError(f"There was no answer within {timeout} s.")
+    if task.cancelled():
+        raise ThrottleBackendError("The server stops, and waits for no count any more.")
     return task.result()
 
 

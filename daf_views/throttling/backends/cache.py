@@ -7,14 +7,16 @@ Redis of your own is better used by :mod:`~daf_views.throttling.backends.redis`,
 
 The entry under the key itself holds the newest number, as a hint: it may lag behind, by as much as there are processes
 that have added a state and not yet got round to saying so. Entries that have been superseded live on for ``GRACE``
-seconds, for the sake of those who are still reading them: a process that stands still for longer, in the middle of a
-step, may let one request too many through.
+seconds, for the sake of those who are still reading them. Who has stood still for half of that reads again, and gives
+no hint any more, which would lead others to where nothing is. A process that stands still for as long between looking
+at the clock and the call that follows may still do harm: the key is then counted anew.
 """
 
 from __future__ import annotations
 
 import inspect
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
@@ -61,14 +63,18 @@ class CacheBackend(Backend):
         cache, key = self._cache(), self._prefix + key
         number = cache.get(key, 0)
         for _ in range(ATTEMPTS):
+            started = time.monotonic()
             number, state = _newest(cache, key, number)
             now = self._clock()
             change = operation.apply(state, now)
             if change.state is None:
                 return change.result
+            if time.monotonic() - started > GRACE / 2:
+                continue
             lifetime = max(0, change.expires - now) // 1_000_000 + 1 + GRACE
             if cache.add(f"{key}:{number + 1}", change.state, lifetime):
-                cache.set(key, number + 1, lifetime + GRACE)
+                if time.monotonic() - started < GRACE / 2:
+                    cache.set(key, number + 1, lifetime + GRACE)
                 cache.touch(f"{key}:{number}", GRACE)
                 return change.result
         raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the cache {self._alias!r}.")

@@ -6,15 +6,22 @@ any database will do. Needs ``"daf_views.throttling"`` in ``INSTALLED_APPS``, fo
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
+import random
 import secrets
 from typing import TYPE_CHECKING, Any, Self
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import IntegrityError, connections, router, transaction
+from django.db import Error, IntegrityError, OperationalError, connections, router
+from django.db import transaction as django_transaction
+from django.db.transaction import TransactionManagementError
 
-from daf_orm import database_sync_to_async
+from daf_orm import database_sync_to_async, transaction
+from daf_views.draining import current_drain
 from daf_views.exceptions import ThrottleBackendError
 from daf_views.throttling.backends.base import Backend, in_time, wall_clock
 
@@ -23,8 +30,13 @@ if TYPE_CHECKING:
     from daf_views.throttling.backends.base import Clock
     from daf_views.throttling.operations import Change, Operation, R
 
+logger = logging.getLogger("daf_views")
+
 APP = "daf_views.throttling"
 ATTEMPTS = 100
+_CONFLICTS = frozenset({"40001", "40P01"})
+"""SQLSTATEs of the SQL standard and of PostgreSQL: serialization failure, deadlock."""
+_MYSQL_DEADLOCK = 1213
 SWEEP_EVERY = 1000
 """Operations of a process between two deletions of rows that have expired, and rows deleted at most in each."""
 
@@ -40,7 +52,7 @@ class DatabaseBackend(Backend):
         self._model = apps.get_model("daf_throttling", "ThrottleState")
         self._alias = alias
         self._clock = clock
-        self._operations = itertools.count()
+        self._operations = itertools.count(random.randrange(SWEEP_EVERY))  # noqa: S311 - so that processes take turns
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -48,8 +60,19 @@ class DatabaseBackend(Backend):
         return cls(settings.THROTTLE_LOCATION or None)
 
     async def run(self, key: str, operation: Operation[R], *, timeout: float) -> R:
-        """Run the operation in a thread, on a connection of the pool."""
-        return await in_time(database_sync_to_async(self._change)(key, operation), timeout)
+        """Run the operation in a thread, on a connection of the pool.
+
+        Raises TransactionManagementError inside an atomic block on the same database.
+        """
+        if transaction.in_atomic_block(self._database()):
+            raise TransactionManagementError(
+                "A throttle was asked inside an atomic block, which would take its count back if it is rolled back, "
+                "and keep others waiting until its end. Put it on the view, which asks before its transaction begins."
+            )
+        result = await in_time(database_sync_to_async(self._change)(key, operation), timeout)
+        if next(self._operations) % SWEEP_EVERY == 0:
+            current_drain().keep(asyncio.get_running_loop().create_task(self._sweep()))
+        return result
 
     def sweep(self) -> None:
         """Delete rows that have expired."""
@@ -59,14 +82,16 @@ class DatabaseBackend(Backend):
             rows.filter(pk__in=expired, expires__lte=now).delete()  # unless they have come back to life
 
     def _change(self, key: str, operation: Operation[R]) -> R:
-        if next(self._operations) % SWEEP_EVERY == 0:
-            self.sweep()
         for _ in range(ATTEMPTS):
             row = self._rows().filter(pk=key).values_list("state", "version").first()
             text, version = row or ("", None)
             change = operation.apply(tuple(map(int, text.split())), self._clock())
-            if change.state is None or self._write(key, version, change):
-                return change.result
+            try:
+                if change.state is None or self._write(key, version, change):
+                    return change.result
+            except OperationalError as error:
+                if not _came_second(error):
+                    raise
         raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the database.")
 
     def _write(self, key: str, version: int | None, change: Change[Any]) -> bool:
@@ -77,12 +102,26 @@ class DatabaseBackend(Backend):
         if not change.state:
             return True
         try:
-            with transaction.atomic(using=self._rows().db):
+            with django_transaction.atomic(using=self._database()):
                 # A row that is deleted and made again must not be taken for the one that was read.
                 self._rows().create(pk=key, version=secrets.randbits(48), **new)
         except IntegrityError:
             return False
         return True
 
+    async def _sweep(self) -> None:
+        try:
+            await database_sync_to_async(self.sweep)()
+        except Error:  # they are deleted the next time
+            await sync_to_async(logger.exception, thread_sensitive=False)("Expired throttle states were not deleted.")
+
     def _rows(self) -> Any:
-        return self._model._base_manager.using(self._alias or router.db_for_write(self._model))  # noqa: SLF001 - Meta API
+        return self._model._base_manager.using(self._database())  # noqa: SLF001 - Meta API
+
+    def _database(self) -> str:
+        return self._alias or router.db_for_write(self._model)
+
+
+def _came_second(error: OperationalError) -> bool:
+    """Whether a transaction failed because of another: from REPEATABLE READ on, who comes second is told so."""
+    return getattr(error.__cause__, "sqlstate", None) in _CONFLICTS or error.args[:1] == (_MYSQL_DEADLOCK,)

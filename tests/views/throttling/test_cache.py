@@ -1,10 +1,12 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
 from daf_views.throttling import Rate
+from daf_views.throttling.backends import cache
 from daf_views.throttling.backends.cache import AHEAD, CacheBackend
 from daf_views.throttling.gcra import GCRA
 from daf_views.throttling.operations import Take
@@ -42,6 +44,24 @@ async def test_a_hint_that_lags_behind_does_no_harm(redis_cache, make_backend, c
     await asyncio.to_thread(lambda: caches[redis_cache].set(backend._prefix + "key", hint))
     hits = [await backend.run("key", take, timeout=5) for _ in range(AHEAD)]
     assert sum(hit.allowed for hit in hits) == AHEAD - 3
+
+
+async def test_who_has_stood_still_reads_again_and_gives_no_hint(redis_cache, make_backend, clock, monkeypatch):
+    backend, seconds = make_backend("cache", clock=clock), 0.0
+    monkeypatch.setattr(cache, "time", SimpleNamespace(monotonic=lambda: seconds))
+    apply, late = TEN.apply, []
+
+    class Late:
+        def apply(self, state, now):
+            nonlocal seconds
+            if not late:  # others come meanwhile, and time goes by
+                late.append(state)
+                for _ in range(10):
+                    backend._change("key", TEN)
+                seconds += 31
+            return apply(state, now)
+
+    assert not (await backend.run("key", Late(), timeout=5)).allowed
 
 
 async def test_entries_of_the_past_do_not_stay(redis_cache, make_backend, clock):

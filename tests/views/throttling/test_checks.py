@@ -5,8 +5,9 @@ import re
 import pytest
 from django.core.checks import run_checks
 from django.urls import include, path
+from django.utils.decorators import method_decorator
 
-from daf_views import AsyncAPIView
+from daf_views import AsyncAPIView, AsyncView
 from daf_views.throttling import AsyncRateThrottle
 from daf_views.throttling.backends import get_backend
 from daf_views.throttling.backends.memory import MemoryBackend
@@ -29,11 +30,30 @@ async def decorated(request):
     """A function."""
 
 
+@AsyncRateThrottle("1/s", backend=MemoryBackend())
+@AsyncRateThrottle("1/s")
+async def twice(request):
+    """The outer one has a backend of its own."""
+
+
+class DecoratedHandler(AsyncView):
+    @method_decorator(AsyncRateThrottle("1/s"))
+    async def get(self, request):
+        """A handler."""
+
+
+@method_decorator(AsyncRateThrottle("1/s"), name="dispatch")
+class DecoratedDispatch(AsyncView):
+    """All handlers."""
+
+
 FREE = [path("free", Free.as_view()), path("own", OnItsOwn.as_view())]
 PATHS = {"/": "1/s"}
+MIDDLEWARE = "daf_views.throttling.throttle_middleware"
 
 
-def messages(settings, patterns, **daf_views):
+def messages(settings, patterns, middleware=(MIDDLEWARE,), **daf_views):
+    settings.MIDDLEWARE = list(middleware)
     settings.ROOT_URLCONF = tuple(patterns)
     settings.DAF_VIEWS = daf_views
     return [message for message in run_checks(tags=["daf_views"]) if message.id in {"daf_views.E004", "daf_views.E005"}]
@@ -46,6 +66,9 @@ def messages(settings, patterns, **daf_views):
         (path("", include([path("class", Throttled.as_view())])), "Throttled"),
         (path("given", Free.as_view(throttle=AsyncRateThrottle("1/s"))), "Free"),
         (path("decorated", decorated), "decorated"),
+        (path("twice", twice), "twice"),
+        (path("handler", DecoratedHandler.as_view()), "DecoratedHandler"),
+        (path("dispatch", DecoratedDispatch.as_view()), "DecoratedDispatch"),
     ],
 )
 def test_a_view_that_each_process_would_count_by_itself_is_an_error(settings, pattern, name):
@@ -58,6 +81,12 @@ def test_a_view_that_each_process_would_count_by_itself_is_an_error(settings, pa
 def test_so_is_a_path(settings):
     [message] = messages(settings, FREE, THROTTLED_PATHS=PATHS)
     assert message.msg.endswith("Throttled: /.")
+
+
+@pytest.mark.parametrize("middleware", [[], ["django.middleware.common.CommonMiddleware"], ["no.such.thing"]])
+def test_paths_that_no_middleware_reads_are_an_error(settings, middleware):
+    [message] = messages(settings, FREE, middleware, THROTTLED_PATHS=PATHS)
+    assert (message.id, message.hint) == ("daf_views.E004", f"Add '{MIDDLEWARE}' to MIDDLEWARE.")
 
 
 def test_it_may_be_meant(settings):
@@ -84,6 +113,7 @@ def test_a_shared_backend_is_silent(settings):
         ({"THROTTLE_BACKEND": "django.http.HttpResponse"}, "which is no Backend"),
         ({"THROTTLE_BACKEND": "redis"}, "must say where Redis is"),
         ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "here"}, "no address of a Redis"),
+        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "redis://localhost?bogus=1"}, "no address of a Redis"),
         ({"THROTTLE_BACKEND": "cache"}, "locmem.LocMemCache.*drops live entries"),
         ({"THROTTLE_BACKEND": "cache", "THROTTLE_LOCATION": "database"}, "no atomic operations"),
         ({"THROTTLE_BACKEND": "database", "THROTTLE_LOCATION": "nowhere"}, "there is no database 'nowhere'"),

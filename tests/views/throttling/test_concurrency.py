@@ -1,8 +1,13 @@
 """So many at a time: a place is taken when a request comes, and free when it has gone, whichever way it went."""
 
 import asyncio
+import gc
+import weakref
+from contextlib import nullcontext
 
+import django
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory
@@ -11,9 +16,10 @@ from django.urls import path
 from daf_views import AsyncAPIView
 from daf_views.asgi import get_asgi_application
 from daf_views.draining import current_drain
-from daf_views.exceptions import ThrottledError
+from daf_views.exceptions import ServiceUnavailableError, ThrottledError
 from daf_views.throttling import AsyncConcurrencyThrottle, AsyncRateThrottle, concurrency
 from daf_views.throttling.backends.memory import MemoryBackend
+from daf_views.throttling.operations import Enter
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
 from tests.views.throttling.conftest import BACKENDS
@@ -27,6 +33,14 @@ two = AsyncConcurrencyThrottle(2, scope="two", backend=backend)
 async def _wait():
     entered.put_nowait(None)
     await go_on.wait()
+
+
+async def at_once(request):
+    return HttpResponse("hello")
+
+
+def stream_at_once(request):
+    return StreamingHttpResponse([b"first", b"last"])
 
 
 class Slow(AsyncAPIView):
@@ -64,6 +78,8 @@ urlpatterns = [
     path("stream", stream),
     path("broken", broken),
     path("rare", rare),
+    path("wsgi/slow", two(at_once)),
+    path("wsgi/stream", two(sync_to_async(stream_at_once))),
 ]
 
 
@@ -132,6 +148,73 @@ async def test_a_request_that_is_cancelled_leaves_its_place(times):
         connection.task.cancel()
     await asyncio.wait([connection.task])
     await nobody_is_left()
+
+
+@pytest.mark.parametrize("target", ["/slow", "/stream"])
+def test_under_wsgi_a_place_is_free_when_its_request_has_been_closed(target, client):
+    for _ in range(5):
+        response = client.get("/wsgi" + target)
+        assert response.status_code == 200
+        b"".join(response)  # at whose end the test client closes it
+    assert len(backend) == 0
+
+
+@pytest.mark.skipif(django.VERSION >= (6,), reason="Django 5.2 lets the view go on")
+async def test_a_view_that_outlives_its_request_gives_its_place_back_when_it_is_not_held_on_to(monkeypatch):
+    monkeypatch.setattr(concurrency, "HOLD", 0.03)
+    connection = request_to(ASGIHandler(), "/slow")
+    await entered.get()
+    connection.task.cancel()
+    await asyncio.wait([connection.task])
+    go_on.set()
+    async with asyncio.timeout(10):
+        while (await exchange(ASGIHandler(), path="/slow")).status != 200:
+            await asyncio.sleep(0.01)
+    backend.__init__()  # what has expired is swept later
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_a_place_that_was_taken_too_late_is_given_back(opens):
+    class Late(MemoryBackend):
+        async def run(self, key, operation, *, timeout):  # noqa: ASYNC109 - a backend's
+            result = await super().run(key, operation, timeout=timeout)
+            if isinstance(operation, Enter):
+                raise TimeoutError
+            return result
+
+    made, request = Late(), AsyncRequestFactory().get("/")
+    with nullcontext() if opens else pytest.raises(ServiceUnavailableError):
+        await AsyncConcurrencyThrottle(1, scope="late", backend=made, fail_open=opens).check(request)
+    assert len(made) == 1
+    request.close()
+    await current_drain().settle(5)
+    assert len(made) == 0
+
+
+async def test_one_task_with_many_requests_remembers_none_of_them():
+    throttle, kept = AsyncConcurrencyThrottle(1, scope="many", backend=MemoryBackend()), []
+    for _ in range(5):
+        request = AsyncRequestFactory().get("/")
+        await throttle.check(request)
+        kept.append(weakref.ref(request))
+        request.close()
+        await current_drain().settle(5)
+    del request
+    gc.collect()
+    assert [each() for each in kept] == [None] * 5
+
+
+async def test_when_the_drain_is_over_an_entry_is_refused_and_not_cancelled():
+    class Silent(MemoryBackend):
+        async def run(self, key, operation, *, timeout):  # noqa: ASYNC109 - a backend's
+            await asyncio.Event().wait()
+
+    throttle = AsyncConcurrencyThrottle(1, scope="silent", backend=Silent())
+    asking = asyncio.create_task(throttle.check(AsyncRequestFactory().get("/")))
+    await asyncio.sleep(0)
+    await current_drain().settle(0.01)
+    with pytest.raises(ServiceUnavailableError):
+        await asking
 
 
 @pytest.mark.parametrize("kind", BACKENDS)

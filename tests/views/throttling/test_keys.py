@@ -12,7 +12,7 @@ async def page(request, number):
     """A view."""
 
 
-urlpatterns = [path("page/<int:number>", page)]
+urlpatterns = [path("page/<int:number>", page), path("pages/<int:number>", page)]
 
 
 def request_of(user=None, *, target="/", address="198.51.100.7", **headers):
@@ -74,23 +74,40 @@ async def test_anonymous_does_not_limit_users():
     assert await keys.anonymous(request_of(AnonymousUser())) == "198.51.100.7/32"
 
 
-async def test_an_api_key_that_nobody_has_checked_is_not_believed():
-    key = keys.api_key()
-    assert await key(request_of(**{"X-API-Key": "secret"})) == "198.51.100.7/32"
-    assert await key(request_of(User(pk=7), **{"X-API-Key": "secret"})) == "api key secret"
-    assert await key(request_of(User(pk=7))) == "198.51.100.7/32"
+def test_an_api_key_that_nobody_has_checked_is_not_believed():
+    request = request_of(User(pk=7), **{"X-API-Key": "made up"})
+    assert keys.api_key(request) == "198.51.100.7/32"
+    request.auth = "checked"
+    assert keys.api_key(request) == "api key checked"
+    request.auth = User(pk=8)
+    assert keys.api_key(request) == "api key 8"
 
 
-async def test_view_counts_by_route(settings):
+async def test_whoever_authenticate_has_returned_is_logged_in():
+    class Client:
+        def __init__(self, **attributes):
+            vars(self).update(attributes)
+
+    request = request_of(AnonymousUser())
+    request.proven_user = Client(pk=3)
+    assert await keys.user(request) == "user 3"
+    assert await keys.anonymous(request) is None
+    request.proven_user = Client(name="ada")
+    with pytest.raises(TypeError, match="Client has no pk to be counted by: give the throttle a key of your own"):
+        await keys.user(request)
+
+
+async def test_view_counts_by_view(settings):
     settings.ROOT_URLCONF = __name__
     one, two = request_of(target="/page/1"), request_of(target="/page/2")
     two.resolver_match = resolve("/page/2")
-    assert await keys.view(one) == await keys.view(two) == "view page/<int:number>"
+    assert await keys.view(one) == await keys.view(two) == f"view {__name__}.page"
+    assert await keys.view(request_of(target="/pages/1")) == f"view {__name__}.page"
     assert await keys.view(request_of(target="/nowhere")) == "no view"
 
 
 async def test_a_key_says_a_string_or_none():
-    with pytest.raises(TypeError, match=r"The key .*<lambda> of a throttle returned 7: return a str"):
+    with pytest.raises(TypeError, match=r"The key .*<lambda> .* of a throttle returned 7: return a str"):
         await value_of(lambda _: 7, request_of())
 
 
@@ -111,10 +128,19 @@ async def test_the_same_value_of_two_keys_is_not_the_same():
     assert [await remaining(each, request_of()) for each in throttles] == [8, 8]
 
 
+async def test_two_lambdas_are_two_keys():
+    backend, request = MemoryBackend(), request_of(target="/?user=7&tenant=7")
+    by_user, by_tenant, by_user_too = (lambda r: r.GET["user"]), (lambda r: r.GET["tenant"]), (lambda r: r.GET["user"])
+    throttles = [AsyncRateThrottle("9/minute", key=key, backend=backend) for key in (by_user, by_tenant, by_user_too)]
+    assert [await remaining(each, request) for each in throttles] == [8, 8, 7]
+
+
 async def test_what_is_stored_tells_nothing_of_the_key():
     backend = MemoryBackend()
-    throttle = AsyncRateThrottle("9/minute", key=keys.api_key(), backend=backend)
-    await throttle.hit(request_of(User(pk=7), **{"X-API-Key": "secret"}), page)
+    throttle = AsyncRateThrottle("9/minute", key=keys.api_key, backend=backend)
+    request = request_of()
+    request.auth = "secret"
+    await throttle.hit(request, page)
     [stored] = [key for shard in backend._shards for key in shard]
     assert len(stored) == 32
     assert "secret" not in stored

@@ -1,11 +1,13 @@
 """Throttles where people put them: on views, on functions, by path."""
 
 import asyncio
+import functools
 import json
 import re
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import ProgrammingError
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory
 from django.urls import path
@@ -60,6 +62,41 @@ class DecoratedDispatch(AsyncView):
         return HttpResponse("hello")
 
 
+class DecoratedHandlers(AsyncView):
+    @method_decorator(AsyncRateThrottle("2/minute"))
+    async def get(self, request):
+        return HttpResponse("hello")
+
+    @method_decorator(AsyncRateThrottle("2/minute"))
+    async def post(self, request):
+        return HttpResponse("hello")
+
+
+class WithAdmit(AsyncAPIView):
+    throttle = AsyncRateThrottle("2/minute")
+
+    async def admit(self, request):
+        """Its own, which asks nobody."""
+
+    async def get(self, request):
+        return self.success("hello")
+
+
+def reads_form(view):
+    @functools.wraps(view)
+    async def wrapper(request, *args, **kwargs):
+        request.POST.get("anything")
+        return await view(request, *args, **kwargs)
+
+    return wrapper
+
+
+@reads_form
+@AsyncRateThrottle("9/minute")
+async def read_before(request):
+    return HttpResponse("hello")
+
+
 async def plain(request):
     return HttpResponse("hello")
 
@@ -86,6 +123,9 @@ urlpatterns = [
     path("shared/2", shared[1]),
     path("open", AsyncRateThrottle("2/minute", backend=Failing(), fail_open=True)(plain)),
     path("closed", AsyncRateThrottle("2/minute", backend=Failing(), fail_open=False)(plain)),
+    path("handlers", DecoratedHandlers.as_view()),
+    path("admit", WithAdmit.as_view()),
+    path("read-before", read_before),
     path("plain", plain),
     path("plain/below", plain),
     path("plainer", plain),
@@ -112,6 +152,22 @@ async def statuses(application, target, times=3):
 @pytest.mark.parametrize("target", ["/class", "/decorated", "/dispatch", "/around"])
 async def test_one_too_many_is_answered_429(application, target):
     assert await statuses(application, target) == [200, 200, 429]
+
+
+async def test_a_hook_that_is_overridden_leaves_no_throttle_out(application):
+    assert await statuses(application, "/admit") == [200, 200, 429]
+
+
+async def test_each_handler_that_is_decorated_has_a_limit_of_its_own(application):
+    assert await statuses(application, "/handlers") == [200, 200, 429]
+    answers = [await exchange(application, path="/handlers", method="POST") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+
+
+async def test_what_is_around_a_throttle_may_look_at_the_body(application):
+    headers = [("Content-Type", "application/x-www-form-urlencoded")]
+    answer = await exchange(application, path="/read-before", method="POST", body=b"a=b", headers=headers)
+    assert answer.status == 200
 
 
 async def test_each_view_has_a_limit_of_its_own(application):
@@ -193,6 +249,34 @@ async def test_a_backend_that_fails_lets_through_or_not_as_was_declared(applicat
     assert b"SECRET" not in answer.body
 
 
+def test_a_method_is_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r"View.get is a method: write @method_decorator\(AsyncRateThrottle\(…\)\)"):
+
+        class View(AsyncAPIView):
+            @AsyncRateThrottle("1/s")
+            async def get(self, request):
+                """Nothing."""
+
+
+def test_views_of_a_factory_would_share_a_limit_and_are_refused():
+    async def view(request):
+        """One of many."""
+
+    with pytest.raises(TypeError, match=r"view is made anew by each call .*: give the throttle a scope"):
+        AsyncRateThrottle("1/s")(view)
+    AsyncRateThrottle("1/s", scope="mine")(view)
+
+
+@pytest.mark.parametrize("error", [ImproperlyConfigured, TypeError, ProgrammingError])
+async def test_a_bug_is_no_failure_to_be_open_about(error):
+    class Broken(Failing):
+        async def run(self, key, operation, *, timeout):  # noqa: ASYNC109 - a backend's
+            raise error
+
+    with pytest.raises(error):
+        await AsyncRateThrottle("1/s", backend=Broken(), fail_open=True).hit(AsyncRequestFactory().get("/"))
+
+
 async def test_the_settings_say_what_a_throttle_does_not(settings):
     request, throttle = AsyncRequestFactory().get("/"), AsyncRateThrottle("1/s", backend=Failing())
     settings.DAF_VIEWS = {"THROTTLE_FAIL_OPEN": True}
@@ -214,6 +298,11 @@ async def test_hit_tells_all_there_is_to_know():
         ({"rate": "often"}, ValueError, "'often' is not a rate"),
         ({"rate": "1/s", "algorithm": "magic"}, ValueError, "one of 'gcra', 'sliding-window', not 'magic'"),
         ({"rate": "1/s", "scope": "é"}, ValueError, "printable ASCII"),
+        ({"rate": "1/s", "scope": ""}, ValueError, "scope is empty"),
+        ({"rate": "1/s", "algorithm": ""}, ValueError, "one of 'gcra'"),
+        ({"rate": "1/s", "fail_open": "no"}, TypeError, "fail_open must be True, False or None"),
+        ({"rate": "1/s", "backend": "redis"}, TypeError, "backend must be an instance of a Backend"),
+        ({"rate": "1/s", "backend": MemoryBackend}, TypeError, "backend must be an instance of a Backend"),
         ({"rate": "1/s", "burst": 3}, TypeError, "burst"),
     ],
 )
