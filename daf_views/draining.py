@@ -14,12 +14,15 @@ logger = logging.getLogger("daf_views")
 class Drain:
     """What an event loop's server wants: to go on, or to end what it has begun and stop."""
 
-    __slots__ = ("_closers", "_requested", "_tasks")
+    __slots__ = ("_closers", "_finishers", "_requested", "_tasks", "is_over")
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishers: list[Callable[[float], Awaitable[None]]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self.is_over = False
+        """Whether everything has ended that was waited for, so that nothing may be begun any more."""
 
     @property
     def requested(self) -> bool:
@@ -39,19 +42,26 @@ class Drain:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def finish_with(self, finisher: Callable[[float], Awaitable[None]]) -> None:
+        """Have :meth:`settle` await a coroutine function that ends work, given the seconds that it may take."""
+        self._finishers.append(finisher)
+
     def call_at_end(self, closer: Callable[[], Awaitable[None]]) -> None:
         """Have something closed by :meth:`settle`, after the tasks that may still use it."""
         self._closers.append(closer)
 
     async def settle(self, timeout: float) -> None:
         """Wait for the tasks that are kept, up to ``timeout`` seconds; cancel those that have not ended then."""
+        deadline = asyncio.get_running_loop().time() + timeout
         await asyncio.sleep(0)  # who ended last may be about to start one
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        await asyncio.gather(*(finisher(timeout) for finisher in self._finishers))
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(tuple(self._tasks), timeout=left)  # and those that they keep
+        self.is_over = True
+        if late := tuple(self._tasks):
             for task in late:
                 task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await asyncio.wait(late)
         while self._closers:
             await _close(self._closers.pop())
 
@@ -61,6 +71,11 @@ async def _close(closer: Callable[[], Awaitable[None]]) -> None:
         await closer()
     except Exception:  # the others are to be closed all the same
         logger.exception("Something could not be closed at the end.")
+
+
+def running_loops() -> list[asyncio.AbstractEventLoop]:
+    """Return the event loops that have a drain, and run."""
+    return [loop for loop in tuple(_drains) if loop.is_running()]
 
 
 _drains: dict[asyncio.AbstractEventLoop, Drain] = {}

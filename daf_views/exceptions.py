@@ -30,6 +30,22 @@ class ThrottleBackendError(Exception):
     """The backend of a throttle cannot count just now, though it answers."""
 
 
+class TaskTimeoutError(TimeoutError):
+    """An attempt at a task took longer than its ``timeout``."""
+
+
+class TaskQueueFullError(Exception):
+    """More tasks are waiting in the memory of the process than may."""
+
+
+class NoEventLoopError(RuntimeError):
+    """There is no event loop to run something on: it was asked for from synchronous code that none has called."""
+
+
+class ShuttingDownError(RuntimeError):
+    """The server stops, and what is begun now would be cut off."""
+
+
 class StrayCancellationError(Exception):
     """Something that a view awaited had been cancelled, though the request had not: a bug, not a client that left."""
 

@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "daf_orm",
     "daf_views",
     "daf_views.throttling",
+    "django_tasks_db",
     "tests.project.library",
 ]
 SECRET_KEY = "not a secret"
@@ -64,6 +65,10 @@ SITE_ID = 1
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "database": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cached"},
+}
+TASKS = {
+    "default": {"BACKEND": "daf_views.tasks.InProcessBackend", "QUEUES": []},
+    "database": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []},
 }
 TEMPLATES = [
     {

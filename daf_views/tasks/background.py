@@ -1,0 +1,83 @@
+"""``run_in_background``: a coroutine that outlives its caller, and is neither lost nor cut off without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from asgiref.sync import iscoroutinefunction
+
+from daf_orm import database_sync_to_async
+from daf_views.draining import current_drain
+from daf_views.exceptions import ShuttingDownError
+from daf_views.tasks.loops import loop_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("daf_views")
+
+_PATIENCE = 30.0
+"""Seconds that a thread waits for an event loop which does not get round to it."""
+_running: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
+
+
+def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a coroutine function, and wait for nothing: what it returns is dropped, what it raises is logged.
+
+    It runs on the event loop that runs, or, from synchronous code, on that which called it; in a context of its own,
+    outside the caller's transaction. The drain waits for it. Raises TypeError for what is not a coroutine function,
+    ShuttingDownError when the requests in flight have ended at a server's stop, NoEventLoopError if nothing runs.
+    """
+    name = getattr(func, "__qualname__", repr(func))
+    if not iscoroutinefunction(func):
+        raise TypeError(
+            f"run_in_background() takes a coroutine function and its arguments, not {name}: pass the function, do not "
+            "call it; wrap a synchronous one in database_sync_to_async()."
+        )
+    loop = loop_for(name)
+    start = functools.partial(_start, loop, name, functools.partial(func, *args, **kwargs))
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the cheap way to ask
+        start()
+    else:
+        asyncio.run_coroutine_threadsafe(_call(start), loop).result(_PATIENCE)
+
+
+async def join() -> None:
+    """Wait until all that runs in the background of this event loop has ended, and what that has begun: for tests."""
+    while tasks := _running.get(asyncio.get_running_loop()):
+        await asyncio.wait(tuple(tasks))
+
+
+async def _call(start: Callable[[], None]) -> None:
+    start()
+
+
+def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    drain = current_drain()
+    if drain.is_over:
+        raise ShuttingDownError(f"{name} was not begun: the server has stopped working, and would cut it off.")
+    task = loop.create_task(_run(name, func), context=contextvars.Context())
+    task.set_name(f"background {name}")
+    for closed in [each for each in _running if each.is_closed()]:
+        del _running[closed]
+    tasks = _running.setdefault(loop, set())
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    drain.keep(task)
+
+
+async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    try:
+        await func()
+    except asyncio.CancelledError:
+        await database_sync_to_async(logger.error)("The server stops, and %s, in the background, was cut off.", name)
+        raise
+    except Exception as error:  # noqa: BLE001 - nobody awaits it: logged
+        await database_sync_to_async(logger.error)("%s failed in the background.", name, exc_info=error)

@@ -1,0 +1,202 @@
+"""``@async_task``: a task of Django's Tasks API that brings its policy along, whatever engine runs it.
+
+The policy rides in the task: an engine calls ``call()`` or ``acall()``, and what those do is try, wait and try again.
+So retries and time-outs hold in a worker that knows nothing of them. The in-process backend does know, and makes single
+attempts with :meth:`AsyncTask.attempt`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, overload
+
+from asgiref.sync import async_to_sync, iscoroutinefunction
+from django.utils import timezone
+
+from daf_orm import database_sync_to_async
+from daf_views.draining import current_drain
+from daf_views.exceptions import TaskTimeoutError
+from daf_views.tasks.compat import InvalidTask, Task
+from daf_views.tasks.policy import Policy, is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from daf_views.tasks.compat import TaskResult
+
+logger = logging.getLogger("daf_views")
+
+ONCE = Policy()
+_VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
+"""Backends of Django's that keep nothing. Others are durable, unless they say ``is_durable = False``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncTask(Task):
+    """A task with a policy. Made by :func:`async_task`."""
+
+    policy: Policy = ONCE
+    delay_by: float = 0
+    """Seconds after which it is run, at the earliest, when it is enqueued without a ``run_after`` of its own."""
+    durable: bool = False
+    """Whether it must not be lost when the process ends: no backend that keeps it in memory will do."""
+
+    # The engine's side
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task by its policy, from synchronous code: what a worker calls."""
+        return async_to_sync(self.acall)(*args, **kwargs)
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task by its policy: up to ``retries`` times more, as long as it raises."""
+        attempts = 1
+        while True:
+            try:
+                return await self.attempt(*args, **kwargs)
+            except Exception as error:
+                if attempts > self.policy.retries:
+                    raise
+                pause = self.policy.pause_after(attempts)
+                log_retry(self, attempts, pause, error)
+            await asyncio.sleep(pause)
+            attempts += 1
+
+    async def attempt(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it once. Raises TaskTimeoutError if that takes longer than ``timeout``.
+
+        A synchronous function runs on a worker thread and on a connection of its own. There a time-out stops a running
+        statement, but no Python code: the attempt ends when that does.
+        """
+        timeout = asyncio.timeout(self.policy.timeout)
+        try:
+            async with timeout:
+                if iscoroutinefunction(self.func):
+                    return await self.func(*args, **kwargs)
+                return await database_sync_to_async(self.func)(*args, **kwargs)
+        except TimeoutError as error:
+            if not timeout.expired():  # it is the task's own
+                raise
+            raise TaskTimeoutError(f"{self.module_path} did not end within {self.policy.timeout} s.") from error
+
+    # The caller's side
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Run it here and now, by its policy, without any queue: ``await task(…)``."""
+        return self.acall(*args, **kwargs)
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Queue it, from synchronous code."""
+        task = self._to_enqueue()
+        return task.get_backend().enqueue(task, args, kwargs)  # type: ignore[arg-type] # Django's own passes a tuple
+
+    async def aenqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Queue it. Inside a transaction, a backend in memory does so when that has committed."""
+        task = self._to_enqueue()
+        return await task.get_backend().aenqueue(task, args, kwargs)  # type: ignore[arg-type] # as above
+
+    def delay(self, *args: Any, **kwargs: Any) -> TaskResult | Awaitable[TaskResult]:
+        """Queue it. On an event loop the result may be awaited, and need not be; elsewhere it is the result."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self.enqueue(*args, **kwargs)
+        task = self._to_enqueue()
+        backend: Any = task.get_backend()
+        if getattr(backend, "enqueues_at_once", False):  # in the caller's transaction, not in that of a later task
+            done: asyncio.Future[TaskResult] = loop.create_future()
+            done.set_result(backend.enqueue(task, args, kwargs))
+            return done
+        enqueuing = loop.create_task(backend.aenqueue(task, args, kwargs))
+        enqueuing.add_done_callback(self._log_unless_enqueued)
+        current_drain().keep(enqueuing)
+        return enqueuing
+
+    def _to_enqueue(self) -> AsyncTask:
+        if self.durable and not is_durable(self.get_backend()):
+            raise InvalidTask(
+                f"{self.module_path} is durable, and the backend {self.backend!r} keeps tasks in memory only: give it "
+                "another backend, such as django-tasks-db's."
+            )
+        if self.delay_by and self.run_after is None:
+            return replace(self, run_after=timezone.now() + timedelta(seconds=self.delay_by))
+        return self
+
+    def _log_unless_enqueued(self, enqueuing: asyncio.Task[Any]) -> None:
+        if not enqueuing.cancelled() and (error := enqueuing.exception()) is not None:
+            logger.error("%s could not be enqueued.", self.module_path, exc_info=error)
+
+
+def is_durable(backend: Any) -> bool:
+    """Whether a backend keeps its tasks when the process ends."""
+    return bool(getattr(backend, "is_durable", type(backend).__name__ not in _VOLATILE))
+
+
+def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
+    """Say that a task will be tried again."""
+    logger.warning(
+        "%s failed (attempt %d of %d) and is tried again in %.1f s.",
+        task.module_path,
+        attempts,
+        task.policy.retries + 1,
+        pause,
+        exc_info=error,
+    )
+
+
+@overload
+def async_task(function: Callable[..., Any]) -> AsyncTask: ...
+@overload
+def async_task(
+    *,
+    retries: int = 0,
+    backoff: float = 1.0,
+    timeout: float | None = None,
+    delay: float = 0,
+    durable: bool = False,
+    queue_name: str = "default",
+    priority: int = 0,
+    backend: str = "default",
+    takes_context: bool = False,
+) -> Callable[[Callable[..., Any]], AsyncTask]: ...
+
+
+def async_task(  # noqa: PLR0913 - what a task may be given
+    function: Callable[..., Any] | None = None,
+    *,
+    retries: int = 0,
+    backoff: float = 1.0,
+    timeout: float | None = None,
+    delay: float = 0,
+    durable: bool = False,
+    queue_name: str = "default",
+    priority: int = 0,
+    backend: str = "default",
+    takes_context: bool = False,
+) -> Any:
+    """Make a function of a module, async or not, a task: ``@async_task`` or ``@async_task(retries=3, timeout=10)``.
+
+    ``retries`` are attempts after the first, ``backoff`` the seconds before the second, doubled for each that follows;
+    ``timeout`` the seconds that one attempt may take, ``delay`` those after which the first is made, at the earliest.
+    ``durable=True`` refuses a backend that would lose the task with its process. The others are Django's. Raises
+    ValueError for a policy that is none, InvalidTask for what the backend cannot run.
+    """
+    policy = Policy(retries=retries, backoff=backoff, timeout=timeout)
+    if not is_number(delay, int | float) or delay < 0:
+        raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
+
+    def decorate(func: Callable[..., Any]) -> AsyncTask:
+        return AsyncTask(
+            func=func,
+            policy=policy,
+            delay_by=delay,
+            durable=durable,
+            queue_name=queue_name,
+            priority=priority,
+            backend=backend,
+            takes_context=takes_context,
+        )
+
+    return decorate if function is None else decorate(function)

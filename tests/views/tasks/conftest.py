@@ -1,0 +1,44 @@
+import asyncio
+
+import pytest
+
+from daf_views.draining import current_drain
+from daf_views.tasks import backend as tasks_backend
+from daf_views.tasks.compat import task_backends
+from tests.views.tasks import jobs
+
+
+@pytest.fixture(autouse=True)
+async def fresh(settings):
+    """No task of another test's, and none left behind."""
+    jobs.reset()
+    tasks_backend._forget(setting="TASKS")
+    yield
+    jobs.go_on.set()
+    await current_drain().settle(5)
+
+
+@pytest.fixture
+def options(settings):
+    def change(**options):
+        settings.TASKS = {**settings.TASKS, "default": {**settings.TASKS["default"], "OPTIONS": options}}
+
+    return change
+
+
+@pytest.fixture
+def finished():
+    """Wait until a task has ended; return its result."""
+
+    async def until_finished(result):
+        backend = task_backends["default"]
+        supervisor = backend.supervisor(asyncio.get_running_loop())
+        async with asyncio.timeout(10):
+            while not result.is_finished:
+                supervisor._changed.clear()
+                if result.is_finished:
+                    break
+                await supervisor._changed.wait()
+        return result
+
+    return until_finished

@@ -1,0 +1,128 @@
+"""Tasks that the tests enqueue: a task is a function of a module. What they do is written down in ``done``."""
+
+import asyncio
+import contextvars
+import time
+
+from django.db import connection
+
+from daf_orm import transaction
+from daf_views.tasks import async_task
+from tests.project.library.models import Author
+
+colour = contextvars.ContextVar("colour", default="none")
+done: list = []
+go_on: asyncio.Event
+started: asyncio.Queue
+
+
+def reset() -> None:
+    """Forget what was done, for the running event loop."""
+    global go_on, started
+    done.clear()
+    go_on, started = asyncio.Event(), asyncio.Queue()
+
+
+@async_task
+async def note(what):
+    done.append(what)
+    return what
+
+
+@async_task
+def note_in_thread(what):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    done.append(what)
+
+
+@async_task
+async def wait(what="waited"):
+    started.put_nowait(what)
+    await go_on.wait()
+    done.append(what)
+
+
+@async_task(retries=1, backoff=0)
+async def wait_repeatably(what="waited"):
+    started.put_nowait(what)
+    await go_on.wait()
+    done.append(what)
+
+
+@async_task
+async def fail(what):
+    raise LookupError(what)
+
+
+@async_task(retries=2, backoff=0.001, timeout=0.05)
+async def times_out_then_raises_then_succeeds(key):
+    attempt = await Author.objects.filter(name=key).acount()
+    await Author.objects.acreate(name=key)
+    if attempt == 0:
+        await asyncio.sleep(60)
+    if attempt == 1:
+        raise LookupError("the second attempt")
+    return attempt
+
+
+@async_task(retries=3, backoff=0.001)
+async def fail_always():
+    done.append("tried")
+    raise LookupError
+
+
+@async_task(timeout=0.01)
+async def too_slow():
+    await asyncio.sleep(60)
+
+
+@async_task(timeout=0.05)
+def too_slow_in_thread():
+    time.sleep(0.2)
+
+
+@async_task(takes_context=True)
+async def with_context(context, what):
+    done.append((context.attempt, what))
+
+
+@async_task
+async def see_colour():
+    return colour.get()
+
+
+@async_task(priority=50)
+async def urgent(what):
+    done.append(what)
+
+
+@async_task(delay=0.05)
+async def later(what):
+    done.append(what)
+
+
+@async_task
+async def not_json():
+    return object()
+
+
+@async_task
+async def add_author(name):
+    async with transaction.atomic():
+        await Author.objects.acreate(name=name)
+
+
+@async_task
+async def enqueue_another():
+    await note.aenqueue("another")
+
+
+@async_task(durable=True, backend="database")
+async def durable(what):
+    await Author.objects.acreate(name=what)
+
+
+@async_task(durable=True)
+async def durable_in_memory():
+    """No backend for that."""

@@ -1,0 +1,110 @@
+"""Coroutines that outlive who began them: kept, logged, waited for."""
+
+import asyncio
+import gc
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from daf_orm import transaction
+from daf_views.draining import current_drain
+from daf_views.exceptions import NoEventLoopError, ShuttingDownError
+from daf_views.tasks import background, run_in_background
+from tests.project.library.models import Author
+from tests.views.tasks import jobs
+
+
+async def note(what, *, again=None):
+    jobs.done.append(what)
+    if again is not None:
+        run_in_background(note, again)
+
+
+async def wait():
+    await jobs.go_on.wait()
+    jobs.done.append("waited")
+
+
+async def fail():
+    raise LookupError("nothing there")
+
+
+async def test_it_runs_and_what_it_begins_too():
+    run_in_background(note, "first", again="second")
+    assert jobs.done == []
+    await background.join()
+    assert jobs.done == ["first", "second"]
+
+
+async def test_nobody_need_remember_it():
+    run_in_background(wait)
+    await asyncio.sleep(0)
+    gc.collect()
+    jobs.go_on.set()
+    await background.join()
+    assert jobs.done == ["waited"]
+
+
+async def test_an_error_is_logged_with_where_it_came_from(caplog):
+    run_in_background(fail)
+    await background.join()
+    [record] = caplog.records
+    assert record.getMessage() == "fail failed in the background."
+    assert record.exc_info[0] is LookupError
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_outside_of_its_callers_transaction():
+    async def write():
+        await Author.objects.acreate(name="outside")
+
+    with pytest.raises(LookupError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="inside")
+            run_in_background(write)
+            raise LookupError
+    await background.join()
+    assert [author.name async for author in Author.objects.all()] == ["outside"]
+
+
+async def test_synchronous_code_reaches_the_event_loop_that_called_it():
+    await sync_to_async(run_in_background)(note, "from a hop")
+    await asyncio.to_thread(run_in_background, note, "from a thread")
+    await background.join()
+    assert jobs.done == ["from a hop", "from a thread"]
+
+
+def test_without_an_event_loop_it_says_why_not():
+    with pytest.raises(NoEventLoopError, match="note was begun from synchronous code, and no event loop runs"):
+        run_in_background(note, "hello")
+
+
+async def test_the_drain_waits_for_it():
+    run_in_background(note, "first", again="second")
+    await current_drain().settle(5)
+    assert jobs.done == ["first", "second"]
+
+
+async def test_what_is_cut_off_is_named(caplog):
+    run_in_background(wait)
+    await current_drain().settle(0.01)
+    assert "The server stops, and wait, in the background, was cut off." in caplog.text
+
+
+async def test_when_all_is_over_it_is_refused():
+    await current_drain().settle(1)
+    with pytest.raises(ShuttingDownError, match="note was not begun: the server has stopped working"):
+        run_in_background(note, "too late")
+
+
+@pytest.mark.parametrize("given", [print, None, 7])
+async def test_what_is_no_coroutine_function_is_refused(given):
+    with pytest.raises(TypeError, match="takes a coroutine function and its arguments"):
+        run_in_background(given)
+
+
+async def test_a_coroutine_is_not_a_function():
+    coroutine = note("hello")
+    with pytest.raises(TypeError, match="pass the function, do not call it"):
+        run_in_background(coroutine)
+    coroutine.close()

@@ -1,0 +1,90 @@
+"""The policy rides in the task: the same task on other engines, of which only the settings know."""
+
+import asyncio
+
+import pytest
+from django_tasks_db.management.commands.db_worker import Worker
+from django_tasks_db.models import DBTaskResult
+
+from daf_orm import transaction
+from daf_views.draining import current_drain
+from daf_views.tasks.compat import TaskResultStatus
+from tests.project.library.models import Author
+from tests.views.tasks import jobs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def work():
+    """Do what waits in the database, as django-tasks-db's own worker does."""
+    Worker(
+        queue_names=["*"],
+        interval=0,
+        batch=True,
+        backend_name="database",
+        startup_delay=False,
+        max_tasks=None,
+        worker_id="worker",
+        excluded_queue_names=[],
+    ).run()
+
+
+def outcome(result):
+    return result.status, result.return_value, Author.objects.filter(name="key").count()
+
+
+def test_times_out_then_raises_then_succeeds_in_memory():
+    async def run():
+        jobs.reset()
+        result = await jobs.times_out_then_raises_then_succeeds.aenqueue("key")
+        await current_drain().settle(10)
+        return result
+
+    result = asyncio.run(run())
+    assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
+
+
+def test_times_out_then_raises_then_succeeds_in_the_database():
+    result = jobs.times_out_then_raises_then_succeeds.using(backend="database").enqueue("key")
+    work()
+    result.refresh()
+    assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
+
+
+def test_a_task_that_never_succeeds_fails_after_its_last_attempt():
+    result = jobs.fail_always.using(backend="database").enqueue()
+    work()
+    result.refresh()
+    assert result.status == TaskResultStatus.FAILED
+    assert jobs.done == ["tried"] * 4
+
+
+async def test_delay_enqueues_in_the_database_awaited_or_not():
+    await jobs.durable.delay("awaited")
+    jobs.durable.delay("not awaited")
+    await current_drain().settle(5)
+    assert await DBTaskResult.objects.acount() == 2
+
+
+async def test_a_transaction_that_is_rolled_back_enqueues_nothing():
+    with pytest.raises(LookupError):
+        async with transaction.atomic():
+            await jobs.durable.aenqueue("rolled back")
+            raise LookupError
+    assert await DBTaskResult.objects.acount() == 0
+
+
+def test_delay_in_synchronous_code_is_the_result():
+    result = jobs.durable.delay("hello")
+    work()
+    result.refresh()
+    assert result.status == TaskResultStatus.SUCCESSFUL
+    assert Author.objects.get().name == "hello"
+
+
+def test_a_delay_is_kept_by_the_engine():
+    result = jobs.later.using(backend="database").enqueue("later")
+    assert result.task.run_after is not None
+    work()
+    result.refresh()
+    assert result.status == TaskResultStatus.READY
