@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.core.checks import Error
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from daf_orm import transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError
-from daf_views.tasks.compat import BaseTaskBackend, TaskResult, TaskResultStatus, task_backends, task_enqueued
+from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, task_enqueued
 from daf_views.tasks.loops import loop_for
-from daf_views.tasks.results import Results
+from daf_views.tasks.results import Results, new_result
 from daf_views.tasks.supervisor import Entry, Supervisor
 from daf_views.tasks.telling import tell_from_anywhere
 
@@ -66,20 +65,7 @@ class InProcessBackend(BaseTaskBackend):
         """
         loop = loop_for(task.module_path)
         supervisor = self.supervisor(loop)
-        result = TaskResult(
-            task=task,
-            id=get_random_string(32),
-            status=TaskResultStatus.READY,
-            enqueued_at=timezone.now(),
-            started_at=None,
-            last_attempted_at=None,
-            finished_at=None,
-            args=args,
-            kwargs=kwargs,
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
+        result = new_result(self.alias, task, args, kwargs)
         enqueuing = _Enqueuing(supervisor, loop, result)
         self.results.add(result)
         self._when_committed(enqueuing, loop)

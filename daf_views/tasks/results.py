@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any
 
-from daf_views.tasks.compat import TaskResultDoesNotExist
+from django.utils import timezone
+from django.utils.crypto import get_random_string
 
-if TYPE_CHECKING:
-    from daf_views.tasks.compat import TaskResult
+from daf_views.tasks.compat import TaskResult, TaskResultDoesNotExist, TaskResultStatus
 
 KEPT = 1000
+
+
+def new_result(backend: str, task: Any, args: Any, kwargs: Any) -> TaskResult:
+    """Return the result of a task that is being enqueued. Raises TypeError for what cannot be JSON."""
+    return TaskResult(
+        task=task,
+        id=get_random_string(32),
+        status=TaskResultStatus.READY,
+        enqueued_at=timezone.now(),
+        started_at=None,
+        last_attempted_at=None,
+        finished_at=None,
+        args=args,
+        kwargs=kwargs,
+        backend=backend,
+        errors=[],
+        worker_ids=[],
+    )
+
+
+def change(result: TaskResult, **values: Any) -> None:
+    """Change a result, as Django's own backends do: it is frozen for everybody else."""
+    for name, value in values.items():
+        object.__setattr__(result, name, value)
 
 
 class Results:

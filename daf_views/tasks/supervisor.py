@@ -17,30 +17,26 @@ from datetime import datetime
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import iscoroutinefunction
 from django.utils import timezone
 
 from daf_orm import database_sync_to_async
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
 from daf_views.tasks.compat import (
-    TaskContext,
     TaskError,
     TaskResultStatus,
-    normalize_json,
     task_backends,
     task_finished,
     task_started,
 )
-from daf_views.tasks.policy import Policy
-from daf_views.tasks.task import ONCE, AsyncTask, log_retry
+from daf_views.tasks.results import change
+from daf_views.tasks.task import attempt, log_retry, policy_of
 from daf_views.tasks.telling import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from daf_views.tasks.backend import InProcessBackend
     from daf_views.tasks.compat import TaskResult
+    from daf_views.tasks.policy import Policy
 
 logger = logging.getLogger("daf_views")
 
@@ -54,12 +50,13 @@ class Entry:
     timer: asyncio.TimerHandle | None = None
     """Puts it in line when its time has come."""
     running: asyncio.Task[None] | None = None
+    pause: float | None = None
+    """Seconds until the next attempt, once this one has quite ended."""
 
     @property
     def policy(self) -> Policy:
-        """The policy of its task; one attempt for a task that has none."""
-        policy: Policy = getattr(self.result.task, "policy", ONCE)
-        return policy
+        """The policy of its task."""
+        return policy_of(self.result.task)
 
     def __str__(self) -> str:
         """Name it without what it was given: arguments may be secret, their names are not."""
@@ -139,22 +136,25 @@ class Supervisor:
         self._running.discard(entry)
         entry.running = None
         self._changed.set()
-        if not self._is_closed:
-            self._start()
+        if self._is_closed:  # who has closed it sees to what is left
+            return
+        if entry.pause is not None:
+            self._put_in(entry, entry.pause)
+        self._start()
 
     async def _run(self, entry: Entry) -> None:
         result = entry.result
-        entry.attempts += 1
+        entry.attempts, entry.pause = entry.attempts + 1, None
         now = timezone.now()
-        _set(result, status=TaskResultStatus.RUNNING, started_at=result.started_at or now, last_attempted_at=now)
+        change(result, status=TaskResultStatus.RUNNING, started_at=result.started_at or now, last_attempted_at=now)
         result.worker_ids.append(self.worker_id)
         await tell(task_started, type(self.backend), result)
         try:
-            value = normalize_json(await _attempt(entry))
+            value = await attempt(result)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                _set(result, status=TaskResultStatus.READY)
+                change(result, status=TaskResultStatus.READY)
                 if not self._is_closed:  # the event loop ends without a drain, and all others are cancelled too
                     await self._give_up(self._close())
                 raise
@@ -162,7 +162,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - whatever a task raises; logged by Django
             await self._failed(entry, error)
         else:
-            _set(result, _return_value=value)
+            change(result, _return_value=value)
             await self._finish(entry, TaskResultStatus.SUCCESSFUL)
 
     async def _failed(self, entry: Entry, error: BaseException) -> None:
@@ -174,13 +174,13 @@ class Supervisor:
         if entry.attempts > entry.policy.retries:
             await self._finish(entry, TaskResultStatus.FAILED, error)
             return
-        _set(entry.result, status=TaskResultStatus.READY)
+        change(entry.result, status=TaskResultStatus.READY)
         pause = entry.policy.pause_after(entry.attempts)
         await database_sync_to_async(log_retry)(entry.result.task, entry.attempts, pause, error)
-        self._put_in(entry, pause)
+        entry.pause = pause
 
     async def _finish(self, entry: Entry, status: TaskResultStatus, error: BaseException | None = None) -> None:
-        _set(entry.result, status=status, finished_at=timezone.now())
+        change(entry.result, status=status, finished_at=timezone.now())
         self.backend.results.finish(entry.result)
         await tell(task_finished, type(self.backend), entry.result, error)
 
@@ -261,19 +261,3 @@ class Supervisor:
             return False
         self.backend.results.forget(result.id)
         return True
-
-
-def _attempt(entry: Entry) -> Coroutine[Any, Any, Any]:
-    task, result = entry.result.task, entry.result
-    arguments = [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
-    if isinstance(task, AsyncTask):
-        return task.attempt(*arguments, **result.kwargs)
-    func: Callable[..., Any] = task.func
-    call = func if iscoroutinefunction(func) else database_sync_to_async(func)
-    return call(*arguments, **result.kwargs)
-
-
-def _set(result: TaskResult, **values: Any) -> None:
-    """Change a result, as Django's own backends do: it is frozen for everybody else."""
-    for name, value in values.items():
-        object.__setattr__(result, name, value)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from daf_orm import database_sync_to_async
 from daf_views.draining import current_drain
 from daf_views.exceptions import TaskTimeoutError
-from daf_views.tasks.compat import InvalidTask, Task
+from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
 from daf_views.tasks.policy import Policy, is_number
 
 if TYPE_CHECKING:
@@ -132,6 +132,23 @@ class AsyncTask(Task):
 def is_durable(backend: Any) -> bool:
     """Whether a backend keeps its tasks when the process ends."""
     return bool(getattr(backend, "is_durable", type(backend).__name__ not in _VOLATILE))
+
+
+def policy_of(task: Any) -> Policy:
+    """Return the policy of a task: one attempt for those that bring none."""
+    policy: Policy = getattr(task, "policy", ONCE)
+    return policy
+
+
+async def attempt(result: TaskResult) -> Any:
+    """Make one attempt at a task that was enqueued; return what it returns, as JSON."""
+    task: Any = result.task
+    arguments = [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
+    if isinstance(task, AsyncTask):
+        call = task.attempt
+    else:  # one of Django's own
+        call = task.func if iscoroutinefunction(task.func) else database_sync_to_async(task.func)
+    return normalize_json(await call(*arguments, **result.kwargs))
 
 
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:

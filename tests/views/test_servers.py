@@ -13,10 +13,10 @@ import pytest
 
 APPLICATION = "tests.views.served:application"
 SERVERS = {
-    "uvicorn": ["uvicorn", APPLICATION, "--port", "{port}"],
-    "granian": ["granian", APPLICATION, "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}"],
-    "hypercorn": ["hypercorn", APPLICATION, "--bind", "127.0.0.1:{port}"],
-    "daphne": ["daphne", APPLICATION, "-b", "127.0.0.1", "-p", "{port}"],
+    "uvicorn": ["uvicorn", "{application}", "--port", "{port}"],
+    "granian": ["granian", "{application}", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}"],
+    "hypercorn": ["hypercorn", "{application}", "--bind", "127.0.0.1:{port}"],
+    "daphne": ["daphne", "{application}", "-b", "127.0.0.1", "-p", "{port}"],
 }
 pytestmark = pytest.mark.sqlite_memory  # what is served brings its own database
 with_lifespan = pytest.mark.parametrize("name", ["uvicorn", "granian", "hypercorn"])
@@ -46,11 +46,11 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(name: str):
+async def serving(name: str, application: str = APPLICATION):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program, *options = (part.format(port=port) for part in SERVERS[name])
+    program, *options = (part.format(port=port, application=application) for part in SERVERS[name])
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).parent / program,
         *options,

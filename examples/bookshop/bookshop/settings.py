@@ -136,6 +136,15 @@ DAF_VIEWS = {
     "TRUSTED_PROXIES": [],
 }
 
+# Tasks run in the server's own process, some at a time. Those that SIGTERM would cut off are named in its log; where
+# they must not be lost, give them an "OVERFLOW", or another backend.
+TASKS = {"default": {"BACKEND": "daf_views.tasks.InProcessBackend", "OPTIONS": {"CONCURRENCY": 5}}}
+
+# Mail goes into files, to be looked at.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_FILE_PATH = VAR_DIR / "mail"
+DEFAULT_FROM_EMAIL = "orders@bookshop.example"
+
 # Seconds for the report: as long as it may have to wait for a connection, and ten for its queries. Then its statements
 # are stopped, and the client gets a 504.
 REPORT_DEADLINE = DAF_ORM["TIMEOUT"] + 10

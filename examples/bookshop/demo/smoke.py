@@ -101,6 +101,17 @@ async def _buying(say: Transcript, shelf: Shelf) -> None:
     say.expect(read == placed, "the order reads back as it was answered")
     stock = await _stock(say, shelf.common)
     say.expect(stock == COMMON_COPIES - 2, f"{stock} of {COMMON_COPIES} copies are left")
+    await _receipt(say, placed["id"])
+
+
+async def _receipt(say: Transcript, order: int) -> None:
+    """Wait until the task has sent it, which was enqueued when the order committed."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    path = f"/orders/{order}/receipt/"
+    while (answer := await say.client.get(path)).status_code == 404 and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)  # noqa: ASYNC110 (another process sends it)
+    say.show(answer, status=200)
+    say.expect(answer.status_code == 200, "the receipt was sent in the background")
 
 
 async def _last_copies(say: Transcript, shelf: Shelf) -> None:

@@ -104,6 +104,18 @@ class Order(AsyncModel, models.Model):
         return f"Order {self.pk} of {self.customer}"
 
 
+class Receipt(AsyncModel, models.Model):
+    """The receipt of an order has been sent."""
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, related_name="receipt")
+    sent_at = models.DateTimeField(default=timezone.now)
+
+    objects = AsyncManager()
+
+    def __str__(self) -> str:
+        return f"Receipt of order {self.order_id}"
+
+
 class OrderLine(AsyncModel, models.Model):
     """Copies of one book in an order, at the price of that day."""
 

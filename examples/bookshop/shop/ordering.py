@@ -14,6 +14,7 @@ from daf_orm import transaction
 from daf_views.exceptions import ConflictError, NotFoundError
 from shop.broadcast import placed_orders
 from shop.models import Book, Order, OrderLine, RestockRequest, Stock
+from shop.receipts import send_receipt
 from shop.representations import order_notice
 from shop.requests import OrderRequest
 
@@ -38,6 +39,7 @@ async def place_order(request: OrderRequest) -> Order:
         # bought.
         transaction.on_commit(partial(announce, order, lines))
         transaction.on_commit(partial(request_restock, sold_out))
+        await send_receipt.aenqueue(order.pk)  # when this has committed, too
     return order
 
 

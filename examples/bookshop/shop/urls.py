@@ -11,6 +11,7 @@ urlpatterns = [
     path("search/", views.SearchView.as_view()),
     path("orders/", views.OrderListView.as_view()),
     path("orders/<int:pk>/", views.OrderView.as_view()),
+    path("orders/<int:pk>/receipt/", views.ReceiptView.as_view()),
     path("orders/stream/", order_stream.OrderStreamView.as_view()),
     path("report/", views.ReportView.as_view()),
     path("pool/", views.PoolView.as_view()),

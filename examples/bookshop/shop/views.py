@@ -15,7 +15,7 @@ from daf_views import AsyncAPIView
 from daf_views.exceptions import NotFoundError
 from daf_views.parsers import JSONParser
 from daf_views.throttling import AsyncRateThrottle
-from shop.models import Book, Order
+from shop.models import Book, Order, Receipt
 from shop.ordering import place_order
 from shop.reports import shop_report
 from shop.representations import book_details, book_summary, order_details
@@ -27,6 +27,7 @@ ENDPOINTS = {
     "GET /search/?q=<words>": "books by title or author",
     "POST /orders/": 'buy books: {"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 2}]}',
     "GET /orders/<id>/": "one order with its lines",
+    "GET /orders/<id>/receipt/": "when its receipt was sent, in the background",
     "GET /orders/stream/": "server-sent events: every order when it is placed",
     "GET /report/": "five queries at the same time",
     "GET /pool/": "statistics of the connection pool",
@@ -97,6 +98,15 @@ class OrderView(AsyncAPIView):
         except Order.DoesNotExist:
             raise NotFoundError(f"There is no order {pk}.") from None
         return self.success(order_details(order))
+
+
+class ReceiptView(AsyncAPIView):
+    async def get(self, request: HttpRequest, pk: int) -> HttpResponse:  # noqa: ARG002
+        """When the receipt of an order was sent."""
+        receipt = await Receipt.objects.filter(order=pk).afirst()
+        if receipt is None:
+            raise NotFoundError(f"No receipt of order {pk} has been sent yet.")
+        return self.success({"order": pk, "sent_at": receipt.sent_at})
 
 
 class ReportView(AsyncAPIView):

@@ -126,3 +126,31 @@ async def durable(what):
 @async_task(durable=True)
 async def durable_in_memory():
     """No backend for that."""
+
+
+attempts: dict = {}
+under_way: dict = {}
+
+
+async def follow_script(key):
+    attempts[key] = attempts.get(key, 0) + 1
+    under_way[key] = asyncio.get_running_loop().create_future()
+    try:
+        return await under_way[key]
+    finally:
+        del under_way[key]
+
+
+@async_task(retries=0, backoff=0)
+async def scripted_once(key):
+    return await follow_script(key)
+
+
+@async_task(retries=1, backoff=0)
+async def scripted_twice(key):
+    return await follow_script(key)
+
+
+@async_task(retries=2, backoff=0, priority=5)
+async def scripted_thrice(key):
+    return await follow_script(key)

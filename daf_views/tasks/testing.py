@@ -1,0 +1,134 @@
+"""For tests of code that enqueues tasks: catch them, run them when it suits, or at once.
+
+Both take the place of every backend in ``TASKS``, and do not wait for a transaction to commit: a test's own never does.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asgiref.sync import async_to_sync
+from django.test import override_settings
+
+from daf_views.tasks.compat import (
+    BaseTaskBackend,
+    TaskResult,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+)
+from daf_views.tasks.results import change, new_result
+from daf_views.tasks.task import attempt, policy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class CapturedTasks(list[TaskResult]):
+    """The results of tasks that were enqueued, in order; none of them has been run."""
+
+    async def run(self, *, advance: float = 0) -> None:
+        """Run those that are due, and those that they enqueue, one after the other and without pauses between attempts.
+
+        ``advance`` is the number of seconds that are taken to have passed. An error of a task's last attempt is raised.
+        """
+        while due := [result for result in self if _is_due(result, advance)]:
+            for result in due:
+                await _run(result)
+
+
+@contextmanager
+def capture_tasks() -> Iterator[CapturedTasks]:
+    """Catch what is enqueued in the block: the target of ``as`` is the list of it."""
+    captured = CapturedTasks()
+    with _in_place_of_all("daf_views.tasks.testing.CapturingBackend", captured):
+        yield captured
+
+
+@contextmanager
+def run_eagerly() -> Iterator[CapturedTasks]:
+    """Run what is enqueued in the block at once, whenever it is due: its errors are raised where it is enqueued."""
+    captured = CapturedTasks()
+    with _in_place_of_all("daf_views.tasks.testing.EagerBackend", captured):
+        yield captured
+
+
+@contextmanager
+def _in_place_of_all(path: str, captured: CapturedTasks) -> Iterator[None]:
+    backend = {"BACKEND": path, "QUEUES": [], "OPTIONS": {"captured": captured}}
+    with override_settings(TASKS=dict.fromkeys(task_backends.settings, backend)):
+        yield
+
+
+class CapturingBackend(BaseTaskBackend):
+    """Keeps what is enqueued for the test."""
+
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+    is_durable: ClassVar[bool] = True
+    enqueues_at_once: ClassVar[bool] = True
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Keep it."""
+        captured: CapturedTasks = self.options["captured"]
+        result = new_result(self.alias, task, args, kwargs)
+        captured.append(result)
+        return result
+
+    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Keep it."""
+        return self.enqueue(task, args, kwargs)
+
+    def get_result(self, result_id: str) -> TaskResult:
+        """Return one that was kept."""
+        for result in self.options["captured"]:
+            if result.id == result_id:
+                return result  # type: ignore[no-any-return] # of a list of results
+        raise TaskResultDoesNotExist(result_id)
+
+    async def aget_result(self, result_id: str) -> TaskResult:
+        """Return one that was kept."""
+        return self.get_result(result_id)
+
+
+class EagerBackend(CapturingBackend):
+    """Runs what is enqueued at once."""
+
+    enqueues_at_once: ClassVar[bool] = False
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Run it."""
+        result = super().enqueue(task, args, kwargs)
+        async_to_sync(_run)(result)
+        return result
+
+    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Run it."""
+        result = super().enqueue(task, args, kwargs)
+        await _run(result)
+        return result
+
+
+def _is_due(result: TaskResult, advance: float) -> bool:
+    run_after = result.task.run_after
+    if result.status != TaskResultStatus.READY:
+        return False
+    return run_after is None or run_after <= datetime.now(run_after.tzinfo) + timedelta(seconds=advance)
+
+
+async def _run(result: TaskResult) -> None:
+    change(result, status=TaskResultStatus.RUNNING)
+    for left in reversed(range(policy_of(result.task).retries + 1)):
+        result.worker_ids.append("test")
+        try:
+            change(result, _return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
+        except Exception:
+            if not left:
+                change(result, status=TaskResultStatus.FAILED)
+                raise
+        else:
+            return
