@@ -12,7 +12,7 @@ from daf_views.tasks.compat import TaskResultStatus
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 
 def work():
@@ -27,6 +27,25 @@ def work():
         worker_id="worker",
         excluded_queue_names=[],
     ).run()
+
+
+@pytest.fixture
+def rq(settings, redis_url):
+    """RQ on a real server; return a function that does what waits there."""
+    settings.RQ_QUEUES = {"default": {"URL": redis_url}}
+    django_rq = pytest.importorskip("django_rq")
+    from django_rq.settings import QUEUES  # noqa: PLC0415 - read from the settings when it is imported
+    from django_tasks_rq.backend import Job  # noqa: PLC0415 - as above
+    from rq import SimpleWorker  # noqa: PLC0415
+    from rq.timeouts import TimerDeathPenalty  # noqa: PLC0415
+
+    QUEUES["default"] = {"URL": redis_url}
+    settings.TASKS = {**settings.TASKS, "default": {"BACKEND": "django_tasks_rq.RQBackend", "QUEUES": ["default"]}}
+    queue = django_rq.get_queue("default", job_class=Job)
+    worker = SimpleWorker([queue], connection=queue.connection, job_class=Job)
+    worker.death_penalty_class = TimerDeathPenalty  # pytest-timeout has the signal
+    yield lambda: worker.work(burst=True)
+    queue.connection.close()
 
 
 def outcome(result):
@@ -47,6 +66,13 @@ def test_times_out_then_raises_then_succeeds_in_memory():
 def test_times_out_then_raises_then_succeeds_in_the_database():
     result = jobs.times_out_then_raises_then_succeeds.using(backend="database").enqueue("key")
     work()
+    result.refresh()
+    assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
+
+
+def test_times_out_then_raises_then_succeeds_in_rq(rq):
+    result = jobs.times_out_then_raises_then_succeeds.enqueue("key")
+    rq()
     result.refresh()
     assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
 

@@ -1,8 +1,7 @@
 """What the tests of throttles run on: a clock that stands still, a real Valkey, and every backend."""
 
-import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import pytest_asyncio
@@ -12,7 +11,6 @@ from daf_views.throttling.backends.cache import CacheBackend
 from daf_views.throttling.backends.database import DatabaseBackend
 from daf_views.throttling.backends.memory import MemoryBackend
 from daf_views.throttling.backends.redis import RedisBackend
-from tests.servers import valkey
 
 BACKENDS = ["memory", "database", "cache", "redis"]
 
@@ -33,16 +31,6 @@ class FakeClock:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """The server at REDIS_URL, or one that the suite starts."""
-    if url := os.environ.get("REDIS_URL"):
-        yield url
-        return
-    with valkey() as server:
-        yield server.connection_url
 
 
 @pytest.fixture
