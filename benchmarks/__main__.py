@@ -13,6 +13,7 @@ from benchmarks import (
     memory,
     overhead,
     sqlite_writers,
+    tasks,
     throttling,
 )
 from benchmarks.environment import describe
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "async_tests": async_tests.run,
     "handler": handler.run,
     "throttling": throttling.run,
+    "tasks": tasks.run,
 }
 
 

@@ -23,7 +23,7 @@ from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, t
 from daf_views.tasks.loops import loop_for
 from daf_views.tasks.results import Results, new_result
 from daf_views.tasks.supervisor import Entry, Supervisor
-from daf_views.tasks.telling import tell_from_anywhere
+from daf_views.tasks.telling import tell_soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +139,7 @@ class _Enqueuing:
         self._is_done = True
         self._supervisor.release(self._place)
         self._supervisor.put(Entry(self._result))
-        tell_from_anywhere(task_enqueued, type(self._supervisor.backend), self._result)
+        tell_soon(task_enqueued, type(self._supervisor.backend), self._result)
 
     def __del__(self) -> None:
         if not self._is_done:

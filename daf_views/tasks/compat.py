@@ -18,6 +18,7 @@ try:
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import TaskError
     from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+    from django.tasks.signals import logger as tasks_logger
     from django.tasks.signals import task_enqueued, task_finished, task_started
     from django.utils.json import normalize_json
 
@@ -31,6 +32,7 @@ except ImportError:
             from django_tasks.base import Task, TaskError
             from django_tasks.exceptions import InvalidTaskError as InvalidTask
             from django_tasks.exceptions import TaskResultDoesNotExist
+            from django_tasks.signals import logger as tasks_logger
             from django_tasks.signals import task_enqueued, task_finished, task_started
             from django_tasks.utils import normalize_json
         except ImportError as error:
@@ -58,4 +60,5 @@ __all__ = [
     "task_enqueued",
     "task_finished",
     "task_started",
+    "tasks_logger",
 ]

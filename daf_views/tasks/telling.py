@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import threading
 from functools import cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from daf_orm import database_sync_to_async
+from daf_views.tasks.compat import task_enqueued, tasks_logger
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
 
     from daf_views.tasks.compat import TaskResult
+
+BACKLOG = 10_000
+"""Records that may wait for a log which is slower than the tasks are; then the tasks wait for it."""
 
 
 async def tell(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
@@ -20,20 +26,33 @@ async def tell(signal: Signal, sender: type, result: TaskResult, error: BaseExce
 
     Where nobody but Django's own log listens, it is not waited for.
     """
-    if len(signal.receivers) > 1:  # Django has connected one to each
-        await database_sync_to_async(_send)(signal, sender, result, error)
+    if _only_django_logs(signal) and _log().qsize() < BACKLOG:
+        _leave_to_the_log(signal, sender, result, error)
     else:
-        _log_thread().submit(_send, signal, sender, copy.copy(result), error)
+        await database_sync_to_async(_send)(signal, sender, result, error)
 
 
-def tell_from_anywhere(signal: Signal, sender: type, result: TaskResult) -> None:
+def tell_soon(signal: Signal, sender: type, result: TaskResult) -> None:
     """Do the same from a function that cannot wait."""
-    _log_thread().submit(_send, signal, sender, copy.copy(result), None)
+    _leave_to_the_log(signal, sender, result, None)
 
 
 def flush() -> None:
     """Wait until everything has been told."""
-    _log_thread().submit(int).result()
+    done = threading.Event()
+    _log().put(done.set)
+    done.wait()
+
+
+def _leave_to_the_log(signal: Signal, sender: type, result: TaskResult, error: BaseException | None) -> None:
+    level = logging.DEBUG if signal is task_enqueued else logging.INFO if error is None else logging.ERROR
+    if tasks_logger.isEnabledFor(level) or not _only_django_logs(signal):
+        told = copy.copy(result)  # as it is now
+        _log().put(lambda: _send(signal, sender, told, error))
+
+
+def _only_django_logs(signal: Signal) -> bool:
+    return len(signal.receivers) <= 1  # Django has connected one to each
 
 
 def _send(signal: Signal, sender: type, result: TaskResult, error: BaseException | None) -> None:
@@ -47,5 +66,13 @@ def _send(signal: Signal, sender: type, result: TaskResult, error: BaseException
 
 
 @cache
-def _log_thread() -> Any:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_views-tasks")
+def _log() -> Any:
+    """Return the queue of a thread that calls what is put into it, in order."""
+    queue: SimpleQueue[Any] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            queue.get()()
+
+    threading.Thread(target=work, name="daf_views-tasks", daemon=True).start()
+    return queue
