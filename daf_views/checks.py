@@ -121,6 +121,20 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register("daf_views")
+def check_tasks(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E006`` and ``E007``: wrong options of a backend in memory, durable tasks that one would be given."""
+    backends = getattr(django_settings, "TASKS", {})
+    if not any(str(each.get("BACKEND", "")).startswith("daf_views.tasks") for each in backends.values()):
+        return []
+    from daf_views.tasks import system_checks  # noqa: PLC0415 - on Django 5.2 it needs a package that others need not have
+
+    return [
+        *(Error(text, id="daf_views.E006") for text in system_checks.option_problems()),
+        *(Error(text, id="daf_views.E007") for text in system_checks.durability_problems()),
+    ]
+
+
 def _throttled_views() -> list[str]:
     """Return the views that have a throttle of ours which uses the backend of the settings."""
     if not getattr(django_settings, "ROOT_URLCONF", None):

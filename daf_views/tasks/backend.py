@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import logging
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.core.checks import Error
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.crypto import get_random_string
@@ -20,18 +21,16 @@ from daf_orm import transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError
 from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, task_enqueued
-from daf_views.tasks.loops import loop_for
+from daf_views.tasks.loops import call_on, loop_for, running_loop
 from daf_views.tasks.results import Results, new_result
 from daf_views.tasks.supervisor import Entry, Supervisor
-from daf_views.tasks.telling import tell_soon
+from daf_views.tasks.task import is_durable
+from daf_views.tasks.telling import flush, log_soon, tell_soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from django.core.checks import CheckMessage
 
-_PATIENCE = 30.0
-"""Seconds that a thread waits for an event loop which does not get round to it."""
 _OPTIONS: Mapping[str, Any] = {"CONCURRENCY": 20, "MAX_QUEUED": 10_000, "OVERFLOW": None, "DATABASE": DEFAULT_DB_ALIAS}
 
 
@@ -56,7 +55,11 @@ class InProcessBackend(BaseTaskBackend):
         self.max_queued: int = options["MAX_QUEUED"]
         self.overflow: str | None = options["OVERFLOW"]
         self._database: str = options["DATABASE"]
-        self.results = _results(alias)
+
+    @property
+    def results(self) -> Results:
+        """What has become of the tasks that this process was given."""
+        return _results(self.alias)
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Queue a task, from async or synchronous code. What it is given must be JSON.
@@ -68,7 +71,7 @@ class InProcessBackend(BaseTaskBackend):
         result = new_result(self.alias, task, args, kwargs)
         enqueuing = _Enqueuing(supervisor, loop, result)
         self.results.add(result)
-        self._when_committed(enqueuing, loop)
+        self._when_committed(enqueuing)
         return result
 
     async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
@@ -83,11 +86,8 @@ class InProcessBackend(BaseTaskBackend):
         """Return what has become of a task that this process was given."""
         return self.results.get(result_id)
 
-    def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Name options that are unknown or wrong."""
-        return [*super().check(**kwargs), *(Error(text, id="daf_views.E006") for text in self._problems())]
-
-    def _problems(self) -> list[str]:
+    def problems(self) -> list[str]:
+        """Return what is wrong with the options, a sentence each."""
         where = f"TASKS[{self.alias!r}]['OPTIONS']"
         texts = [f"{where}[{key!r}] is not a known option." for key in self.options if key not in _OPTIONS]
         for key in ("CONCURRENCY", "MAX_QUEUED"):
@@ -96,6 +96,8 @@ class InProcessBackend(BaseTaskBackend):
                 texts.append(f"{where}[{key!r}] must be a whole number, 1 or more, not {value!r}.")
         if self.overflow == self.alias or (self.overflow is not None and self.overflow not in task_backends.settings):
             texts.append(f"{where}['OVERFLOW'] must be another alias of TASKS, not {self.overflow!r}.")
+        elif self.overflow is not None and not is_durable(task_backends[self.overflow]):
+            texts.append(f"{where}['OVERFLOW'] is {self.overflow!r}, which keeps tasks in memory only, too.")
         if self._database not in connections.settings:
             texts.append(f"{where}['DATABASE'] must be an alias of DATABASES, not {self._database!r}.")
         return texts
@@ -104,10 +106,11 @@ class InProcessBackend(BaseTaskBackend):
         """Return what runs this backend's tasks on an event loop."""
         return _supervisor(self, loop)
 
-    def _when_committed(self, enqueuing: _Enqueuing, loop: asyncio.AbstractEventLoop) -> None:
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the cheap way to ask
+    def _when_committed(self, enqueuing: _Enqueuing) -> None:
+        known = connections.all(initialized_only=True)  # to ask for one would make it, in this thread
+        if running_loop() is not None:
             transaction.on_commit(enqueuing.aput, using=self._database)
-        elif connections[self._database].in_atomic_block:
+        elif any(each.in_atomic_block for each in known if each.alias == self._database):
             transaction.on_commit(enqueuing.put, using=self._database)
         else:
             enqueuing.put()
@@ -125,15 +128,20 @@ class _Enqueuing:
         self._is_done = False
 
     async def aput(self) -> None:
-        """Put the task in the queue, on the event loop that it was enqueued on."""
+        """Put the task in the queue, from an event loop."""
         if asyncio.get_running_loop() is self._loop:
             self._put()
-        else:  # under a synchronous parent
+        else:
             self.put()
 
     def put(self) -> None:
         """Put the task in the queue, from a thread."""
-        self._loop.call_soon_threadsafe(self._put)
+        self._is_done = True
+        try:
+            self._loop.call_soon_threadsafe(self._put)
+        except RuntimeError:  # it has ended since
+            self._supervisor.release(self._place)
+            log_soon(logging.ERROR, "The event loop has ended, and a task was not begun: %s.", Entry(self._result))
 
     def _put(self) -> None:
         self._is_done = True
@@ -145,6 +153,7 @@ class _Enqueuing:
         if not self._is_done:
             self._supervisor.release(self._place)
             self._supervisor.backend.results.forget(self._result.id)
+            log_soon(logging.INFO, "%s was not enqueued: rolled back, or skipped after an error.", Entry(self._result))
 
 
 @functools.cache
@@ -157,26 +166,21 @@ _supervisors: dict[tuple[asyncio.AbstractEventLoop, str], Supervisor] = {}
 
 
 def _supervisor(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervisor:
-    key = (loop, backend.alias)
-    if (known := _supervisors.get(key)) is not None:
+    if (known := _supervisors.get((loop, backend.alias))) is not None:
         return known
-    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - the cheap way to ask
-        return asyncio.run_coroutine_threadsafe(_make_supervisor(backend, loop), loop).result(_PATIENCE)
-    return _make(backend, loop)
-
-
-async def _make_supervisor(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervisor:
-    return _supervisors.get((loop, backend.alias)) or _make(backend, loop)
+    return call_on(loop, lambda: _make(backend, loop), f"A task of the backend {backend.alias!r}")
 
 
 def _make(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervisor:
+    if (known := _supervisors.get((loop, backend.alias))) is not None:  # another thread was faster
+        return known
     drain = current_drain()
     if drain.is_over:
         raise ShuttingDownError("The server has stopped working, and runs no task any more.")
     for closed in [key for key in _supervisors if key[0].is_closed()]:
         _supervisors.pop(closed).name_what_is_left()
     supervisor = _supervisors[loop, backend.alias] = Supervisor(backend, get_random_string(32))
-    drain.finish_with(supervisor.drain)
+    drain.add(supervisor)
     return supervisor
 
 
@@ -184,6 +188,16 @@ def _make(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervi
 def _name_what_is_left() -> None:
     for supervisor in _supervisors.values():
         supervisor.name_what_is_left()
+    flush()
+
+
+def _after_fork() -> None:
+    """Leave the parent's tasks to the parent."""
+    _supervisors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _forget(*, setting: str, **_: object) -> None:

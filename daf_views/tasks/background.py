@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_orm import database_sync_to_async
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError
-from daf_views.tasks.loops import loop_for
+from daf_views.tasks.loops import call_on, loop_for
+from daf_views.tasks.telling import log_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-logger = logging.getLogger("daf_views")
-
-_PATIENCE = 30.0
-"""Seconds that a thread waits for an event loop which does not get round to it."""
 _running: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 
 
@@ -35,7 +31,7 @@ def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, 
     outside the caller's transaction. The drain waits for it. Raises TypeError for what is not a coroutine function,
     ShuttingDownError when the requests in flight have ended at a server's stop, NoEventLoopError if nothing runs.
     """
-    name = getattr(func, "__qualname__", repr(func))
+    name = _name_of(func)
     if not iscoroutinefunction(func):
         raise TypeError(
             f"run_in_background() takes a coroutine function and its arguments, not {name}: pass the function, do not "
@@ -43,10 +39,7 @@ def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, 
         )
     loop = loop_for(name)
     start = functools.partial(_start, loop, name, functools.partial(func, *args, **kwargs))
-    if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the cheap way to ask
-        start()
-    else:
-        asyncio.run_coroutine_threadsafe(_call(start), loop).result(_PATIENCE)
+    call_on(loop, start, name)
 
 
 async def join() -> None:
@@ -55,8 +48,11 @@ async def join() -> None:
         await asyncio.wait(tuple(tasks))
 
 
-async def _call(start: Callable[[], None]) -> None:
-    start()
+def _name_of(func: Any) -> str:
+    """Return a function's name, and nothing of what it was given."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return str(getattr(func, "__qualname__", type(func).__qualname__))
 
 
 def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -74,10 +70,16 @@ def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Corout
 
 
 async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    task = asyncio.current_task()
     try:
         await func()
-    except asyncio.CancelledError:
-        await database_sync_to_async(logger.error)("The server stops, and %s, in the background, was cut off.", name)
+    except (GeneratorExit, KeyboardInterrupt):
         raise
-    except Exception as error:  # noqa: BLE001 - nobody awaits it: logged
-        await database_sync_to_async(logger.error)("%s failed in the background.", name, exc_info=error)
+    except asyncio.CancelledError as error:
+        if task is None or not task.cancelling():
+            log_soon(logging.ERROR, "%s failed in the background.", name, error=error)
+            return
+        log_soon(logging.ERROR, "The server stops, and %s, in the background, was cut off.", name)
+        raise
+    except BaseException as error:  # noqa: BLE001 - nobody awaits it: logged, SystemExit too
+        log_soon(logging.ERROR, "%s failed in the background.", name, error=error)

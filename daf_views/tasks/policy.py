@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -38,5 +39,5 @@ class Policy:
 
 
 def is_number(value: object, kind: object) -> bool:
-    """Whether a value is a number of the kind, and not True or False."""
-    return isinstance(value, kind) and not isinstance(value, bool)  # type: ignore[arg-type] # a type or a union
+    """Whether a value is a finite number of the kind, and not True or False."""
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type] # a type or a union

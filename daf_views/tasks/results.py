@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from secrets import token_hex
+from traceback import format_exception
 from typing import Any
 
 from django.utils import timezone
 
-from daf_views.tasks.compat import TaskResult, TaskResultDoesNotExist, TaskResultStatus
+from daf_views.tasks.compat import TaskError, TaskResult, TaskResultDoesNotExist, TaskResultStatus
 
 KEPT = 1000
 
@@ -36,6 +37,13 @@ def change(result: TaskResult, **values: Any) -> None:
     """Change a result, as Django's own backends do: it is frozen for everybody else."""
     for name, value in values.items():
         object.__setattr__(result, name, value)
+
+
+def note(result: TaskResult, error: BaseException) -> None:
+    """Add an error to a result."""
+    kind = type(error)
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    result.errors.append(TaskError(exception_class_path=path, traceback="".join(format_exception(error))))
 
 
 class Results:
@@ -70,7 +78,3 @@ class Results:
             return self._by_id[result_id]
         except KeyError:
             raise TaskResultDoesNotExist(result_id) from None
-
-    def all(self) -> list[TaskResult]:
-        """Return all that are remembered, oldest first."""
-        return list(self._by_id.values())

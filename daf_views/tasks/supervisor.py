@@ -1,7 +1,7 @@
 """Runs the tasks of one backend on one event loop: some at a time, the others in line, those that failed once more.
 
 What it is given it keeps account of until it has ended: every task finishes, is handed over to another backend when the
-server stops, or is named in the log.
+server stops, or is named in the log. Nothing of that needs a connection of the pool.
 """
 
 from __future__ import annotations
@@ -13,32 +13,25 @@ import heapq
 import itertools
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
-from traceback import format_exception
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from daf_orm import database_sync_to_async
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
-from daf_views.tasks.compat import (
-    TaskError,
-    TaskResultStatus,
-    task_backends,
-    task_finished,
-    task_started,
-)
-from daf_views.tasks.results import change
-from daf_views.tasks.task import attempt, log_retry, policy_of
-from daf_views.tasks.telling import tell
+from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished, task_started
+from daf_views.tasks.results import change, note
+from daf_views.tasks.task import attempt, is_durable, log_retry, policy_of
+from daf_views.tasks.telling import flush, log_soon, tell
 
 if TYPE_CHECKING:
     from daf_views.tasks.backend import InProcessBackend
     from daf_views.tasks.compat import TaskResult
     from daf_views.tasks.policy import Policy
 
-logger = logging.getLogger("daf_views")
+GRACE = 2.0
+"""Seconds beyond the deadline, for tasks to be quiet that are cancelled, and as many for handing over the others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,11 +45,20 @@ class Entry:
     running: asyncio.Task[None] | None = None
     pause: float | None = None
     """Seconds until the next attempt, once this one has quite ended."""
+    is_settled: bool = False
+    """Whether it has finished, was handed over or was named."""
 
     @property
     def policy(self) -> Policy:
         """The policy of its task."""
         return policy_of(self.result.task)
+
+    @property
+    def fate(self) -> str:
+        """What is said of it when it is lost."""
+        if not self.attempts:
+            return "was not begun"
+        return "was cut off" if self.running is None else "has not ended"
 
     def __str__(self) -> str:
         """Name it without what it was given: arguments may be secret, their names are not."""
@@ -64,7 +66,7 @@ class Entry:
         return f"{self.result.task.module_path}({names}), id {self.result.id}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Supervisor:
     """The tasks of a backend on an event loop, on which all of this runs, but for :meth:`reserve`."""
 
@@ -78,6 +80,8 @@ class Supervisor:
     """Places of tasks that are enqueued when a transaction commits. Sets are changed by finalizers: without a lock."""
     _numbers: Any = field(default_factory=itertools.count)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _deadline: float | None = None
+    """When the server stops: until when its tasks may end."""
     _is_closed: bool = False
 
     def __len__(self) -> int:
@@ -104,15 +108,18 @@ class Supervisor:
     def put(self, entry: Entry) -> None:
         """Run a task when its time has come and there is room."""
         run_after = entry.result.task.run_after
-        seconds = 0.0 if run_after is None else (run_after - datetime.now(run_after.tzinfo)).total_seconds()
+        # In UTC: two times of one zone are subtracted as if its clocks were never put forward or back.
+        seconds = 0.0 if run_after is None else (run_after.astimezone(UTC) - datetime.now(UTC)).total_seconds()
         self._put_in(entry, seconds)
 
     def _put_in(self, entry: Entry, seconds: float) -> None:
-        if self._is_closed:
-            current_drain().keep(asyncio.get_running_loop().create_task(self._give_up([entry])))
+        loop = asyncio.get_running_loop()
+        is_too_late = self._deadline is not None and seconds > 0 and loop.time() + seconds > self._deadline
+        if self._is_closed or is_too_late:
+            current_drain().keep(loop.create_task(self._give_up([entry])))
         elif seconds > 0:
             self._waiting.add(entry)
-            entry.timer = asyncio.get_running_loop().call_later(seconds, self._come, entry)
+            entry.timer = loop.call_later(seconds, self._come, entry)
         else:
             self._come(entry)
 
@@ -124,7 +131,7 @@ class Supervisor:
 
     def _start(self) -> None:
         """Start as many as there is room for, each in a context of its own: nobody's lease, language or request."""
-        while self._line and len(self._running) < self.backend.concurrency:
+        while self._line and len(self._running) < self.backend.concurrency and not self._is_closed:
             _, _, entry = heapq.heappop(self._line)
             self._running.add(entry)
             loop = asyncio.get_running_loop()
@@ -132,15 +139,18 @@ class Supervisor:
             entry.running.set_name(f"task {entry.result.task.module_path} {entry.result.id}")
             entry.running.add_done_callback(functools.partial(self._ended, entry))
 
-    def _ended(self, entry: Entry, _: asyncio.Task[None]) -> None:
+    def _ended(self, entry: Entry, running: asyncio.Task[None]) -> None:
         self._running.discard(entry)
         entry.running = None
         self._changed.set()
-        if self._is_closed:  # who has closed it sees to what is left
-            return
-        if entry.pause is not None:
+        if not (running.cancelled() or (error := running.exception()) is None):
+            log_soon(logging.ERROR, "The account of a task came to grief: %s.", entry, error=error)
+            self._name_lost([entry])
+        elif entry.pause is not None:
             self._put_in(entry, entry.pause)
         self._start()
+
+    # One attempt
 
     async def _run(self, entry: Entry) -> None:
         result = entry.result
@@ -148,73 +158,85 @@ class Supervisor:
         now = timezone.now()
         change(result, status=TaskResultStatus.RUNNING, started_at=result.started_at or now, last_attempted_at=now)
         result.worker_ids.append(self.worker_id)
-        await tell(task_started, type(self.backend), result)
         try:
+            await tell(task_started, type(self.backend), result)
             value = await attempt(result)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                change(result, status=TaskResultStatus.READY)
-                if not self._is_closed:  # the event loop ends without a drain, and all others are cancelled too
-                    await self._give_up(self._close())
-                raise
-            await self._failed(entry, error)
-        except Exception as error:  # noqa: BLE001 - whatever a task raises; logged by Django
-            await self._failed(entry, error)
+            if not _is_being_cancelled():  # something that it awaited was
+                await self._fail(entry, error)
+                return
+            if not self._is_closed:  # by somebody else than us: the task itself, or the end of the event loop
+                entry.running = None
+                self._name_lost([entry])
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises, SystemExit too; logged by Django
+            await self._fail(entry, error)
         else:
             change(result, _return_value=value)
             await self._finish(entry, TaskResultStatus.SUCCESSFUL)
 
-    async def _failed(self, entry: Entry, error: BaseException) -> None:
-        kind = type(error)
-        text = "".join(format_exception(error))
-        entry.result.errors.append(
-            TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=text)
-        )
+    async def _fail(self, entry: Entry, error: BaseException) -> None:
+        note(entry.result, error)
         if entry.attempts > entry.policy.retries:
             await self._finish(entry, TaskResultStatus.FAILED, error)
             return
         change(entry.result, status=TaskResultStatus.READY)
-        pause = entry.policy.pause_after(entry.attempts)
-        await database_sync_to_async(log_retry)(entry.result.task, entry.attempts, pause, error)
-        entry.pause = pause
+        entry.pause = entry.policy.pause_after(entry.attempts)
+        log_retry(entry.result.task, entry.attempts, entry.pause, error)
 
     async def _finish(self, entry: Entry, status: TaskResultStatus, error: BaseException | None = None) -> None:
         change(entry.result, status=status, finished_at=timezone.now())
+        entry.is_settled = True
         self.backend.results.finish(entry.result)
         await tell(task_finished, type(self.backend), entry.result, error)
 
     # The end
 
-    async def drain(self, timeout: float) -> None:
-        """Let the tasks end, and those that they enqueue; after ``timeout`` seconds give up what is left."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        await self._give_up(self._take_those_due_after(deadline))
-        try:
-            async with asyncio.timeout_at(deadline):
-                while len(self):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            left = self._close()
-        except asyncio.CancelledError:  # the server does not wait that long
-            self._name_lost(self._close())
-            raise
-        else:
-            left = self._close()
-        running = [entry.running for entry in left if entry.running is not None]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
-        await self._give_up([entry for entry in left if not entry.result.is_finished])
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return not len(self)
 
-    def _take_those_due_after(self, deadline: float) -> list[Entry]:
+    async def idle(self) -> None:
+        """Wait until it has nothing to do."""
+        while not self.is_idle():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def stop_by(self, deadline: float) -> None:
+        """Begin no pause that would end after the deadline, a time of the event loop's; give up those that would."""
+        self._deadline = deadline
         late = [entry for entry in self._waiting if entry.timer is not None and entry.timer.when() > deadline]
         for entry in late:
             self._stop_waiting(entry)
-        return late
+        if late:
+            current_drain().keep(asyncio.get_running_loop().create_task(self._give_up(late)))
+
+    async def stop(self) -> None:
+        """Take nothing any more; hand over or name what is left, also if this is cancelled."""
+        self._is_closed = True
+        running = list(self._running)
+        left = [*(entry for _, _, entry in sorted(self._line, key=lambda each: each[:2])), *self._waiting]
+        for entry in tuple(self._waiting):
+            self._stop_waiting(entry)
+        self._line.clear()
+        try:
+            await self._give_up(left)
+            for entry in running:
+                if entry.running is not None:
+                    entry.running.cancel()
+            if quiet := [entry.running for entry in running if entry.running is not None]:
+                await asyncio.wait(quiet, timeout=GRACE)
+            await self._give_up([entry for entry in running if entry.running is None])
+        finally:
+            self._name_lost([*left, *running])
+        await asyncio.get_running_loop().run_in_executor(None, flush)
+
+    def name_what_is_left(self) -> None:
+        """Log what the end of the event loop, or of the process, takes away."""
+        self._is_closed = True
+        self._name_lost([*self._running, *(entry for _, _, entry in self._line), *self._waiting])
 
     def _stop_waiting(self, entry: Entry) -> None:
         if entry.timer is not None:
@@ -222,42 +244,44 @@ class Supervisor:
         entry.timer = None
         self._waiting.discard(entry)
 
-    def _close(self) -> list[Entry]:
-        """Take nothing any more; return what is left."""
-        self._is_closed = True
-        left = [*self._running, *(entry for _, _, entry in self._line), *self._waiting]
-        for entry in tuple(self._waiting):
-            self._stop_waiting(entry)
-        self._line.clear()
-        return left
-
     async def _give_up(self, entries: list[Entry]) -> None:
-        """Hand tasks over to the backend for that; name in the log those that are lost."""
-        for entry in entries:
-            may_be_repeated = entry.attempts <= entry.policy.retries
-            overflow = self.backend.overflow
-            if overflow is not None and may_be_repeated and await self._hand_over(entry, overflow):
-                continue
-            await database_sync_to_async(self._name_lost)([entry])
+        """Hand tasks over to the backend for that, as many as it takes in time; name in the log those that are lost."""
+        left = [entry for entry in entries if not entry.is_settled]
+        overflow = self.backend.overflow
+        if overflow is not None and (may_go := [entry for entry in left if entry.attempts <= entry.policy.retries]):
+            places = asyncio.Semaphore(5)
+            going = [asyncio.ensure_future(self._hand_over(entry, overflow, places)) for entry in may_go]
+            _, late = await asyncio.wait(going, timeout=GRACE)
+            for each in late:
+                each.cancel()
+            if late:
+                await asyncio.wait(late)
+        self._name_lost(left)
+
+    async def _hand_over(self, entry: Entry, alias: str, places: asyncio.Semaphore) -> None:
+        try:
+            backend = task_backends[alias]
+            if not is_durable(backend):
+                return
+            task = entry.result.task.using(backend=alias)
+            async with places:
+                await backend.aenqueue(task, entry.result.args, entry.result.kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever that backend raises; logged
+            log_soon(logging.ERROR, "%s could not be handed over to %r.", entry, alias, error=error)
+        else:
+            entry.is_settled = True
+            self.backend.results.forget(entry.result.id)
 
     def _name_lost(self, entries: list[Entry]) -> None:
         for entry in entries:
-            fate = "was cut off" if entry.attempts else "was not begun"
-            logger.error("The server stops, and a task %s: %s.", fate, entry)
-            self.backend.results.forget(entry.result.id)
+            if entry.is_settled:
+                continue
+            entry.is_settled = True
+            log_soon(logging.ERROR, "The server stops, and a task %s: %s.", entry.fate, entry)
+            change(entry.result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
+            self.backend.results.finish(entry.result)
 
-    def name_what_is_left(self) -> None:
-        """Log what the end of the process takes away."""
-        if not self._is_closed:
-            self._name_lost(self._close())
 
-    async def _hand_over(self, entry: Entry, alias: str) -> bool:
-        result = entry.result
-        try:
-            task = result.task.using(backend=alias)
-            await task_backends[alias].aenqueue(task, result.args, result.kwargs)
-        except Exception:  # noqa: BLE001 - whatever that backend raises; logged
-            await database_sync_to_async(logger.exception)("%s could not be handed over to %r.", entry, alias)
-            return False
-        self.backend.results.forget(result.id)
-        return True
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

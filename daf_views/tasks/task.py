@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, Any, overload
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
 
-from daf_orm import database_sync_to_async
+from daf_orm import database_sync_to_async, transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
 from daf_views.tasks.policy import Policy, is_number
+from daf_views.tasks.results import new_result
+from daf_views.tasks.telling import log_soon
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from daf_views.tasks.compat import TaskResult
 
-logger = logging.getLogger("daf_views")
-
 ONCE = Policy()
+durable_tasks: list[AsyncTask] = []
+"""All that were declared: the system check asks for their backends."""
 _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
 """Backends of Django's that keep nothing. Others are durable, unless they say ``is_durable = False``."""
 
@@ -85,6 +87,8 @@ class AsyncTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run it here and now, by its policy, without any queue: ``await task(…)``."""
+        if self.takes_context:
+            args = (TaskContext(task_result=new_result(self.backend, self, list(args), kwargs)), *args)
         return self.acall(*args, **kwargs)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
@@ -98,7 +102,10 @@ class AsyncTask(Task):
         return await task.get_backend().aenqueue(task, args, kwargs)  # type: ignore[arg-type] # as above
 
     def delay(self, *args: Any, **kwargs: Any) -> TaskResult | Awaitable[TaskResult]:
-        """Queue it. On an event loop the result may be awaited, and need not be; elsewhere it is the result."""
+        """Queue it. On an event loop the result may be awaited, and need not be; elsewhere it is the result.
+
+        Raises RuntimeError on an event loop inside an atomic block, unless the backend enqueues in memory.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -109,6 +116,10 @@ class AsyncTask(Task):
             done: asyncio.Future[TaskResult] = loop.create_future()
             done.set_result(backend.enqueue(task, args, kwargs))
             return done
+        if transaction.in_atomic_block():  # which this might outlive, and then could not be enqueued
+            raise RuntimeError(
+                f"Inside a transaction write `await {self.name}.aenqueue(…)`: delay() waits for nothing."
+            )
         enqueuing = loop.create_task(backend.aenqueue(task, args, kwargs))
         enqueuing.add_done_callback(self._log_unless_enqueued)
         current_drain().keep(enqueuing)
@@ -125,13 +136,15 @@ class AsyncTask(Task):
         return self
 
     def _log_unless_enqueued(self, enqueuing: asyncio.Task[Any]) -> None:
-        if not enqueuing.cancelled() and (error := enqueuing.exception()) is not None:
-            logger.error("%s could not be enqueued.", self.module_path, exc_info=error)
+        error = asyncio.CancelledError() if enqueuing.cancelled() else enqueuing.exception()
+        if error is not None:
+            log_soon(logging.ERROR, "%s could not be enqueued.", self.module_path, error=error)
 
 
 def is_durable(backend: Any) -> bool:
     """Whether a backend keeps its tasks when the process ends."""
-    return bool(getattr(backend, "is_durable", type(backend).__name__ not in _VOLATILE))
+    guess = not any(kind.__name__ in _VOLATILE for kind in type(backend).__mro__)
+    return bool(getattr(backend, "is_durable", guess))
 
 
 def policy_of(task: Any) -> Policy:
@@ -153,14 +166,9 @@ async def attempt(result: TaskResult) -> Any:
 
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
     """Say that a task will be tried again."""
-    logger.warning(
-        "%s failed (attempt %d of %d) and is tried again in %.1f s.",
-        task.module_path,
-        attempts,
-        task.policy.retries + 1,
-        pause,
-        exc_info=error,
-    )
+    message = "%s failed (attempt %d of %d) and is tried again in %.1f s."
+    path, allowed = task.module_path, policy_of(task).retries + 1
+    log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)
 
 
 @overload
@@ -205,7 +213,7 @@ def async_task(  # noqa: PLR0913 - what a task may be given
         raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
 
     def decorate(func: Callable[..., Any]) -> AsyncTask:
-        return AsyncTask(
+        task = AsyncTask(
             func=func,
             policy=policy,
             delay_by=delay,
@@ -215,5 +223,8 @@ def async_task(  # noqa: PLR0913 - what a task may be given
             backend=backend,
             takes_context=takes_context,
         )
+        if durable:
+            durable_tasks.append(task)
+        return task
 
     return decorate if function is None else decorate(function)

@@ -5,13 +5,18 @@ Both take the place of every backend in ``TASKS``, and do not wait for a transac
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import async_to_sync
 from django.test import override_settings
+from django.utils import timezone
 
+from daf_orm import allow_blocking
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     TaskResult,
@@ -19,8 +24,9 @@ from daf_views.tasks.compat import (
     TaskResultStatus,
     task_backends,
 )
-from daf_views.tasks.results import change, new_result
-from daf_views.tasks.task import attempt, policy_of
+from daf_views.tasks.loops import running_loop
+from daf_views.tasks.results import change, new_result, note
+from daf_views.tasks.task import attempt, is_durable, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +63,15 @@ def run_eagerly() -> Iterator[CapturedTasks]:
 
 @contextmanager
 def _in_place_of_all(path: str, captured: CapturedTasks) -> Iterator[None]:
-    backend = {"BACKEND": path, "QUEUES": [], "OPTIONS": {"captured": captured}}
-    with override_settings(TASKS=dict.fromkeys(task_backends.settings, backend)):
+    tasks = {
+        alias: {
+            "BACKEND": path,
+            "QUEUES": [],
+            "OPTIONS": {"captured": captured, "is_durable": is_durable(task_backends[alias])},
+        }
+        for alias in task_backends.settings
+    }
+    with override_settings(TASKS=tasks):
         yield
 
 
@@ -69,8 +82,12 @@ class CapturingBackend(BaseTaskBackend):
     supports_async_task = True
     supports_get_result = True
     supports_priority = True
-    is_durable: ClassVar[bool] = True
     enqueues_at_once: ClassVar[bool] = True
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the backend that this stands for is: what is refused there is refused here."""
+        return bool(self.options["is_durable"])
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Keep it."""
@@ -98,17 +115,19 @@ class CapturingBackend(BaseTaskBackend):
 class EagerBackend(CapturingBackend):
     """Runs what is enqueued at once."""
 
-    enqueues_at_once: ClassVar[bool] = False
-
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Run it."""
+        """Run it, on an event loop of its own."""
         result = super().enqueue(task, args, kwargs)
-        async_to_sync(_run)(result)
+        if running_loop() is None:
+            async_to_sync(_run)(result)
+        else:  # which waits meanwhile
+            with allow_blocking(reason="a test asked for it"), ThreadPoolExecutor(max_workers=1) as executor:
+                executor.submit(copy_context().run, asyncio.run, _run(result)).result()
         return result
 
     async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Run it."""
-        result = super().enqueue(task, args, kwargs)
+        """Run it here."""
+        result = CapturingBackend.enqueue(self, task, args, kwargs)
         await _run(result)
         return result
 
@@ -117,18 +136,21 @@ def _is_due(result: TaskResult, advance: float) -> bool:
     run_after = result.task.run_after
     if result.status != TaskResultStatus.READY:
         return False
-    return run_after is None or run_after <= datetime.now(run_after.tzinfo) + timedelta(seconds=advance)
+    return run_after is None or run_after.astimezone(UTC) <= datetime.now(UTC) + timedelta(seconds=advance)
 
 
 async def _run(result: TaskResult) -> None:
-    change(result, status=TaskResultStatus.RUNNING)
+    now = timezone.now()
+    change(result, status=TaskResultStatus.RUNNING, started_at=now, last_attempted_at=now)
     for left in reversed(range(policy_of(result.task).retries + 1)):
         result.worker_ids.append("test")
         try:
             change(result, _return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
-        except Exception:
+        except Exception as error:
+            note(result, error)
             if not left:
-                change(result, status=TaskResultStatus.FAILED)
+                change(result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
                 raise
         else:
+            change(result, finished_at=timezone.now())
             return

@@ -68,6 +68,7 @@ CACHES = {
 }
 TASKS = {
     "default": {"BACKEND": "daf_views.tasks.InProcessBackend", "QUEUES": []},
+    "second": {"BACKEND": "daf_views.tasks.InProcessBackend", "QUEUES": []},
     "database": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []},
 }
 TEMPLATES = [

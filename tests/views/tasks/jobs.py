@@ -128,6 +128,56 @@ async def durable_in_memory():
     """No backend for that."""
 
 
+@async_task
+async def cancel_itself():
+    asyncio.current_task().cancel()
+    await asyncio.sleep(60)
+
+
+@async_task
+async def leave():
+    raise SystemExit(3)
+
+
+@async_task
+async def raise_oddly():
+    raise BaseException("odd")  # noqa: TRY002 - whatever it is
+
+
+@async_task
+async def await_what_is_cancelled():
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+@async_task
+async def stubborn():
+    started.put_nowait("stubborn")
+    while not go_on.is_set():
+        try:
+            await go_on.wait()
+        except asyncio.CancelledError:
+            continue
+
+
+@async_task
+async def enqueue_to_second():
+    await note.using(backend="second").aenqueue("second")
+
+
+@async_task(retries=1, backoff=1000)
+async def fail_with_a_long_pause():
+    raise LookupError
+
+
+@async_task(retries=1, backoff=0)
+async def fail_when_told():
+    await go_on.wait()
+    done.append("tried")
+    raise LookupError
+
+
 attempts: dict = {}
 under_way: dict = {}
 

@@ -2,21 +2,35 @@
 
 import asyncio
 import gc
+import logging
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.checks import run_checks
 from django.db import transaction as django_transaction
+from django.urls import path
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from daf_orm import database_sync_to_async, get_pool, transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import NoEventLoopError, ShuttingDownError, TaskQueueFullError
-from daf_views.tasks import policy
-from daf_views.tasks.compat import InvalidTask, TaskResultDoesNotExist, TaskResultStatus, task_backends
+from daf_views.tasks import policy, run_in_background
+from daf_views.tasks import supervisor as supervising
+from daf_views.tasks.compat import (
+    InvalidTask,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
 from daf_views.tasks.results import KEPT
 from daf_views.tasks.telling import flush
 from tests.project.library.models import Author
@@ -183,13 +197,17 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match=r"jobs.note was begun from synchronous code, and no event loop runs"):
+    with pytest.raises(NoEventLoopError, match=r"jobs.note was begun from synchronous code, .* no event loop runs"):
         jobs.note.enqueue("hello")
 
 
 async def test_a_task_has_a_context_of_its_own(finished):
     jobs.colour.set("red")
     assert (await finished(await jobs.see_colour.aenqueue())).return_value == "none"
+
+
+async def enqueue_view(request):
+    await jobs.note.aenqueue("hello")
 
 
 # Transactions
@@ -215,7 +233,11 @@ async def test_of_a_transaction_that_was_rolled_back_nothing_is_left(options):
             with pytest.raises(TaskQueueFullError):
                 await jobs.note.aenqueue("no place")
             raise LookupError
-    gc.collect()
+    supervisor = task_backends["default"].supervisor(asyncio.get_running_loop())
+    async with asyncio.timeout(10):
+        while supervisor._reserved:  # a worker thread may have it in hand still
+            gc.collect()
+            await asyncio.sleep(0.01)
     await jobs.note.aenqueue("the place is free")
     await current_drain().settle(5)
     assert jobs.done == ["the place is free"]
@@ -265,6 +287,7 @@ async def test_what_has_not_finished_by_the_deadline_is_named_with_what_it_was_g
     await jobs.note.aenqueue("secret")
     await jobs.note.using(run_after=timezone.now() + timedelta(hours=1)).aenqueue("secret")
     await current_drain().settle(0.05)
+    await asyncio.to_thread(flush)
     lost = [record.getMessage() for record in caplog.records if "The server stops" in record.getMessage()]
     assert sorted(text.split(", id")[0] for text in lost) == [
         "The server stops, and a task was cut off: tests.views.tasks.jobs.wait(what)",
@@ -308,7 +331,127 @@ def test_a_loop_that_ends_without_a_drain_names_what_is_lost(caplog):
         await jobs.started.get()
 
     asyncio.run(leave())
+    flush()
     assert caplog.text.count("a task was cut off: tests.views.tasks.jobs.wait(#0)") == 3
+
+
+async def test_a_task_that_cancels_itself_is_named_and_the_others_go_on(caplog):
+    other = await jobs.wait.aenqueue("other")
+    cancelled = await jobs.cancel_itself.aenqueue()
+    await jobs.started.get()
+    jobs.go_on.set()
+    await jobs.note.aenqueue("one more")
+    await current_drain().settle(5)
+    await asyncio.to_thread(flush)
+    assert sorted(jobs.done) == ["one more", "other"]
+    assert other.status == TaskResultStatus.SUCCESSFUL
+    assert cancelled.status == TaskResultStatus.FAILED
+    assert "a task was cut off: tests.views.tasks.jobs.cancel_itself()" in caplog.text
+
+
+@pytest.mark.parametrize("task", [jobs.leave, jobs.raise_oddly, jobs.await_what_is_cancelled])
+async def test_whatever_a_task_raises_is_a_failure(finished, task):
+    result = await finished(await task.aenqueue())
+    assert (result.status, len(result.errors)) == (TaskResultStatus.FAILED, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_retry_needs_no_connection(settings, finished):
+    settings.DAF_ORM = {"MAX_SIZE": 1, "TIMEOUT": 0.01}
+    result = await jobs.fail_when_told.aenqueue()
+    async with transaction.atomic():  # which has the only one
+        jobs.go_on.set()
+        await finished(result)
+    assert (result.attempts, len(jobs.done)) == (2, 2)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_will_not_end_does_not_keep_others_from_being_named(options, caplog, monkeypatch, cancelled):
+    monkeypatch.setattr(supervising, "GRACE", 0.05)
+    options(CONCURRENCY=1)
+    await jobs.stubborn.aenqueue()
+    await jobs.started.get()
+    await jobs.note.aenqueue("never")
+    settling = asyncio.create_task(current_drain().settle(0.05))
+    if cancelled:
+        await asyncio.sleep(0)
+        settling.cancel()
+    await asyncio.wait([settling])
+    await asyncio.to_thread(flush)
+    assert "a task was not begun: tests.views.tasks.jobs.note(#0)" in caplog.text
+    assert "a task has not ended: tests.views.tasks.jobs.stubborn()" in caplog.text
+    jobs.go_on.set()
+
+
+async def test_the_drain_waits_for_what_work_in_the_background_enqueues():
+    async def enqueue_later():
+        await asyncio.sleep(0.05)
+        await jobs.enqueue_to_second.aenqueue()
+
+    run_in_background(enqueue_later)
+    await current_drain().settle(5)
+    assert jobs.done == ["second"]
+
+
+async def test_a_pause_that_ends_too_late_is_not_waited_for(caplog):
+    await jobs.fail_with_a_long_pause.aenqueue()
+    async with asyncio.timeout(5):
+        await current_drain().settle(30)
+    await asyncio.to_thread(flush)
+    assert "a task was cut off: tests.views.tasks.jobs.fail_with_a_long_pause()" in caplog.text
+
+
+def test_under_a_synchronous_parent_a_task_is_refused(client, settings):
+    settings.ROOT_URLCONF = (path("", enqueue_view),)
+    with pytest.raises(NoEventLoopError, match="no event loop runs that stays"):
+        client.get("/")
+
+
+async def test_a_slow_log_or_a_broken_one_loses_nothing(finished, monkeypatch):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise OSError("the disk is full")
+
+    handler = Broken()
+    logging.getLogger("daf_views").addHandler(handler)
+    monkeypatch.setattr("traceback.print_exc", lambda: None)
+    try:
+        result = await finished(await jobs.fail_always.aenqueue())
+        await asyncio.to_thread(flush)
+    finally:
+        logging.getLogger("daf_views").removeHandler(handler)
+    assert result.attempts == 4
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_receivers_of_signals_are_told_in_order_and_may_query(finished):
+    told = []
+
+    def receiver(signal, task_result, **kwargs):
+        told.append((signal, Author.objects.count()))
+
+    signals = [task_enqueued, task_started, task_finished]
+    for signal in signals:
+        signal.connect(receiver)
+    try:
+        result = await finished(await jobs.note.aenqueue("hello"))
+        await asyncio.to_thread(flush)
+    finally:
+        for signal in signals:
+            signal.disconnect(receiver)
+    assert [signal for signal, _ in told] == signals
+    assert result.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_clocks_that_are_put_back_make_no_difference(monkeypatch):
+    berlin = ZoneInfo("Europe/Berlin")
+    before, after = datetime(2026, 10, 24, 12, tzinfo=berlin), datetime(2026, 10, 25, 12, tzinfo=berlin)
+    waits = []
+    monkeypatch.setattr(supervising, "datetime", SimpleNamespace(now=lambda zone: before.astimezone(zone)))
+    monkeypatch.setattr(supervising.Supervisor, "_put_in", lambda _, __, seconds: waits.append(seconds))
+    entry = SimpleNamespace(result=SimpleNamespace(task=SimpleNamespace(run_after=after)))
+    supervising.Supervisor(None, "").put(entry)
+    assert waits == [25 * 3600]
 
 
 # Durable
@@ -330,12 +473,13 @@ async def test_a_durable_task_is_refused_by_a_backend_in_memory():
         ({"MAX_QUEUED": "many"}, "must be a whole number"),
         ({"OVERFLOW": "default"}, "must be another alias of TASKS"),
         ({"OVERFLOW": "nowhere"}, "must be another alias of TASKS, not 'nowhere'"),
+        ({"OVERFLOW": "second"}, "is 'second', which keeps tasks in memory only, too"),
         ({"DATABASE": "nowhere"}, "must be an alias of DATABASES"),
     ],
 )
 def test_wrong_options_are_errors(options, given, reason):
     options(**given)
-    assert any(reason in text for text in task_backends["default"]._problems())
+    assert any(reason in message.msg for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E006")
 
 
 @pytest.mark.parametrize(
@@ -354,4 +498,9 @@ def test_pauses_double_up_to_an_hour():
 
 def test_right_options_are_silent(options):
     options(CONCURRENCY=5, MAX_QUEUED=10, OVERFLOW="database")
-    assert task_backends["default"].check() == []
+    assert not [message for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E006"]
+
+
+def test_a_durable_task_in_memory_is_an_error():
+    [message] = [message for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E007"]
+    assert message.msg.startswith(f"{jobs.__name__}.durable_in_memory is durable, and its backend 'default' keeps")

@@ -1,6 +1,7 @@
 """Coroutines that outlive who began them: kept, logged, waited for."""
 
 import asyncio
+import functools
 import gc
 
 import pytest
@@ -10,6 +11,7 @@ from daf_orm import transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import NoEventLoopError, ShuttingDownError
 from daf_views.tasks import background, run_in_background
+from daf_views.tasks.telling import flush
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
@@ -48,6 +50,7 @@ async def test_nobody_need_remember_it():
 async def test_an_error_is_logged_with_where_it_came_from(caplog):
     run_in_background(fail)
     await background.join()
+    await asyncio.to_thread(flush)
     [record] = caplog.records
     assert record.getMessage() == "fail failed in the background."
     assert record.exc_info[0] is LookupError
@@ -75,7 +78,7 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match="note was begun from synchronous code, and no event loop runs"):
+    with pytest.raises(NoEventLoopError, match=r"note was begun from synchronous code, .*, and no event loop runs"):
         run_in_background(note, "hello")
 
 
@@ -88,6 +91,7 @@ async def test_the_drain_waits_for_it():
 async def test_what_is_cut_off_is_named(caplog):
     run_in_background(wait)
     await current_drain().settle(0.01)
+    await asyncio.to_thread(flush)
     assert "The server stops, and wait, in the background, was cut off." in caplog.text
 
 
@@ -95,6 +99,28 @@ async def test_when_all_is_over_it_is_refused():
     await current_drain().settle(1)
     with pytest.raises(ShuttingDownError, match="note was not begun: the server has stopped working"):
         run_in_background(note, "too late")
+
+
+async def test_nothing_of_what_it_was_given_is_logged(caplog):
+    async def fail_with(token):
+        raise LookupError
+
+    run_in_background(functools.partial(fail_with, token="secret"))
+    await background.join()
+    await asyncio.to_thread(flush)
+    assert "fail_with failed in the background." in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_whatever_it_raises_is_logged_and_the_server_goes_on(error, caplog):
+    async def fail():
+        raise error
+
+    run_in_background(fail)
+    await background.join()
+    await asyncio.to_thread(flush)
+    assert "fail failed in the background." in caplog.text
 
 
 @pytest.mark.parametrize("given", [print, None, 7])

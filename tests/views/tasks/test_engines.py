@@ -92,6 +92,14 @@ async def test_delay_enqueues_in_the_database_awaited_or_not():
     assert await DBTaskResult.objects.acount() == 2
 
 
+async def test_inside_a_transaction_delay_says_what_to_write():
+    async with transaction.atomic():
+        with pytest.raises(RuntimeError, match=r"write `await durable.aenqueue\(…\)`"):
+            jobs.durable.delay("not awaited")
+        await jobs.durable.aenqueue("awaited")
+    assert await DBTaskResult.objects.acount() == 1
+
+
 async def test_a_transaction_that_is_rolled_back_enqueues_nothing():
     with pytest.raises(LookupError):
         async with transaction.atomic():

@@ -11,6 +11,7 @@ from daf_views.draining import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks import backend as tasks_backend
 from daf_views.tasks.compat import TaskResultStatus, task_backends
+from daf_views.tasks.telling import flush
 from tests.views.tasks import jobs
 
 CONCURRENCY = 2
@@ -107,11 +108,12 @@ class TasksMachine(RuleBasedStateMachine):
     async def settle(self):
         await asyncio.sleep(0.01)
         await current_drain().settle(0.01)
+        await asyncio.to_thread(flush)
 
     def has_its_end(self, key, result):
         if key not in self.ends:
             assert result.id in self.named.ids
-            assert not result.is_finished
+            assert not isinstance(result._return_value, int)
             return
         assert result.id not in self.named.ids
         if isinstance(self.ends[key], int):

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from daf_orm import transaction
-from daf_views.tasks.compat import TaskResultDoesNotExist, TaskResultStatus
+from daf_views.tasks.compat import InvalidTask, TaskResultDoesNotExist, TaskResultStatus
 from daf_views.tasks.testing import capture_tasks, run_eagerly
 from tests.views.tasks import jobs
 
@@ -64,6 +64,23 @@ async def test_a_task_can_be_run_at_once():
 def test_so_it_can_in_synchronous_code():
     with run_eagerly():
         assert jobs.note.enqueue("hello").return_value == "hello"
+
+
+async def test_so_it_can_in_synchronous_code_on_an_event_loop():
+    with run_eagerly():
+        assert jobs.note.enqueue("hello").return_value == "hello"
+        with pytest.raises(LookupError):
+            jobs.fail.delay("nothing there")
+
+
+async def test_what_would_be_refused_is_refused():
+    with capture_tasks(), pytest.raises(InvalidTask, match="is durable"):
+        await jobs.durable_in_memory.aenqueue()
+
+
+async def test_a_task_that_takes_its_context_can_be_run_directly():
+    await jobs.with_context("hello")
+    assert jobs.done == [(0, "hello")]
 
 
 @pytest.mark.django_db
