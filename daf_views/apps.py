@@ -1,8 +1,10 @@
 """The Django application: system checks of the view layer."""
 
 from contextlib import suppress
+from importlib import import_module
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 
@@ -13,9 +15,16 @@ class DafViewsConfig(AppConfig):
     verbose_name = "Django Async Framework: views"
 
     def ready(self) -> None:
-        """Register the checks. Import the client of the throttles' backend, for which the first request would wait."""
+        """Register the checks, and the task of Celery's that runs ours, which a worker would not know and throw away.
+
+        Import the client of the throttles' backend, for which the first request would wait.
+        """
         from daf_views import checks  # noqa: F401, PLC0415 - middleware, whose classes need the applications
         from daf_views.throttling.backends import backend_class  # noqa: PLC0415 - as above
 
         with suppress(ImproperlyConfigured):  # the checks say so
             backend_class()
+        if any(
+            each["BACKEND"].startswith("daf_views.tasks.celery.") for each in getattr(settings, "TASKS", {}).values()
+        ):
+            import_module("daf_views.tasks.celery")

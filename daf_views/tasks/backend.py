@@ -20,6 +20,7 @@ from django.utils.crypto import get_random_string
 from daf_orm import transaction
 from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError
+from daf_views.tasks.commits import in_sync_atomic_block
 from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, task_enqueued
 from daf_views.tasks.loops import call_on, loop_for, running_loop
 from daf_views.tasks.results import Results, new_result
@@ -107,10 +108,9 @@ class InProcessBackend(BaseTaskBackend):
         return _supervisor(self, loop)
 
     def _when_committed(self, enqueuing: _Enqueuing) -> None:
-        known = connections.all(initialized_only=True)  # to ask for one would make it, in this thread
         if running_loop() is not None:
             transaction.on_commit(enqueuing.aput, using=self._database)
-        elif any(each.in_atomic_block for each in known if each.alias == self._database):
+        elif in_sync_atomic_block(self._database):
             transaction.on_commit(enqueuing.put, using=self._database)
         else:
             enqueuing.put()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daf_views.tasks.backend import InProcessBackend
 from daf_views.tasks.compat import task_backends
 from daf_views.tasks.task import durable_tasks, is_durable
 
@@ -13,11 +12,10 @@ if TYPE_CHECKING:
 
 
 def option_problems() -> Iterator[str]:
-    """Yield what is wrong with the options of each backend in memory."""
+    """Yield what is wrong with the options of each backend of ours."""
     for alias in task_backends.settings:
-        backend = task_backends[alias]
-        if isinstance(backend, InProcessBackend):
-            yield from backend.problems()
+        problems = getattr(task_backends[alias], "problems", tuple)
+        yield from problems()
 
 
 def durability_problems() -> Iterator[str]:

@@ -8,6 +8,7 @@ from django.db import connection
 
 from daf_orm import transaction
 from daf_views.tasks import async_task
+from daf_views.tasks.compat import Task
 from tests.project.library.models import Author
 
 colour = contextvars.ContextVar("colour", default="none")
@@ -21,6 +22,13 @@ def reset() -> None:
     global go_on, started
     done.clear()
     go_on, started = asyncio.Event(), asyncio.Queue()
+
+
+def djangos_own(what):
+    return what
+
+
+djangos_own = Task(func=djangos_own, priority=0, queue_name="default", backend="default", takes_context=False)
 
 
 @async_task

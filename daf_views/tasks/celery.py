@@ -1,0 +1,256 @@
+"""``CeleryBackend``: tasks of Django's Tasks API on Celery, which waits between the attempts.
+
+One Celery task, ``daf_views.run``, runs all of them. What has become of one is a record in Celery's result backend, by
+its id, under states of Django's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asgiref.sync import async_to_sync, sync_to_async
+from celery import shared_task  # type: ignore[import-untyped]
+from celery.backends.base import DisabledBackend  # type: ignore[import-untyped]
+from celery.exceptions import WorkerLostError  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from daf_orm import transaction
+from daf_views.tasks.commits import in_any_atomic_block, in_sync_atomic_block
+from daf_views.tasks.compat import (
+    BaseTaskBackend,
+    Task,
+    TaskError,
+    TaskResult,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
+from daf_views.tasks.results import change, new_result, note
+from daf_views.tasks.task import attempt, log_retry, policy_of
+from daf_views.tasks.telling import tell_soon
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("daf_views")
+
+_OPTIONS: Mapping[str, Any] = {"APP": None, "DATABASE": DEFAULT_DB_ALIAS}
+LOST = 3
+"""Times that a task may be lost with its worker, which it may be the end of, and is run again."""
+_WITHOUT_APP = "TASKS[{!r}]['OPTIONS']['APP'] must be the path of the Celery app, such as 'config.celery.app'."
+_TIMES = ("enqueued_at", "started_at", "last_attempted_at", "finished_at")
+
+
+class CeleryBackend(BaseTaskBackend):
+    """Sends tasks to Celery's workers: at least once each, when the transaction on ``DATABASE`` has committed.
+
+    The queue ``"default"`` is the one that Celery's routes and ``task_default_queue`` name; any other goes by its name.
+    """
+
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    is_durable: ClassVar[bool] = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        options = {**_OPTIONS, **self.options}
+        self._app: str | None = options["APP"]
+        self._database: str = options["DATABASE"]
+
+    @property
+    def app(self) -> Any:
+        """The Celery app at the path ``APP``. Celery's current one is another in another thread."""
+        if self._app is None:
+            raise ImproperlyConfigured(_WITHOUT_APP.format(self.alias))
+        return import_string(self._app)
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Send a task, or do so on commit. Raises kombu's OperationalError if the broker cannot be reached."""
+        result = new_result(self.alias, task, args, kwargs)
+        if in_sync_atomic_block(self._database):
+            transaction.on_commit(functools.partial(self._send, result), using=self._database)
+        else:
+            self._send(result)
+        return result
+
+    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+        """Send a task from a thread, or do so on commit. Raises as :meth:`enqueue` does."""
+        result = new_result(self.alias, task, args, kwargs)
+        send = sync_to_async(functools.partial(self._send, result), thread_sensitive=False)
+        if await in_any_atomic_block(self._database):
+            transaction.on_commit(send, using=self._database)
+        else:
+            await send()
+        return result
+
+    def get_result(self, result_id: str) -> TaskResult:
+        """Return what has become of a task, as long as Celery's ``result_expires`` is.
+
+        Raises TaskResultDoesNotExist if nobody knows, or not any more, NotImplementedError without a result backend.
+        """
+        backend = self.app.backend
+        if isinstance(backend, DisabledBackend):
+            raise NotImplementedError("Celery keeps no results here: set its result_backend.")
+        record = backend.get_task_meta(result_id, cache=False)["result"]
+        if not isinstance(record, dict) or "task" not in record:
+            raise TaskResultDoesNotExist(result_id)
+        return _from_record(self.alias, result_id, record)
+
+    async def aget_result(self, result_id: str) -> TaskResult:
+        """Return what has become of a task, asked from a thread."""
+        return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
+
+    def record(self, result: TaskResult) -> None:
+        """Write down what has become of a task."""
+        self.app.backend.store_result(result.id, _to_record(result), str(result.status))
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the options, a sentence each."""
+        where = f"TASKS[{self.alias!r}]['OPTIONS']"
+        texts = [f"{where}[{key!r}] is not a known option." for key in self.options if key not in _OPTIONS]
+        if self._app is None:
+            texts.append(_WITHOUT_APP.format(self.alias))
+        if self._database not in connections.settings:
+            texts.append(f"{where}['DATABASE'] must be an alias of DATABASES, not {self._database!r}.")
+        return texts
+
+    def _send(self, result: TaskResult) -> None:
+        task = result.task
+        self.record(result)  # first: the worker may be faster
+        try:
+            self.app.tasks[run.name].apply_async(
+                (self.alias, _to_record(result)),
+                task_id=result.id,
+                eta=task.run_after,
+                **({} if task.queue_name == "default" else {"queue": task.queue_name}),
+            )
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.app.backend.forget(result.id)
+            raise
+        tell_soon(task_enqueued, type(self), result)
+
+
+# Late, so that a task is not lost with its worker. Its result is the record; what it raises is Celery's to report.
+@shared_task(  # type: ignore[untyped-decorator]
+    bind=True, name="daf_views.run", acks_late=True, reject_on_worker_lost=True, ignore_result=True, max_retries=None
+)
+def run(self: Any, alias: str, record: dict[str, Any]) -> None:
+    """Make one attempt at a task, in Celery's worker, and let Celery make the next."""
+    backend: Any = task_backends[alias]
+    retries: int = self.request.retries
+    result = _known(backend, self.request.id) or _from_record(alias, self.request.id, record)
+    if result.is_finished:  # and its message came again, because its worker was lost before it could say so
+        return
+    if result.attempts - retries > LOST:
+        error: Exception = WorkerLostError(f"{result.task.module_path} was lost with its worker {LOST + 1} times.")
+        note(result, error)
+        _finish(backend, result, TaskResultStatus.FAILED)
+        raise error
+    now = timezone.now()
+    change(result, status=TaskResultStatus.RUNNING, last_attempted_at=now, started_at=result.started_at or now)
+    result.worker_ids.append(self.request.hostname)
+    _record(backend, result)
+    if result.attempts == 1:
+        task_started.send(type(backend), task_result=result)
+    try:
+        value = _attempt(result)
+    except Exception as error:
+        note(result, error)
+        policy = policy_of(result.task)
+        if retries < policy.retries:
+            pause = policy.pause_after(retries + 1)
+            log_retry(result.task, retries + 1, pause, error)
+            change(result, status=TaskResultStatus.READY)
+            _record(backend, result)
+            raise self.retry(exc=error, countdown=pause) from error
+        _finish(backend, result, TaskResultStatus.FAILED)
+        raise
+    change(result, _return_value=value)
+    _finish(backend, result, TaskResultStatus.SUCCESSFUL)
+
+
+def _known(backend: CeleryBackend, result_id: str) -> TaskResult | None:
+    try:
+        return backend.get_result(result_id)
+    except (TaskResultDoesNotExist, NotImplementedError):  # expired, or Celery keeps no results here
+        return None
+    except Exception:  # that it runs is worth more than what is known of it
+        logger.exception("What has become of the task %s cannot be read.", result_id)
+        return None
+
+
+def _attempt(result: TaskResult) -> Any:
+    try:
+        return async_to_sync(attempt)(result)
+    except asyncio.CancelledError as error:  # would end the worker
+        raise RuntimeError(f"{result.task.module_path} was cancelled, from within.") from error
+
+
+def _finish(backend: CeleryBackend, result: TaskResult, status: TaskResultStatus) -> None:
+    change(result, status=status, finished_at=timezone.now())
+    _record(backend, result)
+    task_finished.send(type(backend), task_result=result)
+
+
+def _record(backend: CeleryBackend, result: TaskResult) -> None:
+    try:
+        backend.record(result)
+    except Exception:
+        logger.exception("What has become of %s, id %s, cannot be written down.", result.task.module_path, result.id)
+
+
+def _to_record(result: TaskResult) -> dict[str, Any]:
+    task = result.task
+    return {
+        "task": task.module_path,
+        "queue_name": task.queue_name,
+        "priority": task.priority,
+        "run_after": _text(task.run_after),
+        "status": str(result.status),
+        "args": result.args,
+        "kwargs": result.kwargs,
+        "errors": [(each.exception_class_path, each.traceback) for each in result.errors],
+        "worker_ids": result.worker_ids,
+        "value": getattr(result, "_return_value", None),  # there is none before it has succeeded
+        **{name: _text(getattr(result, name)) for name in _TIMES},
+    }
+
+
+def _from_record(alias: str, result_id: str, record: dict[str, Any]) -> TaskResult:
+    task = import_string(record["task"])
+    if not isinstance(task, Task):  # type: ignore[misc] # a plain class when it runs
+        raise SuspiciousOperation(f"{record['task']} is not a task, yet a message of Celery's asks for it.")
+    options = {"queue_name": record["queue_name"], "priority": record["priority"], "backend": alias}
+    task = task.using(run_after=_time(record["run_after"]), **options)
+    result = new_result(alias, task, record["args"], record["kwargs"])
+    change(
+        result,
+        id=result_id,
+        status=TaskResultStatus(record["status"]),
+        errors=[TaskError(exception_class_path=path, traceback=text) for path, text in record["errors"]],
+        worker_ids=record["worker_ids"],
+        _return_value=record["value"],
+        **{name: _time(record[name]) for name in _TIMES},
+    )
+    return result
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

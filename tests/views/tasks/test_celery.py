@@ -1,0 +1,195 @@
+"""The same tasks on Celery, with a real server between, and a worker of Celery's own."""
+
+import sys
+
+import pytest
+from asgiref.sync import async_to_sync
+from celery import Celery
+from celery.exceptions import WorkerLostError
+from celery.worker import state
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.db import transaction as django_transaction
+from django.utils.crypto import get_random_string
+from kombu.exceptions import OperationalError
+
+from daf_orm import transaction
+from daf_views.exceptions import TaskTimeoutError
+from daf_views.tasks.celery import _to_record
+from daf_views.tasks.compat import TaskResultDoesNotExist, TaskResultStatus, task_backends, task_finished
+from daf_views.tasks.system_checks import option_problems
+from tests.project.library.models import Author
+from tests.views.tasks import jobs
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "other"]),
+    pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning"),  # Celery's, of redis-py's
+]
+
+
+app = None
+BACKEND = "daf_views.tasks.celery.CeleryBackend"
+
+
+def new_app(broker, backend):
+    prefix = {"global_keyprefix": f"{get_random_string(8)}:"}
+    return Celery(
+        "tests",
+        broker=broker,
+        backend=backend,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=prefix,
+        result_backend_transport_options=prefix,
+        task_publish_retry=False,
+        worker_hijack_root_logger=False,
+    )
+
+
+@pytest.fixture
+def celery(settings, redis_url, monkeypatch):
+    """Celery on a real server; return a function that does what waits there until a task has ended."""
+    monkeypatch.setattr(sys.modules[__name__], "app", new_app(redis_url, redis_url))
+    backend = {"BACKEND": BACKEND, "QUEUES": [], "OPTIONS": {"APP": f"{__name__}.app"}}
+    settings.TASKS = {**settings.TASKS, "default": backend}
+    awaited = set()
+
+    def stop_when_done(task_result, **_):
+        awaited.discard(task_result.id)
+        if not awaited:
+            state.should_stop = 0
+
+    def work_until_finished(result):
+        awaited.add(result.id)
+        try:
+            app.WorkController(pool="solo", without_gossip=True, without_mingle=True).start()
+        finally:
+            state.should_stop = None
+
+    task_finished.connect(stop_when_done)
+    yield work_until_finished
+    task_finished.disconnect(stop_when_done)
+    app.close()
+
+
+def test_times_out_then_raises_then_succeeds(celery):
+    result = jobs.times_out_then_raises_then_succeeds.enqueue("key")
+    celery(result)
+    result.refresh()
+    assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, 2)
+    assert Author.objects.filter(name="key").count() == 3
+    assert [error.exception_class for error in result.errors] == [TaskTimeoutError, LookupError]
+    assert result.attempts == 3
+
+
+def test_a_task_that_never_succeeds_fails(celery):
+    result = jobs.fail_always.enqueue()
+    celery(result)
+    result.refresh()
+    assert result.status == TaskResultStatus.FAILED
+    assert jobs.done == ["tried"] * 4
+
+
+def test_a_task_of_djangos_own_runs(celery):
+    result = jobs.djangos_own.enqueue("value")
+    celery(result)
+    result.refresh()
+    assert (result.status, result.return_value, result.args) == (TaskResultStatus.SUCCESSFUL, "value", ["value"])
+
+
+async def test_celery_is_sent_a_task_on_commit(celery):
+    async with transaction.atomic():
+        result = await jobs.add_author.aenqueue("committed")
+        with pytest.raises(TaskResultDoesNotExist):
+            await jobs.add_author.aget_result(result.id)
+    assert (await jobs.add_author.aget_result(result.id)).status == TaskResultStatus.READY
+
+
+async def test_celery_is_sent_nothing_on_rollback(celery):
+    with pytest.raises(LookupError):
+        async with transaction.atomic():
+            result = await jobs.add_author.aenqueue("rolled back")
+            raise LookupError
+    with pytest.raises(TaskResultDoesNotExist):
+        await jobs.add_author.aget_result(result.id)
+
+
+def test_celery_waits_for_the_transaction_of_synchronous_code(celery):
+    with django_transaction.atomic():
+        result = jobs.add_author.enqueue("enqueued")
+        other = async_to_sync(jobs.add_author.aenqueue)("aenqueued")
+        for each in (result, other):
+            with pytest.raises(TaskResultDoesNotExist):
+                each.refresh()
+    for each in (result, other):
+        each.refresh()
+        assert each.status == TaskResultStatus.READY
+
+
+def test_a_message_of_celerys_that_comes_again_is_not_run_again(celery):
+    result = jobs.note.enqueue("once")
+    celery(result)
+    result.refresh()
+    task_backends["default"].app.tasks["daf_views.run"].apply_async(("default", {}), task_id=result.id)
+    celery(jobs.note.enqueue("later"))  # after it, in the same queue
+    assert jobs.done == ["once", "later"]
+
+
+def test_a_message_of_celerys_runs_nothing_but_tasks(celery):
+    run = task_backends["default"].app.tasks["daf_views.run"]
+    record = {**_to_record(jobs.note.enqueue("a task")), "task": "os.getcwd"}
+    with pytest.raises(SuspiciousOperation, match=r"os\.getcwd is not a task"):
+        run.apply(("default", record), task_id="unknown", throw=True)
+
+
+def test_a_task_that_ends_its_workers_is_given_up(celery):
+    result = jobs.note.enqueue("never")
+    result.worker_ids.extend(["lost"] * 4)
+    task_backends["default"].record(result)
+    celery(result)
+    result.refresh()
+    assert (result.status, jobs.done) == (TaskResultStatus.FAILED, [])
+    assert result.errors[0].exception_class is WorkerLostError
+
+
+def test_a_task_that_is_cancelled_leaves_celerys_worker(celery):
+    result = jobs.cancel_itself.enqueue()
+    celery(result)
+    result.refresh()
+    assert result.status == TaskResultStatus.FAILED
+
+
+def test_what_a_broker_does_not_take_is_not_known(celery, redis_url, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "app", new_app("redis://127.0.0.1:1", redis_url))
+    with pytest.raises(OperationalError):
+        jobs.note.enqueue("refused")
+    prefix = app.conf.result_backend_transport_options["global_keyprefix"]
+    assert not list(app.backend.client.scan_iter(f"*{prefix}*"))
+
+
+def test_celery_without_a_result_backend_runs_tasks_by_their_policy(celery, redis_url, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "app", new_app(redis_url, None))
+    result = jobs.times_out_then_raises_then_succeeds.enqueue("key")
+    celery(result)
+    assert Author.objects.filter(name="key").count() == 3
+    with pytest.raises(NotImplementedError, match="set its result_backend"):
+        result.refresh()
+
+
+def test_wrong_options_of_celery_are_named(settings):
+    options = {"DATABASE": "nowhere", "APPP": "shop.celery.app"}
+    settings.TASKS = {"default": {"BACKEND": BACKEND, "OPTIONS": options}}
+    where = "TASKS['default']['OPTIONS']"
+    assert list(option_problems()) == [
+        f"{where}['APPP'] is not a known option.",
+        f"{where}['APP'] must be the path of the Celery app, such as 'config.celery.app'.",
+        f"{where}['DATABASE'] must be an alias of DATABASES, not 'nowhere'.",
+    ]
+    with pytest.raises(ImproperlyConfigured, match="must be the path of the Celery app"):
+        jobs.note.enqueue("nowhere")
+
+
+def test_celery_keeps_a_delay(celery):
+    result = jobs.later.enqueue("later")
+    assert result.task.run_after is not None
+    celery(result)
+    result.refresh()
+    assert jobs.done == ["later"]
