@@ -1,7 +1,7 @@
 """``CeleryBackend``: tasks of Django's Tasks API on Celery, which waits between the attempts.
 
-One Celery task, ``daf_views.run``, runs all of them. What has become of one is a record in Celery's result backend, by
-its id, under states of Django's.
+One Celery task, ``daf_views.run``, runs all of them. What has become of one is a record in Celery's result backend, and
+in the message, for where there is no such backend. Attempts are counted by it, for messages may come twice.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from asgiref.sync import async_to_sync, sync_to_async
 from celery import shared_task  # type: ignore[import-untyped]
 from celery.backends.base import DisabledBackend  # type: ignore[import-untyped]
-from celery.exceptions import WorkerLostError  # type: ignore[import-untyped]
+from celery.backends.rpc import RPCBackend  # type: ignore[import-untyped]
+from celery.exceptions import Reject, WorkerLostError  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
@@ -26,6 +28,7 @@ from daf_orm import transaction
 from daf_views.tasks.commits import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.compat import (
     BaseTaskBackend,
+    InvalidTask,
     Task,
     TaskError,
     TaskResult,
@@ -100,11 +103,10 @@ class CeleryBackend(BaseTaskBackend):
 
         Raises TaskResultDoesNotExist if nobody knows, or not any more, NotImplementedError without a result backend.
         """
-        backend = self.app.backend
-        if isinstance(backend, DisabledBackend):
-            raise NotImplementedError("Celery keeps no results here: set its result_backend.")
-        record = backend.get_task_meta(result_id, cache=False)["result"]
-        if not isinstance(record, dict) or "task" not in record:
+        if not self._keeps_results:
+            raise NotImplementedError("Celery keeps no results here: set its result_backend, not to rpc:// either.")
+        record = self.app.backend.get_task_meta(_record_id(result_id), cache=False)["result"]
+        if record is None:
             raise TaskResultDoesNotExist(result_id)
         return _from_record(self.alias, result_id, record)
 
@@ -113,8 +115,15 @@ class CeleryBackend(BaseTaskBackend):
         return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
 
     def record(self, result: TaskResult) -> None:
-        """Write down what has become of a task."""
-        self.app.backend.store_result(result.id, _to_record(result), str(result.status))
+        """Write down what has become of a task. That it runs is worth more: a failure is logged."""
+        if not self._keeps_results:
+            return
+        try:
+            self.app.backend.store_result(_record_id(result.id), _to_record(result), str(result.status))
+        except Exception:
+            logger.exception(
+                "What has become of %s, id %s, cannot be written down.", result.task.module_path, result.id
+            )
 
     def problems(self) -> list[str]:
         """Return what is wrong with the options, a sentence each."""
@@ -126,58 +135,66 @@ class CeleryBackend(BaseTaskBackend):
             texts.append(f"{where}['DATABASE'] must be an alias of DATABASES, not {self._database!r}.")
         return texts
 
+    @property
+    def _keeps_results(self) -> bool:
+        return not isinstance(self.app.backend, DisabledBackend | RPCBackend)  # that sends them to whoever enqueues
+
     def _send(self, result: TaskResult) -> None:
         task = result.task
+        due = task.run_after
         self.record(result)  # first: the worker may be faster
         try:
             self.app.tasks[run.name].apply_async(
                 (self.alias, _to_record(result)),
                 task_id=result.id,
-                eta=task.run_after,
+                eta=timezone.make_aware(due) if due is not None and timezone.is_naive(due) else due,
                 **({} if task.queue_name == "default" else {"queue": task.queue_name}),
             )
         except Exception:
             with contextlib.suppress(Exception):
-                self.app.backend.forget(result.id)
+                self.app.backend.forget(_record_id(result.id))
             raise
         tell_soon(task_enqueued, type(self), result)
 
 
-# Late, so that a task is not lost with its worker. Its result is the record; what it raises is Celery's to report.
 @shared_task(  # type: ignore[untyped-decorator]
-    bind=True, name="daf_views.run", acks_late=True, reject_on_worker_lost=True, ignore_result=True, max_retries=None
+    bind=True,
+    name="daf_views.run",
+    acks_late=True,  # so that it is not lost with its worker
+    acks_on_timeout=False,
+    reject_on_worker_lost=True,
+    ignore_result=True,  # it is the record
+    store_errors_even_if_ignored=False,
+    max_retries=None,
 )
-def run(self: Any, alias: str, record: dict[str, Any]) -> None:
+def run(self: Any, alias: str, record: str) -> None:
     """Make one attempt at a task, in Celery's worker, and let Celery make the next."""
     backend: Any = task_backends[alias]
-    retries: int = self.request.retries
-    result = _known(backend, self.request.id) or _from_record(alias, self.request.id, record)
+    try:
+        result = _known(backend, self.request.id) or _from_record(alias, self.request.id, record)
+    except (ImportError, InvalidTask) as error:  # newer code has enqueued it
+        raise self.retry(exc=error, countdown=60, max_retries=60) from error
     if result.is_finished:  # and its message came again, because its worker was lost before it could say so
         return
-    if result.attempts - retries > LOST:
-        error: Exception = WorkerLostError(f"{result.task.module_path} was lost with its worker {LOST + 1} times.")
-        note(result, error)
+    if result.attempts - len(result.errors) > LOST:
+        lost = WorkerLostError(f"{result.task.module_path} was lost with its worker {LOST + 1} times.")
+        note(result, lost)
         _finish(backend, result, TaskResultStatus.FAILED)
-        raise error
+        raise lost
     now = timezone.now()
     change(result, status=TaskResultStatus.RUNNING, last_attempted_at=now, started_at=result.started_at or now)
     result.worker_ids.append(self.request.hostname)
-    _record(backend, result)
+    backend.record(result)
     if result.attempts == 1:
-        task_started.send(type(backend), task_result=result)
+        task_started.send_robust(type(backend), task_result=result)
     try:
-        value = _attempt(result)
+        value = async_to_sync(_attempt)(result)
     except Exception as error:
         note(result, error)
-        policy = policy_of(result.task)
-        if retries < policy.retries:
-            pause = policy.pause_after(retries + 1)
-            log_retry(result.task, retries + 1, pause, error)
-            change(result, status=TaskResultStatus.READY)
-            _record(backend, result)
-            raise self.retry(exc=error, countdown=pause) from error
-        _finish(backend, result, TaskResultStatus.FAILED)
-        raise
+        if len(result.errors) > policy_of(result.task).retries:
+            _finish(backend, result, TaskResultStatus.FAILED)
+            raise
+        _try_again(self, backend, result, error)
     change(result, _return_value=value)
     _finish(backend, result, TaskResultStatus.SUCCESSFUL)
 
@@ -187,34 +204,44 @@ def _known(backend: CeleryBackend, result_id: str) -> TaskResult | None:
         return backend.get_result(result_id)
     except (TaskResultDoesNotExist, NotImplementedError):  # expired, or Celery keeps no results here
         return None
-    except Exception:  # that it runs is worth more than what is known of it
+    except Exception:
         logger.exception("What has become of the task %s cannot be read.", result_id)
         return None
 
 
-def _attempt(result: TaskResult) -> Any:
+async def _attempt(result: TaskResult) -> Any:
     try:
-        return async_to_sync(attempt)(result)
-    except asyncio.CancelledError as error:  # would end the worker
-        raise RuntimeError(f"{result.task.module_path} was cancelled, from within.") from error
+        return await attempt(result)
+    except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:  # would end the worker
+        raise RuntimeError(f"{result.task.module_path} ended with {type(error).__name__}.") from error
+
+
+def _try_again(task: Any, backend: CeleryBackend, result: TaskResult, error: Exception) -> NoReturn:
+    attempts = len(result.errors)
+    pause = policy_of(result.task).pause_after(attempts)
+    log_retry(result.task, attempts, pause, error)
+    change(result, status=TaskResultStatus.READY)
+    backend.record(result)
+    try:
+        raise task.retry(args=(result.backend, _to_record(result)), exc=error, countdown=pause) from error
+    except Reject as rejected:  # the broker does not take the next message: it keeps this one
+        raise Reject(rejected.reason, requeue=True) from error
 
 
 def _finish(backend: CeleryBackend, result: TaskResult, status: TaskResultStatus) -> None:
     change(result, status=status, finished_at=timezone.now())
-    _record(backend, result)
-    task_finished.send(type(backend), task_result=result)
+    backend.record(result)
+    task_finished.send_robust(type(backend), task_result=result)
 
 
-def _record(backend: CeleryBackend, result: TaskResult) -> None:
-    try:
-        backend.record(result)
-    except Exception:
-        logger.exception("What has become of %s, id %s, cannot be written down.", result.task.module_path, result.id)
+def _record_id(result_id: str) -> str:
+    return f"daf_views-{result_id}"  # under the task's own, Celery may keep an account of its own
 
 
-def _to_record(result: TaskResult) -> dict[str, Any]:
+def _to_record(result: TaskResult) -> str:
+    """Return it as text: in a dict, kombu's JSON reads some keys as types of its own."""
     task = result.task
-    return {
+    record = {
         "task": task.module_path,
         "queue_name": task.queue_name,
         "priority": task.priority,
@@ -227,9 +254,11 @@ def _to_record(result: TaskResult) -> dict[str, Any]:
         "value": getattr(result, "_return_value", None),  # there is none before it has succeeded
         **{name: _text(getattr(result, name)) for name in _TIMES},
     }
+    return json.dumps(record)
 
 
-def _from_record(alias: str, result_id: str, record: dict[str, Any]) -> TaskResult:
+def _from_record(alias: str, result_id: str, text: str) -> TaskResult:
+    record = json.loads(text)
     task = import_string(record["task"])
     if not isinstance(task, Task):  # type: ignore[misc] # a plain class when it runs
         raise SuspiciousOperation(f"{record['task']} is not a task, yet a message of Celery's asks for it.")

@@ -5,7 +5,8 @@ import sys
 import pytest
 from asgiref.sync import async_to_sync
 from celery import Celery
-from celery.exceptions import WorkerLostError
+from celery.canvas import Signature
+from celery.exceptions import Retry, WorkerLostError
 from celery.worker import state
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import transaction as django_transaction
@@ -15,7 +16,13 @@ from kombu.exceptions import OperationalError
 from daf_orm import transaction
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.celery import _to_record
-from daf_views.tasks.compat import TaskResultDoesNotExist, TaskResultStatus, task_backends, task_finished
+from daf_views.tasks.compat import (
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+    task_finished,
+    task_started,
+)
 from daf_views.tasks.system_checks import option_problems
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
@@ -127,17 +134,89 @@ def test_celery_waits_for_the_transaction_of_synchronous_code(celery):
 def test_a_message_of_celerys_that_comes_again_is_not_run_again(celery):
     result = jobs.note.enqueue("once")
     celery(result)
-    result.refresh()
-    task_backends["default"].app.tasks["daf_views.run"].apply_async(("default", {}), task_id=result.id)
+    app.tasks["daf_views.run"].apply_async(("default", _to_record(result)), task_id=result.id)
     celery(jobs.note.enqueue("later"))  # after it, in the same queue
     assert jobs.done == ["once", "later"]
 
 
+def test_two_messages_of_one_task_share_its_attempts(celery):
+    result = jobs.fail_always.enqueue()
+    app.tasks["daf_views.run"].apply_async(("default", _to_record(result)), task_id=result.id)
+    celery(result)
+    celery(jobs.note.enqueue("later"))
+    assert jobs.done == ["tried"] * 4 + ["later"]
+    result.refresh()
+    assert [error.exception_class for error in result.errors] == [LookupError] * 4
+
+
 def test_a_message_of_celerys_runs_nothing_but_tasks(celery):
-    run = task_backends["default"].app.tasks["daf_views.run"]
-    record = {**_to_record(jobs.note.enqueue("a task")), "task": "os.getcwd"}
+    record = _to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "os.getcwd")
     with pytest.raises(SuspiciousOperation, match=r"os\.getcwd is not a task"):
-        run.apply(("default", record), task_id="unknown", throw=True)
+        app.tasks["daf_views.run"].apply(("default", record), task_id="unknown", throw=True)
+
+
+def test_what_newer_code_has_enqueued_is_tried_later(celery, monkeypatch):
+    record = _to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "shop.tasks.newer")
+    run = app.tasks["daf_views.run"]
+    monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda *_, **__: None)
+    run.push_request(id="unknown", args=("default", record), kwargs={}, called_directly=False, retries=0)
+    try:
+        with pytest.raises(Retry) as raised:
+            run.run("default", record)
+    finally:
+        run.pop_request()
+    assert raised.value.when == 60
+
+
+@pytest.mark.parametrize("kind", ["x", "datetime", "bytes", "uuid"])
+def test_what_kombu_takes_for_a_type_of_its_own_arrives_as_it_was_sent(celery, kind):
+    payload = {"__type__": kind, "__value__": "2cb9bb6a7a3e4c0f8a0dd1c1c2d0a9fa"}
+    result = jobs.note.enqueue(payload)
+    celery(result)
+    result.refresh()
+    assert (jobs.done, result.args, result.return_value) == ([payload], [payload], payload)
+
+
+def test_a_receiver_that_raises_is_no_business_of_the_task(celery):
+    def raise_oddly(**_):
+        raise LookupError
+
+    for signal in (task_started, task_finished):
+        signal.connect(raise_oddly)
+    try:
+        result = jobs.note.enqueue("done")
+        celery(result)
+    finally:
+        for signal in (task_started, task_finished):
+            signal.disconnect(raise_oddly)
+    result.refresh()
+    assert (result.status, jobs.done) == (TaskResultStatus.SUCCESSFUL, ["done"])
+
+
+def test_a_retry_that_the_broker_does_not_take_leaves_the_message_with_it(celery, monkeypatch):
+    sent = []
+
+    def refuse_once(self, *args, **kwargs):
+        sent.append(self)
+        if len(sent) == 1:
+            raise OSError
+        return send(self, *args, **kwargs)
+
+    result = jobs.fail_always.enqueue()
+    send = Signature.apply_async
+    monkeypatch.setattr("celery.canvas.Signature.apply_async", refuse_once)
+    celery(result)
+    assert len(sent) > 1
+    assert jobs.done == ["tried"] * 4
+
+
+def test_a_result_backend_that_does_not_answer_hinders_no_task(celery, redis_url, monkeypatch):
+    def raise_oddly(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr("celery.backends.redis.RedisBackend.store_result", raise_oddly)
+    celery(jobs.fail_always.enqueue())
+    assert jobs.done == ["tried"] * 4
 
 
 def test_a_task_that_ends_its_workers_is_given_up(celery):
@@ -150,8 +229,9 @@ def test_a_task_that_ends_its_workers_is_given_up(celery):
     assert result.errors[0].exception_class is WorkerLostError
 
 
-def test_a_task_that_is_cancelled_leaves_celerys_worker(celery):
-    result = jobs.cancel_itself.enqueue()
+@pytest.mark.parametrize("task", [jobs.cancel_itself, jobs.leave], ids=["cancelled", "SystemExit"])
+def test_what_a_task_raises_does_not_end_celerys_worker(celery, task):
+    result = task.enqueue()
     celery(result)
     result.refresh()
     assert result.status == TaskResultStatus.FAILED
