@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from daf_views.draining import current_drain
+from daf_views.tasks import async_task, system_checks, task
 from daf_views.tasks import backend as tasks_backend
 from daf_views.tasks.compat import task_backends
 from tests.views.tasks import jobs
@@ -24,6 +25,15 @@ def options(settings):
         settings.TASKS = {**settings.TASKS, "default": {**settings.TASKS["default"], "OPTIONS": options}}
 
     return change
+
+
+@pytest.fixture
+def durable_in_memory(monkeypatch):
+    """A durable task that only this test declares: the system check would find it in all others, too."""
+    declared = []
+    for module in (system_checks, task):
+        monkeypatch.setattr(module, "durable_tasks", declared)
+    return async_task(durable=True)(jobs.no_backend_for_that)
 
 
 @pytest.fixture

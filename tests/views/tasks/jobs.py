@@ -131,9 +131,8 @@ async def durable(what):
     await Author.objects.acreate(name=what)
 
 
-@async_task(durable=True)
-async def durable_in_memory():
-    """No backend for that."""
+async def no_backend_for_that():
+    """A durable task in memory, see the fixture."""
 
 
 @async_task

@@ -457,9 +457,9 @@ def test_clocks_that_are_put_back_make_no_difference(monkeypatch):
 # Durable
 
 
-async def test_a_durable_task_is_refused_by_a_backend_in_memory():
-    with pytest.raises(InvalidTask, match=r"jobs.durable_in_memory is durable, and the backend 'default' keeps"):
-        await jobs.durable_in_memory.aenqueue()
+async def test_a_durable_task_is_refused_by_a_backend_in_memory(durable_in_memory):
+    with pytest.raises(InvalidTask, match=r"jobs.no_backend_for_that is durable, and the backend 'default' keeps"):
+        await durable_in_memory.aenqueue()
 
 
 # Settings
@@ -501,6 +501,6 @@ def test_right_options_are_silent(options):
     assert not [message for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E006"]
 
 
-def test_a_durable_task_in_memory_is_an_error():
+def test_a_durable_task_in_memory_is_an_error(durable_in_memory):
     [message] = [message for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E007"]
-    assert message.msg.startswith(f"{jobs.__name__}.durable_in_memory is durable, and its backend 'default' keeps")
+    assert message.msg.startswith(f"{jobs.__name__}.no_backend_for_that is durable, and its backend 'default' keeps")

@@ -73,9 +73,9 @@ async def test_so_it_can_in_synchronous_code_on_an_event_loop():
             jobs.fail.delay("nothing there")
 
 
-async def test_what_would_be_refused_is_refused():
+async def test_what_would_be_refused_is_refused(durable_in_memory):
     with capture_tasks(), pytest.raises(InvalidTask, match="is durable"):
-        await jobs.durable_in_memory.aenqueue()
+        await durable_in_memory.aenqueue()
 
 
 async def test_a_task_that_takes_its_context_can_be_run_directly():

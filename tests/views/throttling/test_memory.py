@@ -33,11 +33,11 @@ async def test_room_is_made_of_what_has_expired(clock):
         await hit(backend, f"key-{number}")
     clock.advance(61)
     counted = 0
-    for number in range(100, 100 + SHARDS):  # each that finds it full looks at one shard
+    for number in range(100, 100 + 2 * SHARDS):  # each that finds it full looks at one shard, which may be an empty one
         with suppress(ThrottleBackendError):
             await hit(backend, f"key-{number}")
             counted += 1
-    assert 90 < counted <= len(backend) <= 100  # the shard that is looked at may be an empty one
+    assert counted == len(backend) == 100
 
 
 async def test_expired_keys_are_gone_within_a_minute_of_use(clock):
