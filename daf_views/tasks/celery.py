@@ -171,7 +171,7 @@ def run(self: Any, alias: str, record: str) -> None:
     """Make one attempt at a task, in Celery's worker, and let Celery make the next."""
     backend: Any = task_backends[alias]
     try:
-        result = _known(backend, self.request.id) or _from_record(alias, self.request.id, record)
+        result = _latest(backend, _from_record(alias, self.request.id, record))
     except (ImportError, InvalidTask) as error:  # newer code has enqueued it
         raise self.retry(exc=error, countdown=60, max_retries=60) from error
     if result.is_finished:  # and its message came again, because its worker was lost before it could say so
@@ -199,14 +199,16 @@ def run(self: Any, alias: str, record: str) -> None:
     _finish(backend, result, TaskResultStatus.SUCCESSFUL)
 
 
-def _known(backend: CeleryBackend, result_id: str) -> TaskResult | None:
+def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
+    """Return what is known of a task, or what was sent with it, where that knows of more attempts."""
     try:
-        return backend.get_result(result_id)
+        known = backend.get_result(sent.id)
     except (TaskResultDoesNotExist, NotImplementedError):  # expired, or Celery keeps no results here
-        return None
+        return sent
     except Exception:
-        logger.exception("What has become of the task %s cannot be read.", result_id)
-        return None
+        logger.exception("What has become of %s, id %s, cannot be read.", sent.task.module_path, sent.id)
+        return sent
+    return known if known.attempts >= sent.attempts else sent
 
 
 async def _attempt(result: TaskResult) -> Any:

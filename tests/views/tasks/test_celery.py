@@ -210,12 +210,17 @@ def test_a_retry_that_the_broker_does_not_take_leaves_the_message_with_it(celery
     assert jobs.done == ["tried"] * 4
 
 
-def test_a_result_backend_that_does_not_answer_hinders_no_task(celery, redis_url, monkeypatch):
+@pytest.mark.parametrize("knows_it", [False, True])
+def test_a_result_backend_that_takes_nothing_hinders_no_task(celery, monkeypatch, knows_it):
     def raise_oddly(*_, **__):
         raise OSError
 
+    with monkeypatch.context() as patch:
+        if not knows_it:
+            patch.setattr("celery.backends.redis.RedisBackend.store_result", raise_oddly)
+        result = jobs.fail_always.enqueue()
     monkeypatch.setattr("celery.backends.redis.RedisBackend.store_result", raise_oddly)
-    celery(jobs.fail_always.enqueue())
+    celery(result)
     assert jobs.done == ["tried"] * 4
 
 
