@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
 
 from daf_orm import get_pool, transaction
+from daf_orm.pool import reset_pool
 from daf_orm.test import count_hops
 from daf_views.threads import context_for_the_end, enter_request_threads, leave_request_threads
 from tests.orm.test_cancellation import own_connections, slowly  # noqa: F401 - a fixture
@@ -62,6 +63,7 @@ async def test_calls_of_a_request_run_one_at_a_time_in_order(gate):
 
 
 async def test_a_call_has_a_lease_and_gives_it_back():
+    await asyncio.to_thread(reset_pool)  # other tests may have left more
     threads()
     assert await sync_to_async(Author.objects.count)() == 0
     stats = get_pool().get_stats()
