@@ -222,6 +222,7 @@ def async_task(  # noqa: PLR0913 - what a task may be given
             priority=priority,
             backend=backend,
             takes_context=takes_context,
+            run_after=None,  # Django 6.0 has no default for it
         )
         if durable:
             durable_tasks.append(task)

@@ -59,6 +59,8 @@ def log_soon(level: int, message: str, *args: Any, error: BaseException | None =
 
 def flush() -> None:
     """Wait until everything has been told."""
+    if os.getpid() not in _lines:  # nothing has been; and an interpreter that shuts down starts no thread
+        return
     done = threading.Event()
     _line().put(done.set)
     done.wait()

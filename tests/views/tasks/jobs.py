@@ -28,7 +28,9 @@ def djangos_own(what):
     return what
 
 
-djangos_own = Task(func=djangos_own, priority=0, queue_name="default", backend="default", takes_context=False)
+djangos_own = Task(
+    func=djangos_own, priority=0, queue_name="default", backend="default", takes_context=False, run_after=None
+)
 
 
 @async_task
