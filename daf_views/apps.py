@@ -24,7 +24,6 @@ class DafViewsConfig(AppConfig):
 
         with suppress(ImproperlyConfigured):  # the checks say so
             backend_class()
-        if any(
-            each["BACKEND"].startswith("daf_views.tasks.celery.") for each in getattr(settings, "TASKS", {}).values()
-        ):
+        backends = [each.get("BACKEND", "") for each in getattr(settings, "TASKS", {}).values()]
+        if any(backend.startswith("daf_views.tasks.celery.") for backend in backends):
             import_module("daf_views.tasks.celery")
