@@ -135,11 +135,12 @@ class _Place:
         self._start(self._give_back())
 
     def _hold_on(self) -> None:
-        # Not after the task's end, when a response is still being sent at most: nobody might ever close the request.
-        if self._is_held and not (self._task is not None and self._task.done()):
+        if self._is_held:
             self._timer = self._loop.call_later(HOLD / 3, lambda: self._start(self._hold_longer()))
 
     async def _hold_longer(self) -> None:
+        if self._task is not None and self._task.done():
+            return  # a response is still being sent at most, and nobody might ever close the request
         self._entering = asyncio.ensure_future(self._run(self._enter))
         with suppress(ServiceUnavailableError):  # it has been logged; the next time comes soon enough
             await self._entering

@@ -162,10 +162,11 @@ def test_under_wsgi_a_place_is_free_when_its_request_has_been_closed(target, cli
 @pytest.mark.skipif(django.VERSION >= (6,), reason="Django 5.2 lets the view go on")
 async def test_a_view_that_outlives_its_request_gives_its_place_back_when_it_is_not_held_on_to(monkeypatch):
     monkeypatch.setattr(concurrency, "HOLD", 0.03)
-    connection = request_to(ASGIHandler(), "/slow")
-    await entered.get()
-    connection.task.cancel()
-    await asyncio.wait([connection.task])
+    both = [request_to(ASGIHandler(), "/slow") for _ in range(2)]
+    for connection in both:
+        await entered.get()
+        connection.task.cancel()
+    await asyncio.wait([connection.task for connection in both])
     go_on.set()
     async with asyncio.timeout(10):
         while (await exchange(ASGIHandler(), path="/slow")).status != 200:
