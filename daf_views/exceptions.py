@@ -34,6 +34,10 @@ class TaskTimeoutError(TimeoutError):
     """An attempt at a task took longer than its ``timeout``."""
 
 
+class WorkerLostError(Exception):
+    """A task that was given up, because one worker after the other was lost while it ran."""
+
+
 class TaskQueueFullError(Exception):
     """More tasks are waiting in the memory of the process than may."""
 

@@ -22,7 +22,7 @@ from daf_views.draining import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished, task_started
 from daf_views.tasks.results import change, note
-from daf_views.tasks.task import attempt, is_durable, log_retry, policy_of
+from daf_views.tasks.task import is_durable, log_retry, outcome_of, policy_of
 from daf_views.tasks.telling import flush, log_soon, tell
 
 if TYPE_CHECKING:
@@ -160,21 +160,16 @@ class Supervisor:
         result.worker_ids.append(self.worker_id)
         try:
             await tell(task_started, type(self.backend), result)
-            value = await attempt(result)
-        except (GeneratorExit, KeyboardInterrupt):
-            raise
-        except asyncio.CancelledError as error:
-            if not _is_being_cancelled():  # something that it awaited was
-                await self._fail(entry, error)
-                return
+            outcome = await outcome_of(result)
+        except asyncio.CancelledError:
             if not self._is_closed:  # by somebody else than us: the task itself, or the end of the event loop
                 entry.running = None
                 self._name_lost([entry])
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a task raises, SystemExit too; logged by Django
-            await self._fail(entry, error)
+        if outcome.error is not None:
+            await self._fail(entry, outcome.error)
         else:
-            change(result, _return_value=value)
+            change(result, _return_value=outcome.value)
             await self._finish(entry, TaskResultStatus.SUCCESSFUL)
 
     async def _fail(self, entry: Entry, error: BaseException) -> None:
@@ -280,8 +275,3 @@ class Supervisor:
             log_soon(logging.ERROR, "The server stops, and a task %s: %s.", entry.fate, entry)
             change(entry.result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
             self.backend.results.finish(entry.result)
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

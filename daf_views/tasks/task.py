@@ -164,6 +164,32 @@ async def attempt(result: TaskResult) -> Any:
     return normalize_json(await call(*arguments, **result.kwargs))
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an attempt: a value, or an error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+async def outcome_of(result: TaskResult) -> Outcome:
+    """Make one attempt at a task; return what came of it, whatever it raised, SystemExit too.
+
+    Raises CancelledError if it is itself cancelled, and not for something that the task awaited.
+    """
+    try:
+        return Outcome(value=await attempt(result))
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except asyncio.CancelledError as error:
+        running = asyncio.current_task()
+        if running is not None and running.cancelling():
+            raise
+        return Outcome(error=error)
+    except BaseException as error:  # noqa: BLE001 - the task's failure, and nobody else's
+        return Outcome(error=error)
+
+
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
     """Say that a task will be tried again."""
     message = "%s failed (attempt %d of %d) and is tried again in %.1f s."

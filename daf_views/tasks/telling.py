@@ -47,9 +47,9 @@ async def tell(signal: Signal, sender: type, result: TaskResult, error: BaseExce
     await asyncio.wrap_future(told)
 
 
-def tell_soon(signal: Signal, sender: type, result: TaskResult) -> None:
+def tell_soon(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
     """Do the same from a function that cannot wait."""
-    _send_soon(signal, sender, result, None)
+    _send_soon(signal, sender, result, error)
 
 
 def log_soon(level: int, message: str, *args: Any, error: BaseException | None = None) -> None:

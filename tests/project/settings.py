@@ -8,6 +8,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 DATABASE_URL = os.environ.get("DATABASE_URL")
@@ -55,7 +56,9 @@ INSTALLED_APPS = [
     "daf_orm",
     "daf_views",
     "daf_views.throttling",
+    "daf_views.tasks.database",
     "django_tasks_db",
+    *(["django_ox"] if find_spec("django_ox") else []),  # from Python 3.12 on
     "tests.project.library",
 ]
 SECRET_KEY = "not a secret"

@@ -175,6 +175,16 @@ async def enqueue_to_second():
     await note.using(backend="second").aenqueue("second")
 
 
+@async_task
+async def return_a_nul():
+    return "\0"
+
+
+@async_task
+async def raise_a_nul():
+    raise LookupError("\0")
+
+
 @async_task(retries=1, backoff=1000)
 async def fail_with_a_long_pause():
     raise LookupError

@@ -18,7 +18,7 @@ from django.conf import settings
 if not settings.configured:
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["KILLED_DATABASE"]}},
-        INSTALLED_APPS=["django_tasks_db", "daf_orm", "daf_views"],
+        INSTALLED_APPS=["django_tasks_db", "daf_orm", "daf_views", "daf_views.tasks.database"],
         SECRET_KEY="not a secret",
         TASKS={
             "celery": {
@@ -53,6 +53,12 @@ def work(number, killer=None):
         file.write(f"{number}\n")
 
 
+@async_task(durable=True, backend="database")
+async def stay(begun):
+    await asyncio.to_thread(Path(begun).touch)
+    await asyncio.Event().wait()
+
+
 async def enqueue(backend, killer=None):
     task = work.using(backend=backend)
     await task.aenqueue(0, killer)
@@ -64,12 +70,17 @@ async def enqueue(backend, killer=None):
 if __name__ == "__main__":
     killed = import_module("tests.views.tasks.killed")  # by the name that the workers know
     match sys.argv[1:]:
-        case ["database", "enqueue"]:
+        case ["database", "enqueue", *killer]:
             call_command("migrate", verbosity=0)
-            asyncio.run(killed.enqueue("database"))
+            asyncio.run(killed.enqueue("database", *killer))
+        case ["database", "stay", begun]:
+            call_command("migrate", verbosity=0)
+            killed.stay.enqueue(begun)
         case ["database", "work"]:
             call_command("db_worker", "--backend=database", "--batch", "--no-startup-delay", "--interval=0")
-        case ["celery", "enqueue"]:
-            asyncio.run(killed.enqueue("celery", os.environ["KILLED_KILLER"]))
+        case ["database", "daf_work", *options]:
+            call_command("daf_worker", "--backend=database", "--heartbeat=0.3", "--interval=0.1", *options)
+        case ["celery", "enqueue", killer]:
+            asyncio.run(killed.enqueue("celery", killer))
         case ["celery", "work"]:
             killed.app.worker_main(["worker", "--pool=solo", "--without-gossip", "--without-mingle"])

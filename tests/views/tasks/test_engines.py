@@ -1,8 +1,10 @@
 """The policy rides in the task: the same task on other engines, of which only the settings know."""
 
 import asyncio
+import gc
 
 import pytest
+from django.core.management import call_command
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
@@ -73,6 +75,19 @@ def test_times_out_then_raises_then_succeeds_in_the_database():
 def test_times_out_then_raises_then_succeeds_in_rq(rq):
     result = jobs.times_out_then_raises_then_succeeds.enqueue("key")
     rq()
+    result.refresh()
+    assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed database", "ignore:.*sqlite3.Connection")
+def test_times_out_then_raises_then_succeeds_in_ox(settings):
+    pytest.importorskip("django_ox", reason="it needs Python 3.12")
+    ox = {"BACKEND": "django_ox.backend.OxBackend", "OPTIONS": {"MAX_ATTEMPTS": 1}}  # the retries are the task's own
+    settings.TASKS = {**settings.TASKS, "default": ox}
+    result = jobs.times_out_then_raises_then_succeeds.enqueue("key")
+    with pytest.raises(SystemExit, match="0"):
+        call_command("ox_worker", "--batch", verbosity=0)
+    gc.collect()  # here: the connections of its threads to SQLite in memory, which it leaves open
     result.refresh()
     assert outcome(result) == (TaskResultStatus.SUCCESSFUL, 2, 3)
 

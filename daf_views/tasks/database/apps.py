@@ -1,0 +1,12 @@
+"""The Django app of the worker: its command, and the table in which workers say that they are alive."""
+
+from django.apps import AppConfig
+
+
+class DatabaseTasksConfig(AppConfig):
+    """Install it as ``"daf_views.tasks.database"``, beside ``"django_tasks_db"``."""
+
+    name = "daf_views.tasks.database"
+    label = "daf_tasks"
+    verbose_name = "DAF tasks"
+    default_auto_field = "django.db.models.BigAutoField"

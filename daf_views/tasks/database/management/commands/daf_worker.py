@@ -1,0 +1,149 @@
+"""``manage.py daf_worker``: options, signals, and the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from argparse import ArgumentTypeError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
+
+from daf_orm import get_pool
+from daf_views.draining import current_drain
+from daf_views.settings import get_settings
+from daf_views.tasks.compat import task_backends, tasks_logger
+from daf_views.tasks.database.heartbeat import BEATS
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable, Iterator
+
+    from daf_views.tasks.database.worker import DatabaseWorker
+
+
+class Command(BaseCommand):
+    """Run the tasks that django-tasks-db keeps in the database, many at a time."""
+
+    help = "Runs the tasks that django-tasks-db keeps in the database, many at a time, on one event loop."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Name them as ``db_worker`` does, where it has the same."""
+        number, seconds = _number_of(int), _number_of(float)
+        add = parser.add_argument
+        add("--backend", default="default", help="the alias in TASKS (%(default)s)")
+        add(
+            "--queue-name",
+            default="default",
+            help="queues, with commas between them; * for all (%(default)s)",
+        )
+        add("--exclude-queues", default="", help="queues not to take from, beside --queue-name=*")
+        add("--concurrency", type=number, default=10, help="tasks that run at the same time (%(default)s)")
+        add("--interval", type=seconds, default=1.0, help="seconds after which an idle worker asks again (%(default)s)")
+        add("--batch", action="store_true", help="run what is due, then exit")
+        add("--max-tasks", type=number, help="exit after so many tasks")
+        add(
+            "--heartbeat",
+            type=seconds,
+            default=10.0,
+            help=f"seconds between heartbeats: after {BEATS} without one, others run what it ran (%(default)s)",
+        )
+        add(
+            "--drain-timeout",
+            type=seconds,
+            default=get_settings().DRAIN_TIMEOUT,
+            help="seconds that what runs at SIGTERM may take to end (DAF_VIEWS['DRAIN_TIMEOUT']: %(default)s)",
+        )
+
+    def handle(self, **options: Any) -> None:
+        """Run until SIGTERM or SIGINT; a second one does not wait for what runs."""
+        if not apps.is_installed("django_tasks_db"):
+            raise CommandError('daf_worker runs the tasks of django-tasks-db: add "django_tasks_db" to INSTALLED_APPS.')
+        if options["verbosity"]:
+            _log_somewhere(logging.INFO if options["verbosity"] == 1 else logging.DEBUG)
+        asyncio.run(self._run(options))
+
+    async def _run(self, options: dict[str, Any]) -> None:
+        worker = _worker(options)
+        drain = current_drain()
+        with _signals(drain.request, worker.hurry):
+            try:
+                await worker.run()
+            except Error as error:
+                raise CommandError(f"The worker cannot begin: {error}. Has `manage.py migrate` been run?") from error
+            finally:
+                await drain.settle(options["drain_timeout"])
+                await get_pool().aclose()
+
+
+def _worker(options: dict[str, Any]) -> DatabaseWorker:
+    # Both import models, which are there only if the engine is installed.
+    from daf_views.tasks.database.ledger import Ledger, Queues  # noqa: PLC0415
+    from daf_views.tasks.database.worker import DatabaseWorker  # noqa: PLC0415
+
+    queues = Queues(backend=_backend(options["backend"]), **_queues(options["queue_name"], options["exclude_queues"]))
+    ledger = Ledger(queues, concurrency=options["concurrency"], lease=BEATS * options["heartbeat"])
+    return DatabaseWorker(ledger, interval=options["interval"], batch=options["batch"], max_tasks=options["max_tasks"])
+
+
+def _backend(alias: str) -> str:
+    from django_tasks_db import DatabaseBackend  # noqa: PLC0415 - as above
+
+    if alias not in task_backends.settings:
+        raise CommandError(f"--backend: there is no {alias!r} in TASKS, only {', '.join(task_backends.settings)}.")
+    if not isinstance(task_backends[alias], DatabaseBackend):
+        raise CommandError(f"--backend: {alias!r} is not one of django-tasks-db's, and its tasks are run elsewhere.")
+    return alias
+
+
+def _queues(names: str, excluded: str) -> dict[str, Any]:
+    chosen, left_out = _names(names), _names(excluded)
+    if not chosen:
+        raise CommandError("--queue-name names no queue.")
+    if left_out and "*" not in chosen:
+        raise CommandError("--exclude-queues leaves queues out of all of them: write --queue-name=* beside it.")
+    return {"names": None if "*" in chosen else chosen, "excluded": left_out}
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number_of(kind: type[int | float]) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ArgumentTypeError(f"{text} is not more than 0, and finite")
+        return value
+
+    number.__name__ = "number" if kind is float else "whole number"  # for argparse's message
+    return number
+
+
+def _log_somewhere(level: int) -> None:
+    """Show on stderr what is logged, unless the project's logging does something with it."""
+    for logger in (logging.getLogger("daf_views"), tasks_logger):
+        if not logger.hasHandlers():
+            logger.addHandler(logging.StreamHandler())
+            logger.setLevel(level)
+
+
+@contextmanager
+def _signals(first: Callable[[], None], second: Callable[[], None]) -> Iterator[None]:
+    """Call a function on the event loop at the first SIGTERM or SIGINT, another at the second."""
+    loop = asyncio.get_running_loop()
+    calls = iter([first])
+
+    def handle(*_: Any) -> None:
+        loop.call_soon_threadsafe(next(calls, second))
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Migrations of the worker's table."""
