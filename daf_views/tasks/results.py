@@ -57,6 +57,10 @@ class Results:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def all(self) -> list[TaskResult]:
+        """Return all of them, the oldest first. Any thread may ask."""
+        return list(self._by_id.values())
+
     def add(self, result: TaskResult) -> None:
         """Remember a result."""
         self._by_id[result.id] = result

@@ -1,0 +1,58 @@
+"""The tasks that this process was given: all that have not finished, and the last that have."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from daf_views.tasks.compat import TaskResultStatus
+from daf_views.tasks.results import KEPT
+from daf_views.tasks_overview.values import LIMIT, SHOWN, BackendOverview, TaskLine, no_tasks
+
+if TYPE_CHECKING:
+    from daf_views.tasks.backend import InProcessBackend
+    from daf_views.tasks.compat import TaskResult
+
+_ENDS = {TaskResultStatus.SUCCESSFUL: "successful", TaskResultStatus.FAILED: "failed"}
+
+
+def overview(backend: InProcessBackend, path: str) -> BackendOverview:
+    """Return it. Any thread may ask."""
+    queues: dict[str, dict[str, int]] = {}
+    tasks: dict[str, list[TaskLine]] = {state: [] for state in SHOWN}
+    now = datetime.now(UTC)
+    for result in reversed(backend.results.all()):  # so that the last are shown
+        state = _state(result, now)
+        queues.setdefault(result.task.queue_name, no_tasks())[state] += 1
+        if len(tasks.get(state, range(LIMIT))) < LIMIT:
+            tasks[state].append(_line(result))
+    scope = f"this process ({os.getpid()}), and of what has ended the last {KEPT}"
+    return BackendOverview(alias=backend.alias, backend=path, scope=scope, queues=queues, tasks=tasks)
+
+
+def _state(result: TaskResult, now: datetime) -> str:
+    if result.status == TaskResultStatus.RUNNING:
+        return "running"
+    if result.status != TaskResultStatus.READY:
+        return _ENDS[result.status]
+    if result.attempts:
+        return "retrying"
+    due: Any = result.task.run_after
+    return "ready" if due is None or due.astimezone(UTC) <= now else "delayed"
+
+
+def _line(result: TaskResult) -> TaskLine:
+    return TaskLine(
+        id=result.id,
+        task=result.task.module_path,
+        queue_name=result.task.queue_name,
+        priority=result.task.priority,
+        attempts=result.attempts,
+        enqueued_at=result.enqueued_at,
+        run_after=result.task.run_after,
+        started_at=result.started_at,
+        finished_at=result.finished_at,
+        error=result.errors[-1].exception_class_path if result.errors else "",
+        worker_id=result.worker_ids[-1] if result.worker_ids else "",
+    )
