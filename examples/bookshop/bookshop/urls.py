@@ -3,10 +3,12 @@
 from django.urls import include, path
 
 from daf_views.health import livez, readyz
+from daf_views.tasks_overview import tasks_overview
 
 urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
+    path("staff/tasks/", tasks_overview),
     path("", include("shop.urls")),
 ]
 

@@ -52,8 +52,18 @@ async def _working(say: Transcript, client: httpx.AsyncClient, shelf: Shelf) -> 
     say.expect(f"<td>{placed['id']}</td>" in page.text, "the desk shows the last order")
     say.expect(escape(customer) in page.text.replace("&#x27;", "'"), "a customer's name is text, not HTML")
     say.expect(customer not in page.text, "and nowhere else")
+    await _tasks(say, client)
     await _restocking(say, client, shelf, _token(page))
     await _from_the_browser(say, client, order, _token(page))
+
+
+async def _tasks(say: Transcript, client: httpx.AsyncClient) -> None:
+    """What has become of the receipts: for staff, as JSON or as a page."""
+    say.show(await say.client.get("/staff/tasks/"), status=401)
+    [tasks] = say.show(await client.get("/staff/tasks/?format=json"), status=200).json()["backends"]
+    say.expect(tasks["queues"]["default"]["successful"] > 0, "staff sees that receipts have been sent")
+    page = say.show(await client.get("/staff/tasks/"), status=200)
+    say.expect("<h1>Tasks</h1>" in page.text, "on a page, too")
 
 
 async def _restocking(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, token: str) -> None:
