@@ -13,20 +13,23 @@ the token. Only ``enforces_csrf = False``, or an ``Authorization`` that no brows
 
 from __future__ import annotations
 
+import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
 
+from daf_views.answers import answer, without_content
 from daf_views.cross_site import check_origin, check_token, needs_check
-from daf_views.dispatching import is_decorated
+from daf_views.dispatching import is_decorated, settled
 from daf_views.encoding import encode
 from daf_views.exceptions import ForbiddenError, MethodNotAllowedError
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
 from daf_views.requests import take_body_itself
+from daf_views.signatures import signatures_of
 from daf_views.throttling.headers import with_limits
 from daf_views.views import AsyncView
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from django.http.response import HttpResponseBase
+
+    from daf_views.signatures import Signature
 
 
 @runtime_checkable
@@ -73,10 +78,13 @@ class AsyncAPIView(AsyncView):
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
     _is_counted = False
+    _signatures: ClassVar[Mapping[str, Signature]] = {}
+    _arguments: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         plug_in(cls)
+        cls._signatures = signatures_of(cls)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
@@ -100,9 +108,7 @@ class AsyncAPIView(AsyncView):
         Raises TypeError for what :mod:`daf_views.encoding` cannot encode, ValueError for NaN.
         """
         if status in {204, 205}:
-            response = HttpResponse(status=status, headers=headers)
-            response.headers.pop("Content-Type", None)
-            return response
+            return without_content(status, headers)
         return HttpResponse(encode(data), status=status, content_type="application/json", headers=headers)
 
     def error(self, message: str, status: int = 400, **members: Any) -> HttpResponse:
@@ -141,6 +147,22 @@ class AsyncAPIView(AsyncView):
     async def _check_after_body(self, request: HttpRequest) -> None:
         if self.enforces_csrf and needs_check(request):
             await check_token(request)
+        if (signature := self._signature(request)) is not None:
+            self._arguments = signature.plan(self.kwargs).arguments(request, self.kwargs)
+
+    def _signature(self, request: HttpRequest) -> Signature | None:
+        name = (request.method or "").lower()
+        return self._signatures.get("get" if name == "head" and name not in self._signatures else name)
+
+    def _handler(self, request: HttpRequest) -> Any:
+        handler = super()._handler(request)
+        if handler is None or (signature := self._signature(request)) is None:
+            return handler
+        return functools.partial(self._answer, signature, handler)
+
+    async def _answer(self, signature: Signature, handler: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        arguments = kwargs if self._arguments is None else self._arguments
+        return await answer(signature, await settled(handler(request, *args, **arguments)))
 
     async def http_method_not_allowed(  # type: ignore[override]
         self,

@@ -228,14 +228,27 @@ class FieldError:
     code: str = "invalid"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterError:
+    """One thing that is wrong with a parameter."""
+
+    parameter: str
+    location: str
+    """``query`` or ``header``."""
+    detail: str
+    code: str = "invalid"
+
+
 class InvalidDataError(APIError):
-    """422: the body is well formed, its content is not. ``errors`` lists what is wrong, as RFC 9457 §3 does."""
+    """422: the request is well formed, its content is not. ``errors`` lists what is wrong, as RFC 9457 §3 does."""
 
     default_status = HTTPStatus.UNPROCESSABLE_ENTITY
     default_title = "Unprocessable Content"  # RFC 9110's name; Python's has it from 3.13 on
     default_code = "invalid_data"
 
-    def __init__(self, detail: str | None = None, *, errors: Iterable[FieldError] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, detail: str | None = None, *, errors: Iterable[FieldError | ParameterError] = (), **kwargs: Any
+    ) -> None:
         self.errors = tuple(errors)
         super().__init__(detail, errors=[asdict(error) for error in self.errors], **kwargs)
 
@@ -294,7 +307,10 @@ def _retry_after(seconds: float | None) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(max(0, math.ceil(seconds)))}
 
 
+def pointer_to(*place: str | int) -> str:
+    """Return the JSON Pointer to a place in a body, as a URI fragment (RFC 6901 §6)."""
+    return "#" + "".join("/" + quote(str(step).replace("~", "~0").replace("/", "~1"), safe="") for step in place)
+
+
 def _pointer(field: str) -> str:
-    if field == NON_FIELD_ERRORS:
-        return "#"
-    return "#/" + quote(field.replace("~", "~0").replace("/", "~1"))
+    return pointer_to() if field == NON_FIELD_ERRORS else pointer_to(field)

@@ -79,7 +79,10 @@ class _InMemoryParser(Parser):
 
 
 class JSONParser(_InMemoryParser):
-    """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates."""
+    """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates, no NUL.
+
+    The last two are what a database's text cannot hold: PostgreSQL's for one.
+    """
 
     media_types = ("application/json", "application/*+json")
 
@@ -131,6 +134,8 @@ def load_json(body: bytes) -> Any:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
         if "\\ud" in text or "\\uD" in text:  # what a lone surrogate takes; a pair has become one character
             json.dumps(value, ensure_ascii=False).encode()
+        if "\\u0000" in text and _has_nul(value):
+            raise _NotStrictError("The body has a null character.")
     except json.JSONDecodeError as error:
         detail = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         raise ParseError(detail, line=error.lineno, column=error.colno, position=error.pos) from None
@@ -183,6 +188,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise _NotStrictError(f"The body has the name {name[:100]!r} twice in one object.")
     return value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
 
 
 def _refuse(constant: str) -> Any:

@@ -36,6 +36,8 @@ class Settings:
     """How long a client may be silent in the middle of a body before it is answered 408."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+    VALIDATE_OUTPUT: bool | None = None
+    """Whether what typed handlers return is checked against their annotation. None: with DEBUG, and in tests."""
     TRUSTED_PROXIES: Sequence[str] = ()
     """Networks (CIDR) of proxies of our own, whose word on a client's address is believed; "unix" is a Unix socket."""
     FORWARDED_HEADER: str = "X-Forwarded-For"

@@ -1,0 +1,9 @@
+"""Types of handlers' annotations: values of them from what clients send, JSON from them, and their JSON schemas.
+
+That is the work of msgspec (``pip install "django-daf[msgspec]"``) or pydantic (``django-daf[pydantic]``); this package
+asks the one that knows a type: pydantic for its models, else msgspec, else pydantic.
+"""
+
+from daf_views.schemas.library import Schema, SchemaError, Violation, schema_of
+
+__all__ = ["Schema", "SchemaError", "Violation", "schema_of"]

@@ -1,0 +1,69 @@
+"""Which library knows a type, and what is asked of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, get_args
+
+from daf_views.schemas.violations import SchemaError, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Schema", "SchemaError", "Violation", "schema_of"]
+
+REF = "#/components/schemas/{}"
+"""Where an OpenAPI document has the schemas that others refer to."""
+
+
+class Schema(Protocol):
+    """A type of an annotation, as its library has it."""
+
+    def load(self, value: Any, *, is_text: bool = False) -> Any:
+        """Return the value as one of the type. Raise SchemaError with all that is wrong with it.
+
+        ``is_text`` says that numbers and truth values are spelt, as in a query string.
+        """
+
+    def shape(self, value: Any, *, is_checked: bool) -> Any:
+        """Return what a handler has returned as one of the type; instances of other classes by their attributes.
+
+        Raises SchemaError. What is of the type already is looked at only if ``is_checked``.
+        """
+
+    def dump(self, value: Any) -> bytes:
+        """Return a value of the type as JSON."""
+
+    def fields(self) -> Mapping[str, Any] | None:
+        """Return the types of its fields, by the names that clients use; None if it has none."""
+
+    def json_schema(self, *, is_output: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return its JSON Schema (2020-12), and those that it refers to, by name: see ``REF``."""
+
+
+@cache
+def _library(name: str) -> Any:
+    return import_module(f"daf_views.schemas.{name}_schema") if find_spec(name) else None
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return what is asked of a type. Raises TypeError if no library is installed that knows it."""
+    pydantic, msgspec = _library("pydantic"), _library("msgspec")
+    if pydantic is not None and _has_pydantics(kind, pydantic):
+        schema: Schema = pydantic.PydanticSchema(kind)
+        return schema
+    for library in (msgspec, pydantic):
+        if library is not None and (made := library.schema_of(kind)) is not None:
+            return made  # type: ignore[no-any-return] # a Schema
+    if msgspec is None and pydantic is None:
+        raise TypeError(
+            'Typed handlers need a library that checks types: pip install "django-daf[msgspec]", '
+            'or "django-daf[pydantic]".'
+        )
+    raise TypeError(f"Neither msgspec nor pydantic, as far as they are installed, can check {kind!r}.")
+
+
+def _has_pydantics(kind: Any, pydantic: Any) -> bool:
+    return pydantic.is_own(kind) or any(_has_pydantics(each, pydantic) for each in get_args(kind))

@@ -1,0 +1,25 @@
+"""What is wrong with a value, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST = 100
+"""Violations that are told, at most: a body may hold a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong: ``place`` leads to it, through names and indices."""
+
+    place: tuple[str | int, ...]
+    detail: str
+    code: str = "invalid"
+
+
+class SchemaError(ValueError):
+    """A value is not of its type."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        self.violations = violations
+        super().__init__("; ".join(f"{'.'.join(map(str, each.place)) or 'it'}: {each.detail}" for each in violations))

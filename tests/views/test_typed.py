@@ -1,0 +1,489 @@
+"""Typed handlers: what annotations ask for is what the handler gets, and what it returns is what they promise."""
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import functools
+import json
+import uuid
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+import pydantic
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+
+from daf_orm import BlockingCallError
+from daf_orm.test import count_hops
+from daf_views import AsyncAPIView
+from daf_views.parameters import Body, Header, Path, Query, Status
+from tests.project.library.models import Author, Book
+
+requests = AsyncRequestFactory()
+
+
+class LineIn(msgspec.Struct):
+    book: int
+    quantity: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class OrderIn(msgspec.Struct, forbid_unknown_fields=True):
+    customer: str
+    lines: list[LineIn]
+    at: dt.datetime | None = None
+
+
+@dataclasses.dataclass
+class DataclassLine:
+    book: int
+    quantity: Annotated[int, msgspec.Meta(ge=1)]
+
+
+@dataclasses.dataclass
+class DataclassOrder:
+    customer: str
+    lines: list[DataclassLine]
+    at: dt.datetime | None = None
+
+
+class TypedDictLine(TypedDict):
+    book: int
+    quantity: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TypedDictOrder(TypedDict):
+    customer: str
+    lines: list[TypedDictLine]
+
+
+class PydanticLine(pydantic.BaseModel):
+    book: int
+    quantity: Annotated[int, pydantic.Field(ge=1)]
+
+
+class PydanticOrder(pydantic.BaseModel):
+    customer: str
+    lines: list[PydanticLine]
+    at: dt.datetime | None = None
+
+
+ORDERS = [OrderIn, DataclassOrder, TypedDictOrder, PydanticOrder]
+ORDER = {"customer": "ada", "lines": [{"book": 1, "quantity": 2}]}
+
+
+async def respond(view, method="GET", target="/", data=None, headers=None, **kwargs):
+    body = b"" if data is None else json.dumps(data).encode()
+    request = requests.generic(method, target, body, content_type="application/json" if body else "", headers=headers)
+    return await view.as_view()(request, **kwargs)
+
+
+def content(response):
+    return json.loads(response.content)
+
+
+def taking(kind):
+    class Take(AsyncAPIView):
+        async def post(self, request, body):
+            customer = body["customer"] if isinstance(body, dict) else body.customer
+            return self.success([type(body).__name__, customer])
+
+    Take.post.__annotations__["body"] = kind
+    return type("Take", (Take,), {})
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+async def test_a_body_is_of_the_type_that_is_annotated(kind):
+    expected = "dict" if kind is TypedDictOrder else kind.__name__
+    assert content(await respond(taking(kind), "POST", data=ORDER)) == [expected, "ada"]
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+async def test_all_that_is_wrong_is_told_at_once(kind):
+    wrong = {"lines": [{"book": "x", "quantity": 1}, {"quantity": 0}]}
+    response = await respond(taking(kind), "POST", data=wrong)
+    assert (response.status_code, response["Content-Type"]) == (422, "application/problem+json")
+    pointers = {error["pointer"]: error["code"] for error in content(response)["errors"]}
+    assert set(pointers) == {"#/customer", "#/lines/0/book", "#/lines/1/book", "#/lines/1/quantity"}
+    assert pointers["#/customer"] == pointers["#/lines/1/book"] == "required"
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+@pytest.mark.parametrize(
+    "data", [[], 1, "text", {"customer": "ada", "lines": {}}, {"customer": "ada", "lines": [None]}]
+)
+async def test_what_is_no_order_at_all_is_refused(kind, data):
+    response = await respond(taking(kind), "POST", data=data)
+    assert response.status_code == 422
+    assert content(response)["errors"][0]["pointer"].startswith("#")
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+async def test_a_body_that_is_missing_is_refused(kind):
+    assert (await respond(taking(kind), "POST")).status_code == 422
+
+
+async def test_a_field_that_nobody_knows_is_named():
+    response = await respond(taking(OrderIn), "POST", data={**ORDER, "a/b": 1})
+    [error] = content(response)["errors"]
+    assert (error["pointer"], error["code"]) == ("#/a~1b", "unknown")
+
+
+async def test_no_more_mistakes_are_told_than_anybody_reads():
+    response = await respond(taking(OrderIn), "POST", data={"customer": "ada", "lines": [{}] * 1000})
+    assert 100 <= len(content(response)["errors"]) < 110
+
+
+async def test_a_body_may_be_left_out_where_it_has_a_default():
+    class Take(AsyncAPIView):
+        async def post(self, request, body: OrderIn | None = None):
+            return self.success(body)
+
+    assert content(await respond(Take, "POST")) is None
+
+
+async def test_the_body_is_what_has_fields_by_whatever_name():
+    class Take(AsyncAPIView):
+        async def post(self, request, order: OrderIn, numbers: Annotated[list[int], Query()] = []):  # noqa: B006
+            return self.success([order.customer, numbers])
+
+    assert content(await respond(Take, "POST", "/?numbers=1&numbers=2", ORDER)) == ["ada", [1, 2]]
+
+
+async def test_a_list_may_be_the_body():
+    class Take(AsyncAPIView):
+        async def post(self, request, numbers: Annotated[list[int], Body()]):
+            return self.success(numbers)
+
+    assert content(await respond(Take, "POST", data=[1, 2])) == [1, 2]
+    [error] = content(await respond(Take, "POST", data=[1, "x"]))["errors"]
+    assert error["pointer"] == "#/1"
+
+
+async def test_a_form_may_be_the_body_files_and_all():
+    class Upload(msgspec.Struct):
+        title: str
+        tags: list[str]
+        year: int
+        cover: UploadedFile
+
+    class Take(AsyncAPIView):
+        async def post(self, request, body: Upload):
+            return self.success([body.title, body.tags, body.year, body.cover.name])
+
+    data = {"title": "x", "tags": ["a", "b"], "year": "1984", "csrfmiddlewaretoken": "t"}
+    request = requests.post("/", {**data, "cover": SimpleUploadedFile("cover.png", b"png")})
+    assert content(await Take.as_view()(request)) == ["x", ["a", "b"], 1984, "cover.png"]
+    response = await Take.as_view()(requests.post("/", {**data, "year": "x"}))
+    assert {each["pointer"] for each in content(response)["errors"]} == {"#/year", "#/cover"}
+
+
+@pytest.mark.parametrize("value", ["\0", {"a": ["\0"]}, {"\0": 1}])
+async def test_a_body_holds_no_nul(value):
+    response = await respond(taking(OrderIn), "POST", data=value)
+    assert (response.status_code, content(response)["detail"]) == (400, "The body has a null character.")
+
+
+# Parameters
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Many(AsyncAPIView):
+    async def get(
+        self,
+        request,
+        page: int = 1,
+        *,
+        ids: list[int] = [],  # noqa: B006
+        exact: bool = False,
+        colour: Colour | None = None,
+        since: dt.date | None = None,
+        price: decimal.Decimal = decimal.Decimal(0),
+        limit: Annotated[int, Query(alias="max"), msgspec.Meta(le=100)] = 10,
+        if_range: Annotated[str, Header()] = "",
+        version: Annotated[int, Header(alias="X-Version")] = 0,
+    ):
+        return self.success([page, ids, exact, colour, since, price, limit, if_range, version])
+
+
+async def test_parameters_have_their_types_and_defaults():
+    assert content(await respond(Many)) == [1, [], False, None, None, "0", 10, "", 0]
+    response = await respond(
+        Many,
+        target="/?page=2&ids=1&ids=2&exact=true&colour=red&since=2026-01-31&price=1.50&max=7&unknown=1",
+        headers={"If-Range": "x", "X-Version": "3"},
+    )
+    assert content(response) == [2, [1, 2], True, "red", "2026-01-31", "1.50", 7, "x", 3]
+
+
+async def test_all_wrong_parameters_are_told_at_once():
+    response = await respond(Many, target="/?page=x&ids=1&ids=y&colour=blue&max=101", headers={"X-Version": "z"})
+    assert response.status_code == 422
+    told = {(each["location"], each["parameter"]) for each in content(response)["errors"]}
+    assert told == {("query", "page"), ("query", "ids"), ("query", "colour"), ("query", "max"), ("header", "X-Version")}
+
+
+async def test_a_parameter_without_default_is_required():
+    class Search(AsyncAPIView):
+        async def get(self, request, q: str):
+            return self.success(q)
+
+    [error] = content(await respond(Search))["errors"]
+    assert error == {"parameter": "q", "location": "query", "detail": "It is required.", "code": "required"}
+    assert content(await respond(Search, target="/?q=a&q=b")) == "b"
+    assert (await respond(Search, target="/?q=%00")).status_code == 422
+
+
+@pytest.mark.parametrize("kind", [LineIn, DataclassLine, PydanticLine])
+async def test_the_query_may_be_a_type_with_fields(kind):
+    class Search(AsyncAPIView):
+        async def get(self, request, line, page: int = 1):
+            return self.success([type(line).__name__, line.quantity, page])
+
+    Search.get.__annotations__["line"] = Annotated[kind, Query()]
+    search = type("Search", (Search,), {})
+    assert content(await respond(search, target="/?book=1&quantity=2&page=3")) == [kind.__name__, 2, 3]
+    response = await respond(search, target="/?quantity=0")
+    assert {each["parameter"] for each in content(response)["errors"]} == {"book", "quantity"}
+
+
+async def test_what_the_url_gives_is_from_the_path():
+    class Detail(AsyncAPIView):
+        async def get(self, request, pk: int, slug, key: uuid.UUID | None = None):
+            return self.success([pk, slug, key])
+
+    assert content(await respond(Detail, target="/?pk=9&slug=q", pk=7, slug="s")) == [7, "s", None]
+    assert content(await respond(Detail, pk="7", slug="s")) == [7, "s", None]
+    assert (await respond(Detail, pk="x", slug="s")).status_code == 404
+
+
+async def test_what_the_url_should_give_and_does_not_is_named():
+    class Detail(AsyncAPIView):
+        async def get(self, request, pk: Annotated[int, Path()]):
+            return self.success(pk)
+
+    response = await respond(Detail)
+    assert response.status_code == 500  # the URLconf's mistake, not the client's
+
+
+def passed_on(handler):
+    @functools.wraps(handler)
+    async def wrapper(self, request, *args, **kwargs):
+        return await handler(self, request, *args, **kwargs)
+
+    return wrapper
+
+
+async def test_a_decorated_handler_is_read_through_its_decorators():
+    @method_decorator(never_cache, name="dispatch")
+    class Search(AsyncAPIView):
+        @passed_on
+        async def get(self, request, page: int = 1) -> list[int]:
+            return [page]
+
+    response = await respond(Search, target="/?page=2")
+    assert (content(response), "no-store" in response["Cache-Control"]) == ([2], True)
+
+
+async def test_a_head_request_is_a_get():
+    assert (await respond(Many, "HEAD", "/?page=x")).status_code == 422
+
+
+# Answers
+
+
+class OrderOut(msgspec.Struct):
+    id: int
+    total: decimal.Decimal
+    at: dt.datetime | None = None
+
+
+@dataclasses.dataclass
+class DataclassOut:
+    id: int
+    total: decimal.Decimal
+
+
+class PydanticOut(pydantic.BaseModel):
+    id: int
+    total: decimal.Decimal
+
+
+def answering(kind, value):
+    class Answer(AsyncAPIView):
+        async def get(self, request):
+            return value
+
+    Answer.get.__annotations__["return"] = kind
+    return type("Answer", (Answer,), {})
+
+
+class Plain:
+    id, total, secret = 1, decimal.Decimal("1.50"), "secret"
+
+
+@pytest.mark.parametrize("kind", [OrderOut, DataclassOut, PydanticOut])
+@pytest.mark.parametrize("make", [lambda kind: kind(id=1, total=decimal.Decimal("1.50")), lambda _: Plain()])
+async def test_what_is_returned_is_answered_as_what_is_annotated(kind, make):
+    response = await respond(answering(kind, make(kind)))
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+    assert {"id": 1, "total": "1.50"}.items() <= content(response).items()
+    assert b"secret" not in response.content
+
+
+@pytest.mark.parametrize("kind", [OrderOut, PydanticOut, DataclassOut])
+async def test_what_is_not_as_promised_is_a_bug(kind, caplog):
+    assert (await respond(answering(kind, {"id": "x"}))).status_code == 500
+    assert "returned what is not" in caplog.text
+
+
+@pytest.mark.parametrize(("setting", "status"), [(None, 500), (True, 500), (False, 200)])
+async def test_an_instance_is_looked_at_in_tests_and_where_it_is_wanted(settings, setting, status):
+    settings.DAF_VIEWS = {"VALIDATE_OUTPUT": setting}
+    assert (await respond(answering(OrderOut, OrderOut(id="x", total="y")))).status_code == status
+
+
+async def test_a_status_may_be_annotated():
+    assert (await respond(answering(Annotated[OrderOut, Status(201)], Plain()))).status_code == 201
+
+
+async def test_none_is_no_content():
+    response = await respond(answering(None, None))
+    assert (response.status_code, response.content, response.headers.get("Content-Type")) == (204, b"", None)
+
+
+async def test_a_response_is_left_alone():
+    kind = OrderOut | HttpResponse
+    response = await respond(answering(kind, HttpResponse("text", status=202)))
+    assert (response.status_code, response.content) == (202, b"text")
+    assert content(await respond(answering(kind, Plain())))["id"] == 1
+
+
+@pytest.mark.parametrize("status", [99, 404, 302, "201"])
+def test_a_status_is_a_success(status):
+    with pytest.raises(TypeError, match="is no success"):
+        Status(status)
+
+
+@pytest.mark.parametrize("kind", [Any, HttpResponse])
+async def test_an_annotation_that_says_nothing_promises_nothing(kind):
+    assert (await respond(answering(kind, HttpResponse("text")))).content == b"text"
+
+
+# Models
+
+
+class AuthorOut(msgspec.Struct):
+    name: str
+
+
+class BookOut(msgspec.Struct):
+    id: int
+    title: str
+    author: AuthorOut
+
+
+class PydanticAuthor(pydantic.BaseModel):
+    name: str
+
+
+class PydanticBook(pydantic.BaseModel):
+    id: int
+    title: str
+    author: PydanticAuthor
+
+
+@pytest.fixture
+async def books(db):
+    author = await Author.objects.acreate(name="Ada")
+    return [await Book.objects.acreate(title=f"{number}", author=author) for number in range(3)]
+
+
+@pytest.mark.parametrize("kind", [BookOut, PydanticBook])
+async def test_a_queryset_is_answered_in_one_hop(books, kind, django_assert_num_queries):
+    view = answering(list[kind], Book.objects.select_related("author").order_by("pk"))
+    with count_hops() as hops, django_assert_num_queries(1):
+        response = await respond(view)
+    assert hops.total == 1
+    first = {"id": books[0].pk, "title": "0", "author": {"name": "Ada"}}
+    assert (content(response)[0], len(content(response))) == (first, 3)
+
+
+@pytest.mark.parametrize("kind", [BookOut, PydanticBook])
+async def test_a_relation_that_was_not_loaded_is_a_blocking_call(books, kind, blocking_calls):
+    book = await Book.objects.aget(pk=books[0].pk)
+    with pytest.raises(BlockingCallError, match="select_related"):
+        await raising(answering(kind, book))
+    blocking_calls.clear()
+
+
+async def raising(view):
+    class Raising(view):
+        async def handle_exception(self, exc):
+            raise exc
+
+    return await respond(Raising)
+
+
+class AuthorWithBooks(msgspec.Struct):
+    name: str
+    books: list["TitleOut"]
+
+
+class TitleOut(msgspec.Struct):
+    title: str
+
+
+async def test_a_relation_to_many_is_a_list_where_it_was_prefetched(books):
+    author = await Author.objects.prefetch_related("books").aget()
+    with count_hops(at_most=0):
+        response = await respond(answering(AuthorWithBooks, author))
+    assert [each["title"] for each in content(response)["books"]] == ["0", "1", "2"]
+
+
+# What cannot be
+
+
+def test_a_get_has_no_body():
+    with pytest.raises(
+        TypeError, match=r"'order' would be the body, which GET has not: write Annotated\[…, Query\(\)\]"
+    ):
+
+        class Take(AsyncAPIView):
+            async def get(self, request, order: OrderIn):
+                pass
+
+
+def test_there_is_one_body():
+    with pytest.raises(TypeError, match="two parameters that are the body"):
+
+        class Take(AsyncAPIView):
+            async def post(self, request, order: OrderIn, line: LineIn):
+                pass
+
+
+def test_a_type_that_nobody_can_check_is_named():
+    with pytest.raises(TypeError, match="Neither msgspec nor pydantic"):
+
+        class Take(AsyncAPIView):
+            async def post(self, request, body: "AsyncAPIView | type[int]"):
+                pass
+
+
+async def test_a_handler_without_annotations_costs_nothing():
+    class Take(AsyncAPIView):
+        async def get(self, request, pk):
+            return self.success(pk)
+
+    assert Take._signatures == {}
+    assert content(await respond(Take, pk=7)) == 7
