@@ -21,10 +21,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
 
 from daf_views.answers import answer, without_content
+from daf_views.authentication import is_known, user_of
 from daf_views.cross_site import check_origin, check_token, needs_check
 from daf_views.dispatching import is_decorated, settled
 from daf_views.encoding import encode
-from daf_views.exceptions import ForbiddenError, MethodNotAllowedError
+from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
@@ -67,6 +68,9 @@ class AsyncAPIView(AsyncView):
     view class is made (or by ``as_view()``, for those given there).
     """
 
+    authentication: Sequence[Any] = ()
+    """:class:`~daf_views.authentication.Authentication` that is asked in turn who the request is from. Without any, it
+    is whom middleware has found out."""
     throttle: Any = None
     """One :class:`Throttle`, asked before ``throttles``."""
     throttles: Sequence[Any] = ()
@@ -78,6 +82,8 @@ class AsyncAPIView(AsyncView):
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
     _is_counted = False
+    _is_proven = False
+    """Whether the request has a proof that no browser sends by itself."""
     _signatures: ClassVar[Mapping[str, Signature]] = {}
     _arguments: Mapping[str, Any] | None = None
 
@@ -99,8 +105,14 @@ class AsyncAPIView(AsyncView):
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user that the request proves to be from, who becomes ``request.user``; None leaves that as it is.
 
-        Raise NotAuthenticatedError for a proof that is none. Comes before throttles, which may count by user.
+        Asks ``authentication``. Raises NotAuthenticatedError for a proof that is none. Comes before throttles, which
+        may count by user.
         """
+        for each in self.authentication:
+            if (user := await each.authenticate(request)) is not None:
+                self._is_proven = not each.is_sent_by_browsers
+                return user
+        return _nobody() if self.authentication else None
 
     def success(self, data: Any = None, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Return ``data`` as JSON. With status 204 or 205 there is none.
@@ -122,7 +134,22 @@ class AsyncAPIView(AsyncView):
         await self._count(request)
         for permission in self.permissions:
             if not _answer_of(permission, await permission.has_permission(request, self)):
-                raise ForbiddenError(getattr(permission, "message", None))
+                raise await self._denied(request, permission)
+
+    async def check_object_permissions(self, request: HttpRequest, obj: Any) -> None:
+        """Ask the permissions for one object. Raises as :meth:`admit` does if one of them says no."""
+        for permission in self.permissions:
+            check = getattr(permission, "has_object_permission", None)
+            if check is not None and not _answer_of(permission, await check(request, self, obj)):
+                raise await self._denied(request, permission)
+
+    async def _denied(self, request: HttpRequest, permission: Any) -> APIError:
+        """Return a 401 for nobody, if there is a way to prove who one is; otherwise a 403."""
+        message = getattr(permission, "message", None)
+        challenges = ", ".join(each.challenge for each in self.authentication)
+        if challenges and not is_known(await user_of(request)):
+            return NotAuthenticatedError(message, challenge=challenges)
+        return ForbiddenError(message)
 
     async def receive(self, request: HttpRequest) -> None:
         """Parse the body into ``request.data``."""
@@ -141,11 +168,14 @@ class AsyncAPIView(AsyncView):
     async def _check_before_body(self, request: HttpRequest) -> None:
         if not self._is_counted:  # an admit() of its own has not called ours
             await self._count(request)
-        if self.enforces_csrf and needs_check(request):
+        if self._needs_check(request):
             check_origin(request)
 
+    def _needs_check(self, request: HttpRequest) -> bool:
+        return self.enforces_csrf and not self._is_proven and needs_check(request)
+
     async def _check_after_body(self, request: HttpRequest) -> None:
-        if self.enforces_csrf and needs_check(request):
+        if self._needs_check(request):
             await check_token(request)
         if (signature := self._signature(request)) is not None:
             self._arguments = signature.plan(self.kwargs).arguments(request, self.kwargs)
@@ -197,13 +227,20 @@ def _answer_of(permission: Any, answer: Any) -> Any:
     )
 
 
+def _nobody() -> Any:
+    from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415 - its module has models, which need their app
+
+    return AnonymousUser()
+
+
 def _log_in(request: HttpRequest, user: Any) -> None:
     async def auser() -> Any:
         return user
 
     request.user = user
     request.auser = auser
-    request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's
+    if is_known(user):
+        request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's
 
 
 plug_in(AsyncAPIView)  # __init_subclass__ is not called for the class itself

@@ -1,7 +1,7 @@
-"""What an annotation of a handler says beside its type: where a parameter comes from, and with which status to answer.
+"""What an annotation of a handler says beside its type: where a parameter comes from, with which status to answer.
 
-``limit: Annotated[int, Query(alias="max")]``, ``token: Annotated[str, Header()]``,
-``order: Annotated[OrderIn, Body()]``, ``-> Annotated[OrderOut, Status(201)]``. Most parameters need none of these, see :mod:`daf_views.signatures`.
+``limit: Annotated[int, Query(alias="max")]``, ``tag: Annotated[str, Header()]``, ``-> Annotated[Order, Status(201)]``.
+Most parameters need none of these, see :mod:`daf_views.signatures`.
 """
 
 from __future__ import annotations

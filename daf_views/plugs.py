@@ -1,4 +1,4 @@
-"""What is plugged into an API view: throttles, permissions and parsers, made into instances when its class is."""
+"""What is plugged into an API view: throttles, permissions and such, made into instances when its class is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLUGS: Mapping[str, str] = {
+    "authentication": "authenticate",
     "throttle": "check",
     "throttles": "check",
     "permissions": "has_permission",
     "parsers": "parse",
 }
 """Attributes that hold plugs, and the coroutine method that each must have."""
+_OPTIONAL = "has_object_permission"  # async, too, where a plug has it
 
 _MEANT = {
     "permission": "`permissions = [...]`",
@@ -23,7 +25,7 @@ _MEANT = {
     "throttle_classes": "`throttles = [...]`",
     "parser": "`parsers = [...]`",
     "parser_classes": "`parsers = [...]`",
-    "authentication_classes": "`async def authenticate(self, request)`",
+    "authentication_classes": "`authentication = [...]`",
     "get_permissions": "`permissions = [...]`",
     "get_throttles": "`throttles = [...]`",
     "get_parsers": "`parsers = [...]`",
@@ -72,4 +74,6 @@ def _plug(cls: type, name: str, value: Any) -> Any:
     plug = value() if isinstance(value, type) else value
     if not iscoroutinefunction(getattr(plug, PLUGS[name], None)):
         raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {PLUGS[name]}(…)`.")
+    if hasattr(plug, _OPTIONAL) and not iscoroutinefunction(getattr(plug, _OPTIONAL)):
+        raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, whose {_OPTIONAL}() is not async.")
     return plug

@@ -52,7 +52,7 @@ class AsyncView(View):
 
     view_is_async = True
     _hooks: ClassVar[tuple[str, ...]] = ("async_setup", "admit", "receive", "handle_exception")
-    _not_asked: ClassVar[tuple[str, ...]] = ("permissions", "throttle", "throttles")
+    _not_asked: ClassVar[tuple[str, ...]] = ("authentication", "permissions", "throttle", "throttles")
     _plan: ClassVar[Plan]
     _opted_out: OptedOut = OptedOut()
 

@@ -258,7 +258,7 @@ async def test_a_permission_that_forgets_to_await_lets_nobody_in(caplog):
         ("throttle_classes", "throttles"),
         ("parser", "parsers"),
         ("parser_classes", "parsers"),
-        ("authentication_classes", "authenticate"),
+        ("authentication_classes", "authentication"),
     ],
 )
 def test_an_attribute_that_would_do_nothing_is_refused(name, meant):
