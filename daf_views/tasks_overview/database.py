@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db import router
 from django.db.models import Count, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult, get_date_max
 
@@ -70,5 +71,5 @@ def _workers(alias: str) -> list[WorkerLine]:
         return []
     model = apps.get_model("daf_tasks", "Worker")
     workers = model._base_manager.using(router.db_for_read(model))  # noqa: SLF001 - Meta API
-    names = WorkerLine.__dataclass_fields__
-    return [WorkerLine(**row) for row in workers.filter(backend_name=alias).order_by("pk").values(*names)]
+    lines = workers.filter(backend_name=alias).order_by("pk").annotate(is_lost=Q(expires_at__lt=Now()))
+    return [WorkerLine(**row) for row in lines.values(*WorkerLine.__dataclass_fields__)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daf_views.tasks.compat import TaskResultStatus
 from daf_views.tasks.results import KEPT
-from daf_views.tasks_overview.values import LIMIT, SHOWN, BackendOverview, TaskLine, no_tasks
+from daf_views.tasks_overview.values import LIMIT, SHOWN, STATES, BackendOverview, TaskLine, no_tasks
 
 if TYPE_CHECKING:
     from daf_views.tasks.backend import InProcessBackend
@@ -20,13 +20,15 @@ _ENDS = {TaskResultStatus.SUCCESSFUL: "successful", TaskResultStatus.FAILED: "fa
 def overview(backend: InProcessBackend, path: str) -> BackendOverview:
     """Return it. Any thread may ask."""
     queues: dict[str, dict[str, int]] = {}
-    tasks: dict[str, list[TaskLine]] = {state: [] for state in SHOWN}
     now = datetime.now(UTC)
-    for result in reversed(backend.results.all()):  # so that the last are shown
+    results: dict[str, list[TaskResult]] = {state: [] for state in STATES}
+    for result in backend.results.all():
         state = _state(result, now)
         queues.setdefault(result.task.queue_name, no_tasks())[state] += 1
-        if len(tasks.get(state, range(LIMIT))) < LIMIT:
-            tasks[state].append(_line(result))
+        results[state].append(result)
+    results["ready"].sort(key=lambda result: -result.task.priority)  # as they will be run
+    results["failed"].reverse()
+    tasks = {state: [_line(result) for result in results[state][:LIMIT]] for state in SHOWN}
     scope = f"this process ({os.getpid()}), and of what has ended the last {KEPT}"
     return BackendOverview(alias=backend.alias, backend=path, scope=scope, queues=queues, tasks=tasks)
 

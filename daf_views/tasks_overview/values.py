@@ -42,6 +42,8 @@ class WorkerLine:
     started_at: datetime
     expires_at: datetime
     """When it will be taken for dead, unless its heart beats before."""
+    is_lost: bool
+    """Whether that time has come, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

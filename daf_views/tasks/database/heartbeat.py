@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
-from django.db import Error, connections
+from django.db import connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,23 +21,31 @@ BEATS = 3
 
 
 class Heartbeat:
-    """Says ``BEATS`` times in a lease that a worker lives, and has run again what the dead have left."""
+    """Says ``BEATS`` times in a lease that a worker lives.
 
-    def __init__(self, ledger: Ledger, on_lost: Callable[[], None]) -> None:
+    Whose heart has beaten for a whole lease may judge others. Who cannot reach the database is as silent as they are:
+    when it comes back, or its lock is free, everybody's lease has ended, and everybody gets time to say that he lives.
+    """
+
+    def __init__(self, ledger: Ledger, *, on_lost: Callable[[], None], on_steady: Callable[[], None]) -> None:
         self._ledger = ledger
         self._on_lost = on_lost
         """Called in the thread when others have taken the worker's tasks, because it was quiet for too long."""
+        self._on_steady = on_steady
+        """Called in the thread at each beat of a worker that may judge others."""
+        self._since = self._last = float("-inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="daf_worker-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, right after the worker has registered."""
+        self._since = self._last = time.monotonic()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop, and wait until its connection is closed."""
+    def stop(self, timeout: float) -> None:
+        """Stop, and wait until its connection is closed, for so many seconds at most. Idempotent."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
@@ -50,7 +59,13 @@ class Heartbeat:
             if not self._ledger.beat():
                 self._ledger.register()
                 self._on_lost()
-            self._ledger.recover()
-        except Error:  # the next may reach the database
+        except Exception:  # the next may reach the database
             logger.exception("A heartbeat of %s has failed.", self._ledger.worker_id)
             connections.close_all()
+            return
+        now = time.monotonic()
+        if now - self._last > self._ledger.lease:
+            self._since = now
+        self._last = now
+        if now - self._since >= self._ledger.lease:
+            self._on_steady()

@@ -17,24 +17,20 @@ from secrets import token_hex
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import SuspiciousOperation
-from django.db import connections, router
+from django.db import Error, connections, router
 from django.db import transaction as django_transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from daf_views.exceptions import WorkerLostError
-from daf_views.tasks.compat import InvalidTask, TaskResultStatus, task_backends, task_finished
+from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished
 from daf_views.tasks.database.models import Worker
-from daf_views.tasks.task import ONCE, policy_of
+from daf_views.tasks.task import policy_of
 from daf_views.tasks.telling import tell_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from daf_views.tasks.compat import TaskResult
-    from daf_views.tasks.policy import Policy
 
 logger = logging.getLogger("daf_views")
 
@@ -44,9 +40,7 @@ LOST = 3
 """Times that a task may be lost with its worker, which it may be the end of, and is run again beyond its policy."""
 _ROLLOUT = timedelta(hours=1)
 _PAUSE = timedelta(minutes=1)
-"""A task that this worker does not know is put off for so long at a time: newer code may have enqueued it."""
-_UNKNOWN = (ImportError, InvalidTask, SuspiciousOperation)
-"""What a row raises whose task is none, or is not there, or not for its backend."""
+"""A task that this worker cannot load is put off for so long at a time: newer code may have enqueued it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +78,15 @@ class Claim:
         return _name(self.row)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker has got."""
+
+    claims: list[Claim]
+    looked_at: int
+    """Tasks that were due, with those that this process cannot run."""
+
+
 @dataclass(slots=True, eq=False)
 class Ledger:
     """What one worker writes. Its methods raise what the database does."""
@@ -98,79 +101,97 @@ class Ledger:
 
     def register(self) -> None:
         """Say that a worker lives, under a new name: before it takes anything."""
-        self.worker_id = f"{PREFIX}{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(4)}"
+        name = f"{PREFIX}{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(4)}"
         self._workers().create(
-            pk=self.worker_id,
-            backend_name=self.queues.backend,
+            pk=name,
             queue_names=str(self.queues),
             concurrency=self.concurrency,
-            started_at=timezone.now(),
+            started_at=Now(),
             expires_at=self._expiry,
+            backend_name=self.queues.backend,
         )
+        self.worker_id = name
 
     def beat(self) -> bool:
         """Say that it lives on. Return False if others have taken it for dead, and its tasks from it."""
-        return bool(self._workers().filter(pk=self.worker_id).update(expires_at=self._expiry))
+        return self._renew(self.worker_id)
 
     def unregister(self) -> None:
         """Say that it has ended, and runs nothing."""
         self._workers().filter(pk=self.worker_id).delete()
 
     def recover(self) -> None:
-        """Take from workers that are dead what they ran, and have it run again."""
+        """Take from workers of these queues' backend that are dead what they ran, and have it run again."""
         self._workers().filter(expires_at__lt=Now()).delete()
-        # In this order: whoever runs one of these had registered before.
-        running = [row for row in self._rows().filter(status=TaskResultStatus.RUNNING) if _is_of_a_worker_of_ours(row)]
-        alive = set(self._workers().values_list("pk", flat=True)) if running else set()
-        for row in running:
-            if row.worker_ids[-1] not in alive:
+        for row in self._lost(self._workers()):
+            try:
                 self._recover(row)
+            except Error:
+                raise
+            except Exception:  # it must not keep others from being run
+                logger.exception("What a lost worker ran cannot be run again: %s.", _name(row))
+
+    def has_lost(self) -> bool:
+        """Whether there is something to recover, now or as soon as it is certain that its worker is dead."""
+        return bool(self._lost(self._workers().filter(expires_at__gte=Now())))
+
+    def _lost(self, alive: Any) -> list[DBTaskResult[..., Any]]:
+        # In this order: whoever runs one of these had registered before.
+        rows = self._rows().filter(status=TaskResultStatus.RUNNING, backend_name=self.queues.backend)
+        running = [row for row in rows.defer("args_kwargs", "return_value", "traceback") if _is_of_ours(row)]
+        living = set(alive.values_list("pk", flat=True)) if running else set()
+        return [row for row in running if row.worker_ids[-1] not in living]
 
     def _recover(self, row: DBTaskResult[..., Any]) -> None:
-        begun = len(row.worker_ids)
-        if begun > _policy_of(row).retries + LOST:
+        begun, result = len(row.worker_ids), _result_of(row)
+        if result is not None and begun > policy_of(result.task).retries + LOST:
             error = WorkerLostError(f"{row.task_path} was begun {begun} times, the last of which was lost.")
             self.fail(row, error)
         elif self._settle(row, status=TaskResultStatus.READY):
             logger.warning("A worker was lost, and a task that it ran is run again: %s.", _name(row))
 
+    def _renew(self, worker_id: str) -> bool:
+        return bool(self._workers().filter(pk=worker_id).update(expires_at=self._expiry))
+
     # Its tasks
 
-    def take(self, count: int) -> list[Claim]:
-        """Take up to so many tasks that are due, as the engine orders them."""
+    def take(self, count: int) -> Taken:
+        """Take up to so many tasks that are due, as the engine orders them. Who is taken for dead gets none."""
         due = self.queues.of(self._rows().ready())
-        features = connections[due.db].features
-        passes_locked_by = features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit
         if not due.exists():
-            return []
+            return Taken([], 0)
+        worker_id = self.worker_id  # a heartbeat may change it
         with django_transaction.atomic(using=due.db):
-            if passes_locked_by:
-                return self._claim(due.select_for_update(skip_locked=True)[:count])
             # Begun with a write, the transaction waits for SQLite's lock; begun with a read, it might fail for it.
-            return self._claim(due[:count]) if self.beat() else []
+            rows = self._take(due, count, worker_id) if self._renew(worker_id) else []
+        claims = [claim for row in rows if (claim := self._known(row, worker_id)) is not None]
+        return Taken(claims, len(rows))
 
-    def _claim(self, due: Iterable[DBTaskResult[..., Any]]) -> list[Claim]:
-        return [claim for row in due if self._is_ours(row) and (claim := self._known(row)) is not None]
+    def _take(self, due: Any, count: int, worker_id: str) -> list[DBTaskResult[..., Any]]:
+        features = connections[due.db].features
+        if features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit:
+            due = due.select_for_update(skip_locked=True)  # other workers pass them by
+        return [row for row in due[:count] if self._is_ours(row, worker_id)]
 
-    def _is_ours(self, row: DBTaskResult[..., Any]) -> bool:
+    def _is_ours(self, row: DBTaskResult[..., Any], worker_id: str) -> bool:
         """Take a task, unless another worker was faster."""
         taken = {
             "status": TaskResultStatus.RUNNING,
             "started_at": timezone.now(),
-            "worker_ids": [*row.worker_ids, self.worker_id],
+            "worker_ids": [*row.worker_ids, worker_id],
         }
         return self._change(row, TaskResultStatus.READY, taken)
 
-    def _known(self, row: DBTaskResult[..., Any]) -> Claim | None:
+    def _known(self, row: DBTaskResult[..., Any], worker_id: str) -> Claim | None:
         """Return the claim of a task that this process can run. Others are put off, for an hour at most."""
         try:
-            return Claim(row, row.task_result, self.worker_id)
-        except _UNKNOWN as error:
+            return Claim(row, row.task_result, worker_id)
+        except Exception as error:  # whatever its module raises when it is imported
             if timezone.now() - row.enqueued_at > _ROLLOUT:
                 self.fail(row, error)
             else:
                 self.give_back(row, run_after=timezone.now() + _PAUSE)
-                logger.exception("A task is put off, because this worker does not know it: %s.", _name(row))
+                logger.exception("A task is put off, because this worker cannot load it: %s.", _name(row))
             return None
 
     def succeed(self, row: DBTaskResult[..., Any], value: Any) -> bool:
@@ -220,23 +241,21 @@ class Ledger:
         return DBTaskResult.objects.using(router.db_for_write(DBTaskResult))
 
     def _workers(self) -> Any:
-        return Worker._base_manager.using(router.db_for_write(Worker))  # noqa: SLF001 - Meta API
+        workers = Worker._base_manager.using(router.db_for_write(Worker))  # noqa: SLF001 - Meta API
+        return workers.filter(backend_name=self.queues.backend)
 
 
-def _is_of_a_worker_of_ours(row: DBTaskResult[..., Any]) -> bool:
+def _is_of_ours(row: DBTaskResult[..., Any]) -> bool:
     return bool(row.worker_ids) and row.worker_ids[-1].startswith(PREFIX)
 
 
 def _result_of(row: DBTaskResult[..., Any]) -> TaskResult | None:
+    """Return the result, or None if this process cannot load the task: its module may raise anything."""
     try:
         result: TaskResult = row.task_result
-    except _UNKNOWN:
+    except Exception:  # noqa: BLE001 - logged where the task is taken
         return None
     return result
-
-
-def _policy_of(row: DBTaskResult[..., Any]) -> Policy:
-    return ONCE if (result := _result_of(row)) is None else policy_of(result.task)
 
 
 def _name(row: DBTaskResult[..., Any]) -> str:
@@ -244,7 +263,8 @@ def _name(row: DBTaskResult[..., Any]) -> str:
 
 
 def _described(error: BaseException) -> dict[str, str]:
-    """Return the columns of an error. PostgreSQL's text takes no NUL, which a message may well hold."""
+    """Return the columns of an error. A message may hold what no database does: a NUL, a lone surrogate."""
     kind = type(error)
-    traceback = "".join(format_exception(error)).replace("\0", "\\0")
+    text = "".join(format_exception(error)).replace("\0", "\\0")
+    traceback = text.encode("utf-8", "backslashreplace").decode()
     return {"exception_class_path": f"{kind.__module__}.{kind.__qualname__}", "traceback": traceback}

@@ -14,9 +14,9 @@ import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from django.db import DataError, Error, connections
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 
 from daf_views.draining import current_drain
 from daf_views.tasks.compat import task_backends, task_started
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds for what is cancelled at the end to be quiet."""
+_UNREACHABLE = (InterfaceError, InternalError, OperationalError)
+"""What passes: no connection, a lock, a server that takes no writes just now."""
 _MAX_PAUSE = 5.0
 """Seconds between two attempts at reaching the database, at most."""
 
@@ -51,17 +53,28 @@ class DatabaseWorker:
         """Whether it ends when nothing is due."""
         self._left = max_tasks
         """How many more it takes."""
-        self._running: dict[Claim, asyncio.Task[None]] = {}
+        self._running: dict[Claim, asyncio.Task[Outcome]] = {}
+        self._writing: dict[Claim, asyncio.Task[None]] = {}
+        """What has ended, and is being written down."""
         self._cut_off: list[Claim] = []
         self._taking: asyncio.Task[int | None] | None = None
-        self._changed = asyncio.Event()
+        self._recovering: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        """Set when there is room, or nothing more to do."""
         self._is_stopping = False
         self._is_closed = False
         """Whether what runs is cancelled, and goes back."""
         self._has_left = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_worker")
         self._loop = asyncio.get_running_loop()
-        self._heartbeat = Heartbeat(ledger, self._on_lost)
+        self._heartbeat = Heartbeat(
+            ledger, on_lost=self._on(self._stop_what_others_took), on_steady=self._on(self._recover)
+        )
+
+    @property
+    def is_left_running(self) -> bool:
+        """Whether, at the end, something would not be cancelled: it runs until its process ends."""
+        return self._has_left and bool(self._running)
 
     async def run(self) -> None:
         """Take tasks and run them until the drain begins; in a batch, until nothing is due.
@@ -73,9 +86,8 @@ class DatabaseWorker:
         log_soon(logging.INFO, "%s runs tasks of %s.", self._ledger.worker_id, self._ledger.queues)
         drain.add(self)
         self._heartbeat.start()
-        await self._call(self._ledger.recover)
         requested = asyncio.ensure_future(drain.wait())
-        requested.add_done_callback(lambda _: self._changed.set())
+        requested.add_done_callback(lambda _: self._woken.set())
         try:
             while not (drain.requested or self._is_stopping) and await self._go_on():
                 pass
@@ -89,69 +101,92 @@ class DatabaseWorker:
         for running in self._running.values():
             running.cancel()
 
+    def _on(self, func: Callable[[], None]) -> Callable[[], None]:
+        """Return what a thread may call to have a function called here."""
+
+        def call() -> None:
+            with suppress(RuntimeError):  # the event loop has ended
+                self._loop.call_soon_threadsafe(func)
+
+        return call
+
     # Taking
 
     async def _go_on(self) -> bool:
         """Take what there is room for, and wait for more. Return whether there may be any."""
-        self._changed.clear()
+        self._woken.clear()
         room = self._room()
-        taken = await self._take(room) if room else 0
-        if not self._running and (self._left == 0 or (self._batch and taken == 0)):
-            return False
-        if not room or taken != room:
+        looked_at = await self._take(room) if room else 0
+        if not (self._running or self._writing):
+            if self._left == 0:
+                return False
+            if self._batch and looked_at == 0 and not await self._call(self._ledger.has_lost):
+                return False
+        if not room or looked_at != room:
             with suppress(TimeoutError):  # workers that were started together do not ask together
                 async with asyncio.timeout(self._interval * random.uniform(0.5, 1.0)):  # noqa: S311 - keeps no secret
-                    await self._changed.wait()
+                    await self._woken.wait()
         return True
 
     def _room(self) -> int:
-        places = self._ledger.concurrency - len(self._running)
+        places = self._ledger.concurrency - len(self._running) - len(self._writing)
         return places if self._left is None else min(places, self._left)
 
     async def _take(self, count: int) -> int | None:
-        """Take up to so many tasks and start them; return how many, or None if the database cannot say."""
+        """Take up to so many tasks and start them; return how many were due, or None if nobody can say."""
         # A task of its own, which nobody cancels: what the database has given must be run, or given back.
         self._taking = self._loop.create_task(self._take_and_start(count))
         return await asyncio.shield(self._taking)
 
     async def _take_and_start(self, count: int) -> int | None:
         try:
-            claims = await self._call(self._ledger.take, count)
-        except Error as error:
+            taken = await self._call(self._ledger.take, count)
+        except Exception as error:  # noqa: BLE001 - the next time may go better; logged
             log_soon(logging.ERROR, "The worker cannot take tasks, and asks again soon.", error=error)
             return None
-        finally:
-            self._changed.set()
         if self._left is not None:
-            self._left -= len(claims)
-        for claim in claims:
+            self._left -= len(taken.claims)
+        for claim in taken.claims:
             self._start(claim)
-        return len(claims)
+        return taken.looked_at
 
     def _start(self, claim: Claim) -> None:
         """Run a task in a context of its own: nobody's lease, transaction or language."""
         if self._is_closed:
             self._cut_off.append(claim)
-            return
-        running = self._loop.create_task(self._run(claim), context=contextvars.Context())
-        running.set_name(f"task {claim}")
-        self._running[claim] = running
-        running.add_done_callback(functools.partial(self._ended, claim))
+        elif self._is_ours(claim):
+            running = self._loop.create_task(self._attempt(claim), context=contextvars.Context())
+            running.set_name(f"task {claim}")
+            self._running[claim] = running
+            running.add_done_callback(functools.partial(self._ended, claim))
 
-    def _ended(self, claim: Claim, running: asyncio.Task[None]) -> None:
+    async def _attempt(self, claim: Claim) -> Outcome:
+        await tell(task_started, type(task_backends[claim.result.backend]), claim.result)
+        return await outcome_of(claim.result)
+
+    def _ended(self, claim: Claim, running: asyncio.Task[Outcome]) -> None:
+        """See to it that what came of an attempt is written down. Its place is taken until then."""
         del self._running[claim]
-        self._changed.set()
-        if running.cancelled():
-            if self._is_ours(claim):
-                self._cut_off.append(claim)
-        elif (error := running.exception()) is not None:
+        self._woken.set()
+        outcome = _outcome(running)
+        if self._has_left or not self._is_ours(claim):  # it has been named, and others run it
+            return
+        if self._is_closed and outcome.error is not None and (running.cancelled() or running.cancelling()):
+            self._cut_off.append(claim)
+            return
+        writing = self._writing[claim] = self._loop.create_task(self._write(claim, outcome))
+        writing.add_done_callback(functools.partial(self._written, claim))
+
+    def _written(self, claim: Claim, writing: asyncio.Task[None]) -> None:
+        del self._writing[claim]
+        self._woken.set()
+        if writing.cancelled():
+            log_soon(logging.ERROR, "What came of a task could not be written, and it will run again: %s.", claim)
+        elif (error := writing.exception()) is not None:
             log_soon(logging.ERROR, "The account of a task came to grief: %s.", claim, error=error)
 
     def _is_ours(self, claim: Claim) -> bool:
         return claim.worker_id == self._ledger.worker_id
-
-    def _on_lost(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop_what_others_took)
 
     def _stop_what_others_took(self) -> None:
         """Cancel what ran when this worker was taken for dead: others run it now."""
@@ -160,70 +195,70 @@ class DatabaseWorker:
                 log_soon(logging.ERROR, "The worker was quiet for too long, and others run now: %s.", claim)
                 running.cancel()
 
-    # One attempt
+    def _recover(self) -> None:
+        """Have run again what the dead have left. Not in the heartbeat's thread: a lock would keep it from beating."""
+        if not self._has_left and (self._recovering is None or self._recovering.done()):
+            self._recovering = self._loop.create_task(self._recover_now())
 
-    async def _run(self, claim: Claim) -> None:
-        outcome = await self._outcome_of(claim)
+    async def _recover_now(self) -> None:
+        try:
+            await self._call(self._ledger.recover)
+        except Exception as error:  # noqa: BLE001 - the next time may go better; logged
+            log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
+        self._woken.set()
+
+    # Writing
+
+    async def _write(self, claim: Claim, outcome: Outcome) -> None:
         if outcome.error is None:
             try:
-                await self._write(self._ledger.succeed, claim.row, outcome.value)
-            except DataError as error:  # PostgreSQL's JSON takes no NUL, for one
+                await self._persist(self._ledger.succeed, claim.row, outcome.value)
+            except Exception as error:  # noqa: BLE001 - JSON or the database cannot hold it: then it is the task's failure
                 outcome = Outcome(error=error)
         if outcome.error is None:
             return
         policy, attempts = policy_of(claim.result.task), len(claim.result.worker_ids)
         if attempts > policy.retries:
-            await self._write(self._ledger.fail, claim.row, outcome.error)
+            await self._persist(self._ledger.fail, claim.row, outcome.error)
         else:
             pause = policy.pause_after(attempts)
             log_retry(claim.result.task, attempts, pause, outcome.error)
-            await self._write(self._ledger.try_again, claim.row, outcome.error, pause)
+            await self._persist(self._ledger.try_again, claim.row, outcome.error, pause)
 
-    async def _outcome_of(self, claim: Claim) -> Outcome:
-        try:
-            await tell(task_started, type(task_backends[claim.result.backend]), claim.result)
-            return await outcome_of(claim.result)
-        except asyncio.CancelledError as error:
-            if self._is_closed or not self._is_ours(claim):
-                raise
-            running = asyncio.current_task()
-            while running is not None and running.uncancel():  # the task has cancelled itself
-                pass
-            return Outcome(error=error)
-
-    # The database
-
-    async def _call(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the ledger in its thread. When an await of this is cancelled, the call goes on."""
-        called = functools.partial(_in_a_sound_connection, func, *args, **kwargs)
-        return await self._loop.run_in_executor(self._executor, called)
-
-    async def _write(self, func: Callable[P, bool], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Write something down, as often as it takes. Raises DataError for what cannot be."""
+    async def _persist(self, func: Callable[P, bool], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Write something down, as often as it takes to reach the database. Raises what it will never take."""
         pause = 0.1
         while True:
             try:
                 await self._call(func, *args, **kwargs)
-            except DataError:
-                raise
-            except Error as error:
+            except _UNREACHABLE as error:
+                if _is_too_much(error):
+                    raise
                 log_soon(logging.ERROR, "The worker cannot write, and tries again in %s s.", pause, error=error)
             else:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _MAX_PAUSE)
 
+    async def _call(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the ledger in its thread, in turn. When an await of this is cancelled, the call goes on."""
+        called = functools.partial(_in_a_sound_connection, func, *args, **kwargs)
+        return await self._loop.run_in_executor(self._executor, called)
+
     # The end
 
     def is_idle(self) -> bool:
         """Whether it runs nothing, and is about to run nothing."""
-        return not self._running and (self._taking is None or self._taking.done())
+        return not self._busy()
 
     async def idle(self) -> None:
         """Wait until it runs nothing."""
-        while not self.is_idle():
-            self._changed.clear()
-            await self._changed.wait()
+        while busy := self._busy():
+            await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+
+    def _busy(self) -> list[asyncio.Task[Any]]:
+        taking = [] if self._taking is None or self._taking.done() else [self._taking]
+        return [*self._running.values(), *self._writing.values(), *taking]
 
     def stop_by(self, deadline: float) -> None:  # noqa: ARG002 - pauses are the database's to keep
         """Take nothing any more."""
@@ -233,20 +268,31 @@ class DatabaseWorker:
         """Cancel what runs and give it back to other workers; leave what will not be cancelled to the lease's end."""
         if self._has_left:
             return
-        self._has_left = True
         self.hurry()
         try:
-            if running := [*self._running.values(), *([self._taking] if self._taking is not None else [])]:
-                await asyncio.wait(running, timeout=GRACE)
-            await self._call(self._give_back)
-            await self._loop.run_in_executor(None, self._heartbeat.stop)
-            if self.is_idle():
-                await self._call(self._ledger.unregister)
-        except Error as error:
+            if busy := self._busy():
+                await asyncio.wait(busy, timeout=GRACE)
+            async with asyncio.timeout(GRACE):  # for a database that does not answer
+                await self._take_leave()
+        except (Error, TimeoutError) as error:
             log_soon(logging.ERROR, "The worker could not take its leave; its lease will end.", error=error)
         finally:
             self.name_what_is_left()
+        await self._stop_heartbeat()
         await self._loop.run_in_executor(None, flush)
+
+    async def _take_leave(self) -> None:
+        while True:  # in the ledger's thread, so after a claim that was slow
+            await self._call(self._give_back)
+            await asyncio.sleep(0)
+            if not self._cut_off:
+                break
+        await self._stop_heartbeat()  # which would register again
+        if self.is_idle():
+            await self._call(self._ledger.unregister)
+
+    async def _stop_heartbeat(self) -> None:
+        await self._loop.run_in_executor(None, self._heartbeat.stop, GRACE)
 
     def _give_back(self) -> None:
         while self._cut_off:
@@ -256,13 +302,26 @@ class DatabaseWorker:
 
     def name_what_is_left(self) -> None:
         """Log what is neither finished nor given back: others run it when this worker's lease has ended."""
-        self._is_closed = True
+        if self._has_left:
+            return
+        self._is_closed = self._has_left = True
         for claim in [*self._running, *self._cut_off]:
             log_soon(logging.ERROR, "The worker stops, and a task has not ended: %s.", claim)
-        self._cut_off.clear()
-        with suppress(RuntimeError):  # it has been shut down
-            self._executor.submit(connections.close_all)
+        for writing in self._writing.values():
+            writing.cancel()
+        self._executor.submit(connections.close_all)
         self._executor.shutdown(wait=False)
+
+
+def _outcome(running: asyncio.Task[Outcome]) -> Outcome:
+    if running.cancelled():
+        return Outcome(error=asyncio.CancelledError())
+    return Outcome(error=error) if (error := running.exception()) is not None else running.result()
+
+
+def _is_too_much(error: Exception) -> bool:
+    """Whether it is the value that is to blame: SQLSTATE class 54 of PostgreSQL, program limit exceeded."""
+    return str(getattr(error.__cause__, "sqlstate", "")).startswith("54")
 
 
 def _in_a_sound_connection(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

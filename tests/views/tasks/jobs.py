@@ -185,6 +185,40 @@ async def raise_a_nul():
     raise LookupError("\0")
 
 
+@async_task
+async def raise_a_surrogate():
+    raise LookupError("\udcff")
+
+
+@async_task
+async def return_a_huge_number():
+    return 10**5000
+
+
+@async_task
+async def return_nan():
+    return float("nan")
+
+
+@async_task
+async def raise_generator_exit():
+    raise GeneratorExit
+
+
+@async_task
+async def cancel_at_its_end():
+    asyncio.current_task().cancel()
+
+
+@async_task
+async def raise_when_cancelled():
+    started.put_nowait("started")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise ConnectionError
+
+
 @async_task(retries=1, backoff=1000)
 async def fail_with_a_long_pause():
     raise LookupError

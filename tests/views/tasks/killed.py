@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -59,6 +60,12 @@ async def stay(begun):
     await asyncio.Event().wait()
 
 
+@async_task(durable=True, backend="database")
+def stay_in_thread(begun):
+    Path(begun).touch()
+    threading.Event().wait()
+
+
 async def enqueue(backend, killer=None):
     task = work.using(backend=backend)
     await task.aenqueue(0, killer)
@@ -73,9 +80,9 @@ if __name__ == "__main__":
         case ["database", "enqueue", *killer]:
             call_command("migrate", verbosity=0)
             asyncio.run(killed.enqueue("database", *killer))
-        case ["database", "stay", begun]:
+        case ["database", "stay" | "stay_in_thread" as task, begun]:
             call_command("migrate", verbosity=0)
-            killed.stay.enqueue(begun)
+            getattr(killed, task).enqueue(begun)
         case ["database", "work"]:
             call_command("db_worker", "--backend=database", "--batch", "--no-startup-delay", "--interval=0")
         case ["database", "daf_work", *options]:

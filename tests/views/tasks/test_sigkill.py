@@ -83,6 +83,19 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_has_not_ended(run, 
     assert await asyncio.to_thread(rows, tmp_path) == ([("READY", "[]")], [])
 
 
+async def test_a_worker_ends_with_what_it_cannot_stop_before_another_runs_it(run, tmp_path):
+    begun = tmp_path / "begun"
+    assert await (await run("database", "stay_in_thread", str(begun))).wait() == 0
+    worker = await run("database", "daf_work", "--drain-timeout=0")
+    async with asyncio.timeout(40):
+        while not await asyncio.to_thread(begun.exists):
+            await asyncio.sleep(0.1)  # another process's file
+        worker.terminate()
+        assert await worker.wait() == 1
+    [[task], [_]] = await asyncio.to_thread(rows, tmp_path)
+    assert task[0] == "RUNNING"  # until the lease ends
+
+
 async def test_celery_runs_again_what_was_killed_with_its_worker(run, tmp_path, killer, monkeypatch, redis_url):
     monkeypatch.setenv("KILLED_REDIS", redis_url)
     assert await (await run("celery", "enqueue", killer)).wait() == -signal.SIGKILL

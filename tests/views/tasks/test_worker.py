@@ -1,7 +1,9 @@
 """``daf_worker``: the tasks of the database, many at a time, none lost with a worker."""
 
 import asyncio
+import logging
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,7 +15,7 @@ from django_tasks_db.models import DBTaskResult
 from daf_orm import allow_blocking, database_sync_to_async, get_pool
 from daf_orm.pool import reset_pool
 from daf_views.draining import current_drain
-from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started
+from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started, tasks_logger
 from daf_views.tasks.database import worker as working_module
 from daf_views.tasks.database.ledger import LOST, PREFIX, Ledger, Queues
 from daf_views.tasks.database.models import Worker
@@ -288,7 +290,7 @@ async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
 
 async def taken(ledger, count=1):
     await in_ledger(ledger.register)
-    return await in_ledger(ledger.take, count)
+    return (await in_ledger(ledger.take, count)).claims
 
 
 async def expire(ledger):
@@ -304,7 +306,7 @@ async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(capl
     await in_ledger(alive.register)
     await in_ledger(alive.recover)
     assert "a task that it ran is run again: tests.views.tasks.jobs.note" in caplog.text
-    [claim] = await in_ledger(alive.take, 1)
+    [claim] = (await in_ledger(alive.take, 1)).claims
     assert not await in_ledger(dead.succeed, lost.row, "from the dead")
     assert not await in_ledger(dead.give_back, lost.row)
     assert not await in_ledger(dead.beat)
@@ -378,13 +380,155 @@ async def test_of_many_workers_each_task_has_one():
         ledger.register()
         rows = []
         for _ in range(100):
-            rows += [claim.row.pk for claim in ledger.take(3)]
+            rows += [claim.row.pk for claim in ledger.take(3).claims]
         ledger.unregister()
         return rows
 
     rows = await asyncio.gather(*(database_sync_to_async(take_all)(ledger) for ledger in ledgers))
     taken_rows = [row for each in rows for row in each]
     assert len(taken_rows) == len(set(taken_rows)) == 40
+
+
+# What a reviewer has found
+
+
+async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeypatch):
+    take, asked = Ledger.take, []
+
+    def counted(self, count):
+        asked.append(count)
+        return take(self, count)
+
+    monkeypatch.setattr(Ledger, "take", counted)
+    worker = DatabaseWorker(make_ledger(), interval=1000)
+    running = asyncio.create_task(worker.run())
+    await finished_soon(lambda: asked)
+    for _ in range(5):
+        await Author.objects.acount()  # time for one that does not wait
+    assert len(asked) == 1
+    current_drain().request()
+    await running
+
+
+async def finished_soon(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def poisoned():
+    """A due task, before all others, whose module raises something when it is imported."""
+    result = await on_database(jobs.note).using(priority=100).aenqueue("poison")
+    await DBTaskResult.objects.filter(pk=result.id).aupdate(task_path="tests.views.tasks.poison.task")
+    return result
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_task_that_cannot_be_loaded_keeps_no_other_from_being_run(working, poisoned, batch, caplog):
+    good = await on_database(jobs.note).aenqueue("good")
+    worker = working(make_ledger(concurrency=1), batch=batch)
+    assert (await finished(good)).status == TaskResultStatus.SUCCESSFUL
+    assert (await row_of(poisoned)).status == TaskResultStatus.READY
+    assert "KeyError: 'poison'" in caplog.text
+    if batch:
+        await worker.end
+
+
+async def test_nor_does_it_when_it_was_lost_with_a_worker(working, poisoned):
+    dead = make_ledger()
+    await in_ledger(dead.register)
+    await DBTaskResult.objects.filter(pk=poisoned.id).aupdate(
+        status=TaskResultStatus.RUNNING, started_at=timezone.now(), worker_ids=[dead.worker_id] * 9
+    )
+    await expire(dead)
+    await in_ledger(make_ledger().recover)
+    assert (await row_of(poisoned)).status == TaskResultStatus.READY  # others may know it
+
+
+async def test_rows_of_an_alias_that_is_gone_are_no_business_of_others():
+    dead = make_ledger()
+    await on_database(jobs.note).aenqueue("hello")
+    await taken(dead)
+    await expire(dead)
+    await DBTaskResult.objects.aupdate(backend_name="gone")
+    await Worker.objects.aupdate(backend_name="gone")
+    await in_ledger(make_ledger().recover)
+    assert (await DBTaskResult.objects.aget()).status == TaskResultStatus.RUNNING
+    await Worker.objects.all().adelete()
+
+
+@pytest.mark.parametrize(
+    "task", [jobs.raise_a_surrogate, jobs.return_a_huge_number, jobs.return_nan, jobs.raise_generator_exit]
+)
+async def test_what_cannot_be_written_down_is_a_failure(working, task, caplog):
+    caplog.set_level(logging.CRITICAL + 1, tasks_logger.name)  # xdist cannot pass on what it says of a lone surrogate
+    working()
+    assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
+
+
+async def test_a_task_that_cancels_itself_as_it_returns_has_failed(working):
+    working()
+    assert (await finished(await on_database(jobs.cancel_at_its_end).aenqueue())).status == TaskResultStatus.FAILED
+
+
+async def test_what_has_ended_is_written_down_before_the_worker_goes(working, monkeypatch):
+    succeed, is_writing, may_write = Ledger.succeed, threading.Event(), threading.Event()
+
+    def succeed_slowly(self, row, value):
+        is_writing.set()
+        may_write.wait(10)
+        return succeed(self, row, value)
+
+    monkeypatch.setattr(Ledger, "succeed", succeed_slowly)
+    results = [await on_database(jobs.note).aenqueue(number) for number in range(5)]
+    worker = working()
+    await asyncio.to_thread(is_writing.wait, 10)
+    current_drain().request()
+    worker.hurry()
+    may_write.set()
+    await worker.end
+    await current_drain().settle(0.01)
+    assert {(await row_of(result)).status for result in results} == {TaskResultStatus.SUCCESSFUL}
+
+
+async def test_what_raises_while_it_is_cancelled_at_the_end_goes_back(working):
+    result = await on_database(jobs.raise_when_cancelled).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(0.01)
+    row = await row_of(result)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+
+
+async def test_whose_row_is_gone_takes_nothing_until_he_has_registered_again():
+    await on_database(jobs.note).aenqueue("hello")
+    ledger = make_ledger()
+    await in_ledger(ledger.register)
+    await Worker.objects.all().adelete()
+    assert (await in_ledger(ledger.take, 1)).claims == []
+
+
+async def test_after_a_lock_that_was_longer_than_the_lease_nobody_is_taken_for_dead(working, monkeypatch):
+    beat, may_beat, is_waiting = Ledger.beat, threading.Event(), threading.Semaphore(0)
+    recovered = []
+    monkeypatch.setattr(Ledger, "recover", lambda self: recovered.append(self))
+
+    def beat_late(self):
+        is_waiting.release()
+        may_beat.wait(10)
+        return beat(self)
+
+    monkeypatch.setattr(Ledger, "beat", beat_late)
+    ledger = make_ledger(lease=0.6)
+    working(ledger)
+    await asyncio.to_thread(is_waiting.acquire)
+    await asyncio.to_thread(time.sleep, 1.0)  # longer than the lease, which is the point
+    may_beat.set()
+    await asyncio.to_thread(is_waiting.acquire)  # the next beat: the first has been judged by
+    assert recovered == []
 
 
 # What newer code has enqueued
@@ -403,7 +547,7 @@ async def test_a_task_that_is_not_known_is_put_off(unknown, caplog):
     row = await row_of(unknown)
     assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
     assert row.run_after > timezone.now()
-    assert "does not know" in caplog.text
+    assert "cannot load it" in caplog.text
     await in_ledger(ledger.unregister)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from daf_views.tasks.database.worker import DatabaseWorker
 
 
+_DAY = 86_400.0
+_MOST = 1_000_000
+
+
 class Command(BaseCommand):
     """Run the tasks that django-tasks-db keeps in the database, many at a time."""
 
@@ -33,7 +39,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Name them as ``db_worker`` does, where it has the same."""
-        number, seconds = _number_of(int), _number_of(float)
+        number, seconds = _number_of(int, 1, _MOST), _number_of(float, 0.001, _DAY)
         add = parser.add_argument
         add("--backend", default="default", help="the alias in TASKS (%(default)s)")
         add(
@@ -54,7 +60,7 @@ class Command(BaseCommand):
         )
         add(
             "--drain-timeout",
-            type=seconds,
+            type=_number_of(float, 0, _DAY),
             default=get_settings().DRAIN_TIMEOUT,
             help="seconds that what runs at SIGTERM may take to end (DAF_VIEWS['DRAIN_TIMEOUT']: %(default)s)",
         )
@@ -77,7 +83,17 @@ class Command(BaseCommand):
                 raise CommandError(f"The worker cannot begin: {error}. Has `manage.py migrate` been run?") from error
             finally:
                 await drain.settle(options["drain_timeout"])
+                if worker.is_left_running:
+                    _exit_at_once()
                 await get_pool().aclose()
+
+
+def _exit_at_once() -> None:
+    """End the process with what runs in it: while it lived, others would run that, too, when its lease has ended."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _worker(options: dict[str, Any]) -> DatabaseWorker:
@@ -113,11 +129,11 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
-def _number_of(kind: type[int | float]) -> Callable[[str], Any]:
+def _number_of(kind: type[int | float], least: float, most: float) -> Callable[[str], Any]:
     def number(text: str) -> Any:
         value = kind(text)
-        if not 0 < value < float("inf"):
-            raise ArgumentTypeError(f"{text} is not more than 0, and finite")
+        if not least <= value <= most:
+            raise ArgumentTypeError(f"{text} is not from {least:g} to {most:g}")
         return value
 
     number.__name__ = "number" if kind is float else "whole number"  # for argparse's message
