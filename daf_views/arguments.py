@@ -7,7 +7,6 @@ All that is wrong with the query, the headers and the body is told at once, in o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
@@ -68,10 +67,10 @@ class Plan:
             else:
                 (self.headers if isinstance(parameter.source, Header) else self.query).append(asked)
 
-    @cached_property
-    def is_empty(self) -> bool:
-        """Whether it takes nothing from the request."""
-        return not (self.path or self.query or self.headers or self.body)
+    @property
+    def takes_what_may_be_wrong(self) -> bool:
+        """Whether it takes anything from the query, the headers or the body."""
+        return bool(self.query or self.headers or self.body)
 
     def arguments(self, request: HttpRequest, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by name. Raises InvalidDataError and NotFoundError, as above."""

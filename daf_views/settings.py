@@ -36,6 +36,8 @@ class Settings:
     """How long a client may be silent in the middle of a body before it is answered 408."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+    OPENAPI: Mapping[str, str] = field(default_factory=dict)
+    """The title, version and description of the API, for its OpenAPI document."""
     VALIDATE_OUTPUT: bool | None = None
     """Whether what typed handlers return is checked against their annotation. None: with DEBUG, and in tests."""
     TRUSTED_PROXIES: Sequence[str] = ()

@@ -1,0 +1,43 @@
+"""An OpenAPI 3.1 document of the API views that a URLconf leads to, read off their handlers' annotations.
+
+Source: the OpenAPI Specification 3.1.1.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from django.core.signals import setting_changed
+
+from daf_views.encoding import encode
+from daf_views.openapi.components import Components
+from daf_views.openapi.endpoints import endpoints
+from daf_views.openapi.operations import path_item
+from daf_views.settings import get_settings
+
+VERSION = "3.1.1"
+
+
+def document(urlconf: Any = None) -> dict[str, Any]:
+    """Return the document. Raises TypeError, which names the handler, for a signature that cannot be."""
+    components = Components()
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints(urlconf):
+        paths.setdefault(endpoint.path, path_item(endpoint, components))  # as the resolver, which takes the first
+    info = {"title": "API", "version": "0.1.0", **get_settings().OPENAPI}
+    return {"openapi": VERSION, "info": info, "paths": paths, "components": components.as_dict()}
+
+
+@lru_cache(maxsize=8)
+def as_json(urlconf: Any = None) -> bytes:
+    """Return it as JSON, made once."""
+    return encode(document(urlconf))
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"ROOT_URLCONF", "DAF_VIEWS"}:
+        as_json.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="daf_views.openapi")

@@ -1,0 +1,85 @@
+"""The responses of an operation: what the handler answers, and the problems that may come instead."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from daf_views import exceptions
+from daf_views.openapi.raising import raised_by
+from daf_views.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
+from daf_views.problems import CONTENT_TYPE
+from daf_views.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daf_views.arguments import Plan
+    from daf_views.openapi.components import Components
+    from daf_views.openapi.endpoints import Endpoint
+    from daf_views.signatures import Signature
+
+_PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_SAFE = frozenset({"GET", "HEAD"})
+_HEADERS = {
+    401: ("WWW-Authenticate", "How to prove who one is."),
+    415: ("Accept", "The media types that are read."),
+    429: ("Retry-After", "Seconds to wait."),
+    503: ("Retry-After", "Seconds to wait."),
+}
+
+
+def responses(
+    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
+) -> dict[str, Any]:
+    """Return the Responses Object."""
+    made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, plan)))}
+    return {**_success(signature, components), **made}
+
+
+def _success(signature: Signature, components: Components) -> dict[str, Any]:
+    if not signature.has_answer:
+        return {"2XX": {"description": "Success"}}
+    response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase}
+    if signature.answer is not None:
+        schema = components.schema(signature.answer, is_output=True)
+        response["content"] = {"application/json": {"schema": schema}}
+    return {str(signature.status): response}
+
+
+def _problems(endpoint: Endpoint, method: str, plan: Plan) -> Iterator[int]:
+    """Yield the statuses of the problems that DAF or the handler answers with."""
+    yield from (500, 503)  # a bug; too many requests for the pool
+    yield from (error.default_status for error in raised_by(getattr(endpoint.view, method.lower())))
+    if endpoint.option("authentication"):
+        yield 401
+    if endpoint.option("permissions") or (method not in _SAFE and endpoint.option("enforces_csrf")):
+        yield 403
+    if endpoint.parameters:
+        yield 404
+    if plan.takes_what_may_be_wrong:
+        yield 422
+    if method not in METHODS_WITHOUT_CONTENT:
+        yield from (400, 408, 413, 415)
+        if any(isinstance(parser, MultiPartParser) for parser in endpoint.option("parsers")):
+            yield 411
+    if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
+        yield 429
+    if endpoint.option("deadline"):
+        yield 504
+
+
+def _is_throttled(path: str) -> bool:
+    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in get_settings().THROTTLED_PATHS)
+
+
+def _problem(status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": _title(status), "content": _PROBLEM}
+    if (header := _HEADERS.get(status)) is not None:
+        name, description = header
+        response["headers"] = {name: {"description": description, "schema": {"type": "string"}}}
+    return response
+
+
+def _title(status: int) -> str:
+    return exceptions.APIError(status=status).title
