@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import (
+    api,
     async_tests,
     detection_recall,
     exhaustion,
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "handler": handler.run,
     "throttling": throttling.run,
     "tasks": tasks.run,
+    "api": api.run,
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
-from daf_views.schemas.instances import as_data
+from daf_views.schemas.instances import reader_of
 from daf_views.schemas.types import bare
 from daf_views.schemas.violations import MOST, SchemaError, Violation
 
@@ -48,10 +48,11 @@ def schema_of(kind: Any) -> MsgspecSchema | None:
 class MsgspecSchema:
     """A type that msgspec checks: see :class:`~daf_views.schemas.library.Schema`."""
 
-    __slots__ = ("_is_plain", "kind")
+    __slots__ = ("_is_plain", "_read", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
+        self._read = reader_of(kind, _triples)
         self._is_plain = isinstance(kind, type) and get_origin(kind) is None
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
@@ -70,7 +71,7 @@ class MsgspecSchema:
                 if is_checked:
                     msgspec.convert(msgspec.to_builtins(value, str_keys=True), self.kind, str_keys=True)
                 return value
-            data = as_data(value, self.kind, _triples, bare)
+            data = value if self._read is None else self._read(value)
             return msgspec.convert(data, self.kind, from_attributes=True)
         except msgspec.ValidationError as error:
             raise SchemaError([_violation(error)]) from None

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from daf_views.schemas.instances import as_data
+from daf_views.schemas.instances import reader_of
 from daf_views.schemas.types import bare
 from daf_views.schemas.violations import MOST, SchemaError, Violation
 
@@ -34,10 +34,11 @@ def schema_of(kind: Any) -> PydanticSchema | None:
 class PydanticSchema:
     """A type that pydantic checks: see :class:`~daf_views.schemas.library.Schema`."""
 
-    __slots__ = ("_adapter", "kind")
+    __slots__ = ("_adapter", "_read", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
+        self._read = reader_of(kind, _triples)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:  # noqa: ARG002 - how strict it is, the model says
@@ -54,7 +55,8 @@ class PydanticSchema:
                 return value
             value = self._adapter.dump_python(value, by_alias=True, warnings=False)
         try:
-            return self._adapter.validate_python(as_data(value, self.kind, _triples, bare), from_attributes=True)
+            data = value if self._read is None else self._read(value)
+            return self._adapter.validate_python(data, from_attributes=True)
         except ValidationError as error:
             raise _translated(error) from None
 

@@ -1,0 +1,40 @@
+"""Books and authors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection, models
+
+
+class Author(models.Model):
+    """Who has written a book."""
+
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Book(models.Model):
+    """What the API lists."""
+
+    title = models.CharField(max_length=100)
+    author = models.ForeignKey(Author, on_delete=models.CASCADE)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+def books() -> Any:
+    """Return a hundred books and their authors: one query."""
+    return Book.objects.select_related("author").order_by("pk")[:100]
+
+
+def seed() -> None:
+    """Make the tables, and the rows in them."""
+    with connection.schema_editor() as editor:
+        editor.create_model(Author)
+        editor.create_model(Book)
+    authors = Author.objects.bulk_create(Author(name=f"Author {number}") for number in range(20))
+    Book.objects.bulk_create(Book(title=f"Book {number}", author=authors[number % 20]) for number in range(100))
