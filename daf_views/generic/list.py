@@ -72,7 +72,7 @@ class BaseListView(MultipleObjectMixin, AsyncView):
         self._listed = self.object_list, self._list(self.object_list)
 
     def _is_empty(self) -> bool:
-        if self.get_paginate_by(self.object_list) is not None and isinstance(self.object_list, QuerySet):
+        if self.get_paginate_by(self.object_list) is not None and hasattr(self.object_list, "exists"):
             return not self.object_list.exists()  # all pages would be loaded otherwise
         return not self.object_list
 
