@@ -79,6 +79,8 @@ class ServiceScope:
         stream = None
         if response.streaming and response.is_async:
             stream = response.streaming_content = self._stream(aiter(response.streaming_content))
+        elif not self._plan.steps:
+            return  # there is nothing to end, and to close the response would cost a hop
         end = _End(functools.partial(self._end_once, asyncio.get_running_loop(), stream))
         _call_on_close(response, end)
         call_when_closed(self._request, end)  # the response may be replaced, and never closed

@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.test.utils import CaptureQueriesContext
 
 from daf_orm.test import count_hops
+from daf_views.api import AsyncAPIView
 from daf_views.generic import DetailView, ListView, SingleObjectMixin
 from tests.project.library.models import Author, Book
 from tests.views.generic.answers import ask, rendered
@@ -77,3 +78,16 @@ async def test_a_list_of_what_belongs_to_an_object(book):
         context = (await ask(AuthorDetail, pk=book.author_id)).context_data
     assert (context["author"], context["object"], [*context["object_list"]]) == (book.author, book.author, [book])
     assert (context["paginator"].num_pages, hops.total) == (1, 2)
+
+
+async def test_the_mixin_works_on_an_api_view(book):
+    class BookAPI(SingleObjectMixin, AsyncAPIView):
+        model = Book
+
+        async def get(self, request, pk):
+            return self.success((await self.get_object()).title)
+
+    with count_hops(at_most=2):
+        answers = [await ask(BookAPI, pk=pk) for pk in (book.pk, book.pk + 1)]
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert answers[0].content == b'"Emma"'

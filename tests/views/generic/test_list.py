@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from django.db import connection
 from django.http import Http404, JsonResponse
@@ -5,9 +7,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from daf_orm.test import count_hops
+from daf_views.asgi import get_asgi_application
 from daf_views.generic import ListView, MultipleObjectMixin
 from daf_views.views import AsyncView
 from tests.project.library.models import Author, Book, Tag
+from tests.views.exchange import exchange
 from tests.views.generic.answers import ask, rendered
 
 
@@ -113,3 +117,21 @@ async def test_the_mixin_evaluates_also_in_a_view_of_ones_own(books):
 async def test_a_list_under_the_handler(books, async_client):
     response = await async_client.get("/books", query_params={"page": 2})
     assert "<p>2 of 10</p>" in response.text
+
+
+async def test_a_whole_request_costs_two_hops(books, settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    application = get_asgi_application()
+    with count_hops() as hops:
+        answer = await exchange(application, path="/books")
+    assert b"Book 9 by Author 9 #novel" in answer.body
+    assert hops.total == 2  # the page, and the template
+
+
+async def test_lists_are_shown_concurrently(books):
+    responses = await asyncio.gather(
+        *[ask(Books, query={"page": n}, options={"paginate_by": 10}) for n in range(1, 11)]
+    )
+    assert [response.context_data["book_list"][0].title for response in responses] == [
+        f"Book {10 * n}" for n in range(10)
+    ]
