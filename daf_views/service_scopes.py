@@ -79,7 +79,9 @@ class ServiceScope:
         stream = None
         if response.streaming and response.is_async:
             stream = response.streaming_content = self._stream(aiter(response.streaming_content))
-        end = functools.partial(self._end_once, asyncio.get_running_loop(), stream)
+        elif not self._plan.steps:
+            return  # there is nothing to end, and to close the response would cost a hop
+        end = _End(functools.partial(self._end_once, asyncio.get_running_loop(), stream))
         _call_on_close(response, end)
         call_when_closed(self._request, end)  # the response may be replaced, and never closed
         if not getattr(response, "is_rendered", True):
@@ -231,6 +233,25 @@ async def _log(message: str, failure: Exception) -> None:
 
 def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:
     return (None, None, None) if exc is None else (type(exc), exc, exc.__traceback__)
+
+
+class _End:
+    """Ends the services of a response. The copy of the response that a cache pickles has none to end."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._end = end
+
+    def __call__(self) -> None:
+        self._end()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _End, (_end_nothing,)
+
+
+def _end_nothing() -> None:
+    pass
 
 
 def _call_on_close(response: HttpResponseBase, func: Callable[[], object]) -> None:

@@ -56,6 +56,28 @@ def refuse_sync_hooks(cls: type, names: Iterable[str]) -> None:
         raise TypeError(f"{_path(cls)}.setup() is async, but Django calls it without awaiting: name it async_setup().")
 
 
+def refuse_sync_overrides(cls: type, names: Iterable[str], *, originals: str) -> None:
+    """Raise TypeError if a class in the MRO has a synchronous method where a coroutine is awaited.
+
+    A module that begins with ``originals`` is Django's: its methods are called by those that come before them.
+    """
+    for klass in cls.__mro__:
+        for name in [] if klass.__module__.startswith(originals) else names:
+            method = getattr(klass, name, None) if name in vars(klass) else None
+            if callable(method) and not iscoroutinefunction(inspect.unwrap(method)):
+                raise TypeError(
+                    f"{_path(klass)}.{name}() is not async: write `async def {name}(self, …)` and in it "
+                    f"`await super().{name}(…)`; run what blocks with `await database_sync_to_async(func)(…)`."
+                )
+
+
+def refuse_async_functions(cls: type, names: Iterable[str], but: str) -> None:
+    """Raise TypeError if a method is async that is called without awaiting; ``but`` says how it is called instead."""
+    for name in names:
+        if iscoroutinefunction(getattr(cls, name, None)):
+            raise TypeError(f"{_path(cls)}.{name}() is async, but {but}. Write `def {name}(self, …)`.")
+
+
 def refuse_ignored(cls: type, names: Iterable[str]) -> None:
     """Raise TypeError for an access check that a view without a place for it would never make."""
     for name in names:

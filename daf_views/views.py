@@ -157,7 +157,9 @@ class AsyncView(View):
             refuse_sync(self, name)
         return getattr(self, name, None)
 
-    async def _serve(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
+    async def _serve(
+        self, request: HttpRequest, handler: functools.partial[Any], timeout: asyncio.Timeout
+    ) -> HttpResponseBase:
         await self.admit(request)
         await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
@@ -166,7 +168,7 @@ class AsyncView(View):
             await self.receive(request)
             await self._check_after_body(request)
             aliases = aliases_of(self.atomic, self._opted_out)
-            response = await run_atomic(aliases, functools.partial(self._handle, request, handler, timeout))
+            response = await run_atomic(aliases, functools.partial(self._handle, handler, timeout))
         except BaseException as exc:
             await scope.close(exc)
             raise
@@ -182,8 +184,8 @@ class AsyncView(View):
     async def _check_after_body(self, request: HttpRequest) -> None:
         """Refuse what must be refused whatever ``receive()`` does."""
 
-    async def _handle(self, request: HttpRequest, handler: Handler, timeout: asyncio.Timeout) -> HttpResponseBase:
-        await self.async_setup(request, *self.args, **self.kwargs)
+    async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
+        await self.async_setup(*handler.args, **handler.keywords)
         response = _checked(self, await settled(handler()))
         if not timeout.expired():
             timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed

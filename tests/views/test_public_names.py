@@ -7,14 +7,17 @@ import sys
 import pytest
 
 import daf_views
+from daf_views import access, generic
 
 pytestmark = pytest.mark.sqlite_memory  # modules are the same on every database
 FIXED = {
     "daf_views": ["AsyncAPIView", "AsyncView"],
+    "daf_views.access": ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin"],
     "daf_views.asgi": ["get_asgi_application"],
     "daf_views.middleware": ["async_error_middleware", "thread_free"],
     "daf_views.services": ["override_services"],
     "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],
+    "daf_views.generic": generic.__all__,
     "daf_views.health": ["livez", "readyz"],
     "daf_views.lifespan": ["on_shutdown", "on_startup"],
     "daf_views.errors": ["handler400", "handler403", "handler404", "handler500"],
@@ -23,6 +26,12 @@ FIXED = {
 
 def test_all_is_what_is_fixed_for_the_package():
     assert daf_views.__all__ == sorted(daf_views.__all__) == FIXED["daf_views"]
+
+
+@pytest.mark.parametrize("module", [access, generic])
+def test_all_is_sorted_and_true(module):
+    assert module.__all__ == sorted(module.__all__)
+    assert all(isinstance(getattr(module, name), type) for name in module.__all__)
 
 
 @pytest.mark.parametrize("module", FIXED)

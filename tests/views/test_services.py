@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import contextvars
+import pickle
 import re
 import threading
 from dataclasses import dataclass
@@ -640,3 +641,13 @@ def test_an_override_of_every_view_may_ask_for_services_that_are_not_overridden(
 def test_an_override_does_not_decorate_what_it_would_leave_at_once(func):
     with pytest.raises(TypeError, match="cannot decorate"):
         override_services(Orders, db=dict)(func)
+
+
+async def test_a_response_whose_services_have_yet_to_end_can_be_cached():
+    async def handler(view):
+        return TemplateResponse(view.request, engines["django"].from_string("seven"))
+
+    response = await answer({"shop": object}, handler)
+    kept = pickle.loads(pickle.dumps(response.render()))
+    assert kept.content == b"seven"
+    assert [end() for end in kept._resource_closers] == [None]

@@ -108,6 +108,16 @@ async def test_async_setup_runs_before_the_handler_with_the_arguments_of_the_url
     assert response.content == b"good day ada"
 
 
+async def test_a_view_without_a_url_can_be_dispatched():
+    class Greeting(Hello):
+        async def async_setup(self, request, *args, **kwargs):
+            self.seen = (args, kwargs)
+
+    view = Greeting()
+    response = await view.dispatch(request_factory.get("/"), name="ada")
+    assert (response.content, view.seen) == (b"hello ada", ((), {"name": "ada"}))
+
+
 async def test_each_request_has_its_own_instance():
     class Counting(AsyncView):
         seen = 0

@@ -1,0 +1,187 @@
+"""Who may use a view: Django's access mixins, which ask ``request.auser()`` and cost no thread.
+
+On an :class:`~daf_views.views.AsyncView` they decide before anything else, as Django's do, and send who is not logged
+in to the login page. On an :class:`~daf_views.api.AsyncAPIView` they decide when the request's user is known: after
+``authenticate()``, throttles and permissions, before the body. There the answer is a problem: 401 for who is not logged
+in, 403 for who is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.shortcuts import resolve_url
+
+from daf_views.api import AsyncAPIView
+from daf_views.dispatching import settled
+from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
+from daf_views.view_checks import refuse_async_functions, refuse_sync_overrides
+from daf_views.views import AsyncView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    _View = AsyncView
+else:
+    _View = object
+
+__all__ = ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin"]
+
+
+class AccessMixin(_View):
+    """What the mixins have in common. They stand before the view: ``class Orders(LoginRequiredMixin, ListView)``.
+
+    Once they have let a request in, ``request.user`` is the user, loaded: it may be read on the event loop.
+    """
+
+    login_url: Any = None
+    """Where to log in, a URL or the name of one. None: ``settings.LOGIN_URL``."""
+    permission_denied_message: str = ""
+    raise_exception: bool = False
+    """Answer 403 also to who is not logged in, instead of sending them to the login page."""
+    redirect_field_name: str | None = REDIRECT_FIELD_NAME
+    """The parameter of the login page that says where to go next; None or "" for none."""
+
+    _coroutines: ClassVar[tuple[str, ...]] = ("has_permission", "test_func")
+    _functions: ClassVar[tuple[str, ...]] = (
+        "get_login_url",
+        "get_permission_denied_message",
+        "get_permission_required",
+        "get_redirect_field_name",
+        "get_test_func",
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_sync_overrides(cls, cls._coroutines, originals="django.contrib.auth")
+        refuse_async_functions(cls, cls._functions, "is called without awaiting")
+        if AsyncView in cls.__mro__ and cls.__mro__.index(AsyncView) < cls.__mro__.index(AccessMixin):
+            raise TypeError(f"{cls.__qualname__} would let everybody in: name its access mixin before its view.")
+
+    def get_login_url(self) -> str:
+        """Return where to log in. Raises ImproperlyConfigured if nothing says it."""
+        login_url = self.login_url or settings.LOGIN_URL
+        if not login_url:
+            name = type(self).__name__
+            raise ImproperlyConfigured(f"Nothing says where to log in: define {name}.login_url or settings.LOGIN_URL.")
+        return str(login_url)
+
+    def get_permission_denied_message(self) -> str:
+        """Return what a 403 says."""
+        return self.permission_denied_message
+
+    def get_redirect_field_name(self) -> str | None:
+        """Return the name of the parameter that says where to go next."""
+        return self.redirect_field_name
+
+    async def handle_no_permission(self) -> HttpResponseBase:
+        """Return the answer to who may not, or raise it. An override may be synchronous, if it does not block."""
+        is_known = (await self.request.auser()).is_authenticated
+        message = self.get_permission_denied_message()
+        if isinstance(self, AsyncAPIView):
+            raise (ForbiddenError if is_known else NotAuthenticatedError)(message or None)
+        if is_known or self.raise_exception:
+            raise PermissionDenied(message)
+        return _to_login(self.request, resolve_url(self.get_login_url()), self.get_redirect_field_name())
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Answer the request, if it may be."""
+        if not isinstance(self, AsyncAPIView) and (refusal := await self._refusal()) is not None:
+            return refusal
+        try:
+            return await super().dispatch(request, *args, **kwargs)
+        except _RefusedError as refused:
+            return refused.response
+
+    async def _check_before_body(self, request: HttpRequest) -> None:
+        await super()._check_before_body(request)
+        if isinstance(self, AsyncAPIView) and (refusal := await self._refusal()) is not None:
+            raise _RefusedError(refusal)
+
+    async def _refusal(self) -> HttpResponseBase | None:
+        await _load_user(self.request)
+        if await self._is_allowed():
+            return None
+        response: HttpResponseBase = await settled(self.handle_no_permission())
+        return response
+
+    async def _is_allowed(self) -> bool:
+        """Decide. Each mixin asks the next one along the MRO, if it has nothing against it itself."""
+        return True
+
+
+class LoginRequiredMixin(AccessMixin):
+    """Lets in who is logged in."""
+
+    async def _is_allowed(self) -> bool:
+        user = await self.request.auser()
+        return user.is_authenticated and await super()._is_allowed()
+
+
+class PermissionRequiredMixin(AccessMixin):
+    """Lets in who has all of ``permission_required``: a permission, ``"library.add_book"``, or several."""
+
+    permission_required: str | Iterable[str] | None = None
+
+    def get_permission_required(self) -> Iterable[str]:
+        """Return the permissions. Raises ImproperlyConfigured if there are none to return."""
+        if self.permission_required is None:
+            name = type(self).__name__
+            raise ImproperlyConfigured(
+                f"Nothing says what is permitted: define {name}.permission_required, "
+                f"or override {name}.get_permission_required()."
+            )
+        return (self.permission_required,) if isinstance(self.permission_required, str) else self.permission_required
+
+    async def has_permission(self) -> bool:
+        """Return whether the user has all of them."""
+        user = await self.request.auser()
+        return await user.ahas_perms(self.get_permission_required())
+
+    async def _is_allowed(self) -> bool:
+        return await self.has_permission() and await super()._is_allowed()
+
+
+class UserPassesTestMixin(AccessMixin):
+    """Lets in for whom ``async def test_func(self)`` returns true."""
+
+    async def test_func(self) -> bool:
+        """Decide."""
+        raise NotImplementedError(f"{type(self).__name__} has no test: write `async def test_func(self)`.")
+
+    def get_test_func(self) -> Callable[[], Coroutine[Any, Any, bool]]:
+        """Return the test, a coroutine function."""
+        return self.test_func
+
+    async def _is_allowed(self) -> bool:
+        return await self.get_test_func()() and await super()._is_allowed()
+
+
+class _RefusedError(Exception):
+    """Leaves an API view with the answer that its ``handle_no_permission`` returned."""
+
+    def __init__(self, response: HttpResponseBase) -> None:
+        self.response = response
+
+
+async def _load_user(request: HttpRequest) -> None:
+    """Load the user for ``request.auser()`` and ``request.user`` both."""
+    user = await request.auser()
+    if not hasattr(request, "_cached_user"):
+        # The name under which django.contrib.auth.middleware.get_user() keeps the user.
+        request._cached_user = user  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _to_login(request: HttpRequest, login_url: str, field: str | None) -> HttpResponseBase:
+    from django.contrib.auth.views import redirect_to_login  # noqa: PLC0415 - needs the apps, this module must not
+
+    here, there = urlsplit(request.build_absolute_uri()), urlsplit(login_url)
+    is_here = there.scheme in {"", here.scheme} and there.netloc in {"", here.netloc}
+    return redirect_to_login(request.get_full_path() if is_here else here.geturl(), login_url, field)
