@@ -7,8 +7,8 @@ once. While it is held nobody takes the key, even if the lease has ended: where 
 locked, others pass by; elsewhere they wait, and then find the answer. A transaction that no longer finds its own token
 in the row is rolled back.
 
-On SQLite, where one transaction writes at a time, that one has the lock from its beginning on. Begun with a read, it
-might fail when it wants to write the answer, because somebody else has claimed another key meanwhile.
+On SQLite one transaction writes at a time, and daf_orm begins each with the write lock. Who comes second still is told
+so at once: a claim begins with a read.
 """
 
 from __future__ import annotations
