@@ -48,7 +48,9 @@ def view(handler=None, *, key=None, atomic=False, **attributes):
     return type(name, (Order,), given)
 
 
-async def send(kind, body=b'{"book": 1}', *, key=KEY, method="POST", path="/orders", user=None, address=None, **request):
+async def send(
+    kind, body=b'{"book": 1}', *, key=KEY, method="POST", path="/orders", user=None, address=None, **request
+):
     """Send a request to a view class."""
     headers = ({} if key is None else {"Idempotency-Key": key}) | request.pop("headers", {})
     request = {"content_type": "application/json", **request}

@@ -40,6 +40,7 @@ def test_what_is_no_key_is_refused(value):
 @example("\ud800")
 def test_garbage_is_a_key_or_refused(value):
     try:
-        assert 1 <= len(parse_key(value)) <= MAX_LENGTH
-    except MalformedKeyError as error:
-        assert error.status == 400
+        key = parse_key(value)
+    except MalformedKeyError:
+        return
+    assert 1 <= len(key) <= MAX_LENGTH

@@ -1,4 +1,4 @@
-"""Real servers: identical requests in two processes, and a process that is killed in between. One effect, one answer."""
+"""Real servers: identical requests in two processes, and one that is killed in between. One effect, one answer."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ async def serving(environment, workers=1):
     limits = httpx.Limits(max_keepalive_connections=0)  # a new connection each time, for any worker
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
         try:
-            await _until_it_answers(client, process)
+            await _until_they_answer(client, process, workers)
             yield client, process
         finally:
             if process.returncode is None:
@@ -61,16 +61,13 @@ async def serving(environment, workers=1):
                 await process.wait()
 
 
-async def _until_it_answers(client, process):
+async def _until_they_answer(client, process, workers):
+    seen = set()
     async with asyncio.timeout(50):
-        while True:
+        while len(seen) < workers:
             assert process.returncode is None
-            try:
-                await client.get("/livez")
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)  # another process
-            else:
-                return
+            answers = await asyncio.gather(*(client.get("/livez") for _ in range(20)), return_exceptions=True)
+            seen |= {answer.headers["Worker"] for answer in answers if isinstance(answer, httpx.Response)}
 
 
 async def order(client, path="/orders", **data):
@@ -88,7 +85,8 @@ async def until_final(client, path="/orders", **data):
 async def test_identical_requests_in_two_processes_have_one_effect_and_one_answer(environment):
     async with serving(environment, workers=2) as (client, _):
         data = {"until": time.time() + 1}
-        answers = await asyncio.gather(*(order(client, **data) for _ in range(12)))
+        answers = await asyncio.gather(*(order(client, **data) for _ in range(40)))
+        assert len({answer.headers["Worker"] for answer in answers}) == 2
         assert sorted({answer.status_code for answer in answers}) == [201, 409]
         final = await asyncio.gather(*(until_final(client, **data) for _ in range(12)))
         assert {answer.status_code for answer in final} == {201}

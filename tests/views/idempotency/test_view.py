@@ -353,14 +353,13 @@ async def test_a_scope_of_its_own(make_store):
     orders = view(key=IdempotencyKey(store=make_store("database"), scope=device))
     requests = [("a", "192.0.2.1"), ("a", "192.0.2.2"), ("b", "192.0.2.1")]
     first, moved, other = [
-        (await send(orders, key="1", headers={"Device": name}, address=address)).content
-        for name, address in requests
+        (await send(orders, key="1", headers={"Device": name}, address=address)).content for name, address in requests
     ]
     assert first == moved != other
 
 
 async def test_a_scope_that_says_nothing_is_a_bug(make_store, caplog):
-    orders = view(key=IdempotencyKey(store=make_store("database"), scope=lambda request: None))
+    orders = view(key=IdempotencyKey(store=make_store("database"), scope=lambda _: None))
     assert (await send(orders)).status_code == 500
     assert "return a str that tells clients apart" in caplog.text
 
