@@ -18,7 +18,7 @@ import itertools
 import json
 import logging
 import random
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
@@ -36,7 +36,7 @@ from daf_views.idempotency.stores.base import Claim, Record, Store
 from daf_views.throttling.backends.base import wall_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from daf_views.settings import Settings
     from daf_views.throttling.backends.base import Clock
@@ -88,12 +88,9 @@ class DatabaseStore(Store):
 
     async def hold(self, claim: Claim) -> bool:
         """Lock the row. The transaction is of no use any more if that fails."""
-        try:
+        with _coming_second():
             return await database_sync_to_async(self._change)(claim, token=claim.token)
-        except OperationalError as error:
-            if _came_second(error):
-                return False
-            raise
+        return False
 
     async def renew(self, claim: Claim) -> bool:
         """Put off the end of the lease."""
@@ -134,20 +131,17 @@ class DatabaseStore(Store):
     def _insert(self, claim: Claim) -> None:
         """Insert a row, unless somebody else has. No error tells that: it would abort a transaction around."""
         row = self._model(pk=claim.key, **self._values(claim))
-        self._rows().bulk_create([row], ignore_conflicts=True)
+        with _coming_second():
+            self._rows().bulk_create([row], ignore_conflicts=True)
 
     def _take_over(self, row: Any, claim: Claim) -> bool:
         """Make an expired row that of the claim; return whether it is."""
         blank = {"status": None, "headers": "", "body": None}
         unchanged = self._rows().filter(pk=row.pk, token=row.token, expires=row.expires)
-        try:
-            with self._passing_by_locked():
-                is_free = not self._can_pass_by or self._locked(unchanged).values_list("pk", flat=True)
-                return bool(is_free and unchanged.update(**self._values(claim), **blank))
-        except OperationalError as error:
-            if _came_second(error):
-                return False
-            raise
+        with _coming_second(), self._passing_by_locked():
+            is_free = not self._can_pass_by or self._locked(unchanged).values_list("pk", flat=True)
+            return bool(is_free and unchanged.update(**self._values(claim), **blank))
+        return False
 
     def _has_changed(self, row: Any) -> bool:
         return not self._rows().filter(pk=row.pk, token=row.token, expires=row.expires).exists()
@@ -191,8 +185,14 @@ class DatabaseStore(Store):
             await sync_to_async(logger.exception, thread_sensitive=False)("Expired answers were not deleted.")
 
 
-def _came_second(error: OperationalError) -> bool:
-    return getattr(error.__cause__, "sqlstate", None) == _CONFLICT
+@contextmanager
+def _coming_second() -> Iterator[None]:
+    """Leave the block if somebody else was faster."""
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != _CONFLICT:
+            raise
 
 
 def _record(row: Any) -> Record:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from django.db import connection
+from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
 from daf_orm.pool import reset_pool
@@ -63,6 +64,21 @@ async def test_many_at_once_have_one_effect(store, several_connections):
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.content for answer in final}) == 1
     assert await count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+async def test_in_strict_transactions_too(monkeypatch, level):
+    """Where the database may refuse a transaction because of another, its request is answered 5xx, and sent again."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
+    reset_pool()
+    orders = view(atomic=True)
+    answers = await asyncio.gather(*(send(orders) for _ in range(20)))
+    while (answer := await send(orders)).status_code != 201:
+        answers.append(answer)
+    assert {answer.status_code for answer in answers} <= {201, 409, 500, 503}
+    assert await count() == 1
+    reset_pool()
 
 
 async def test_a_small_pool_is_not_exhausted_by_those_who_come_second(settings, gate, several_connections):

@@ -242,12 +242,14 @@ async def test_cookies_are_not_kept(make_view):
     async def post(self, request):
         response = self.success(status=201)
         response.set_cookie("session", "secret")
+        response.headers["Set-Cookie"] = "other=secret"
         return response
 
     orders = make_view(post)
     first, second = [await send(orders) for _ in range(2)]
     assert "session" in first.cookies
     assert not second.cookies
+    assert "Set-Cookie" not in second.headers
 
 
 async def test_an_answer_without_a_content_type_is_replayed_without(make_view):
