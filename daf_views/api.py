@@ -1,8 +1,9 @@
 """``AsyncAPIView``: an :class:`~daf_views.views.AsyncView` that takes data and answers with data.
 
 Its order: the method; ``authenticate()``; throttles; permissions; the origin; services; the body, into
-``request.data``; the CSRF token; the handler. Until permissions have spoken, nothing of the body is received, unless
-something before the view may look at it: a decorator on ``dispatch``, or middleware that is neither Django's nor ours.
+``request.data``; the CSRF token; the claim of an ``Idempotency-Key``; the handler. Until permissions have spoken,
+nothing of the body is received, unless something before the view may look at it: a decorator on ``dispatch``, or
+middleware that is neither Django's nor ours.
 Whatever is raised becomes an RFC 9457 problem within the view, under any handler and middleware.
 
 CSRF: the view is exempt from Django's middleware, which would receive the body of a POST before anything else, and
@@ -13,7 +14,6 @@ the token. Only ``enforces_csrf = False``, or an ``Authorization`` that no brows
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -26,6 +26,8 @@ from daf_views.cross_site import check_origin, check_token, needs_check
 from daf_views.dispatching import is_decorated, settled
 from daf_views.encoding import encode
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
+from daf_views.idempotency.attempts import Attempt, ended
+from daf_views.idempotency.idempotency_key import IdempotencyKey, refuse_other
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.plugs import PLUGS, plug_in, prepared
 from daf_views.problems import problem_response, response_for
@@ -35,7 +37,7 @@ from daf_views.throttling.headers import with_limits
 from daf_views.views import AsyncView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from django.http.response import HttpResponseBase
 
@@ -78,6 +80,8 @@ class AsyncAPIView(AsyncView):
     parsers: Sequence[Any] = (JSONParser, FormParser, MultiPartParser)
     enforces_csrf: bool = True
     """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
+    idempotency: IdempotencyKey | None = None
+    """What makes a request that is sent again with the same ``Idempotency-Key`` have no second effect."""
 
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
@@ -86,16 +90,19 @@ class AsyncAPIView(AsyncView):
     """Whether the request has a proof that no browser sends by itself."""
     _signatures: ClassVar[Mapping[str, Signature]] = {}
     _arguments: Mapping[str, Any] | None = None
+    _attempt: Attempt | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         plug_in(cls)
         cls._signatures = signatures_of(cls)
+        refuse_other(cls, cls.idempotency)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
         """Return the view for a URLconf, a coroutine function."""
         given = {name: value for name, value in initkwargs.items() if name in PLUGS}
+        refuse_other(cls, initkwargs.get("idempotency"))
         view = super().as_view(**initkwargs | prepared(cls, given))
         if not is_decorated(cls):
             take_body_itself(view)
@@ -157,7 +164,8 @@ class AsyncAPIView(AsyncView):
         request.data = data  # type: ignore[attr-defined] # what we add to it
 
     async def _respond(self) -> HttpResponseBase:
-        return with_limits(await super()._respond(), self.request)
+        response = await ended(super()._respond(), lambda: self._attempt)
+        return with_limits(response, self.request)
 
     async def _count(self, request: HttpRequest) -> None:
         self._is_counted = True
@@ -170,6 +178,8 @@ class AsyncAPIView(AsyncView):
             await self._count(request)
         if self._needs_check(request):
             check_origin(request)
+        if self.idempotency is not None:
+            self._attempt = await self.idempotency.attempt(request, self)
 
     def _needs_check(self, request: HttpRequest) -> bool:
         return self.enforces_csrf and not self._is_proven and needs_check(request)
@@ -188,11 +198,17 @@ class AsyncAPIView(AsyncView):
         handler = super()._handler(request)
         if handler is None or (signature := self._signature(request)) is None:
             return handler
-        return functools.partial(self._answer, signature, handler)
 
-    async def _answer(self, signature: Signature, handler: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        arguments = kwargs if self._arguments is None else self._arguments
-        return await answer(signature, await settled(handler(request, *args, **arguments)))
+        async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            arguments = kwargs if self._arguments is None else self._arguments
+            return await answer(signature, await settled(handler(request, *args, **arguments)))
+
+        return answered
+
+    async def _run(self, aliases: list[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
+        if self._attempt is None:
+            return await super()._run(aliases, work)
+        return await self._attempt.run(aliases, work)
 
     async def http_method_not_allowed(  # type: ignore[override]
         self,

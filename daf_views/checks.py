@@ -18,6 +18,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
+from daf_views.idempotency import IdempotencyKey
 from daf_views.middleware.inline import InlineMixin
 from daf_views.middleware.thread_free import TWINS
 from daf_views.settings import get_settings, problems
@@ -133,6 +134,30 @@ def check_tasks(**_: Any) -> list[CheckMessage]:
         *(Error(text, id="daf_views.E006") for text in system_checks.option_problems()),
         *(Error(text, id="daf_views.E007") for text in system_checks.durability_problems()),
     ]
+
+
+@register("daf_views")
+def check_idempotency(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E008``: a view with idempotency keys whose store cannot be used, or would not keep them."""
+    if problems(getattr(django_settings, "DAF_VIEWS", {})) or not getattr(django_settings, "ROOT_URLCONF", None):
+        return []
+    found: dict[str, list[str]] = {}
+    for pattern in _patterns(get_resolver()):
+        if (problem := _store_problem(pattern.callback)) is not None:
+            found.setdefault(problem, []).append(pattern.lookup_str)
+    return [Error(f"{problem} Views: {_some(views)}.", id="daf_views.E008") for problem, views in found.items()]
+
+
+def _store_problem(view: Any) -> str | None:
+    given = getattr(view, "view_initkwargs", {})
+    idempotency = given.get("idempotency", getattr(getattr(view, "view_class", None), "idempotency", None))
+    if not isinstance(idempotency, IdempotencyKey):
+        return None
+    try:
+        idempotency.get_store()
+    except ImproperlyConfigured as error:
+        return str(error)
+    return None
 
 
 def _throttled_views() -> list[str]:

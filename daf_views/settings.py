@@ -58,6 +58,12 @@ class Settings:
     """Whether it is meant that each process counts by itself, as the memory backend does."""
     THROTTLE_MAX_KEYS: int = 100_000
     """Keys that the memory backend counts at the same time, at most."""
+    IDEMPOTENCY_STORE: str = "database"
+    """Where answers to requests with an Idempotency-Key are kept: "database" or "cache"."""
+    IDEMPOTENCY_LOCATION: str = ""
+    """The alias of that database or cache, if it is not the default one."""
+    IDEMPOTENCY_PREFIX: str = "daf-idempotency:"
+    """What keys in a cache begin with: two sites that share one need two prefixes."""
     THROTTLED_PATHS: Mapping[str, str] = field(default_factory=dict)
     """What throttle_middleware does: paths, and a rate, or the dotted path of a throttle, for all requests below."""
 

@@ -28,7 +28,7 @@ from daf_views.services import Services, overridden
 from daf_views.view_checks import check_options, refuse_async_access, refuse_ignored, refuse_sync, refuse_sync_hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -52,7 +52,13 @@ class AsyncView(View):
 
     view_is_async = True
     _hooks: ClassVar[tuple[str, ...]] = ("async_setup", "admit", "receive", "handle_exception")
-    _not_asked: ClassVar[tuple[str, ...]] = ("authentication", "permissions", "throttle", "throttles")
+    _not_asked: ClassVar[tuple[str, ...]] = (
+        "authentication",
+        "idempotency",
+        "permissions",
+        "throttle",
+        "throttles",
+    )
     _plan: ClassVar[Plan]
     _opted_out: OptedOut = OptedOut()
 
@@ -168,7 +174,7 @@ class AsyncView(View):
             await self.receive(request)
             await self._check_after_body(request)
             aliases = aliases_of(self.atomic, self._opted_out)
-            response = await run_atomic(aliases, functools.partial(self._handle, handler, timeout))
+            response = await self._run(aliases, functools.partial(self._handle, handler, timeout))
         except BaseException as exc:
             await scope.close(exc)
             raise
@@ -183,6 +189,10 @@ class AsyncView(View):
 
     async def _check_after_body(self, request: HttpRequest) -> None:
         """Refuse what must be refused whatever ``receive()`` does."""
+
+    async def _run(self, aliases: list[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
+        """Do what the request asks for: the setup and the handler, in transactions."""
+        return await run_atomic(aliases, work)
 
     async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
         await self.async_setup(*handler.args, **handler.keywords)

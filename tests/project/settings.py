@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.sites",
     "daf_orm",
     "daf_views",
+    "daf_views.idempotency",
     "daf_views.throttling",
     "daf_views.tasks.database",
     "django_tasks_db",

@@ -14,6 +14,7 @@ FIXED = {
     "daf_views": ["AsyncAPIView", "AsyncView"],
     "daf_views.access": ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin"],
     "daf_views.asgi": ["get_asgi_application"],
+    "daf_views.idempotency": ["IdempotencyKey"],
     "daf_views.middleware": ["async_error_middleware", "thread_free"],
     "daf_views.services": ["override_services"],
     "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],

@@ -1,0 +1,76 @@
+"""What every store does: give a key to one request, and keep the answer to it."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daf_views.idempotency.answers import Answer
+    from daf_views.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a request has of a key: the right to be carried out, for as long as its lease."""
+
+    key: str
+    """64 hexadecimal digits."""
+    fingerprint: str
+    """64 hexadecimal digits."""
+    lease: float
+    """Seconds after which others may take the key."""
+    ttl: float
+    """Seconds for which the answer is kept."""
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    """Tells this claim from others for the same key, earlier or later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a store knows of a key that another request has, or had."""
+
+    fingerprint: str
+    answer: Answer | None
+    """None as long as the request is in flight."""
+
+
+class Store(ABC):
+    """Keeps claims and answers. One object serves all event loops and threads.
+
+    A claim that is no longer held changes nothing: ``hold``, ``renew`` and ``finish`` return False, ``release`` does
+    nothing. A key is free again when the lease of a claim has ended, or the life of an answer.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the store that ``DAF_VIEWS`` describes. Raise ImproperlyConfigured if it cannot be."""
+
+    def joins(self, aliases: Sequence[str]) -> bool:  # noqa: ARG002 - for those that can
+        """Whether :meth:`hold` and :meth:`finish` take part in transactions on these databases."""
+        return False
+
+    @abstractmethod
+    async def claim(self, claim: Claim) -> Record | None:
+        """Take the key, if it is free. Return None if it was, and what is known of it if it was not."""
+
+    async def hold(self, claim: Claim) -> bool:
+        """Keep the key for as long as the transaction lasts, however long that is. Only for a store that joins it."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def renew(self, claim: Claim) -> bool:
+        """Begin the lease anew."""
+
+    @abstractmethod
+    async def finish(self, claim: Claim, answer: Answer) -> bool:
+        """Keep the answer. Once that is committed the key is not claimed again while the answer lives."""
+
+    @abstractmethod
+    async def release(self, claim: Claim) -> None:
+        """Make the key free. An answer stays."""

@@ -1,0 +1,313 @@
+"""The same request twice at the same time, and one that is cut off: one effect, or none and a free key."""
+
+import asyncio
+
+import pytest
+from django.db import connection
+from psycopg import IsolationLevel
+
+from daf_orm import database_sync_to_async, transaction
+from daf_orm.pool import reset_pool
+from daf_views.idempotency import IdempotencyKey
+from daf_views.idempotency.models import IdempotencyRecord
+from daf_views.idempotency.stores.database import DatabaseStore
+from tests.views.idempotency.shop import KEY, Gate, code_of, count, create, send, view
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture(params=[True, False], ids=["atomic", "not atomic"])
+def atomic(request):
+    if request.param:
+        request.getfixturevalue("several_connections")
+    return request.param
+
+
+@pytest.fixture
+def gated(store, atomic, gate):
+    """A view that has had its effect, and waits."""
+
+    async def post(self, request):
+        row = await create("order")
+        await gate.passed()
+        return self.success({"id": row}, status=201)
+
+    return view(post, key=IdempotencyKey(store=store), atomic=atomic)
+
+
+async def in_flight():
+    return await IdempotencyRecord.objects.filter(status=None).acount()
+
+
+async def test_who_comes_second_is_told_to_come_later_and_then_gets_the_answer(gated, gate):
+    first = asyncio.create_task(send(gated))
+    await gate.entered.wait()
+    second = await asyncio.wait_for(send(gated), 10)
+    assert (second.status_code, code_of(second)) == (409, "idempotency_key_in_flight")
+    assert second.headers["Retry-After"] == "1"
+    other = await asyncio.wait_for(send(gated, b"{}"), 10)
+    assert other.status_code == 422
+    gate.opened.set()
+    assert (await first).content == (await send(gated)).content
+    assert await count() == 1
+
+
+async def test_many_at_once_have_one_effect(store, several_connections):
+    orders = view(key=IdempotencyKey(store=store), atomic=True)
+    answers = await asyncio.gather(*(send(orders) for _ in range(20)))
+    final = [answer for answer in answers if answer.status_code == 201]
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len({answer.content for answer in final}) == 1
+    assert await count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+async def test_in_strict_transactions_too(monkeypatch, level):
+    """Where the database may refuse a transaction because of another, its request is answered 5xx, and sent again."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
+    reset_pool()
+    orders = view(atomic=True)
+    answers = await asyncio.gather(*(send(orders) for _ in range(20)))
+    while (answer := await send(orders)).status_code != 201:
+        answers.append(answer)
+    assert {answer.status_code for answer in answers} <= {201, 409, 500, 503}
+    assert await count() == 1
+    reset_pool()
+
+
+async def test_a_small_pool_is_not_exhausted_by_those_who_come_second(settings, gate, several_connections):
+    settings.DAF_ORM = {"MAX_SIZE": 2, "TIMEOUT": 10.0}
+    reset_pool()
+
+    async def post(self, request):
+        row = await create("order")
+        await gate.passed()
+        return self.success({"id": row}, status=201)
+
+    orders = view(post, atomic=True)
+    first = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    others = await asyncio.gather(*(send(orders) for _ in range(20)))
+    assert {other.status_code for other in others} == {409}
+    gate.opened.set()
+    assert (await first).status_code == 201
+    reset_pool()
+
+
+# Cut off
+
+
+async def cut_off(task, times=1):
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_cut_off_in_its_transaction_it_has_no_effect_and_the_key_is_free(gate, several_connections, times):
+    async def post(self, request):
+        row = await create("order")
+        await gate.passed()
+        return self.success({"id": row}, status=201)
+
+    orders = view(post, atomic=True)
+    task = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    await cut_off(task, times)
+    gate.opened.set()
+    assert (await count(), await IdempotencyRecord.objects.acount()) == (0, 0)
+    retry = await send(orders)
+    assert (retry.status_code, "Idempotency-Replayed" in retry.headers) == (201, False)
+    assert await count() == 1
+
+
+async def test_cut_off_without_one_the_key_is_taken_until_the_lease_ends(gate, clock):
+    async def post(self, request):
+        row = await create("order")
+        await gate.passed()
+        return self.success({"id": row}, status=201)
+
+    orders = view(post, key=IdempotencyKey(store=DatabaseStore(clock=clock)))
+    task = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    await cut_off(task)
+    gate.opened.set()
+    assert (await send(orders)).status_code == 409
+    clock.advance(11)
+    assert (await send(orders)).status_code == 201
+
+
+class Stepwise:
+    """Cancels a task after so many turns of the event loop, however it spends them."""
+
+    def __init__(self, turns):
+        self.turns = turns
+
+    async def run(self, work):
+        task = asyncio.create_task(work)
+        for _ in range(self.turns):
+            if task.done():
+                break
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task
+
+
+async def test_cut_off_anywhere_there_is_an_effect_and_an_answer_or_neither():
+    """At the turns of the event loop; what takes longer, a thread's answer, at random."""
+    orders, ends = view(atomic=True), set()
+    for turn in range(60):
+        key = f"{KEY}{turn}"
+        before = await count()
+        task = await Stepwise(turn * 3).run(send(orders, key=key))
+        had_effect = await count() - before
+        answered = await IdempotencyRecord.objects.filter(status=201).acount()
+        assert await in_flight() == 0
+        assert answered == await count()
+        ends.add((task.cancelled(), had_effect))
+        assert (await send(orders, key=key)).status_code == 201
+        assert await count() == before + 1
+    assert (True, 0) in ends
+
+
+@pytest.mark.parametrize("seconds", [0.001 * number for number in range(0, 24, 2)])
+async def test_cut_off_at_any_time_too(seconds):
+    orders = view(atomic=True)
+    task = asyncio.create_task(send(orders))
+    await asyncio.wait([task], timeout=seconds)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await in_flight() == 0
+    assert await IdempotencyRecord.objects.acount() == await count()
+    assert (await send(orders)).status_code == 201
+    assert await count() == 1
+
+
+async def test_cut_off_after_the_handler_the_answer_is_kept(make_store):
+    """Without a transaction: what has had an effect is answered, whether anybody is there to hear it or not."""
+    store = make_store("database")
+    finishing, finish = asyncio.Event(), store.finish
+
+    async def slow_finish(claim, answer):
+        finishing.set()
+        await asyncio.sleep(0)
+        return await finish(claim, answer)
+
+    store.finish = slow_finish
+    orders = view(key=IdempotencyKey(store=store))
+    task = asyncio.create_task(send(orders))
+    await finishing.wait()
+    await cut_off(task, 3)
+    assert (await send(orders)).headers["Idempotency-Replayed"] == "true"
+    assert await count() == 1
+
+
+def test_a_loop_that_is_closed_leaves_no_effect_without_an_answer(several_connections):
+    orders = view(atomic=True)
+    gate = []
+
+    async def post(self, request):
+        row = await create("order")
+        gate.append(row)
+        await asyncio.Event().wait()
+
+    stuck = type(f"{orders.__name__}Stuck", (orders,), {"post": post})
+
+    async def leave():
+        task = asyncio.create_task(send(stuck))
+        while not gate:
+            await asyncio.sleep(0)
+        del task
+
+    asyncio.run(leave())
+    assert asyncio.run(count()) == 0
+    assert IdempotencyRecord.objects.count() == 0
+
+
+# Leases
+
+
+async def test_a_lease_is_renewed_for_as_long_as_the_handler_runs(gate, store):
+    """A lease of 0.3 seconds, or a cache's shortest, and a handler that takes three of them."""
+    lease = 0.3 if isinstance(store, DatabaseStore) else 1
+
+    async def post(self, request):
+        gate.entered.set()
+        await asyncio.sleep(3 * lease)
+        return self.success({"id": await create("order")}, status=201)
+
+    orders = view(post, key=IdempotencyKey(store=store, lease=lease))
+    first = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    seen = set()
+    while not first.done():
+        seen.add((await send(orders)).status_code)
+        await asyncio.sleep(lease / 10)
+    assert seen <= {409, 201}
+    assert 409 in seen
+    assert await count() == 1
+
+
+async def test_who_has_lost_the_key_before_the_transaction_begins_does_nothing(clock, several_connections):
+    """It has waited for a connection for longer than its lease: another one has the key, and the effect."""
+    store = DatabaseStore(clock=clock)
+    claim, waiting, go_on = store.claim, asyncio.Event(), asyncio.Event()
+
+    async def held_up(wanted):
+        record = await claim(wanted)
+        if not waiting.is_set():
+            waiting.set()
+            await go_on.wait()
+        return record
+
+    store.claim = held_up
+    orders = view(key=IdempotencyKey(store=store), atomic=True)
+    first = asyncio.create_task(send(orders))
+    await waiting.wait()
+    clock.advance(11)
+    second = await send(orders)
+    go_on.set()
+    assert (second.status_code, (await first).status_code) == (201, 409)
+    assert await count() == 1
+
+
+async def test_who_has_lost_the_key_without_a_transaction_says_so_in_the_log(clock, gate, caplog):
+    async def post(self, request):
+        row = await create("order")
+        if not gate.entered.is_set():
+            await gate.passed()
+        return self.success({"id": row}, status=201)
+
+    orders = view(post, key=IdempotencyKey(store=DatabaseStore(clock=clock)))
+    first = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    clock.advance(11)
+    second = await send(orders)
+    gate.opened.set()
+    assert ((await first).status_code, second.status_code) == (201, 201)
+    assert "another may have been carried out too" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_the_answer_is_committed_with_the_effect_and_after_it_in_another_database():
+    """In the handler's transaction nobody else sees either; on another database, the answer follows the commit."""
+    seen = []
+
+    async def post(self, request):
+        transaction.on_commit(lambda: seen.append(connection.vendor), using="other")
+        return self.success(status=201)
+
+    orders = view(post, atomic="other")
+    assert (await send(orders)).status_code == 201
+    assert len(seen) == 1
+    assert (await send(orders)).headers["Idempotency-Replayed"] == "true"
+    assert await database_sync_to_async(IdempotencyRecord.objects.filter(status=201).count)() == 1
