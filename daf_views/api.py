@@ -31,7 +31,7 @@ from daf_views.throttling.headers import with_limits
 from daf_views.views import AsyncView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django.http.response import HttpResponseBase
 
@@ -67,6 +67,8 @@ class AsyncAPIView(AsyncView):
     throttles: Sequence[Any] = ()
     permissions: Sequence[Any] = ()
     parsers: Sequence[Any] = (JSONParser, FormParser, MultiPartParser)
+    pagination: Any = None
+    """A paginator of :mod:`daf_views.pagination`, for :meth:`paginate`."""
     enforces_csrf: bool = True
     """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
 
@@ -108,6 +110,13 @@ class AsyncAPIView(AsyncView):
     def error(self, message: str, status: int = 400, **members: Any) -> HttpResponse:
         """Return a problem (RFC 9457) whose detail is ``message``; ``members`` are further members of it."""
         return problem_response(status, detail=message, **members)
+
+    async def paginate(self, queryset: Any, shape: Callable[[Any], Any] | None = None) -> HttpResponse:
+        """Return the page of a queryset that the request asks for, each row as ``shape`` makes it, with its links."""
+        if self.pagination is None:
+            raise TypeError(f"{type(self).__qualname__} has no paginator: `pagination = PageNumberPagination(…)`.")
+        page = await self.pagination.paginate(self.request, queryset)
+        return self.success(page.body(shape), headers=page.headers)
 
     async def admit(self, request: HttpRequest) -> None:
         """Authenticate, count, and ask the permissions, in this order."""
