@@ -54,17 +54,14 @@ async def fill(rows, parents=()):
 
 async def walk(pagination, queryset, *, between=None):
     """Visit every page, forward, then backward from the last one; return the keys of both ways."""
-    here = await page(pagination, queryset)
-    forward = [row.pk for row in here.items]
-    async for here in pages_by("next", pagination, queryset, here, between):
-        forward += [row.pk for row in here.items]
-    backward = [row.pk for row in reversed(here.items)]
-    async for here in pages_by("prev", pagination, queryset, here, between):
-        backward += [row.pk for row in reversed(here.items)]
-    return forward, backward
+    first = await page(pagination, queryset)
+    ahead = [here async for here in pages_by("next", pagination, queryset, first, between)]
+    back = [here async for here in pages_by("prev", pagination, queryset, ahead[-1], between)]
+    return [row.pk for here in ahead for row in here.items], [row.pk for here in back for row in reversed(here.items)]
 
 
 async def pages_by(rel, pagination, queryset, here, between):
+    yield here
     for _ in range(100):  # cursors that go in circles must not go on for ever
         if rel not in here.links:
             return
