@@ -24,15 +24,21 @@ async def follow(pagination: Any, queryset: Any, url: str) -> Any:
 
 @pytest.fixture
 def answer() -> Callable[..., Any]:
-    """Answer a GET by a view with a paginator, and a queryset; return the response, and its JSON."""
+    """Answer a GET by a view with a paginator, and a queryset; return the response, and its JSON.
 
-    async def respond(pagination: Any, queryset: Any, query: Any = None, shape: Any = None, path: str = "/rows") -> Any:
+    ``query`` is a dict, or the text after the question mark.
+    """
+
+    async def respond(
+        pagination: Any, queryset: Any, query: dict[str, Any] | str | None = None, shape: Any = None
+    ) -> Any:
         class Rows(AsyncAPIView):
             async def get(self, request):
                 return await self.paginate(queryset, shape)
 
         Rows.pagination = pagination
-        response = await Rows.as_view()(requests.get(path, query or {}))
+        sent = {"QUERY_STRING": query} if isinstance(query, str) else {"data": query}
+        response = await Rows.as_view()(requests.get("/rows", **sent))
         return response, json.loads(response.content)
 
     return respond
