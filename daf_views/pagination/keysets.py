@@ -25,13 +25,14 @@ _NOTHING = Q(pk__in=())
 def check_suitable(queryset: QuerySet[Any]) -> None:
     """Raise ValueError for a queryset that can no longer be filtered, or whose rows a condition would change."""
     query, name = queryset.query, queryset.model.__name__
+    # Nothing public says so. A key more in SELECT DISTINCT makes no more instances, but more values.
+    is_values = getattr(queryset, "_fields", None) is not None
     flaws = {
         "is a slice": query.is_sliced,
-        f"is a {query.combinator}()": bool(query.combinator),
-        "is distinct() on fields": bool(query.distinct_fields),
-        "is values() that are grouped or distinct": bool(query.values_select or query.group_by not in {None, True})
-        and (query.distinct or isinstance(query.group_by, tuple)),
-        "is ordered by extra()": bool(query.extra_order_by),
+        f"is a {query.combinator}()": query.combinator,
+        "is distinct() on fields": query.distinct_fields,
+        "is values() that are grouped or distinct": isinstance(query.group_by, tuple) or (is_values and query.distinct),
+        "is ordered by extra()": query.extra_order_by,
     }
     for flaw, found in flaws.items():
         if found:

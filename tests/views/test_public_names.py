@@ -12,6 +12,8 @@ pytestmark = pytest.mark.sqlite_memory  # modules are the same on every database
 FIXED = {
     "daf_views": ["AsyncAPIView", "AsyncView"],
     "daf_views.asgi": ["get_asgi_application"],
+    "daf_views.conditional": ["ConditionalView", "check_preconditions", "compare_and_set", "tag_response"],
+    "daf_views.pagination": ["CursorPagination", "Page", "PageNumberPagination", "Paginator", "QueryParameter"],
     "daf_views.middleware": ["async_error_middleware", "thread_free"],
     "daf_views.services": ["override_services"],
     "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],

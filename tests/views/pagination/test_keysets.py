@@ -17,7 +17,7 @@ from tests.project.library.models import Reading
 from tests.views.pagination.conftest import follow, page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PROFILE = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 # Few values of each kind, so that there are ties, and the awkward ones among them.
 VALUES = {

@@ -4,9 +4,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daf_orm.test import count_hops
-from daf_views.exceptions import BadRequestError, NotFoundError
+from daf_views.exceptions import BadRequestError
 from daf_views.pagination import PageNumberPagination
-from tests.project.library.models import Author, Book, Event, Tag
+from tests.project.library.models import Event
 from tests.views.pagination.conftest import follow, page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,25 +77,6 @@ async def test_parameters_may_have_other_names(events):
     here = await page(pagination, events, p=2, n=2, page=9)
     assert [event.name for event in here.items] == ["e2", "e3"]
     assert [each.name for each in pagination.parameters()] == ["p", "n"]
-
-
-# Queries and hops
-
-
-async def test_a_page_with_relations_is_one_hop_and_one_query_for_the_count(django_assert_num_queries):
-    author, tag = await Author.objects.acreate(name="A"), await Tag.objects.acreate(name="t")
-    for number in range(100):
-        book = await Book.objects.acreate(title=f"Z{number:03}", author=author)
-        await book.tags.aadd(tag)
-    books = Book.objects.select_related("author").prefetch_related("tags").order_by("title")
-    with django_assert_num_queries(3), count_hops(at_most=1):
-        here = await page(PageNumberPagination(size=100), books)
-    assert (here.count, {book.author.name for book in here.items}) == (100, {"A"})
-
-
-async def test_a_page_beyond_the_last_is_one_query(events, django_assert_num_queries):
-    with django_assert_num_queries(1), pytest.raises(NotFoundError):
-        await page(BY_THREE, events, page=1000)
 
 
 async def test_what_cannot_be_read_costs_no_hop(events):
