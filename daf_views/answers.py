@@ -11,12 +11,15 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
+from daf_views.encoding import encode
 from daf_views.schemas import SchemaError
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from daf_views.pagination import Page
+    from daf_views.schemas import Schema
     from daf_views.signatures import Signature
 
 
@@ -37,12 +40,24 @@ async def answer(signature: Signature, value: Any) -> Any:
     return HttpResponse(dumped(signature, value), status=signature.status, content_type="application/json")
 
 
+def paged(signature: Signature, page: Page) -> HttpResponse:
+    """Return the response of a page, whose items are those of the list that the handler promises."""
+    schema = signature.answer
+    assert schema is not None
+    body = encode(page.envelope(schema.plain(_shaped(signature, schema, page.items))))
+    return HttpResponse(body, status=signature.status, content_type="application/json", headers=page.headers)
+
+
 def dumped(signature: Signature, value: Any) -> bytes:
     """Return what a handler has returned as JSON. Raises TypeError, as above."""
     schema = signature.answer
     assert schema is not None
+    return schema.dump(_shaped(signature, schema, value))
+
+
+def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
     try:
-        return schema.dump(schema.shape(value, is_checked=validates()))
+        return schema.shape(value, is_checked=validates())
     except SchemaError as error:
         raise TypeError(f"{signature.name} returned what is not {signature.returns!r}: {error}") from error
 

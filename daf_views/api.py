@@ -17,10 +17,11 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
 
-from daf_views.answers import answer, without_content
+from daf_views.answers import answer, paged, without_content
 from daf_views.authentication import is_known, user_of
 from daf_views.cross_site import check_origin, check_token, needs_check
 from daf_views.dispatching import is_decorated, settled
@@ -78,6 +79,9 @@ class AsyncAPIView(AsyncView):
     throttles: Sequence[Any] = ()
     permissions: Sequence[Any] = ()
     parsers: Sequence[Any] = (JSONParser, FormParser, MultiPartParser)
+    pagination: Any = None
+    """A paginator of :mod:`daf_views.pagination`, for :meth:`paginate`, and for querysets that a handler returns which
+    is annotated with a list."""
     enforces_csrf: bool = True
     """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
     idempotency: IdempotencyKey | None = None
@@ -133,6 +137,13 @@ class AsyncAPIView(AsyncView):
     def error(self, message: str, status: int = 400, **members: Any) -> HttpResponse:
         """Return a problem (RFC 9457) whose detail is ``message``; ``members`` are further members of it."""
         return problem_response(status, detail=message, **members)
+
+    async def paginate(self, queryset: Any, shape: Callable[[Any], Any] | None = None) -> HttpResponse:
+        """Return the page of a queryset that the request asks for, each row as ``shape`` makes it, with its links."""
+        if self.pagination is None:
+            raise TypeError(f"{type(self).__qualname__} has no paginator: `pagination = PageNumberPagination(…)`.")
+        page = await self.pagination.paginate(self.request, queryset)
+        return self.success(page.body(shape), headers=page.headers)
 
     async def admit(self, request: HttpRequest) -> None:
         """Authenticate, count, and ask the permissions, in this order."""
@@ -201,7 +212,10 @@ class AsyncAPIView(AsyncView):
 
         async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             arguments = kwargs if self._arguments is None else self._arguments
-            return await answer(signature, await settled(handler(request, *args, **arguments)))
+            value = await settled(handler(request, *args, **arguments))
+            if self.pagination is not None and isinstance(value, QuerySet) and signature.answers_list:
+                return paged(signature, await self.pagination.paginate(request, value))
+            return await answer(signature, value)
 
         return answered
 

@@ -198,6 +198,15 @@ class ConflictError(APIError):
     default_code = "conflict"
 
 
+class PreconditionFailedError(APIError):
+    """412: the resource is not, or no longer, as the request's conditions say (RFC 9110 §15.5.13)."""
+
+    default_status = HTTPStatus.PRECONDITION_FAILED
+    default_title = "Precondition Failed"
+    default_code = "precondition_failed"
+    default_detail = "It is not what you have seen any more. Get it again, and see whether you still want to change it."
+
+
 class ContentTooLargeError(APIError):
     """413: the body is larger than what is taken."""
 
@@ -263,6 +272,15 @@ class InvalidDataError(APIError):
                 for each in errors
             ]
         )
+
+
+class PreconditionRequiredError(APIError):
+    """428: it may be written only over a version that the client has seen (RFC 6585 §3)."""
+
+    default_status = HTTPStatus.PRECONDITION_REQUIRED
+    default_title = "Precondition Required"
+    default_code = "precondition_required"
+    default_detail = "Say in If-Match which version you have seen: the ETag of its last response."
 
 
 class _RetryLaterError(APIError):

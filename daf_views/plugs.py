@@ -1,4 +1,4 @@
-"""What is plugged into an API view: throttles, permissions and such, made into instances when its class is."""
+"""What is plugged into an API view: throttles, permissions, parsers, a paginator; instances, once its class is made."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ PLUGS: Mapping[str, str] = {
     "throttles": "check",
     "permissions": "has_permission",
     "parsers": "parse",
+    "pagination": "paginate",
 }
 """Attributes that hold plugs, and the coroutine method that each must have."""
 _OPTIONAL = "has_object_permission"  # async, too, where a plug has it
 
+_SINGLE = {"throttle", "pagination"}  # one plug, or None; the others are sequences
 _MEANT = {
     "permission": "`permissions = [...]`",
     "permission_classes": "`permissions = [...]`",
@@ -26,6 +28,8 @@ _MEANT = {
     "parser": "`parsers = [...]`",
     "parser_classes": "`parsers = [...]`",
     "authentication_classes": "`authentication = [...]`",
+    "pagination_class": "`pagination = PageNumberPagination(…)`",
+    "paginator": "`pagination = PageNumberPagination(…)`",
     "get_permissions": "`permissions = [...]`",
     "get_throttles": "`throttles = [...]`",
     "get_parsers": "`parsers = [...]`",
@@ -58,7 +62,7 @@ def plug_in(cls: type) -> None:
 def prepared(cls: type, plugs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
     return {
-        name: _plug(cls, name, value) if name == "throttle" else tuple(_plug(cls, name, each) for each in value)
+        name: _plug(cls, name, value) if name in _SINGLE else tuple(_plug(cls, name, each) for each in value)
         for name, value in plugs.items()
     }
 
@@ -69,7 +73,7 @@ def _copied_by(klass: type) -> Mapping[str, type]:
 
 
 def _plug(cls: type, name: str, value: Any) -> Any:
-    if value is None and name == "throttle":
+    if value is None and name in _SINGLE:
         return None
     plug = value() if isinstance(value, type) else value
     if not iscoroutinefunction(getattr(plug, PLUGS[name], None)):

@@ -21,7 +21,7 @@ from daf_views.arguments import Plan
 from daf_views.parameters import Body, Header, Query, Source, Status
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
-from daf_views.schemas.types import bare
+from daf_views.schemas.types import bare, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +83,11 @@ class Signature:
     def answer(self) -> Schema | None:
         """The schema of what it answers with."""
         return schema_of(self.returns) if self.has_answer and self.returns is not None else None
+
+    @cached_property
+    def answers_list(self) -> bool:
+        """Whether it answers with as many values as there are, which may come in pages."""
+        return self.has_answer and is_list(self.returns)
 
     @cached_property
     def body(self) -> Parameter | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from daf_views.openapi.responses import responses
+from daf_views.openapi.responses import is_paged, responses
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
 from daf_views.signatures import signature_of
 
@@ -37,7 +38,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
         "tags": [endpoint.view.__module__.partition(".")[0]],
         **_described(endpoint, method),
     }
-    if parameters := list(_parameters(endpoint, signature, plan, components)):
+    if parameters := list(_parameters(endpoint, method, signature, plan, components)):
         operation["parameters"] = parameters
     if method not in METHODS_WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
         operation["requestBody"] = body
@@ -61,7 +62,7 @@ def _described(endpoint: Endpoint, method: str) -> dict[str, str]:
 
 
 def _parameters(
-    endpoint: Endpoint, signature: Signature, plan: Plan, components: Components
+    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
 ) -> Iterator[dict[str, Any]]:
     for name, schema in endpoint.parameters.items():
         typed = plan.path.get(name)
@@ -71,6 +72,11 @@ def _parameters(
         yield from _query(asked, components)
     for asked in plan.headers:
         yield _parameter(asked, "header", components)
+    if is_paged(endpoint, signature):
+        for each in endpoint.option("pagination").parameters():
+            yield {"in": "query", "required": False, **asdict(each)}
+    if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
+        yield idempotency.header_parameter()
 
 
 def _query(asked: Asked, components: Components) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from daf_views import exceptions
+from daf_views.conditional import ConditionalView
 from daf_views.openapi.raising import raised_by
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
 from daf_views.problems import CONTENT_TYPE
@@ -33,40 +34,68 @@ def responses(
     endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
 ) -> dict[str, Any]:
     """Return the Responses Object."""
-    made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, plan)))}
-    return {**_success(signature, components), **made}
+    made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, signature, plan)))}
+    return {**_success(endpoint, signature, components), **made}
 
 
-def _success(signature: Signature, components: Components) -> dict[str, Any]:
+def _success(endpoint: Endpoint, signature: Signature, components: Components) -> dict[str, Any]:
     if not signature.has_answer:
         return {"2XX": {"description": "Success"}}
     response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase}
     if signature.answer is not None:
         schema = components.schema(signature.answer, is_output=True)
+        if is_paged(endpoint, signature):
+            schema = endpoint.option("pagination").envelope_schema(schema["items"])
+            response["headers"] = {"Link": {"description": "Other pages (RFC 8288).", "schema": {"type": "string"}}}
         response["content"] = {"application/json": {"schema": schema}}
     return {str(signature.status): response}
 
 
-def _problems(endpoint: Endpoint, method: str, plan: Plan) -> Iterator[int]:
+def is_paged(endpoint: Endpoint, signature: Signature) -> bool:
+    """Whether what is answered comes in pages."""
+    return endpoint.option("pagination") is not None and signature.answers_list
+
+
+def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Plan) -> Iterator[int]:
     """Yield the statuses of the problems that DAF or the handler answers with."""
     yield from (500, 503)  # a bug; too many requests for the pool
     yield from (error.default_status for error in raised_by(getattr(endpoint.view, method.lower())))
+    yield from _of_who_asks(endpoint, method)
+    yield from _of_what_is_sent(endpoint, method, plan)
+    yield from _of_what_is_there(endpoint, method, signature)
+    if endpoint.option("deadline"):
+        yield 504
+
+
+def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
     if endpoint.option("authentication"):
         yield 401
     if endpoint.option("permissions") or (method not in _SAFE and endpoint.option("enforces_csrf")):
         yield 403
-    if endpoint.parameters:
-        yield 404
+    if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
+        yield 429
+
+
+def _of_what_is_sent(endpoint: Endpoint, method: str, plan: Plan) -> Iterator[int]:
     if plan.takes_what_may_be_wrong:
         yield 422
     if method not in METHODS_WITHOUT_CONTENT:
         yield from (400, 408, 413, 415)
         if any(isinstance(parser, MultiPartParser) for parser in endpoint.option("parsers")):
             yield 411
-    if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
-        yield 429
-    if endpoint.option("deadline"):
-        yield 504
+    if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
+        yield from idempotency.extra_statuses
+
+
+def _of_what_is_there(endpoint: Endpoint, method: str, signature: Signature) -> Iterator[int]:
+    if endpoint.parameters:
+        yield 404
+    if is_paged(endpoint, signature):
+        yield from (400, 404)
+    if issubclass(endpoint.view, ConditionalView):
+        yield from (304,) if method in _SAFE else (400, 412)
+        if method not in _SAFE and endpoint.option("requires_if_match"):
+            yield 428
 
 
 def _is_throttled(path: str) -> bool:
@@ -74,6 +103,8 @@ def _is_throttled(path: str) -> bool:
 
 
 def _problem(status: int) -> dict[str, Any]:
+    if status == HTTPStatus.NOT_MODIFIED:
+        return {"description": HTTPStatus.NOT_MODIFIED.phrase}
     response: dict[str, Any] = {"description": _title(status), "content": _PROBLEM}
     if (header := _HEADERS.get(status)) is not None:
         name, description = header

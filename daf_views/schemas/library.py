@@ -36,6 +36,9 @@ class Schema(Protocol):
     def dump(self, value: Any) -> bytes:
         """Return a value of the type as JSON."""
 
+    def plain(self, value: Any) -> Any:
+        """Return a value of the type as what JSON has: dicts, lists, texts and numbers."""
+
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields, by the names that clients use; None if it has none."""
 

@@ -80,6 +80,10 @@ class MsgspecSchema:
         """Return it as JSON."""
         return msgspec.json.encode(value)
 
+    def plain(self, value: Any) -> Any:
+        """Return it as what JSON has."""
+        return msgspec.to_builtins(value, str_keys=True)
+
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
         return {field.name: field.kind for field in fields} if (fields := _fields(self.kind)) is not None else None

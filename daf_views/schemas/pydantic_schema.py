@@ -64,6 +64,10 @@ class PydanticSchema:
         """Return it as JSON."""
         return self._adapter.dump_json(value, by_alias=True)
 
+    def plain(self, value: Any) -> Any:
+        """Return it as what JSON has."""
+        return self._adapter.dump_python(value, mode="json", by_alias=True)
+
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
         fields = _triples(self.kind)

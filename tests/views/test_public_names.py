@@ -15,6 +15,8 @@ FIXED = {
     "daf_views.access": ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin"],
     "daf_views.asgi": ["get_asgi_application"],
     "daf_views.idempotency": ["IdempotencyKey"],
+    "daf_views.conditional": ["ConditionalView", "check_preconditions", "compare_and_set", "tag_response"],
+    "daf_views.pagination": ["CursorPagination", "Page", "PageNumberPagination", "Paginator", "QueryParameter"],
     "daf_views.middleware": ["async_error_middleware", "thread_free"],
     "daf_views.services": ["override_services"],
     "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],

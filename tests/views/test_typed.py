@@ -21,6 +21,7 @@ from django.views.decorators.cache import never_cache
 from daf_orm import BlockingCallError
 from daf_orm.test import count_hops
 from daf_views import AsyncAPIView
+from daf_views.pagination import PageNumberPagination
 from daf_views.parameters import Body, Header, Path, Query, Status
 from tests.project.library.models import Author, Book
 
@@ -433,6 +434,23 @@ async def raising(view):
             raise exc
 
     return await respond(Raising)
+
+
+@pytest.mark.parametrize("kind", [BookOut, PydanticBook])
+async def test_a_list_comes_in_pages_where_there_is_a_paginator(books, kind, django_assert_num_queries):
+    view = answering(list[kind], Book.objects.select_related("author").order_by("pk"))
+    view.pagination = PageNumberPagination(size=2)
+    with count_hops() as hops, django_assert_num_queries(2):
+        response = await respond(view)
+    assert hops.total == 1
+    assert content(response) == {
+        "count": 3,
+        "page": 1,
+        "pages": 2,
+        "results": [{"id": book.pk, "title": book.title, "author": {"name": "Ada"}} for book in books[:2]],
+    }
+    assert 'rel="next"' in response["Link"]
+    assert (await respond(view, target="/?page=3")).status_code == 404
 
 
 class AuthorWithBooks(msgspec.Struct):

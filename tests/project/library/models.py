@@ -1,5 +1,6 @@
 """A library: our managers and Django's own, side by side, over every kind of relation and inheritance."""
 
+import uuid
 from decimal import Decimal
 from typing import Self
 
@@ -139,6 +140,27 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
+
+
+class Reading(models.Model):
+    """A column of every kind that rows can be ordered by."""
+
+    serial = models.UUIDField(default=uuid.uuid4)
+    taken_at = models.DateTimeField(null=True)
+    day = models.DateField(null=True)
+    clock = models.TimeField(null=True)
+    lasted = models.DurationField(null=True)
+    level = models.DecimalField(max_digits=20, decimal_places=6, null=True)
+    degrees = models.FloatField(null=True)
+    is_valid = models.BooleanField(null=True)
+    number = models.BigIntegerField(null=True)
+    text = models.CharField(max_length=40, null=True)  # noqa: DJ001 - to have strings that are NULL
+    raw = models.BinaryField(null=True)
+    payload = models.JSONField(null=True)
+    after = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+
+    def __str__(self) -> str:
+        return str(self.serial)
 
 
 class EventQuerySet(AsyncQuerySet):

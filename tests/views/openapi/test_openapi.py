@@ -14,9 +14,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from daf_views import AsyncAPIView
 from daf_views.authentication import APIKeyAuthentication, BearerAuthentication, SessionAuthentication
+from daf_views.conditional import ConditionalView
 from daf_views.exceptions import ConflictError
+from daf_views.idempotency import IdempotencyKey
 from daf_views.openapi import document, raises
 from daf_views.openapi import views as openapi_views
+from daf_views.pagination import PageNumberPagination
 from daf_views.parameters import Header, Query, Status
 from daf_views.parsers import JSONParser
 from daf_views.permissions import IsAuthenticated
@@ -87,6 +90,21 @@ class Order(AsyncAPIView):
         pass
 
 
+class Pages(ConditionalView, AsyncAPIView):
+    pagination = PageNumberPagination(size=2, max_size=10)
+    idempotency = IdempotencyKey(required=True)
+    requires_if_match = True
+
+    async def get(self, request) -> list[OrderOut]:
+        pass
+
+    async def post(self, request, body: OrderIn) -> OrderOut:
+        pass
+
+    async def put(self, request, body: OrderIn) -> OrderOut:
+        pass
+
+
 class Tree(AsyncAPIView):
     async def get(self, request, key: uuid.UUID) -> PydanticOut:
         pass
@@ -99,6 +117,7 @@ urlpatterns = [
     path("orders/", Orders.as_view()),
     path("orders/<int:pk>/", Order.as_view()),
     path("tree/", include([re_path(r"^(?P<key>[-0-9a-f]+)/$", Tree.as_view())])),
+    path("pages/", Pages.as_view()),
     path("html/", lambda _: None),
     path("api/", include("daf_views.openapi.urls")),
 ]
@@ -115,9 +134,10 @@ def test_every_api_view_has_its_paths_and_methods(api):
     assert {path: set(item) for path, item in api["paths"].items()} == {
         "/orders/": {"get", "post"},
         "/orders/{pk}/": {"get", "delete"},
+        "/pages/": {"get", "post", "put"},
         "/tree/{key}/": {"get", "put"},
     }
-    assert len({operation["operationId"] for item in api["paths"].values() for operation in item.values()}) == 6
+    assert len({operation["operationId"] for item in api["paths"].values() for operation in item.values()}) == 9
 
 
 def test_an_operation_is_described_by_its_docstrings(api):
@@ -186,6 +206,20 @@ def test_responses_are_those_that_may_come(api):
     assert statuses("/orders/{pk}/", "delete") == always | delete
     assert "2XX" in statuses("/tree/{key}/", "put")
     assert api["paths"]["/orders/"]["get"]["responses"]["429"]["headers"]["Retry-After"]
+
+
+def test_pages_conditions_and_idempotency_keys_are_said(api):
+    get, post, put = (api["paths"]["/pages/"][method] for method in ("get", "post", "put"))
+    assert {each["name"] for each in get["parameters"]} == {"page", "page_size"}
+    answer = get["responses"]["200"]
+    assert "Link" in answer["headers"]
+    results = answer["content"]["application/json"]["schema"]["properties"]["results"]
+    assert results == {"type": "array", "items": {"$ref": "#/components/schemas/OrderOut"}}
+    assert {"304", "400", "404"} <= set(get["responses"])
+    [key] = post["parameters"]
+    assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", True)
+    assert {"400", "409", "412", "422", "428"} <= set(post["responses"]) | set(put["responses"])
+    assert "parameters" not in put
 
 
 def test_security_is_that_of_the_view(api):
