@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponseGone, HttpResponsePermanentRedirect, HttpResponseRedirect
 from django.utils.log import log_response
-from django.views.generic import base
 from django.views.generic.base import TemplateResponseMixin
 
+from daf_views.generic import originals
 from daf_views.generic.hooks import refuse_misplaced_hooks
 from daf_views.views import AsyncView
 
@@ -23,7 +23,7 @@ else:
 __all__ = ["ContextMixin", "RedirectView", "TemplateResponseMixin", "TemplateView"]
 
 
-class ContextMixin(base.ContextMixin):
+class ContextMixin(originals.ContextMixin):
     """Django's, whose ``get_context_data`` is a coroutine: ``context = await super().get_context_data(**kwargs)``.
 
     A class with a hook that runs where it must not is a TypeError when it is made: see
@@ -34,9 +34,11 @@ class ContextMixin(base.ContextMixin):
         super().__init_subclass__(**kwargs)
         refuse_misplaced_hooks(cls)
 
-    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the context of the template: ``kwargs``, the view, and ``extra_context``."""
-        return super().get_context_data(**kwargs)
+        original: Any = super()
+        context: dict[str, Any] = original.get_context_data(**kwargs)
+        return context
 
     if TYPE_CHECKING:  # what a response mixin brings
 
@@ -52,7 +54,7 @@ class TemplateView(_TemplateResponseMixin, ContextMixin, AsyncView):
         return self.render_to_response(await self.get_context_data(**kwargs))
 
 
-class RedirectView(AsyncView, base.RedirectView):
+class RedirectView(AsyncView, originals.RedirectView):
     """Redirects, whatever the method; to nowhere is 410 Gone. ``get_redirect_url`` is a coroutine."""
 
     preserve_request: bool = False
@@ -62,11 +64,13 @@ class RedirectView(AsyncView, base.RedirectView):
         super().__init_subclass__(**kwargs)
         refuse_misplaced_hooks(cls)
 
-    async def get_redirect_url(self, *args: Any, **kwargs: Any) -> str | None:  # type: ignore[override]
+    async def get_redirect_url(self, *args: Any, **kwargs: Any) -> str | None:
         """Return where to: ``url``, or ``pattern_name`` reversed with the arguments of the URL; None is nowhere."""
-        return super().get_redirect_url(*args, **kwargs)
+        original: Any = super()
+        url: str | None = original.get_redirect_url(*args, **kwargs)
+        return url
 
-    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         url = await self.get_redirect_url(*args, **kwargs)
         if not url:
@@ -76,11 +80,11 @@ class RedirectView(AsyncView, base.RedirectView):
         response_class = HttpResponsePermanentRedirect if self.permanent else HttpResponseRedirect
         return response_class(url, preserve_request=self.preserve_request)
 
-    async def head(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def head(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         return await self.get(request, *args, **kwargs)
 
-    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         return await self.get(request, *args, **kwargs)
 
@@ -88,14 +92,14 @@ class RedirectView(AsyncView, base.RedirectView):
         """Redirect."""
         return await self.get(request, *args, **kwargs)
 
-    async def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         return await self.get(request, *args, **kwargs)
 
-    async def put(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def put(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         return await self.get(request, *args, **kwargs)
 
-    async def patch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def patch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Redirect."""
         return await self.get(request, *args, **kwargs)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.views.generic import detail
 from django.views.generic.detail import SingleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
+from daf_views.generic import originals
 from daf_views.generic.base import ContextMixin
 from daf_views.views import AsyncView
 
@@ -16,14 +16,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    _SingleObjectMixin = detail.SingleObjectMixin[Any]
-else:
-    _SingleObjectMixin = detail.SingleObjectMixin
-
 __all__ = ["BaseDetailView", "DetailView", "SingleObjectMixin", "SingleObjectTemplateResponseMixin"]
 
 
-class SingleObjectMixin(_SingleObjectMixin, ContextMixin):
+class SingleObjectMixin(originals.SingleObjectMixin, ContextMixin):
     """Django's, whose ``get_object`` is a coroutine. It calls ``get_queryset`` on the thread that it queries on."""
 
     object: Any
@@ -33,9 +29,10 @@ class SingleObjectMixin(_SingleObjectMixin, ContextMixin):
 
         One hop. Raises Http404 if there is none.
         """
-        return await database_sync_to_async(super().get_object)(queryset)
+        original: Any = super()
+        return await database_sync_to_async(original.get_object)(queryset)
 
-    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the context, with the object."""
         return await super().get_context_data(**kwargs)  # Django's adds the object and returns ContextMixin's coroutine
 

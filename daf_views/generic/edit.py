@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import router, transaction
 from django.forms import Form
 from django.http import HttpResponseRedirect
-from django.views.generic import edit
 from django.views.generic.detail import SingleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
+from daf_views.generic import originals
 from daf_views.generic.base import ContextMixin, TemplateResponseMixin
 from daf_views.generic.detail import BaseDetailView, SingleObjectMixin
 from daf_views.views import AsyncView
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
-    _FormMixin = edit.FormMixin[Any]
-    _ModelFormMixin = edit.ModelFormMixin[Any]
-    _DeletionMixin = edit.DeletionMixin[Any]
     _TemplateResponseMixin = TemplateResponseMixin[HttpResponse]
 else:
-    _FormMixin, _ModelFormMixin, _DeletionMixin = edit.FormMixin, edit.ModelFormMixin, edit.DeletionMixin
     _TemplateResponseMixin = TemplateResponseMixin
 
 __all__ = [
@@ -48,18 +44,18 @@ __all__ = [
 ]
 
 
-class FormMixin(_FormMixin, ContextMixin):
+class FormMixin(originals.FormMixin, ContextMixin):
     """Django's, whose ``form_valid`` and ``form_invalid`` are coroutines; ``get_form`` runs on a worker thread."""
 
-    async def form_valid(self, form: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def form_valid(self, form: Any) -> HttpResponseBase:
         """Take a valid form: save it, if it is a model's, and redirect. One hop."""
         return await database_sync_to_async(self._accept)(form)
 
-    async def form_invalid(self, form: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def form_invalid(self, form: Any) -> HttpResponseBase:
         """Show the form with its errors."""
         return self.render_to_response(await self.get_context_data(form=form))
 
-    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the context, with the form."""
         if "form" not in kwargs:
             kwargs["form"] = await database_sync_to_async(self.get_form)()
@@ -82,16 +78,13 @@ class FormMixin(_FormMixin, ContextMixin):
 
     def _accept(self, form: Any) -> HttpResponseBase:
         """Do what Django's ``form_valid`` does, on a worker thread."""
-        return super().form_valid(form)
+        original: Any = super()
+        response: HttpResponseBase = original.form_valid(form)
+        return response
 
 
-class ModelFormMixin(FormMixin, SingleObjectMixin, _ModelFormMixin):
+class ModelFormMixin(FormMixin, SingleObjectMixin, originals.ModelFormMixin):
     """Django's. An object is saved with its many-to-many rows or, by a cancelled or failed request, not at all."""
-
-    if TYPE_CHECKING:
-
-        async def form_valid(self, form: Any) -> HttpResponseBase:  # type: ignore[override]
-            """FormMixin's, which comes before Django's."""
 
     def _accept(self, form: Any) -> HttpResponseBase:
         with _all_or_nothing(form):
@@ -176,15 +169,15 @@ class UpdateView(SingleObjectTemplateResponseMixin, BaseUpdateView):
     template_name_suffix = "_form"
 
 
-class DeletionMixin(_DeletionMixin):
+class DeletionMixin(originals.DeletionMixin):
     """Deletes an object, in the hop after the one that fetches it."""
 
-    async def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override] # noqa: ARG002
+    async def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ARG002
         """Fetch the object, delete it and redirect."""
         self.object = await self.get_object()  # type: ignore[attr-defined] # SingleObjectMixin's
         return await database_sync_to_async(self._delete)()
 
-    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Do the same, for browsers, which know no DELETE."""
         return await self.delete(request, *args, **kwargs)
 
@@ -199,7 +192,7 @@ class BaseDeleteView(DeletionMixin, FormMixin, BaseDetailView):
 
     form_class = Form
 
-    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override] # noqa: ARG002
+    async def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ARG002
         """Fetch the object, take the form and delete it."""
         self.object = await self.get_object()
         return await self._process()

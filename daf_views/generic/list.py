@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 from django.db.models.query import RawQuerySet
 from django.http import Http404
 from django.utils.translation import gettext
-from django.views.generic import list as django_list
 from django.views.generic.list import MultipleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
+from daf_views.generic import originals
 from daf_views.generic.base import ContextMixin
 from daf_views.views import AsyncView
 
@@ -19,26 +19,22 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    _MultipleObjectMixin = django_list.MultipleObjectMixin[Any]
-else:
-    _MultipleObjectMixin = django_list.MultipleObjectMixin
-
 __all__ = ["BaseListView", "ListView", "MultipleObjectMixin", "MultipleObjectTemplateResponseMixin"]
 
 
-class MultipleObjectMixin(_MultipleObjectMixin, ContextMixin):
+class MultipleObjectMixin(originals.MultipleObjectMixin, ContextMixin):
     """Django's, whose context holds evaluated objects: what reads them afterwards does not query for them."""
 
     object_list: Any
     _listed: tuple[Any, dict[str, Any]] | None = None  # a list, and the context of its page
 
-    async def get_context_data(self, *, object_list: Any = None, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    async def get_context_data(self, *, object_list: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Return the context, with the page of ``object_list`` (default: ``self.object_list``), evaluated."""
         objects = self.object_list if object_list is None else object_list
         if self._listed is None or self._listed[0] is not objects:
             self._listed = objects, await database_sync_to_async(self._list)(objects)
         # Past Django's own, which would paginate a second time, here.
-        following: Any = super(_MultipleObjectMixin, self)
+        following: Any = super(originals.MultipleObjectMixin, self)
         context: dict[str, Any] = await following.get_context_data(**self._listed[1] | kwargs)
         return context
 
