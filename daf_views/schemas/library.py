@@ -57,15 +57,19 @@ def schema_of(kind: Any) -> Schema:
     if pydantic is not None and _has_pydantics(kind, pydantic):
         schema: Schema = pydantic.PydanticSchema(kind)
         return schema
-    for library in (msgspec, pydantic):
-        if library is not None and (made := library.schema_of(kind)) is not None:
-            return made  # type: ignore[no-any-return] # a Schema
     if msgspec is None and pydantic is None:
         raise TypeError(
             'Typed handlers need a library that checks types: pip install "django-daf[msgspec]", '
             'or "django-daf[pydantic]".'
         )
-    raise TypeError(f"Neither msgspec nor pydantic, as far as they are installed, can check {kind!r}.")
+    reasons = []
+    for library in (msgspec, pydantic):
+        try:
+            if library is not None:
+                return library.schema_of(kind)  # type: ignore[no-any-return] # a Schema
+        except TypeError as error:
+            reasons.append(str(error))
+    raise TypeError(f"Nothing that is installed can check {kind!r} ({'; '.join(reasons)}).")
 
 
 def _has_pydantics(kind: Any, pydantic: Any) -> bool:

@@ -36,12 +36,12 @@ class Field:
     is_required: bool
 
 
-def schema_of(kind: Any) -> MsgspecSchema | None:
-    """Return it, if msgspec knows the type."""
+def schema_of(kind: Any) -> MsgspecSchema:
+    """Return it. Raises TypeError, with msgspec's reason, if it does not know the type."""
     try:
         msgspec.json.schema(kind, schema_hook=_hook)
-    except (TypeError, ValueError, NotImplementedError):
-        return None
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise TypeError(f"msgspec: {str(error) or 'it knows no such type'}") from error
     return MsgspecSchema(kind)
 
 

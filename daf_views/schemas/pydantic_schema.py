@@ -23,12 +23,12 @@ def is_own(kind: Any) -> bool:
     return isinstance(kind, type) and (issubclass(kind, BaseModel) or is_pydantic_dataclass(kind))
 
 
-def schema_of(kind: Any) -> PydanticSchema | None:
-    """Return it, if pydantic knows the type."""
+def schema_of(kind: Any) -> PydanticSchema:
+    """Return it. Raises TypeError, with pydantic's reason, if it does not know the type."""
     try:
         return PydanticSchema(kind)
-    except pydantic.errors.PydanticUserError:
-        return None
+    except pydantic.errors.PydanticUserError as error:
+        raise TypeError(f"pydantic: {error.message.partition(chr(10))[0]}") from error
 
 
 class PydanticSchema:
