@@ -64,14 +64,14 @@ def fetch(
 def _beyond(keys: Sequence[Key], position: Values, *, inclusive: bool, nulls_are_largest: bool) -> Q:
     """Return (a > 1) OR (a = 1 AND ((b > 2) OR (b = 2 AND …))), with < for keys that descend."""
     beyond = Q() if inclusive else _NOTHING  # of rows that have all values of the position
+    nulls_come_last = [key.nullable and nulls_are_largest != key.descending for key in keys]
     for number, (key, value) in reversed(list(enumerate(zip(keys, position, strict=True)))):
-        nulls_come_last = key.nullable and nulls_are_largest != key.descending
         same = Q((f"{_alias(number)}__isnull", True)) if value is None else Q((_alias(number), value))
-        beyond = _strictly_beyond(number, key, value, nulls_come_last=nulls_come_last) | (same & beyond)
-    first, value = keys[0], position[0]
-    if first.nullable:
+        strictly = _strictly_beyond(number, key, value, nulls_come_last=nulls_come_last[number])
+        beyond = strictly | (same & beyond)
+    if position[0] is None or nulls_come_last[0]:
         return beyond
-    return Q((f"{_alias(0)}__{_operator(first)}e", value)) & beyond  # implied: an index can begin there
+    return Q((f"{_alias(0)}__{_operator(keys[0])}e", position[0])) & beyond  # implied: an index can begin there
 
 
 def _strictly_beyond(number: int, key: Key, value: Any, *, nulls_come_last: bool) -> Q:

@@ -124,7 +124,7 @@ def _walk(model: type[Model], path: str, *, descending: bool) -> Key:
         field = _field(model, current, step, path)
         if not field.is_relation:  # what follows is a transform, such as __year, and may be anything
             return Key(path=path, descending=descending, nullable=True, is_decimal=False, is_unique=False)
-        nullable = nullable or field.null or not field.concrete  # from the other side there may be nothing
+        nullable = nullable or field.null  # as the other side of a one-to-one relation always is
         current = field.related_model
     field = _field(model, current, last, path)
     _refuse_bare_relation(model, field, last, path)

@@ -163,6 +163,18 @@ class Reading(models.Model):
         return str(self.serial)
 
 
+class Seat(models.Model):
+    """One whose primary key has two columns."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.CharField(max_length=2)
+    number = models.IntegerField()
+    is_taken = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.row}{self.number}"
+
+
 class EventQuerySet(AsyncQuerySet):
     def named(self, name: str) -> Self:
         return self.filter(name=name)

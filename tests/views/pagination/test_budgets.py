@@ -53,9 +53,19 @@ async def test_a_page_beyond_the_last_is_only_the_count(books, django_assert_num
         await page(PageNumberPagination(size=100), books.order_by("title"), page=1000)
 
 
-async def test_an_index_can_begin_at_the_first_key(books, django_assert_num_queries):
-    pagination = CursorPagination(size=2, ordering=["title"])
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("title", '"title" >= '),
+        ("-title", '"title" <= '),
+        pytest.param("published", '"published" >= ', marks=pytest.mark.sqlite),  # where NULLs come first
+        pytest.param("-published", '"published" <= ', marks=pytest.mark.postgresql),
+    ],
+)
+async def test_an_index_can_begin_at_the_first_key(books, django_assert_num_queries, name, condition):
+    await Book.objects.aupdate(published="2026-01-01")
+    pagination = CursorPagination(size=2, ordering=[name])
     here = await page(pagination, Book.objects)
     with django_assert_num_queries(1) as captured:
         await follow(pagination, Book.objects, here.links["next"])
-    assert '"library_book"."title" >= ' in captured[0]["sql"]
+    assert f'"library_book".{condition}' in captured[0]["sql"]

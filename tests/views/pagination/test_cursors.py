@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from daf_orm.test import count_hops
 from daf_views.exceptions import BadRequestError
-from daf_views.pagination import CursorPagination, QueryParameter
-from tests.project.library.models import Author, Book, Publisher
+from daf_views.pagination import CursorPagination, PageNumberPagination, QueryParameter
+from tests.project.library.models import Author, Book, Profile, Publisher, Seat
 from tests.views.pagination.conftest import follow, page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,7 +93,9 @@ async def test_what_cannot_be_read_costs_no_hop(books):
 # Querysets of every kind
 
 
-@pytest.mark.parametrize("ordering", [["-stock"], ["author__name", "-stock"], ["publisher__name"], ["-publisher_id"]])
+@pytest.mark.parametrize(
+    "ordering", [["-stock"], ["-price"], ["author__name", "-stock"], ["publisher__name"], ["-publisher_id"]]
+)
 @pytest.mark.parametrize(
     "narrowed",
     [
@@ -124,6 +126,21 @@ async def test_an_annotation_may_order(books, name):
     assert found == (["A", "B"] if name == "number" else ["B", "A"])
     aliased = Author.objects.alias(number=Count("books"))
     assert len(await visited(CursorPagination(size=1, ordering=[name]), aliased)) == 2
+
+
+async def test_a_primary_key_may_have_two_columns():
+    await Seat.objects.abulk_create(Seat(row=row, number=n, is_taken=n % 2) for row in "BA" for n in range(3))
+    seats = await visited(CursorPagination(size=2, ordering=["-is_taken"]), Seat.objects)
+    assert [str(seat) for seat in seats] == ["A1", "B1", "A0", "A2", "B0", "B2"]
+    here = await page(PageNumberPagination(size=2), Seat.objects.order_by("-is_taken"), page=2)
+    assert [str(seat) for seat in here.items] == ["A0", "A2"]
+
+
+async def test_who_has_nothing_on_the_other_side_of_a_relation_is_visited_too(books):
+    await Profile.objects.acreate(author=await Author.objects.aget(name="B"), biography="b")
+    for ordering in (["profile__biography"], ["-profile__biography"]):
+        authors = await visited(CursorPagination(size=1, ordering=ordering), Author.objects)
+        assert sorted(author.name for author in authors) == ["A", "B"]
 
 
 async def test_the_querysets_own_ordering_holds_without_another(books):
