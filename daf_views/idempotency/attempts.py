@@ -84,9 +84,10 @@ class Attempt:
             await run_to_the_end(self._release(self._claim))
 
     async def abandon(self, error: BaseException) -> None:
-        """Make the key free after a cancellation, unless an effect may be there that could not be undone."""
+        """Make the key free where nobody answers the error; not after a cancellation that may have come too late."""
+        is_undone = isinstance(error, asyncio.CancelledError) and not self._may_have_had_effect
         # After a GeneratorExit, or at the end of the process, nothing can be awaited: the lease ends by itself.
-        if self._claim is not None and isinstance(error, asyncio.CancelledError) and not self._may_have_had_effect:
+        if self._claim is not None and (is_undone or isinstance(error, Exception)):
             await run_to_the_end(self._release(self._claim))
 
     async def _run_joined(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:

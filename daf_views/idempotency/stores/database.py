@@ -159,7 +159,8 @@ class DatabaseStore(Store):
 
     @property
     def _can_pass_by(self) -> bool:
-        return connections[self._database()].features.has_select_for_update_skip_locked
+        features = connections[self._database()].features
+        return features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit
 
     def _passing_by_locked(self) -> AbstractContextManager[object]:
         """Return a transaction for locks; where there are none, it would only be one more that might fail."""

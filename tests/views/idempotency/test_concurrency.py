@@ -269,15 +269,40 @@ async def test_who_has_lost_the_key_before_the_transaction_begins_does_nothing(c
             await go_on.wait()
         return record
 
+    calls = []
+
+    async def post(self, request):
+        calls.append(self)
+        return self.success({"id": await create("order")}, status=201)
+
     store.claim = held_up
-    orders = view(key=IdempotencyKey(store=store), atomic=True)
+    orders = view(post, key=IdempotencyKey(store=store), atomic=True)
     first = asyncio.create_task(send(orders))
     await waiting.wait()
     clock.advance(11)
     second = await send(orders)
     go_on.set()
     assert (second.status_code, (await first).status_code) == (201, 409)
-    assert await count() == 1
+    assert (len(calls), await count()) == (1, 1)
+
+
+@pytest.mark.postgresql
+async def test_who_is_in_its_transaction_keeps_the_key_however_long_that_takes(clock, gate):
+    calls = []
+
+    async def post(self, request):
+        calls.append(self)
+        await gate.passed()
+        return self.success({"id": await create("order")}, status=201)
+
+    orders = view(post, key=IdempotencyKey(store=DatabaseStore(clock=clock)), atomic=True)
+    first = asyncio.create_task(send(orders))
+    await gate.entered.wait()
+    clock.advance(1000)
+    assert (await asyncio.wait_for(send(orders), 10)).status_code == 409
+    gate.opened.set()
+    assert (await first).content == (await send(orders)).content
+    assert len(calls) == 1
 
 
 async def test_who_has_lost_the_key_without_a_transaction_says_so_in_the_log(clock, gate, caplog):

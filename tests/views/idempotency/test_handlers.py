@@ -13,6 +13,7 @@ from daf_views.asgi import get_asgi_application
 from daf_views.idempotency import IdempotencyKey
 from daf_views.idempotency.models import IdempotencyRecord
 from daf_views.parsers import JSONParser, MultiPartParser
+from daf_views.requests import load_body
 from tests.views.connection import Connection
 from tests.views.exchange import exchange
 from tests.views.idempotency.shop import KEY, Gate, count, create
@@ -43,6 +44,19 @@ class Unread(AsyncAPIView):
         return self.success()
 
 
+class Streamed(AsyncAPIView):
+    """Reads the body as a stream, from where that stands."""
+
+    idempotency = IdempotencyKey()
+
+    async def receive(self, request):
+        await load_body(request)
+        request.data = request.read().decode()
+
+    async def post(self, request):
+        return self.success(request.data)
+
+
 class Gated(AsyncAPIView):
     idempotency = IdempotencyKey()
     atomic = True
@@ -56,6 +70,7 @@ class Gated(AsyncAPIView):
 urlpatterns = [
     path("upload", Upload.as_view()),
     path("unread", Unread.as_view()),
+    path("streamed", Streamed.as_view()),
     path("gated", Gated.as_view()),
 ]
 APPLICATIONS = {"ours": get_asgi_application, "Django's": get_djangos_application}
@@ -107,6 +122,12 @@ async def test_a_parser_s_limit_holds(application):
 async def test_a_body_that_nobody_reads_counts_too(application):
     answers = [await post(application, "/unread", body) for body in (b"a", b"a", b"b")]
     assert [answer.status for answer in answers] == [200, 200, 422]
+
+
+async def test_a_body_that_is_read_as_a_stream_is_there_as_a_whole(application):
+    answers = [await post(application, "/streamed", body) for body in (b"abc", b"abc", b"abd")]
+    assert [(answer.status, answer.body) for answer in answers[:2]] == [(200, b'"abc"')] * 2
+    assert answers[2].status == 422
 
 
 async def test_one_that_is_too_large_to_be_looked_at_is_refused(settings):

@@ -179,6 +179,21 @@ async def test_another_error_is_not(make_view, error):
     assert second.status_code == 201
 
 
+async def test_an_error_that_nobody_answers_leaves_the_key_free(make_view, settings):
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    errors = [LookupError()]
+
+    async def post(self, request):
+        if errors:
+            raise errors.pop()
+        return self.success(status=201)
+
+    orders = make_view(post)
+    with pytest.raises(LookupError):
+        await send(orders)
+    assert (await send(orders)).status_code == 201
+
+
 async def test_a_missed_deadline_leaves_the_key_free(make_store):
     never = [True]
 
