@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
-from daf_views.encoding import encode
+from daf_views.encoding import encode, refuse_secrets
 from daf_views.schemas import SchemaError
 from daf_views.settings import get_settings
 
@@ -36,6 +36,7 @@ async def answer(signature: Signature, value: Any) -> Any:
             raise TypeError(f"{signature.name} returned {type(value).__name__}, and says that it returns None.")
         return without_content(signature.status)
     if isinstance(value, QuerySet):
+        refuse_secrets(value)
         value = await database_sync_to_async(list)(value)
     return HttpResponse(dumped(signature, value), status=signature.status, content_type="application/json")
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
@@ -25,7 +26,7 @@ from daf_views.answers import answer, paged, without_content
 from daf_views.authentication import is_known, user_of
 from daf_views.cross_site import check_origin, check_token, needs_check
 from daf_views.dispatching import is_decorated, settled
-from daf_views.encoding import encode
+from daf_views.encoding import encode, refuse_secrets
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.idempotency.attempts import Attempt, ended
 from daf_views.idempotency.idempotency_key import IdempotencyKey, refuse_other
@@ -199,11 +200,13 @@ class AsyncAPIView(AsyncView):
         if self._needs_check(request):
             await check_token(request)
         if (signature := self._signature(request)) is not None:
-            self._arguments = signature.plan(self.kwargs).arguments(request, self.kwargs)
+            plan = signature.plan(self.kwargs)
+            take = plan.arguments if plan.is_quick(request) else sync_to_async(plan.arguments, thread_sensitive=False)
+            self._arguments = await settled(take(request, self.kwargs))
 
     def _signature(self, request: HttpRequest) -> Signature | None:
         name = (request.method or "").lower()
-        return self._signatures.get("get" if name == "head" and name not in self._signatures else name)
+        return self._signatures.get("get" if name == "head" and not hasattr(type(self), "head") else name)
 
     def _handler(self, request: HttpRequest) -> Any:
         handler = super()._handler(request)
@@ -214,6 +217,7 @@ class AsyncAPIView(AsyncView):
             arguments = kwargs if self._arguments is None else self._arguments
             value = await settled(handler(request, *args, **arguments))
             if self.pagination is not None and isinstance(value, QuerySet) and signature.answers_list:
+                refuse_secrets(value)
                 return paged(signature, await self.pagination.paginate(request, value))
             return await answer(signature, value)
 

@@ -6,13 +6,17 @@ All that is wrong with the query, the headers and the body is told at once, in o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 
 from daf_views.exceptions import FieldError, InvalidDataError, NotFoundError, ParameterError, pointer_to
 from daf_views.parameters import Body, Header, Path, Query
+from daf_views.parsers import is_short
 from daf_views.schemas import SchemaError, Violation
 from daf_views.schemas.types import is_list
 
@@ -67,6 +71,10 @@ class Plan:
             else:
                 (self.headers if isinstance(parameter.source, Header) else self.query).append(asked)
 
+    def is_quick(self, request: HttpRequest) -> bool:
+        """Whether it takes no longer than the event loop can spare: it is the body that may be large."""
+        return self.body is None or request.data is None or is_short(request)  # type: ignore[attr-defined] # what we add
+
     @property
     def takes_what_may_be_wrong(self) -> bool:
         """Whether it takes anything from the query, the headers or the body."""
@@ -88,6 +96,8 @@ class Plan:
 
     def _from_path(self, name: str, value: Any) -> Any:
         parameter = self.path[name]
+        if isinstance(value, str) and "\0" in value:  # PostgreSQL would take it for an error, so nothing is there
+            raise NotFoundError
         if isinstance(parameter.kind, type) and isinstance(value, parameter.kind):  # a converter has made it
             return value
         try:
@@ -100,6 +110,8 @@ def _take(values: dict[str, Any], errors: list[Any], asked: Asked, source: Any, 
     """Take one parameter, or one whose type has fields, from the query or the headers."""
     parameter, schema = asked.parameter, asked.schema
     fields = schema.fields() if isinstance(parameter.source, Query) else None
+    if fields is not None and not parameter.is_required and not any(name in source for name in fields):
+        return
     if fields is None and parameter.alias not in source:
         if parameter.is_required:
             errors.append(_of_parameter(parameter.alias, location, Violation((), "It is required.", "required")))
@@ -120,7 +132,8 @@ def _take_body(values: dict[str, Any], errors: list[Any], asked: Asked, request:
     try:
         if isinstance(data, QueryDict):
             names = [name for name in data if name != _CSRF_TOKEN]
-            form = {**_spelt(data, schema.fields() or {}, names), **request.FILES.dict()}
+            fields = schema.fields() or {}
+            form = {**_spelt(data, fields, names), **_spelt(request.FILES, fields, request.FILES)}
             values[parameter.name] = _loaded(schema, form)
         else:
             values[parameter.name] = schema.load(data)
@@ -134,13 +147,17 @@ def _of_parameter(name: str, location: str, violation: Violation) -> ParameterEr
     return ParameterError(parameter=name, location=location, detail=violation.detail, code=violation.code)
 
 
-def _spelt(source: QueryDict, fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _spelt(source: Any, fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return what a query or a form holds: a list where the type wants one, and otherwise the last value."""
     return {name: _value(source, name, fields.get(name)) for name in names if name in source}
 
 
 def _value(source: Any, name: str, kind: Any) -> Any:
-    return source.getlist(name) if isinstance(source, QueryDict) and is_list(kind) else source[name]
+    if not is_list(kind):
+        return source[name]
+    if isinstance(source, MultiValueDict):
+        return source.getlist(name)
+    return [each.strip() for each in source[name].split(",")]  # of a header (RFC 9110 §5.6.1)
 
 
 def _loaded(schema: Schema, spelt: Any) -> Any:
@@ -153,4 +170,7 @@ def _loaded(schema: Schema, spelt: Any) -> Any:
     ]
     if wrong:
         raise SchemaError(wrong)
-    return schema.load(spelt, is_text=True)
+    loaded = schema.load(spelt, is_text=True)
+    if isinstance(loaded, float | Decimal) and not math.isfinite(loaded):  # "nan", which no JSON could answer with
+        raise SchemaError([Violation((), "Expected a finite number.")])
+    return loaded

@@ -24,8 +24,9 @@ class Authentication:
 
     challenge: str = ""
     """What a 401 asks for, in its ``WWW-Authenticate`` (RFC 9110 §11.6.1)."""
-    is_sent_by_browsers: ClassVar[bool] = False
-    """Whether a browser sends the proof by itself, so that another site may be behind it: then CSRF is checked."""
+    is_sent_by_browsers: ClassVar[bool] = True
+    """Whether a browser may send the proof by itself, as it does cookies, certificates and HTTP's Basic: then CSRF is
+    checked, for another site may be behind it."""
     name: ClassVar[str] = ""
     """The name of its security scheme in OpenAPI documents."""
 
@@ -33,22 +34,21 @@ class Authentication:
         """Return the user, None if the request has no such proof. Raises NotAuthenticatedError for one that is none."""
         raise NotImplementedError
 
-    def security_scheme(self) -> Mapping[str, Any]:
-        """Return the OpenAPI Security Scheme Object."""
-        raise NotImplementedError
+    def security_scheme(self) -> Mapping[str, Any] | None:
+        """Return the OpenAPI Security Scheme Object; None: documents do not mention it."""
+        return None
 
 
 class SessionAuthentication(Authentication):
     """Django's session, by ``AuthenticationMiddleware``. Its cookie is a browser's to send: CSRF is checked."""
 
     challenge = "Session"
-    is_sent_by_browsers = True
     name = "session"
 
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user who has logged in."""
         user = await user_of(request)
-        return user if is_known(user) else None
+        return user if is_known(user) and getattr(user, "is_active", True) else None
 
     def security_scheme(self) -> Mapping[str, Any]:
         """Return the scheme: a cookie."""
@@ -56,7 +56,9 @@ class SessionAuthentication(Authentication):
 
 
 class _ProofAuthentication(Authentication):
-    """A proof that a client puts into a header."""
+    """A proof that a client puts into a header, as no browser does by itself."""
+
+    is_sent_by_browsers = False
 
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user whose proof it is."""
@@ -64,7 +66,7 @@ class _ProofAuthentication(Authentication):
         if proof is None:
             return None
         user = await self.get_user(proof)
-        if user is None or not getattr(user, "is_active", True):
+        if not user or not getattr(user, "is_active", True):  # None; or False, of `token == … and user`
             raise NotAuthenticatedError(challenge=self._refusal)
         return user
 
@@ -123,7 +125,7 @@ class APIKeyAuthentication(_ProofAuthentication):
 
 def is_known(user: Any) -> bool:
     """Whether it is anybody: of users that are none of Django's, every one."""
-    return bool(getattr(user, "is_authenticated", True))
+    return bool(user) and bool(getattr(user, "is_authenticated", True))
 
 
 async def user_of(request: HttpRequest) -> Any:

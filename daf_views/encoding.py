@@ -66,11 +66,16 @@ def _rows(queryset: QuerySet[Any] | RawQuerySet[Any]) -> list[Any]:
     if rows is None:
         name = queryset.model.__name__ if queryset.model is not None else ""
         raise TypeError(f"This queryset of {name} has not been evaluated: return `await queryset.alist()`.")
+    refuse_secrets(queryset)
+    return list(rows)
+
+
+def refuse_secrets(queryset: QuerySet[Any] | RawQuerySet[Any]) -> None:
+    """Raise TypeError for the rows of ``values()`` without names, if a password would be among them."""
     model: Any = queryset.model
     # values() keeps the names it was given; nothing public tells them.
     if getattr(queryset, "_fields", None) == () and _SECRET in (field.name for field in model._meta.fields):  # noqa: SLF001
         raise _has_password(model)
-    return list(rows)
 
 
 def _has_password(model: type[Model]) -> TypeError:

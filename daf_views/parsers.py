@@ -152,6 +152,12 @@ def load_json(body: bytes) -> Any:
     return value
 
 
+def is_short(request: HttpRequest) -> bool:
+    """Whether a body is so short that the event loop may look at it. One of unknown length is not."""
+    length = _content_length(request)
+    return length is not None and length <= _MAX_INLINE
+
+
 async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
     """Receive the body and parse it by the parser for its media type. An absent body is None.
 

@@ -38,7 +38,7 @@ class IsStaff:
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
         """Return whether it is so."""
         user = await user_of(request)
-        return bool(user.is_active and user.is_staff)
+        return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
 
 
 class HasPerms:
@@ -56,8 +56,13 @@ class HasPerms:
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
         """Return whether the user has them; with ``per_object``, whether there is one: the object decides."""
         user = await user_of(request)
-        return is_known(user) if self._per_object else bool(await user.ahas_perms(self.perms))
+        return is_known(user) if self._per_object else await _has(user, self.perms)
 
     async def has_object_permission(self, request: HttpRequest, view: Any, obj: Any) -> bool:  # noqa: ARG002
         """Return whether the user has them for the object."""
-        return not self._per_object or bool(await (await user_of(request)).ahas_perms(self.perms, obj))
+        return not self._per_object or await _has(await user_of(request), self.perms, obj)
+
+
+async def _has(user: Any, *asked: Any) -> bool:
+    """Ask a user of Django's; one of another kind has no permissions."""
+    return hasattr(user, "ahas_perms") and bool(await user.ahas_perms(*asked))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NONE = inspect.Parameter.empty
+_WITHOUT_CONTENT = frozenset({204, 205})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -94,6 +95,16 @@ class Signature:
         """The parameter that is the body."""
         return next((each for each in self.parameters if isinstance(each.source, Body)), None)
 
+    def prepare(self) -> None:
+        """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""
+        for parameter in self.parameters:
+            if isinstance(parameter.source, Body | Query | Header) and parameter.kind is not _NONE:
+                self.schema(parameter)
+        try:
+            _ = self.answer
+        except TypeError as error:
+            raise TypeError(f"{self.name} returns {self.returns!r}: {error}") from error
+
     def plan(self, given: Iterable[str]) -> Plan:
         """Return where its arguments come from if the URL gives those names: a URLconf has few sets of them."""
         names = frozenset(given)
@@ -118,15 +129,14 @@ def signature_of(cls: type, method: str) -> Signature:
     """Read the signature of a class's handler. Raises TypeError, which names it, for what cannot be."""
     handler = inspect.unwrap(getattr(cls, method))
     name = f"{cls.__module__}.{cls.__qualname__}.{method}()"
-    parameters = [each for each in inspect.signature(handler).parameters.values() if each.kind in _NAMED]
+    parameters = list(inspect.signature(handler).parameters.values())[2:]  # after self and request
     hints = _hints(handler)
-    read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters[2:]]  # self, request
+    read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
     returns, status = _answer(hints.get("return", _NONE))
     made = Signature(name, read, returns, status)
     if sum(isinstance(each.source, Body) for each in read) > 1:
         raise TypeError(f"{name} has two parameters that are the body: give one of them Annotated[…, Query()].")
-    if made.body is not None:  # no request has to find out
-        made.schema(made.body)
+    made.prepare()
     return made
 
 
@@ -169,6 +179,8 @@ def _answer(hint: Any) -> tuple[Any, int | None]:
         return _NONE, status
     if said == [NoneType]:
         return None, status
+    if status in _WITHOUT_CONTENT:
+        raise TypeError(f"Status({status}) has no content, and {hint!r} is some: annotate it with None.")
     return (hint if len(said) == len(kinds) else functools.reduce(operator.or_, said)), status
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,34 +42,71 @@ class Components:
     def __init__(self) -> None:
         self.schemas: dict[str, Any] = {"Problem": PROBLEM}
         self.security: dict[str, Any] = {}
+        self._operation_ids: set[str] = set()
+
+    def operation_id(self, wanted: str) -> str:
+        """Return one that no other operation has: ``a-b/`` and ``a/b/`` have the same words."""
+        free, number = wanted, 1
+        while free in self._operation_ids:
+            number += 1
+            free = f"{wanted}_{number}"
+        self._operation_ids.add(free)
+        return free
+
+    def scheme(self, name: str, scheme: dict[str, Any]) -> str:
+        """Add a security scheme; return the name under which it is."""
+        free, number = name, 1
+        while self.security.setdefault(free, scheme) != scheme:
+            number += 1
+            free = f"{name}{number}"
+        return free
 
     def schema(self, schema: Schema, *, is_output: bool = False) -> dict[str, Any]:
         """Return a type's JSON Schema; those that it refers to are added, under names that are free."""
         made, others = schema.json_schema(is_output=is_output)
-        names = {name: self._name(name, each) for name, each in others.items()}
+        names = self._names(others)
         for name, each in others.items():
             self.schemas[names[name]] = _renamed(each, names)
         renamed: dict[str, Any] = _renamed(made, names)
         return renamed
 
+    def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return what a schema refers to, and of one that may be null the rest."""
+        if "$ref" in schema:
+            return self.resolved(self.schemas[schema["$ref"].removeprefix(_REF)])
+        others = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+        return self.resolved(others[0]) if len(others) == 1 else schema
+
     def as_dict(self) -> dict[str, Any]:
         """Return the Components Object."""
         return {"schemas": self.schemas, **({"securitySchemes": self.security} if self.security else {})}
 
-    def _name(self, name: str, schema: Any) -> str:
-        """Return a name that nothing else has: two modules may have a class of one name."""
-        free, number = name, 2
-        while free in self.schemas and self.schemas[free] != _renamed(schema, {name: free}):
-            free, number = f"{name}{number}", number + 1
-        return free
+    def _names(self, schemas: dict[str, Any]) -> dict[str, str]:
+        """Return names under which nothing else is: two modules may have classes of one name.
+
+        A schema that refers to one which is renamed is another, too: so they are looked at until nothing changes.
+        """
+        names, numbers = {name: name for name in schemas}, dict.fromkeys(schemas, 1)
+        while taken := [name for name, each in schemas.items() if self._is_taken(names[name], _renamed(each, names))]:
+            for name in taken:
+                numbers[name] += 1
+                names[name] = f"{name}{numbers[name]}"
+        return names
+
+    def _is_taken(self, name: str, schema: Any) -> bool:
+        return name in self.schemas and self.schemas[name] != schema
 
 
 def _renamed(schema: Any, names: dict[str, str]) -> Any:
+    """Return a schema that refers to others by their new names, and has no number that JSON has not."""
     if isinstance(schema, dict):
-        return {
-            key: _REF + names.get(value.removeprefix(_REF), value.removeprefix(_REF))
-            if key == "$ref" and isinstance(value, str)
-            else _renamed(value, names)
-            for key, value in schema.items()
-        }
-    return [_renamed(each, names) for each in schema] if isinstance(schema, list) else schema
+        return {key: _renamed(value, names) for key, value in schema.items() if _is_json(value)}
+    if isinstance(schema, list):
+        return [_renamed(each, names) for each in schema]
+    if isinstance(schema, str) and schema.startswith(_REF):  # of $ref, and of a discriminator's mapping
+        return _REF + names.get(schema.removeprefix(_REF), schema.removeprefix(_REF))
+    return schema
+
+
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.signals import setting_changed
+from django.utils.translation import get_language
 
 from daf_views.encoding import encode
 from daf_views.openapi.components import Components
@@ -29,15 +30,20 @@ def document(urlconf: Any = None) -> dict[str, Any]:
     return {"openapi": VERSION, "info": info, "paths": paths, "components": components.as_dict()}
 
 
-@lru_cache(maxsize=8)
-def as_json(urlconf: Any = None) -> bytes:
-    """Return it as JSON, made once."""
-    return encode(document(urlconf))
+def as_json(urlconf: Any = None, *, prefix: str = "") -> bytes:
+    """Return it as JSON, made once for each language, which may be part of paths, and each prefix of the server's."""
+    return _as_json(urlconf, prefix, get_language())
+
+
+@lru_cache(maxsize=64)
+def _as_json(urlconf: Any, prefix: str, language: str | None) -> bytes:  # noqa: ARG001 - the thread's, and the key's
+    servers = {"servers": [{"url": prefix}]} if prefix else {}
+    return encode({**document(urlconf), **servers})
 
 
 def _forget(*, setting: str, **_: object) -> None:
     if setting in {"ROOT_URLCONF", "DAF_VIEWS"}:
-        as_json.cache_clear()
+        _as_json.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="daf_views.openapi")

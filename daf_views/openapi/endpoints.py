@@ -34,6 +34,9 @@ class Endpoint:
     parameters: Mapping[str, dict[str, Any]]
     """The JSON Schema of what each parameter's converter takes."""
 
+    defaults: Mapping[str, Any]
+    """What the URLconf gives beside those: the third argument of ``path()``."""
+
     def option(self, name: str) -> Any:
         """Return an attribute of the view's, as its instances have it."""
         return self.options.get(name, getattr(self.view, name))
@@ -41,20 +44,23 @@ class Endpoint:
 
 def endpoints(urlconf: Any = None) -> list[Endpoint]:
     """Return those of a URLconf, by default the site's, in its order."""
-    return list(_below(get_resolver(urlconf), "", {}))
+    return list(_below(get_resolver(urlconf), "", {}, {}))
 
 
-def _below(resolver: URLResolver, prefix: str, converters: Mapping[str, Any]) -> Iterator[Endpoint]:
+def _below(
+    resolver: URLResolver, prefix: str, converters: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[Endpoint]:
     for pattern in resolver.url_patterns:
         route = prefix + _route(pattern)
         known = {**converters, **pattern.pattern.converters}
         if isinstance(pattern, URLResolver):
-            yield from _below(pattern, route, known)
+            yield from _below(pattern, route, known, {**defaults, **pattern.default_kwargs})
         elif (view := _view_of(pattern)) is not None:
             yield Endpoint(
                 path="/" + _PARAMETER.sub(r"{\1}", route),
                 view=view,
                 options=getattr(pattern.callback, "view_initkwargs", {}),
+                defaults={**defaults, **pattern.default_args},
                 parameters={name: _schema(known.get(name)) for name in _PARAMETER.findall(route)},
             )
 

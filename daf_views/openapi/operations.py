@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
-from daf_views.signatures import signature_of
+from daf_views.permissions import IsAuthenticatedOrReadOnly
+from daf_views.signatures import Parameter, Signature, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from daf_views.arguments import Asked, Plan
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
-    from daf_views.signatures import Signature
+
+
+_METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "TRACE"})  # a Path Item Object has no others
 
 
 def path_item(endpoint: Endpoint, components: Components) -> dict[str, Any]:
@@ -26,15 +30,17 @@ def path_item(endpoint: Endpoint, components: Components) -> dict[str, Any]:
 
 
 def _methods(endpoint: Endpoint) -> list[str]:
-    names = endpoint.option("http_method_names")
-    return [name.upper() for name in names if name not in {"options", "head"} and hasattr(endpoint.view, name)]
+    methods = [name.upper() for name in endpoint.option("http_method_names") if hasattr(endpoint.view, name)]
+    return [method for method in methods if method in _METHODS]
 
 
 def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[str, Any]:
     signature = signature_of(endpoint.view, method.lower())
-    plan = signature.plan(endpoint.parameters)
+    if not signature.is_typed:  # it takes what the URL gives, whatever that is
+        signature = Signature(signature.name, (), Parameter.empty, None)
+    plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
     operation: dict[str, Any] = {
-        "operationId": _operation_id(endpoint.path, method),
+        "operationId": components.operation_id(_operation_id(endpoint.path, method)),
         "tags": [endpoint.view.__module__.partition(".")[0]],
         **_described(endpoint, method),
     }
@@ -43,7 +49,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     if method not in METHODS_WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, method, signature, plan, components)
-    if (security := _security(endpoint, components)) is not None:
+    if (security := _security(endpoint, method, components)) is not None:
         operation["security"] = security
     return operation
 
@@ -65,28 +71,44 @@ def _parameters(
     endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
 ) -> Iterator[dict[str, Any]]:
     for name, schema in endpoint.parameters.items():
-        typed = plan.path.get(name)
-        known = components.schema(signature.schema(typed)) if typed is not None else schema
-        yield {"name": name, "in": "path", "required": True, "schema": {**schema, **known}}
-    for asked in plan.query:
-        yield from _query(asked, components)
-    for asked in plan.headers:
-        yield _parameter(asked, "header", components)
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": _of_path(name, schema, signature, plan, components),
+        }
+    own = [parameter for asked in plan.query for parameter in _query(asked, components)]
+    yield from own
+    yield from (_parameter(asked, "header", components) for asked in plan.headers)
     if is_paged(endpoint, signature):
-        for each in endpoint.option("pagination").parameters():
-            yield {"in": "query", "required": False, **asdict(each)}
+        names = {each["name"] for each in own}  # a handler that reads one itself has described it
+        pages = [asdict(each) for each in endpoint.option("pagination").parameters()]
+        yield from ({"in": "query", "required": False, **each} for each in pages if each["name"] not in names)
     if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
         yield idempotency.header_parameter()
 
 
+def _of_path(
+    name: str, schema: dict[str, Any], signature: Signature, plan: Plan, components: Components
+) -> dict[str, Any]:
+    """Return the schema of the annotation, unless the URL's converter says it better, or makes something of its own."""
+    if (parameter := plan.path.get(name)) is None:
+        return schema
+    try:
+        known = components.schema(signature.schema(parameter))
+    except TypeError:
+        return schema
+    return {**schema, **known} if known.get("type") == schema["type"] else schema
+
+
 def _query(asked: Asked, components: Components) -> Iterator[dict[str, Any]]:
-    if asked.schema.fields() is None:
+    schema = components.resolved(components.schema(asked.schema))
+    if asked.schema.fields() is None or "properties" not in schema:
         yield _parameter(asked, "query", components)
         return
-    schema = components.schema(asked.schema)
-    resolved = components.schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    for name, each in resolved["properties"].items():
-        yield {"name": name, "in": "query", "required": name in resolved.get("required", ()), "schema": each}
+    required = schema.get("required", ()) if asked.parameter.is_required else ()
+    for name, each in schema["properties"].items():
+        yield {"name": name, "in": "query", "required": name in required, "schema": each}
 
 
 def _parameter(asked: Asked, place: str, components: Components) -> dict[str, Any]:
@@ -98,7 +120,7 @@ def _parameter(asked: Asked, place: str, components: Components) -> dict[str, An
 
 
 def _is_json(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str) or value == []
+    return isinstance(value, bool | int | str) or value == [] or (isinstance(value, float) and math.isfinite(value))
 
 
 def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, Any] | None:
@@ -116,10 +138,15 @@ def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, A
     return {"content": content, "required": plan.body is not None and plan.body.parameter.is_required}
 
 
-def _security(endpoint: Endpoint, components: Components) -> list[dict[str, list[str]]] | None:
+def _security(endpoint: Endpoint, method: str, components: Components) -> list[dict[str, list[str]]] | None:
     """Return the Security Requirement Objects. Without permissions, nobody need prove anything."""
-    schemes = endpoint.option("authentication")
-    for each in schemes:
-        components.security[each.name] = dict(each.security_scheme())
-    required: list[dict[str, list[str]]] = [{each.name: []} for each in schemes]
-    return [*required, *([] if endpoint.option("permissions") else [{}])] if required else None
+    schemes = [(each.name, scheme) for each in endpoint.option("authentication") if (scheme := each.security_scheme())]
+    if not schemes:
+        return None
+    required: list[dict[str, list[str]]] = [{components.scheme(name, dict(scheme)): []} for name, scheme in schemes]
+    is_optional = all(_lets_anybody(permission, method) for permission in endpoint.option("permissions"))
+    return [*required, {}] if is_optional else required
+
+
+def _lets_anybody(permission: Any, method: str) -> bool:
+    return isinstance(permission, IsAuthenticatedOrReadOnly) and method in {"GET", "HEAD"}

@@ -45,7 +45,7 @@ def _success(endpoint: Endpoint, signature: Signature, components: Components) -
     if signature.answer is not None:
         schema = components.schema(signature.answer, is_output=True)
         if is_paged(endpoint, signature):
-            schema = endpoint.option("pagination").envelope_schema(schema["items"])
+            schema = endpoint.option("pagination").envelope_schema(components.resolved(schema).get("items", {}))
             response["headers"] = {"Link": {"description": "Other pages (RFC 8288).", "schema": {"type": "string"}}}
         response["content"] = {"application/json": {"schema": schema}}
     return {str(signature.status): response}

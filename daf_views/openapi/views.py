@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpResponse
+from django.http.request import HttpHeaders
 from django.middleware.csrf import get_token
 from django.urls import reverse
 from django.utils.html import format_html
@@ -45,7 +46,7 @@ _PAGE = """<!doctype html>
 <link rel="stylesheet" href="swagger-ui.css">
 </head>
 <body>
-<div id="docs" data-document="{document}" data-csrf-token="{token}"></div>
+<div id="docs" data-document="{document}" data-csrf-token="{token}" data-csrf-header="{header}"></div>
 <script src="swagger-ui-bundle.js"></script>
 <script src="start.js"></script>
 </body>
@@ -57,7 +58,7 @@ async def openapi_json(request: HttpRequest) -> HttpResponse:
     """Answer with the document of the site's URLconf."""
     urlconf = getattr(request, "urlconf", None)
     # In a thread: it is made once, and looks at every view.
-    body = await sync_to_async(as_json, thread_sensitive=False)(urlconf)
+    body = await sync_to_async(as_json, thread_sensitive=False)(urlconf, prefix=request.META.get("SCRIPT_NAME", ""))
     return HttpResponse(body, content_type="application/json")
 
 
@@ -69,7 +70,9 @@ async def openapi_docs(request: HttpRequest) -> HttpResponse:
     token = database_sync_to_async(get_token) if settings.CSRF_USE_SESSIONS else _get_token
     title = get_settings().OPENAPI.get("title", "API")
     document = reverse("daf_openapi:document")
-    return HttpResponse(format_html(_PAGE, title=title, document=document, token=await token(request)))
+    header = HttpHeaders.parse_header_name(settings.CSRF_HEADER_NAME)
+    page = format_html(_PAGE, title=title, document=document, token=await token(request), header=header)
+    return HttpResponse(page)
 
 
 async def _get_token(request: HttpRequest) -> str:

@@ -1,39 +1,32 @@
 """Types that msgspec checks: its Structs, dataclasses, TypedDicts, and what Python brings.
 
 msgspec stops at the first thing that is wrong, and does not look further. So a value that it refuses is looked at once
-more, field by field, for a client should not have to send it as often as it has mistakes.
+more, field by field, for a client should not have to send it as often as it has mistakes. Each part is looked at once,
+and no more than ``BUDGET`` of them: what comes from a client may be large, and wrong at its very end.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, get_args, get_origin, is_typeddict
 
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
 from daf_views.schemas.instances import reader_of
-from daf_views.schemas.types import bare
-from daf_views.schemas.violations import MOST, SchemaError, Violation
+from daf_views.schemas.types import Field, bare, is_list, is_set, item_of, plain_fields
+from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 REF = "#/components/schemas/{name}"
-_PLACE = re.compile(r" - at `\$(?P<place>[^`]*)`$")
+BUDGET = 10_000
+_PLACE = re.compile(r" - at `(?:key in )?\$(?P<place>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a type."""
-
-    attribute: str
-    name: str
-    """In JSON."""
-    kind: Any
-    is_required: bool
+_NOT_FINITE = re.compile(r"\s*[+-]?(s?nan\d*|inf(inity)?)\s*", re.IGNORECASE)
+_REFUSED = (msgspec.ValidationError, TypeError)  # the latter for what cannot be in a set
 
 
 def schema_of(kind: Any) -> MsgspecSchema:
@@ -48,31 +41,34 @@ def schema_of(kind: Any) -> MsgspecSchema:
 class MsgspecSchema:
     """A type that msgspec checks: see :class:`~daf_views.schemas.library.Schema`."""
 
-    __slots__ = ("_is_plain", "_read", "kind")
+    __slots__ = ("_has_decimals", "_is_plain", "_read", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self._read = reader_of(kind, _triples)
-        self._is_plain = isinstance(kind, type) and get_origin(kind) is None
+        self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typeddict(kind)
+        self._has_decimals = _mentions(kind, Decimal, set())
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""
         try:
-            return msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
-        except msgspec.ValidationError as error:
-            found: list[Violation] = []
-            _look(value, self.kind, (), is_text, found)
-            raise SchemaError(found or [_violation(error)]) from None
+            loaded = msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
+            wrong = _Look(is_text=is_text).not_finite(value, self.kind) if self._has_decimals else []
+        except _REFUSED as error:
+            raise SchemaError(_Look(is_text=is_text).mistakes(value, self.kind) or [_violation(error)]) from None
+        except RecursionError:
+            raise too_deep() from None
+        if wrong:
+            raise SchemaError(wrong)
+        return loaded
 
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type."""
         try:
-            if self._is_plain and isinstance(value, self.kind):
-                if is_checked:
-                    msgspec.convert(msgspec.to_builtins(value, str_keys=True), self.kind, str_keys=True)
-                return value
             data = value if self._read is None else self._read(value)
-            return msgspec.convert(data, self.kind, from_attributes=True)
+            if is_checked and self._is_plain and type(data) is self.kind:
+                msgspec.convert(msgspec.to_builtins(data, str_keys=True), self.kind, str_keys=True)
+            return msgspec.convert(data, self.kind)
         except msgspec.ValidationError as error:
             raise SchemaError([_violation(error)]) from None
 
@@ -100,36 +96,75 @@ def _hook(kind: type) -> dict[str, Any]:
     raise NotImplementedError
 
 
-def _look(value: Any, kind: Any, place: tuple[str | int, ...], is_text: bool, found: list[Violation]) -> None:  # noqa: FBT001
-    """Add what is wrong with a value: with its parts, and if they are sound, with itself."""
-    if len(found) >= MOST:
-        return
-    before = len(found)
-    for name, part, part_kind in _parts(value, kind):
-        _look(part, part_kind, (*place, name), is_text, found)
-    found += [Violation((*place, name), "This field is required.", "required") for name in _missing(value, kind)]
-    if len(found) == before:
+class _Look:
+    """A look at the parts of a value."""
+
+    def __init__(self, *, is_text: bool) -> None:
+        self._is_text = is_text
+        self._left = BUDGET
+        self._found: list[Violation] = []
+
+    def mistakes(self, value: Any, kind: Any) -> list[Violation]:
+        """Return what is wrong with its parts; nothing if only the whole is wrong, or nobody can look at it."""
         try:
-            msgspec.convert(value, kind, strict=not is_text, str_keys=True)
-        except msgspec.ValidationError as error:
-            found.append(_violation(error, place))
+            self._look(value, kind, ())
+        except RecursionError:
+            return []
+        return self._found
+
+    def not_finite(self, value: Any, kind: Any) -> list[Violation]:
+        """Return the decimals that are spelt NaN or Infinity, which are no numbers to whoever compares them."""
+        self._seek(value, kind, ())
+        return self._found
+
+    def _seek(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> None:
+        if self._is_over():
+            return
+        if bare(kind) is Decimal and isinstance(value, str) and _NOT_FINITE.fullmatch(value):
+            self._found.append(Violation(place, "Expected a finite number."))
+        for name, part, part_kind in _parts(value, kind):
+            self._seek(part, part_kind, (*place, name))
+
+    def _look(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> None:
+        if self._is_over():
+            return
+        parts, fields, before = _parts(value, kind), _fields_in(value, kind), len(self._found)
+        for name, part, part_kind in parts:
+            self._look(part, part_kind, (*place, name))
+        for field in fields or ():
+            if field.is_required and field.name not in value:
+                self._found.append(Violation((*place, field.name), "This field is required.", "required"))
+        if fields is not None and _forbids_unknown(kind):
+            for name in value.keys() - {field.name for field in fields}:
+                self._found.append(Violation((*place, name), "There is no such field.", "unknown"))
+        # A whole is not looked at beside its parts, but a set, of which those must be that it can hold.
+        if fields is None and (not parts or (is_set(kind) and len(self._found) == before)):
+            self._convert(value, kind, place)
+
+    def _convert(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> None:
+        try:
+            msgspec.convert(value, _convertible(kind), strict=not self._is_text, str_keys=True)
+        except _REFUSED as error:
+            self._found.append(_violation(error, place))
+
+    def _is_over(self) -> bool:
+        self._left -= 1
+        return self._left < 0 or len(self._found) >= MOST
 
 
 def _parts(value: Any, kind: Any) -> list[tuple[str | int, Any, Any]]:
+    if (fields := _fields_in(value, kind)) is not None:
+        return [(field.name, value[field.name], field.kind) for field in fields if field.name in value]
     kind = bare(kind)
-    if isinstance(value, dict):
-        if (fields := _fields(kind)) is not None:
-            return [(field.name, value[field.name], field.kind) for field in fields if field.name in value]
-        if get_origin(kind) in {dict, Mapping} and get_args(kind):
-            return [(name, part, get_args(kind)[1]) for name, part in value.items()]
-    if isinstance(value, list) and get_origin(kind) in {list, set, frozenset}:
-        return [(index, part, get_args(kind)[0]) for index, part in enumerate(value)]
+    if isinstance(value, dict) and get_origin(kind) in {dict, Mapping} and get_args(kind)[:1] == (str,):
+        return [(name, part, get_args(kind)[1]) for name, part in value.items()]
+    if isinstance(value, list) and is_list(kind) and (item := item_of(kind)) is not None:
+        return [(index, part, item) for index, part in enumerate(value[:BUDGET])]
     return []
 
 
-def _missing(value: Any, kind: Any) -> list[str]:
-    fields = _fields(kind) if isinstance(value, dict) else None
-    return [field.name for field in fields or () if field.is_required and field.name not in value]
+def _fields_in(value: Any, kind: Any) -> tuple[Field, ...] | None:
+    return _fields(kind) if isinstance(value, dict) else None
 
 
 def _triples(kind: Any) -> list[tuple[str, str, Any]] | None:
@@ -138,34 +173,45 @@ def _triples(kind: Any) -> list[tuple[str, str, Any]] | None:
 
 
 def _fields(kind: Any) -> tuple[Field, ...] | None:
-    """Return the fields of a type, or None if it has none."""
+    """Return the fields that a type has in JSON's objects, or None if it has none."""
     kind = bare(kind)
-    return _fields_of(kind) if isinstance(get_origin(kind) or kind, type) else None
+    try:
+        return _struct_fields(kind) or plain_fields(kind)
+    except TypeError:  # what cannot be hashed has none
+        return None
 
 
 @lru_cache(maxsize=1024)
-def _fields_of(kind: Any) -> tuple[Field, ...] | None:
+def _struct_fields(kind: Any) -> tuple[Field, ...] | None:
     cls: Any = get_origin(kind) or kind
-    if issubclass(cls, msgspec.Struct):
-        return tuple(
-            Field(each.name, each.encode_name, each.type, each.required) for each in msgspec.structs.fields(kind)
-        )
-    if dataclasses.is_dataclass(cls):
-        hints = get_type_hints(cls, include_extras=True)
-        return tuple(
-            Field(each.name, each.name, hints[each.name], _is_required(each)) for each in dataclasses.fields(cls)
-        )
-    if is_typeddict(cls):
-        hints = get_type_hints(cls, include_extras=True)
-        return tuple(Field(name, name, each, name in cls.__required_keys__) for name, each in hints.items())
-    return None
+    if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)) or cls.__struct_config__.array_like:
+        return None
+    return tuple(Field(each.name, each.encode_name, each.type, each.required) for each in msgspec.structs.fields(kind))
 
 
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+def _forbids_unknown(kind: Any) -> bool:
+    kind = bare(kind)
+    config = getattr(get_origin(kind) or kind, "__struct_config__", None)
+    return config is not None and config.forbid_unknown_fields and config.tag is None
 
 
-def _violation(error: msgspec.ValidationError, place: tuple[str | int, ...] = ()) -> Violation:
+def _convertible(kind: Any) -> Any:
+    """Return the type, where it is one of a TypedDict's that need not be there, without that."""
+    return get_args(kind)[0] if str(get_origin(kind)).endswith("Required") else kind
+
+
+def _mentions(kind: Any, wanted: type, seen: set[int]) -> bool:
+    if id(kind) in seen:
+        return False
+    seen.add(id(kind))
+    kind = bare(kind)
+    within = [*get_args(kind), *(field.kind for field in _fields(kind) or ())]
+    return kind is wanted or any(_mentions(each, wanted, seen) for each in within)
+
+
+def _violation(error: Exception, place: tuple[str | int, ...] = ()) -> Violation:
+    if not isinstance(error, msgspec.ValidationError):
+        return Violation(place, "This cannot be in a set.")
     text = str(error)
     if (found := _PLACE.search(text)) is not None:
         text, place = text[: found.start()], (*place, *_steps(found["place"]))

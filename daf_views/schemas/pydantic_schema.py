@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pydantic
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from daf_views.schemas.instances import reader_of
-from daf_views.schemas.types import bare
-from daf_views.schemas.violations import MOST, SchemaError, Violation
+from daf_views.schemas.types import Field, bare, plain_fields
+from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REF = "#/components/schemas/{model}"
+_MANY = 1000
+"""Mistakes beyond which pydantic is not asked for all of them: it would make them all at once."""
 
 
 def is_own(kind: Any) -> bool:
@@ -34,31 +37,36 @@ def schema_of(kind: Any) -> PydanticSchema:
 class PydanticSchema:
     """A type that pydantic checks: see :class:`~daf_views.schemas.library.Schema`."""
 
-    __slots__ = ("_adapter", "_read", "kind")
+    __slots__ = ("_adapter", "_is_strict", "_read", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self._read = reader_of(kind, _triples)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._is_strict = bool(getattr(bare(kind), "model_config", {}).get("strict"))
 
-    def load(self, value: Any, *, is_text: bool = False) -> Any:  # noqa: ARG002 - how strict it is, the model says
+    def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""
         try:
+            if self._is_strict and not is_text:  # strictly, a date is a text in JSON, and a date in Python
+                return self._adapter.validate_json(json.dumps(value))
             return self._adapter.validate_python(value)
         except ValidationError as error:
-            raise _translated(error) from None
+            raise _translated(error, value) from None
+        except RecursionError:
+            raise too_deep() from None
 
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type."""
-        if is_own(self.kind) and isinstance(value, self.kind):
-            if not is_checked:
-                return value
-            value = self._adapter.dump_python(value, by_alias=True, warnings=False)
         try:
+            if is_own(self.kind) and isinstance(value, self.kind):
+                if is_checked:  # its fields, as they are, and not what becomes of them in JSON
+                    self._adapter.validate_python(_fields_of(value), by_name=True)
+                return value
             data = value if self._read is None else self._read(value)
-            return self._adapter.validate_python(data, from_attributes=True)
+            return self._adapter.validate_python(data, from_attributes=True, by_name=True)
         except ValidationError as error:
-            raise _translated(error) from None
+            raise _translated(error, None) from None
 
     def dump(self, value: Any) -> bytes:
         """Return it as JSON."""
@@ -70,32 +78,72 @@ class PydanticSchema:
 
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
-        fields = _triples(self.kind)
-        return None if fields is None else {name: each for _, name, each in fields}
+        fields = _fields(self.kind)
+        return None if fields is None else {field.name: field.kind for field in fields}
 
     def json_schema(self, *, is_output: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return its JSON Schema."""
+        """Return its JSON Schema: of anything, where pydantic has none."""
         mode: Any = "serialization" if is_output else "validation"
-        schema = self._adapter.json_schema(ref_template=REF, mode=mode, by_alias=True)
+        try:
+            schema = self._adapter.json_schema(ref_template=REF, mode=mode, by_alias=True)
+        except pydantic.errors.PydanticInvalidForJsonSchema:
+            return {}, {}
         return schema, schema.pop("$defs", {})
 
 
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {**vars(value), **(getattr(value, "model_extra", None) or {})}
+
+
 def _triples(kind: Any) -> list[tuple[str, str, Any]] | None:
-    model = bare(kind)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+    fields = _fields(kind)
+    return None if fields is None else [(field.attribute, field.attribute, field.kind) for field in fields]
+
+
+def _fields(kind: Any) -> list[Field] | None:
+    kind = bare(kind)
+    if isinstance(kind, type) and issubclass(kind, pydantic.RootModel):
         return None
-    return [(name, field.alias or name, field.annotation) for name, field in model.model_fields.items()]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = kind.model_fields.items()
+        return [Field(name, _alias(name, field), field.annotation, field.is_required()) for name, field in fields]
+    try:
+        return list(fields) if (fields := plain_fields(kind)) is not None else None  # type: ignore[assignment] # another list
+    except TypeError:  # what cannot be hashed has none
+        return None
 
 
-def _translated(error: ValidationError) -> SchemaError:
+def _alias(name: str, field: Any) -> str:
+    alias = field.validation_alias or field.alias
+    if isinstance(alias, AliasChoices):
+        alias = next((each for each in alias.choices if isinstance(each, str)), None)
+    return alias if isinstance(alias, str) else name
+
+
+def _translated(error: ValidationError, value: Any) -> SchemaError:
     """Say it without the value, which pydantic's own message repeats."""
-    return SchemaError(
-        [
-            Violation(
-                tuple(each["loc"]),
-                "This field is required." if each["type"] == "missing" else each["msg"].rstrip(".") + ".",
-                "required" if each["type"] == "missing" else each["type"],
-            )
-            for each in error.errors(include_url=False, include_context=False, include_input=False)[:MOST]
-        ]
+    if error.error_count() > _MANY:
+        return SchemaError([Violation((), f"There are {error.error_count()} mistakes in it.")])
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    return SchemaError([_violation(each, value) for each in errors[:MOST]])
+
+
+def _violation(error: Any, value: Any) -> Violation:
+    is_missing = error["type"] == "missing"
+    detail = "This field is required." if is_missing else error["msg"].rstrip(".") + "."
+    return Violation(
+        _place(error["loc"], value, is_missing=is_missing), detail, "required" if is_missing else error["type"]
     )
+
+
+def _place(steps: tuple[str | int, ...], value: Any, *, is_missing: bool) -> tuple[str | int, ...]:
+    """Return those steps of pydantic's that lead somewhere: it adds the names of types and branches."""
+    place: list[str | int] = []
+    for number, step in enumerate(steps):
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            if not (is_missing and number == len(steps) - 1 and isinstance(value, dict)):
+                continue
+        place.append(step)
+    return tuple(place)

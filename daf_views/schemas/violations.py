@@ -23,3 +23,8 @@ class SchemaError(ValueError):
     def __init__(self, violations: list[Violation]) -> None:
         self.violations = violations
         super().__init__("; ".join(f"{'.'.join(map(str, each.place)) or 'it'}: {each.detail}" for each in violations))
+
+
+def too_deep() -> SchemaError:
+    """Return what is said of a value that is nested more deeply than Python can follow."""
+    return SchemaError([Violation((), "It is nested too deeply.", "too_deep")])

@@ -9,7 +9,13 @@ from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path
 
 from daf_views import AsyncAPIView
-from daf_views.authentication import APIKeyAuthentication, BearerAuthentication, SessionAuthentication, user_of
+from daf_views.authentication import (
+    APIKeyAuthentication,
+    Authentication,
+    BearerAuthentication,
+    SessionAuthentication,
+    user_of,
+)
 from daf_views.permissions import HasPerms, IsAuthenticated, IsAuthenticatedOrReadOnly, IsStaff
 from tests.project.library.models import Author
 
@@ -241,3 +247,45 @@ def test_a_check_of_an_object_must_be_async():
 
     with pytest.raises(TypeError, match=r"has_object_permission\(\) is not async"):
         type("View", (AsyncAPIView,), {"permissions": [Sync]})
+
+
+class Cookies(Authentication):
+    async def authenticate(self, request):
+        return await User.objects.filter(username=request.COOKIES.get("jwt")).afirst()
+
+
+async def test_a_proof_of_another_kind_is_one_that_another_site_may_use(ada):
+    client = AsyncClient(enforce_csrf_checks=True)
+    client.cookies["jwt"] = "ada"
+    view = Members.as_view(authentication=(Cookies,))
+    request = AsyncRequestFactory().post("/", headers={"Cookie": "jwt=ada", "Origin": "https://evil.example"})
+    request._dont_enforce_csrf_checks = False
+    assert (await view(request)).status_code == 403
+
+
+@pytest.mark.parametrize("user", [None, False, ""])
+async def test_what_is_no_user_is_nobody(user):
+    class Sloppy(BearerAuthentication):
+        async def get_user(self, token):
+            return user
+
+    request = AsyncRequestFactory().get("/", headers=TOKEN)
+    assert (await Members.as_view(authentication=(Sloppy,))(request)).status_code == 401
+
+
+@pytest.mark.parametrize("permission", [IsStaff, HasPerms("app.codename")])
+async def test_a_user_of_another_kind_has_no_permissions_of_djangos(permission):
+    class Strings(BearerAuthentication):
+        async def get_user(self, token):
+            return token
+
+    request = AsyncRequestFactory().get("/", headers=TOKEN)
+    view = Who.as_view(authentication=(Strings,), permissions=(permission,))
+    assert (await view(request)).status_code == 403
+
+
+async def test_a_session_of_who_is_not_active_is_nobodys(ada, client, settings):
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    await client.aforce_login(ada)
+    await User.objects.aupdate(is_active=False)
+    assert (await client.get("/members/")).status_code == 401

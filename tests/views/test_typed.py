@@ -7,11 +7,13 @@ import enum
 import functools
 import json
 import uuid
-from typing import Annotated, Any, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, NewType, NotRequired, TypedDict, TypeVar
 
 import msgspec
 import pydantic
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory
@@ -505,3 +507,284 @@ async def test_a_handler_without_annotations_costs_nothing():
 
     assert Take._signatures == {}
     assert content(await respond(Take, pk=7)) == 7
+
+
+# What a reviewer has found
+
+
+class Node(msgspec.Struct):
+    name: str
+    children: list["Node"] = []
+
+
+class Patch(msgspec.Struct):
+    lines: list[LineIn] | msgspec.UnsetType = msgspec.UNSET
+    meta: dict[str, LineIn] | msgspec.UnsetType = msgspec.UNSET
+    pair: tuple[LineIn, ...] = ()
+
+
+class Optional(TypedDict):
+    name: str
+    number: NotRequired[int]
+
+
+class Array(msgspec.Struct, array_like=True):
+    id: int
+    name: str
+
+
+Item = TypeVar("Item")
+
+
+@dataclasses.dataclass
+class PageOf(Generic[Item]):
+    items: list[Item]
+    number: int
+
+
+class Sets(msgspec.Struct):
+    names: set[Any]
+
+
+class Priced(msgspec.Struct):
+    price: decimal.Decimal
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "pointers"),
+    [
+        (Patch, {"lines": [{"book": 1, "quantity": 0}]}, {"#/lines/0/quantity"}),
+        (Patch, {"meta": {"k": {"book": "x", "quantity": 1}}}, {"#/meta/k/book"}),
+        (Patch, {"pair": [{"book": "x"}]}, {"#/pair/0/book", "#/pair/0/quantity"}),
+        (PageOf[LineIn], {"items": [{"book": 1}], "number": "x"}, {"#/items/0/quantity", "#/number"}),
+        (Optional, {"name": 1, "number": "x"}, {"#/name", "#/number"}),
+        (OrderIn, {"customer": 1, "lines": [], "a": 1, "b": 2}, {"#/customer", "#/a", "#/b"}),
+        (Array, {}, {"#"}),
+        (Sets, {"names": [[]]}, {"#/names"}),
+        (Priced, {"price": "NaN"}, {"#/price"}),
+        (Priced, {"price": "-sNaN"}, {"#/price"}),
+        (Priced, {"price": "Infinity"}, {"#/price"}),
+    ],
+)
+async def test_mistakes_are_found_wherever_they_are(kind, data, pointers):
+    class Take(AsyncAPIView):
+        async def post(self, request, body):
+            return self.success(None)
+
+    Take.post.__annotations__["body"] = kind
+    response = await respond(type("Take", (Take,), {}), "POST", data=data)
+    assert response.status_code == 422
+    assert {error["pointer"] for error in content(response)["errors"]} == pointers
+
+
+def nested(depth, **last):
+    data = {"name": "x", **last}
+    for _ in range(depth):
+        data = {"name": "x", "children": [data]}
+    return data
+
+
+@pytest.mark.parametrize("kind", [Node, PydanticOrder])
+@pytest.mark.parametrize("last", [{}, {"name": 1}])
+async def test_what_is_nested_deeply_is_no_fault_of_ours(kind, last):
+    assert (await respond(taking_any(kind), "POST", data=nested(300, **last))).status_code in {200, 400, 422}
+
+
+def taking_any(kind):
+    class Take(AsyncAPIView):
+        async def post(self, request, body):
+            return self.success(None)
+
+    Take.post.__annotations__["body"] = kind
+    return type("Take", (Take,), {})
+
+
+async def test_a_large_body_is_looked_at_in_a_thread_and_not_for_ever():
+    numbers = [1] * 100_000
+    with count_hops() as hops:
+        response = await respond(taking_any(list[int]), "POST", data=[*numbers, "x"])
+    assert response.status_code == 422
+    assert hops.total == 2  # for its JSON, and for its type
+    [error] = content(response)["errors"]
+    assert error["pointer"] == "#/100000"
+
+
+class PydanticStrict(pydantic.BaseModel, strict=True):
+    day: dt.date
+    key: uuid.UUID
+
+
+class PydanticAliases(pydantic.BaseModel):
+    low: int = pydantic.Field(validation_alias="min", serialization_alias="lowest")
+
+
+class PydanticPets(pydantic.BaseModel):
+    pet: PydanticLine | list[int]
+    names: dict[str, int]
+
+
+async def test_pydantic_takes_what_its_models_say():
+    data = {"day": "2026-01-31", "key": str(uuid.UUID(int=7))}
+    assert (await respond(taking_any(PydanticStrict), "POST", data=data)).status_code == 200
+
+    class Search(AsyncAPIView):
+        async def get(self, request, q: Annotated[PydanticAliases, Query()]) -> PydanticAliases:
+            return q
+
+    assert content(await respond(Search, target="/?min=3")) == {"lowest": 3}
+
+
+async def test_pydantics_places_are_those_of_the_body():
+    data = {"pet": {"book": "x", "quantity": 1}, "names": {"a": "x"}}
+    response = await respond(taking_any(PydanticPets), "POST", data=data)
+    assert {error["pointer"] for error in content(response)["errors"]} == {"#/pet/book", "#/pet", "#/names/a"}
+
+
+class Secretive(OrderOut):
+    password: str = "secret"
+
+
+@dataclasses.dataclass
+class SecretiveDataclass(DataclassOut):
+    password: str = "secret"
+
+
+class Holder(msgspec.Struct):
+    order: OrderOut
+    orders: dict[str, OrderOut]
+    maybe: OrderOut | None = None
+
+
+@pytest.mark.parametrize("setting", [True, False])
+async def test_nothing_gets_out_that_is_not_annotated(settings, setting):
+    settings.DAF_VIEWS = {"VALIDATE_OUTPUT": setting}
+    one = Secretive(id=1, total=decimal.Decimal(1))
+    held = Holder(one, {"a": one}, one)
+    for kind, value in [
+        (OrderOut, one),
+        (OrderOut | None, one),
+        (list[OrderOut], [one]),
+        (dict[str, OrderOut], {"a": one}),
+        (Holder, held),
+        (DataclassOut, SecretiveDataclass(id=1, total=decimal.Decimal(1))),
+        (OrderOut, {"id": 1, "total": 1, "password": "secret"}),
+    ]:
+        response = await respond(answering(kind, value))
+        assert (response.status_code, b"secret" in response.content) == (200, False), kind
+
+
+class TypedDictOut(TypedDict):
+    id: int
+
+
+async def test_a_typed_dict_may_be_the_answer():
+    assert content(await respond(answering(TypedDictOut, {"id": 1, "secret": 2}))) == {"id": 1}
+
+
+async def test_values_without_names_hold_no_password(db):
+    await User.objects.acreate(username="ada", password="hash")
+    for view in (answering(list[dict], User.objects.values()), answering(list[dict], User.objects.values())):
+        view.pagination = PageNumberPagination() if view.pagination is None else None
+        assert (await respond(view)).status_code == 500
+    assert (await respond(answering(list[dict], User.objects.values("username")))).status_code == 200
+
+
+class PydanticComputed(pydantic.BaseModel, extra="forbid"):
+    id: int
+    hidden: int = pydantic.Field(default=1, exclude=True)
+
+    @pydantic.computed_field
+    @property
+    def double(self) -> int:
+        return self.id * 2
+
+
+async def test_what_pydantic_computes_and_leaves_out_is_as_promised():
+    assert content(await respond(answering(PydanticComputed, PydanticComputed(id=2)))) == {"id": 2, "double": 4}
+
+
+@pytest.mark.parametrize("status", [204, 205])
+def test_a_status_without_content_has_none(status):
+    with pytest.raises(TypeError, match="has no content"):
+        answering(Annotated[OrderOut, Status(status)], None)
+
+
+def test_what_cannot_be_answered_with_is_refused_when_the_class_is_made():
+    with pytest.raises(TypeError, match=r"get\(\) returns .*Author"):
+        answering(Author, None)
+
+
+async def test_a_head_of_its_own_is_no_get():
+    class Own(AsyncAPIView):
+        async def get(self, request, page: int = 1):
+            return self.success(page)
+
+        async def head(self, request):
+            return self.success("own")
+
+    assert content(await respond(Own, "HEAD", "/?page=x")) == "own"
+
+
+async def test_parameters_after_a_slash_are_those_that_they_are():
+    class Search(AsyncAPIView):
+        async def get(self, request, /, page: int = 1, size: int = 2):
+            return self.success([page, size])
+
+    assert content(await respond(Search, target="/?page=5")) == [5, 2]
+
+
+async def test_a_type_with_fields_may_be_left_out_of_the_query():
+    class Search(AsyncAPIView):
+        async def get(self, request, line: Annotated[LineIn | None, Query()] = None):
+            return self.success(line)
+
+    assert content(await respond(Search, target="/?other=1")) is None
+    assert (await respond(Search, target="/?book=1")).status_code == 422
+
+
+Names = NewType("Names", list[str])
+
+
+async def test_a_list_is_one_by_whatever_name():
+    class Search(AsyncAPIView):
+        async def get(
+            self,
+            request,
+            names: Annotated[Names, Query()] = (),
+            more: Sequence[int] = (),
+            tags: Annotated[list[str], Header()] = (),
+        ):
+            return self.success([names, list(more), tags])
+
+    response = await respond(Search, target="/?names=a&names=b&more=1", headers={"Tags": "x, y"})
+    assert content(response) == [["a", "b"], [1], ["x", "y"]]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity"])
+async def test_a_number_is_finite(text):
+    class Search(AsyncAPIView):
+        async def get(self, request, q: float = 0, price: decimal.Decimal = decimal.Decimal(0)):
+            return self.success([q, price])
+
+    for name in ("q", "price"):
+        assert (await respond(Search, target=f"/?{name}={text}")).status_code == 422
+
+
+async def test_a_path_holds_no_nul():
+    class Detail(AsyncAPIView):
+        async def get(self, request, slug: str):
+            return self.success(slug)
+
+    assert (await respond(Detail, slug="a\0b")).status_code == 404
+
+
+async def test_several_files_are_a_list():
+    class Upload(msgspec.Struct):
+        files: list[UploadedFile]
+
+    class Take(AsyncAPIView):
+        async def post(self, request, body: Upload):
+            return self.success([each.name for each in body.files])
+
+    files = [SimpleUploadedFile(name, b"x") for name in ("a.txt", "b.txt")]
+    assert content(await Take.as_view()(requests.post("/", {"files": files}))) == ["a.txt", "b.txt"]

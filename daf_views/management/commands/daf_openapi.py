@@ -31,9 +31,19 @@ class Command(BaseCommand):
         if check:
             if file is None:
                 raise CommandError("--check compares with a file: give it --file, too.")
-            if not file.exists() or file.read_text(encoding="utf-8") != text:
+            if not _holds(file, text):
                 raise CommandError(f"{file} is not up to date: run `manage.py daf_openapi --file={file}`.")
         elif file is not None:
-            file.write_text(text, encoding="utf-8")
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
         else:
             self.stdout.write(text, ending="")
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False

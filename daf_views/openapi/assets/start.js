@@ -9,7 +9,7 @@ window.ui = SwaggerUIBundle({
   validatorUrl: null, // nothing leaves the page
   requestInterceptor: (request) => {
     if (new URL(request.url, location.href).origin === location.origin) {
-      request.headers["X-CSRFToken"] = docs.dataset.csrfToken;
+      request.headers[docs.dataset.csrfHeader] = docs.dataset.csrfToken;
     }
     return request;
   },
