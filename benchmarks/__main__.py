@@ -16,6 +16,7 @@ from benchmarks import (
     sqlite_writers,
     tasks,
     throttling,
+    workers,
 )
 from benchmarks.environment import describe
 
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "throttling": throttling.run,
     "tasks": tasks.run,
     "api": api.run,
+    "workers": workers.run,
 }
 
 
