@@ -1,4 +1,4 @@
-"""A process of :mod:`benchmarks.workers`: enqueues a batch, has a worker run it, and prints how many seconds it took."""
+"""A process of :mod:`benchmarks.workers`: enqueues a batch, has a worker run it, prints how many seconds it took."""
 
 from __future__ import annotations
 
