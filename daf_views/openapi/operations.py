@@ -7,6 +7,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from daf_views.openapi.conditions import condition_parameters
+from daf_views.openapi.permitting import is_open
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
 from daf_views.signatures import signature_of
@@ -43,7 +45,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     if method not in METHODS_WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, method, signature, plan, components)
-    if (security := _security(endpoint, components)) is not None:
+    if (security := _security(endpoint, method, components)) is not None:
         operation["security"] = security
     return operation
 
@@ -75,6 +77,7 @@ def _parameters(
     if is_paged(endpoint, signature):
         for each in endpoint.option("pagination").parameters():
             yield {"in": "query", "required": False, **asdict(each)}
+    yield from condition_parameters(endpoint, method)
     if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
         yield idempotency.header_parameter()
 
@@ -116,10 +119,10 @@ def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, A
     return {"content": content, "required": plan.body is not None and plan.body.parameter.is_required}
 
 
-def _security(endpoint: Endpoint, components: Components) -> list[dict[str, list[str]]] | None:
-    """Return the Security Requirement Objects. Without permissions, nobody need prove anything."""
+def _security(endpoint: Endpoint, method: str, components: Components) -> list[dict[str, list[str]]] | None:
+    """Return the Security Requirement Objects. Where no permission is asked for, nobody need prove anything."""
     schemes = endpoint.option("authentication")
     for each in schemes:
         components.security[each.name] = dict(each.security_scheme())
     required: list[dict[str, list[str]]] = [{each.name: []} for each in schemes]
-    return [*required, *([] if endpoint.option("permissions") else [{}])] if required else None
+    return [*required, *([{}] if is_open(endpoint, method) else [])] if required else None

@@ -21,6 +21,7 @@ from django.views.decorators.cache import never_cache
 from daf_orm import BlockingCallError
 from daf_orm.test import count_hops
 from daf_views import AsyncAPIView
+from daf_views.exceptions import ConflictError
 from daf_views.pagination import PageNumberPagination
 from daf_views.parameters import Body, Header, Path, Query, Status
 from tests.project.library.models import Author, Book
@@ -340,6 +341,26 @@ async def test_what_is_returned_is_answered_as_what_is_annotated(kind, make):
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert {"id": 1, "total": "1.50"}.items() <= content(response).items()
     assert b"secret" not in response.content
+
+
+async def test_headers_go_with_what_a_handler_returns_and_with_nothing_else():
+    class Orders(AsyncAPIView):
+        async def post(self, request, *, paged: bool = False) -> Annotated[OrderOut, Status(201)]:
+            self.response_headers["Location"] = "/orders/1"
+            return HttpResponse() if paged else Plain()
+
+        async def put(self, request) -> OrderOut:
+            return Plain()
+
+        async def delete(self, request) -> None:
+            self.response_headers["Location"] = "/orders/1"
+            raise ConflictError
+
+    made = await respond(Orders, "POST")
+    assert (made.status_code, made["Location"], content(made)["id"]) == (201, "/orders/1", 1)
+    assert "Location" not in (await respond(Orders, "POST", "/?paged=1")).headers
+    assert "Location" not in (await respond(Orders, "PUT")).headers
+    assert "Location" not in (await respond(Orders, "DELETE")).headers
 
 
 @pytest.mark.parametrize("kind", [OrderOut, PydanticOut, DataclassOut])
