@@ -1,124 +1,108 @@
-"""The shop for programs: API views, each a few lines between a request and JSON.
+"""Books for programs: listed and searched by everybody, changed by staff.
 
-What they raise is answered as a problem (RFC 9457); so is an overloaded pool.
+What the views raise is answered as a problem (RFC 9457); so is an overloaded pool.
 """
 
 from __future__ import annotations
 
-import asyncio
+from decimal import Decimal
+from typing import Annotated, Any
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.db import IntegrityError
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from msgspec import UNSET
+from msgspec.structs import asdict
 
-from daf_orm import get_pool
 from daf_views import AsyncAPIView
-from daf_views.exceptions import NotFoundError
+from daf_views.conditional import ConditionalView, EntityTag, compare_and_set
+from daf_views.exceptions import ConflictError, NotFoundError
+from daf_views.openapi import raises
+from daf_views.pagination import PageNumberPagination
+from daf_views.parameters import Query
 from daf_views.parsers import JSONParser
-from daf_views.throttling import AsyncRateThrottle
-from shop.models import Book, Order, Receipt
-from shop.ordering import place_order
-from shop.reports import shop_report
-from shop.representations import book_details, book_summary, order_details
-from shop.requests import OrderRequest, Page, search_words
-
-ENDPOINTS = {
-    "GET /books/?limit=20&offset=0": "a page of books",
-    "GET /books/<id>/": "one book with author, tags and stock",
-    "GET /search/?q=<words>": "books by title or author",
-    "POST /orders/": 'buy books: {"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 2}]}',
-    "GET /orders/<id>/": "one order with its lines",
-    "GET /orders/<id>/receipt/": "when its receipt was sent, in the background",
-    "GET /orders/stream/": "server-sent events: every order when it is placed",
-    "GET /report/": "five queries at the same time",
-    "GET /pool/": "statistics of the connection pool",
-    "GET /login/, /desk/": "pages for staff",
-    "GET /livez, /readyz": "health",
-}
-
-
-class IndexView(AsyncAPIView):
-    async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 (Django passes it)
-        """What there is to ask."""
-        return self.success({"endpoints": ENDPOINTS})
+from shop.api.authentication import BY_TOKEN_OR_SESSION
+from shop.api.permissions import HasPermsUnless
+from shop.models import Author, Book, Stock
+from shop.schemas import BookChanges, BookFilters, BookIn, BookOut, BookSummary, Id, StockOut
 
 
 class BookListView(AsyncAPIView):
-    services = {"page": Page.from_request}  # noqa: RUF012 (read only)
+    pagination = PageNumberPagination(size=20, max_size=100)
 
-    async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002
-        """A page of books by title, and how many there are: two queries at the same time."""
-        page = self.services.page
-        books = Book.objects.select_related("author").order_by("title", "pk")
-        count, found = await asyncio.gather(Book.objects.acount(), books[page.window].alist())
-        return self.success(
-            {
-                "count": count,
-                "limit": page.limit,
-                "offset": page.offset,
-                "results": [book_summary(book) for book in found],
-            }
-        )
-
-
-class BookView(AsyncAPIView):
-    async def get(self, request: HttpRequest, pk: int) -> HttpResponse:  # noqa: ARG002
-        """One book with everything that belongs to it."""
-        try:
-            book = await Book.objects.with_details().aget(pk=pk)
-        except Book.DoesNotExist:
-            raise NotFoundError(f"There is no book {pk}.") from None
-        return self.success(book_details(book))
+    async def get(
+        self,
+        request: HttpRequest,  # noqa: ARG002 (Django passes it)
+        filters: Annotated[BookFilters, Query()],
+    ) -> list[BookSummary]:
+        """Books by title, one page of them."""
+        found: QuerySet[Book] = Book.objects.matching(filters.q).order_by("title", "pk")
+        if filters.author is not UNSET:
+            found = found.filter(author=filters.author)
+        if filters.in_stock:
+            found = found.filter(stock__quantity__gt=0)
+        return found
 
 
-class SearchView(AsyncAPIView):
-    services = {"page": Page.from_request, "words": search_words}  # noqa: RUF012 (read only)
-
-    async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002
-        """The books that match, one page of them."""
-        matching = Book.objects.matching(self.services.words).order_by("title", "pk")
-        found = await matching[self.services.page.window].alist()
-        return self.success({"q": self.services.words, "results": [book_summary(book) for book in found]})
-
-
-class OrderListView(AsyncAPIView):
+class BookView(ConditionalView, AsyncAPIView):
+    authentication = BY_TOKEN_OR_SESSION
+    permissions = (HasPermsUnless({"GET"}, "shop.change_book"),)
     parsers = (JSONParser,)
+    requires_if_match = True
 
-    async def post(self, request: HttpRequest) -> HttpResponse:
-        """Sell books: 201 with the order, or a problem that says why not."""
-        order = await place_order(OrderRequest.from_data(request.data))
-        await order.afetch_related("lines__book")
-        return self.success(order_details(order), status=201, headers={"Location": f"/orders/{order.pk}/"})
+    async def get(self, request: HttpRequest, pk: Id) -> BookOut:
+        """One book; 304 for who has this version already."""
+        book = await find_book(pk)
+        self.check_preconditions(request, book)
+        return book
 
+    @raises(NotFoundError, ConflictError)
+    async def put(self, request: HttpRequest, pk: Id, body: BookIn) -> BookOut:
+        """Replace a book, but for its tags: of the version that ``If-Match`` names, and no other."""
+        return await self.change(request, pk, asdict(body))
 
-class OrderView(AsyncAPIView):
-    async def get(self, request: HttpRequest, pk: int) -> HttpResponse:  # noqa: ARG002
-        """One order with its lines."""
-        try:
-            order = await Order.objects.prefetch_related("lines__book").aget(pk=pk)
-        except Order.DoesNotExist:
-            raise NotFoundError(f"There is no order {pk}.") from None
-        return self.success(order_details(order))
+    @raises(NotFoundError, ConflictError)
+    async def patch(self, request: HttpRequest, pk: Id, body: BookChanges) -> BookOut:
+        """Change some of a book: of the version that ``If-Match`` names, and no other."""
+        given = {name: value for name, value in asdict(body).items() if value is not UNSET}
+        return await self.change(request, pk, given)
 
+    async def change(self, request: HttpRequest, pk: int, changes: dict[str, Any]) -> Book:
+        book = await find_book(pk)
+        self.check_preconditions(request, book)
+        await write_over(book, changes)
+        changed = await find_book(pk)
+        self.response_headers["ETag"] = str(EntityTag.of(changed.version))
+        return changed
 
-class ReceiptView(AsyncAPIView):
-    async def get(self, request: HttpRequest, pk: int) -> HttpResponse:  # noqa: ARG002
-        """When the receipt of an order was sent."""
-        receipt = await Receipt.objects.filter(order=pk).afirst()
-        if receipt is None:
-            raise NotFoundError(f"No receipt of order {pk} has been sent yet.")
-        return self.success({"order": pk, "sent_at": receipt.sent_at})
-
-
-class ReportView(AsyncAPIView):
-    throttle = AsyncRateThrottle("600/minute")  # of each client, by address
-    deadline = settings.REPORT_DEADLINE
-
-    async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002
-        """The shop at a glance."""
-        return self.success(await shop_report())
+    def etag_of(self, instance: Book) -> int:
+        return instance.version
 
 
-class PoolView(AsyncAPIView):
-    async def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002
-        """The connection pool's statistics, under psycopg_pool's names."""
-        return self.success(get_pool().get_stats())
+class StockView(AsyncAPIView):
+    async def get(self, request: HttpRequest, pk: Id) -> StockOut:  # noqa: ARG002
+        """How many copies of a book are on the shelf."""
+        stock = await Stock.objects.select_related("book__restock_request").filter(pk=pk).afirst()
+        if stock is None:
+            raise NotFoundError(f"There is no book {pk}.")
+        return StockOut(quantity=stock.quantity, restock_requested=hasattr(stock.book, "restock_request"))
+
+
+async def find_book(pk: int) -> Book:
+    try:
+        return await Book.objects.with_details().aget(pk=pk)
+    except Book.DoesNotExist:
+        raise NotFoundError(f"There is no book {pk}.") from None
+
+
+async def write_over(book: Book, changes: dict[str, Any]) -> None:
+    """Write, in one statement, unless somebody has done so since the book was read."""
+    if "price" in changes:
+        changes["price"] = Decimal(changes["price"])
+    if "author" in changes and not await Author.objects.filter(pk=changes["author"]).aexists():
+        raise ConflictError(f"There is no author {changes['author']}.", code="no_such_author")
+    seen = Book.objects.filter(pk=book.pk, version=book.version)
+    try:
+        await compare_and_set(seen, version=F("version") + 1, **changes)
+    except IntegrityError:
+        raise ConflictError("Another book has this ISBN.", code="isbn_taken") from None
