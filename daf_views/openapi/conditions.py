@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _SAFE = frozenset({"GET", "HEAD"})
 _TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+# What conditional.parse_tags() takes: * or a list, in which elements may be empty.
 _TAGS = {
     "type": "string",
-    # * or a list, in which elements may be empty: what conditional.parse_tags() takes.
     "pattern": rf"^[ \t]*(\*|[ \t,]*{_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)[ \t]*$",
     "examples": ['"7"'],
 }
@@ -37,11 +37,13 @@ def condition_parameters(endpoint: Endpoint, method: str) -> Iterator[dict[str, 
     if not is_conditional(endpoint):
         return
     if method in _SAFE:
-        yield _parameter("If-None-Match", "Answer 304 if this is still the version.", required=False)
+        # Anything may stand there: what is no tag keeps nobody from reading, and is not looked at.
+        anything = {"type": "string", "examples": _TAGS["examples"]}
+        yield _parameter("If-None-Match", "Answer 304 if this is still the version.", anything, required=False)
     elif method in {"PUT", "PATCH", "DELETE"}:
         required = bool(endpoint.option("requires_if_match"))
-        yield _parameter("If-Match", "Write over this version and no other, or answer 412.", required=required)
+        yield _parameter("If-Match", "Write over this version and no other, or answer 412.", _TAGS, required=required)
 
 
-def _parameter(name: str, description: str, *, required: bool) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": required, "description": description, "schema": _TAGS}
+def _parameter(name: str, description: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}

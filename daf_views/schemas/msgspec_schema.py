@@ -20,6 +20,7 @@ from daf_views.schemas.types import bare
 from daf_views.schemas.violations import MOST, SchemaError, Violation
 
 REF = "#/components/schemas/{name}"
+_DEPTH = 100
 _PLACE = re.compile(r" - at `\$(?P<place>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$")
@@ -57,6 +58,13 @@ class MsgspecSchema:
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""
+        try:
+            return msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
+        except msgspec.ValidationError:
+            return self._load_closely(value if is_text else _with_integers(value), is_text=is_text)
+
+    def _load_closely(self, value: Any, *, is_text: bool) -> Any:
+        """Load what has been refused once: as it is read more closely, or with all that is wrong with it."""
         try:
             return msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
         except msgspec.ValidationError as error:
@@ -98,6 +106,20 @@ def _hook(kind: type) -> dict[str, Any]:
     if issubclass(kind, UploadedFile):
         return {"type": "string", "format": "binary"}
     raise NotImplementedError
+
+
+def _with_integers(value: Any, depth: int = 0) -> Any:
+    """Return the value with 1 for 1.0: to JSON Schema, and so to our documents, that is an integer (§6.1.1).
+
+    What is deeper than any type is left alone: clients may nest as deep as they like.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if depth < _DEPTH and isinstance(value, list):
+        return [_with_integers(each, depth + 1) for each in value]
+    if depth < _DEPTH and isinstance(value, dict):
+        return {name: _with_integers(each, depth + 1) for name, each in value.items()}
+    return value
 
 
 def _look(value: Any, kind: Any, place: tuple[str | int, ...], is_text: bool, found: list[Violation]) -> None:  # noqa: FBT001

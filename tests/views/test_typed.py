@@ -108,6 +108,23 @@ async def test_a_body_is_of_the_type_that_is_annotated(kind):
 
 
 @pytest.mark.parametrize("kind", ORDERS)
+async def test_a_whole_number_may_be_spelt_as_a_float(kind):
+    """To JSON Schema, 2.0 is an integer."""
+    whole = ORDER | {"lines": [{"book": 1.0, "quantity": 2.0}]}
+    assert (await respond(taking(kind), "POST", data=whole)).status_code == 200
+    broken = ORDER | {"lines": [{"book": 1.0, "quantity": 2.5}]}
+    response = await respond(taking(kind), "POST", data=broken)
+    assert response.status_code == 422
+    assert {error["pointer"] for error in content(response)["errors"]} == {"#/lines/0/quantity"}
+
+
+async def test_a_body_may_be_nested_deeper_than_its_type():
+    deep = functools.reduce(lambda inner, _: [inner], range(300), 1.0)
+    response = await respond(taking(OrderIn), "POST", data=ORDER | {"lines": deep})
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("kind", ORDERS)
 async def test_all_that_is_wrong_is_told_at_once(kind):
     wrong = {"lines": [{"book": "x", "quantity": 1}, {"quantity": 0}]}
     response = await respond(taking(kind), "POST", data=wrong)
