@@ -71,5 +71,5 @@ async def _editing(say: Transcript, client: httpx.AsyncClient, path: str, form: 
 
 def _first_option(page: httpx.Response, name: str) -> str:
     """The first value that a list or the boxes of a form have."""
-    found = re.search(rf'name="{name}".*?value="([0-9]+)"', page.text, re.DOTALL)
+    found = re.search(rf'name="{name}".*?value="([^"]+)"', page.text, re.DOTALL)
     return found[1] if found else ""

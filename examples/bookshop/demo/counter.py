@@ -69,7 +69,9 @@ async def _restocking(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, 
     path, form = f"/desk/restock/{shelf.rare}/", {"csrfmiddlewaretoken": token}
     say.show(await client.post(path, data=form), status=302)
     page = say.show(await client.get("/desk/"), status=200)
-    say.expect("new copies of book" in page.text, "the clerk buys in the book that was sold out, and is told so")
+    say.expect(
+        "new copies of “A Rare Book”" in page.text, "the clerk buys in the book that was sold out, and is told so"
+    )
     say.expect((await _stock(say, shelf.rare)) == {"quantity": 20, "restock_requested": False}, "it is on the shelf")
     say.show(await client.post(path, data=form), status=404)
 

@@ -7,7 +7,7 @@ import asyncio
 from django.contrib import messages
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import aget_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from daf_views import AsyncView
 from daf_views.access import LoginRequiredMixin, UserPassesTestMixin
 from daf_views.exceptions import NotFoundError
-from shop.models import Order, RestockRequest, Stock
+from shop.models import Book, Order, RestockRequest, Stock
 
 LAST_ORDERS = 20
 NEW_COPIES = 20
@@ -41,11 +41,12 @@ class RestockView(StaffView):
 
     async def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Put new copies of a book on the shelf, once for each time it was asked for."""
-        asked, _ = await RestockRequest.objects.filter(book=pk).adelete()
+        book = await aget_object_or_404(Book, pk=pk)
+        asked, _ = await RestockRequest.objects.filter(book=book).adelete()
         if not asked:
             raise NotFoundError(f"Nobody has asked for book {pk}.")
-        await Stock.objects.filter(pk=pk).aupdate(quantity=F("quantity") + NEW_COPIES)
-        messages.success(request, f"{NEW_COPIES} new copies of book {pk} are on the shelf.")
+        await Stock.objects.filter(pk=book.pk).aupdate(quantity=F("quantity") + NEW_COPIES)
+        messages.success(request, f"{NEW_COPIES} new copies of “{book}” are on the shelf.")
         return redirect("desk")
 
 

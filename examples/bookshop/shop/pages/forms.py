@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from shop.models import Book
+from shop.models import Book, Tag
 
 MAX_COPIES = 10_000
 
@@ -17,6 +17,10 @@ class BookForm(forms.ModelForm):
     isbn = forms.RegexField(
         r"^97[89][0-9]{10}\Z", label="ISBN", error_messages={"invalid": "An ISBN-13 has 13 digits, from 978 or 979 on."}
     )
+    # By name: Django passes a number that no column holds on to the database, which is then an error.
+    tags = forms.ModelMultipleChoiceField(
+        Tag.objects.order_by("name"), to_field_name="name", widget=forms.CheckboxSelectMultiple
+    )
     seen_version = forms.IntegerField(widget=forms.HiddenInput)
 
     class Meta:
@@ -24,7 +28,6 @@ class BookForm(forms.ModelForm):
         fields = ("isbn", "title", "author", "tags", "published", "price")
         widgets: ClassVar[dict[str, Any]] = {
             "published": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-            "tags": forms.CheckboxSelectMultiple,
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
