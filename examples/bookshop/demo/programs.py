@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections import Counter
 from typing import Any
 
 from demo.shelf import Shelf
 from demo.transcript import Transcript, json_of
 
+WRITERS = 20
 OPERATIONS = {
     "/books/": {"get"},
     "/books/{pk}/": {"get", "put", "patch"},
@@ -82,12 +85,24 @@ async def versions(say: Transcript, shelf: Shelf) -> None:
     say.expect(answer.json()["price"] == "13.50", "the clerk's program writes over the version it has seen")
     say.expect(answer.headers["ETag"] not in {"", tag}, "which is another one from then on")
     await say.send("PATCH", path, change, status=412, headers=say.bearer | {"If-Match": tag})
+    await _at_once(say, path, answer.headers["ETag"])
     whole = {name: book.json()[name] for name in ("isbn", "title", "published", "price")}
     whole["author"] = book.json()["author"]["id"]
-    current = say.bearer | {"If-Match": answer.headers["ETag"]}
+    current = say.bearer | {"If-Match": (await say.client.get(path)).headers["ETag"]}
     await say.send("PUT", path, whole | {"author": 2**63 - 1}, status=409, headers=current)
     answer = await say.send("PUT", path, whole, status=200, headers=current)
     say.expect(answer.json()["price"] == book.json()["price"], "PUT puts all of it back")
+
+
+async def _at_once(say: Transcript, path: str, tag: str) -> None:
+    """Programs that have all seen the same version write at the same time."""
+    headers = say.bearer | {"If-Match": tag}
+    prices = [{"price": f"{number}.00"} for number in range(1, WRITERS + 1)]
+    answers = await asyncio.gather(*(say.client.patch(path, json=price, headers=headers) for price in prices))
+    statuses = Counter(answer.status_code for answer in answers)
+    say.expect(statuses == {200: 1, 412: WRITERS - 1}, f"of {WRITERS} who write over one version, one does")
+    [written] = [answer.json()["price"] for answer in answers if answer.status_code == 200] or [None]
+    say.expect((await say.client.get(path)).json()["price"] == written, "and what it wrote stays")
 
 
 async def twice(say: Transcript, shelf: Shelf) -> None:

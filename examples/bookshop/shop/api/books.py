@@ -58,12 +58,12 @@ class BookView(ConditionalView, AsyncAPIView):
 
     @raises(NotFoundError, ConflictError)
     async def put(self, request: HttpRequest, pk: Id, body: BookIn) -> BookOut:
-        """Replace a book, but for its tags: of the version that ``If-Match`` names, and no other."""
+        """Replace a book, but for its tags: of the version that If-Match names, and no other."""
         return await self.change(request, pk, asdict(body))
 
     @raises(NotFoundError, ConflictError)
     async def patch(self, request: HttpRequest, pk: Id, body: BookChanges) -> BookOut:
-        """Change some of a book: of the version that ``If-Match`` names, and no other."""
+        """Change some of a book: of the version that If-Match names, and no other."""
         given = {name: value for name, value in asdict(body).items() if value is not UNSET}
         return await self.change(request, pk, given)
 

@@ -33,7 +33,7 @@ class OrderStreamView(AsyncAPIView):
     http_method_names = ("get", "options")  # not HEAD, whose answer would never end
 
     async def get(self, request: HttpRequest) -> HttpResponseBase:
-        """Every order as it is placed: server-sent events, resumed with ``Last-Event-ID``."""
+        """Every order as it is placed: server-sent events, resumed with Last-Event-ID."""
         feed = partial(order_events, self.services.listener)
         return sse(feed, request=request, retry=RECONNECT_MILLISECONDS)
 
