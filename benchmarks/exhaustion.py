@@ -29,6 +29,7 @@ from tests.servers import PostgresServer
 MAX_CONNECTIONS = 60
 REQUESTS = 1000
 RUSHES = 2
+PAGES = 150  # of 20 books; the bookshop has 3,000
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 SETTLE_SECONDS = 3.0
@@ -130,7 +131,7 @@ def _row(shop: Shop, number: int, rush: Rush) -> tuple[object, ...]:
 
 
 def _path(index: int) -> str:
-    return (f"/books/?limit=20&offset={index}", f"/books/{index + 1}/", "/report/")[index % 3]
+    return (f"/books/?page={index % PAGES + 1}&page_size=20", f"/books/{index + 1}/", "/report/")[index % 3]
 
 
 def _errors(load: Load) -> str:

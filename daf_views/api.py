@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
 from daf_views.answers import answer, paged, without_content
@@ -40,8 +41,6 @@ from daf_views.views import AsyncView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-    from django.http.response import HttpResponseBase
 
     from daf_views.signatures import Signature
 
@@ -96,6 +95,7 @@ class AsyncAPIView(AsyncView):
     _signatures: ClassVar[Mapping[str, Signature]] = {}
     _arguments: Mapping[str, Any] | None = None
     _attempt: Attempt | None = None
+    _response_headers: dict[str, str] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -125,6 +125,16 @@ class AsyncAPIView(AsyncView):
                 self._is_proven = not each.is_sent_by_browsers
                 return user
         return _nobody() if self.authentication else None
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Headers of what becomes of the data that a handler returns: ``self.response_headers["Location"] = url``.
+
+        A response that it returns, and an error, have their own.
+        """
+        if self._response_headers is None:
+            self._response_headers = {}
+        return self._response_headers
 
     def success(self, data: Any = None, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Return ``data`` as JSON. With status 204 or 205 there is none.
@@ -216,12 +226,23 @@ class AsyncAPIView(AsyncView):
         async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             arguments = kwargs if self._arguments is None else self._arguments
             value = await settled(handler(request, *args, **arguments))
-            if self.pagination is not None and isinstance(value, QuerySet) and signature.answers_list:
-                refuse_secrets(value)
-                return paged(signature, await self.pagination.paginate(request, value))
-            return await answer(signature, value)
+            if isinstance(value, HttpResponseBase):
+                return value
+            return self._with_headers(await self._answer(signature, value))
 
         return answered
+
+    async def _answer(self, signature: Signature, value: Any) -> Any:
+        if self.pagination is not None and isinstance(value, QuerySet) and signature.answers_list:
+            refuse_secrets(value)
+            return paged(signature, await self.pagination.paginate(self.request, value))
+        return await answer(signature, value)
+
+    def _with_headers(self, response: Any) -> Any:
+        if isinstance(response, HttpResponseBase):
+            for name, value in (self._response_headers or {}).items():
+                response.headers[name] = value
+        return response
 
     async def _run(self, aliases: list[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
         if self._attempt is None:

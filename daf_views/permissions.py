@@ -1,7 +1,8 @@
 """Who may: what an ``AsyncAPIView`` asks as its ``permissions = [...]``, all of which must agree.
 
 Whoever may not is answered 403, or 401 if nobody knows who it is. ``has_object_permission``, where a permission has it,
-is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object.
+is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
+are the methods that a permission lets everybody use: OpenAPI documents ask for no proof there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class IsAuthenticated:
 
 class IsAuthenticatedOrReadOnly(IsAuthenticated):
     """They may do everything, everybody else may read."""
+
+    open_methods = _SAFE
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:
         """Return whether it is so."""

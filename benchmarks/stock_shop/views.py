@@ -13,11 +13,19 @@ from benchmarks.stock_shop.models import Book, OrderLine, Stock, Tag
 
 async def book_list(request: HttpRequest) -> JsonResponse:
     """A page of books by title, and how many there are."""
-    limit, offset = int(request.GET.get("limit", 20)), int(request.GET.get("offset", 0))
-    books = Book.objects.select_related("author").order_by("title", "pk")[offset : offset + limit]
+    page, size = int(request.GET.get("page", 1)), int(request.GET.get("page_size", 20))
+    books = Book.objects.select_related("author").order_by("title", "pk")[(page - 1) * size : page * size]
     count, found = await asyncio.gather(Book.objects.acount(), _list(books))
-    results = [{"id": book.pk, "title": book.title, "author": book.author.name, "price": book.price} for book in found]
-    return JsonResponse({"count": count, "limit": limit, "offset": offset, "results": results})
+    results = [
+        {
+            "id": book.pk,
+            "title": book.title,
+            "author": {"id": book.author.pk, "name": book.author.name},
+            "price": book.price,
+        }
+        for book in found
+    ]
+    return JsonResponse({"count": count, "page": page, "pages": -(-count // size), "results": results})
 
 
 async def book_detail(_request: HttpRequest, pk: int) -> JsonResponse:
@@ -33,7 +41,6 @@ async def book_detail(_request: HttpRequest, pk: int) -> JsonResponse:
             "published": book.published,
             "author": {"id": book.author.pk, "name": book.author.name, "born": book.author.born},
             "tags": sorted(tag.name for tag in book.tags.all()),
-            "stock": {"quantity": book.stock.quantity, "restock_requested": hasattr(book, "restock_request")},
         }
     )
 

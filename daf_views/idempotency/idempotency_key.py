@@ -12,7 +12,7 @@ from daf_views.idempotency.attempts import Attempt
 from daf_views.idempotency.clients import Scope, client_of, value_of
 from daf_views.idempotency.errors import MissingKeyError
 from daf_views.idempotency.fingerprints import digest, fingerprint_of, watch_body
-from daf_views.idempotency.header import MAX_LENGTH, NAME, parse_key
+from daf_views.idempotency.header import MAX_LENGTH, NAME, PATTERN, parse_key
 from daf_views.idempotency.stores import STORES, Claim, Store, get_store
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class IdempotencyKey:
                 "Makes it safe to send the request again: one that was carried out is not carried out a second time, "
                 f"but answered as the first was, for {self.ttl:g} seconds. Use a new UUID for each new request."
             ),
-            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH},
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": PATTERN},
             "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
         }
 

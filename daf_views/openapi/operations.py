@@ -8,9 +8,10 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from daf_views.openapi.conditions import condition_parameters
+from daf_views.openapi.permitting import is_open
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
-from daf_views.permissions import IsAuthenticatedOrReadOnly
 from daf_views.signatures import Parameter, Signature, signature_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _parameters(
         names = {each["name"] for each in own}  # a handler that reads one itself has described it
         pages = [asdict(each) for each in endpoint.option("pagination").parameters()]
         yield from ({"in": "query", "required": False, **each} for each in pages if each["name"] not in names)
+    yield from condition_parameters(endpoint, method)
     if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
         yield idempotency.header_parameter()
 
@@ -139,14 +141,9 @@ def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, A
 
 
 def _security(endpoint: Endpoint, method: str, components: Components) -> list[dict[str, list[str]]] | None:
-    """Return the Security Requirement Objects. Without permissions, nobody need prove anything."""
+    """Return the Security Requirement Objects. Where no permission is asked for, nobody need prove anything."""
     schemes = [(each.name, scheme) for each in endpoint.option("authentication") if (scheme := each.security_scheme())]
     if not schemes:
         return None
     required: list[dict[str, list[str]]] = [{components.scheme(name, dict(scheme)): []} for name, scheme in schemes]
-    is_optional = all(_lets_anybody(permission, method) for permission in endpoint.option("permissions"))
-    return [*required, {}] if is_optional else required
-
-
-def _lets_anybody(permission: Any, method: str) -> bool:
-    return isinstance(permission, IsAuthenticatedOrReadOnly) and method in {"GET", "HEAD"}
+    return [*required, {}] if is_open(endpoint, method) else required

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from daf_views import exceptions
-from daf_views.conditional import ConditionalView
+from daf_views.openapi.conditions import ETAG, is_conditional, is_read
+from daf_views.openapi.permitting import is_open
 from daf_views.openapi.raising import raised_by
 from daf_views.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
 from daf_views.problems import CONTENT_TYPE
@@ -35,18 +36,20 @@ def responses(
 ) -> dict[str, Any]:
     """Return the Responses Object."""
     made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, signature, plan)))}
-    return {**_success(endpoint, signature, components), **made}
+    return {**_success(endpoint, method, signature, components), **made}
 
 
-def _success(endpoint: Endpoint, signature: Signature, components: Components) -> dict[str, Any]:
+def _success(endpoint: Endpoint, method: str, signature: Signature, components: Components) -> dict[str, Any]:
+    headers = {"headers": {**ETAG}} if is_read(endpoint, method) else {}
     if not signature.has_answer:
-        return {"2XX": {"description": "Success"}}
-    response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase}
+        return {"2XX": {"description": "Success", **headers}}
+    response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase, **headers}
     if signature.answer is not None:
         schema = components.schema(signature.answer, is_output=True)
         if is_paged(endpoint, signature):
             schema = endpoint.option("pagination").envelope_schema(components.resolved(schema).get("items", {}))
-            response["headers"] = {"Link": {"description": "Other pages (RFC 8288).", "schema": {"type": "string"}}}
+            link = {"Link": {"description": "Other pages (RFC 8288).", "schema": {"type": "string"}}}
+            response["headers"] = {**response.get("headers", {}), **link}
         response["content"] = {"application/json": {"schema": schema}}
     return {str(signature.status): response}
 
@@ -70,7 +73,7 @@ def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Plan)
 def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
     if endpoint.option("authentication"):
         yield 401
-    if endpoint.option("permissions") or (method not in _SAFE and endpoint.option("enforces_csrf")):
+    if not is_open(endpoint, method) or (method not in _SAFE and endpoint.option("enforces_csrf")):
         yield 403
     if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
         yield 429
@@ -92,7 +95,7 @@ def _of_what_is_there(endpoint: Endpoint, method: str, signature: Signature) -> 
         yield 404
     if is_paged(endpoint, signature):
         yield from (400, 404)
-    if issubclass(endpoint.view, ConditionalView):
+    if is_conditional(endpoint):
         yield from (304,) if method in _SAFE else (400, 412)
         if method not in _SAFE and endpoint.option("requires_if_match"):
             yield 428

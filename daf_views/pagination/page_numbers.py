@@ -18,7 +18,7 @@ from daf_views.pagination.links import url_with
 from daf_views.pagination.ordering import with_tie_breaker
 from daf_views.pagination.pages import Page
 from daf_views.pagination.paginator import Paginator, as_queryset
-from daf_views.pagination.parameters import QueryParameter, read_number
+from daf_views.pagination.parameters import LARGEST, QueryParameter, read_number
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -64,7 +64,7 @@ class PageNumberPagination(Paginator):
 
     def parameters(self) -> list[QueryParameter]:
         """Return the parameter for the page, and that for its size where clients may choose it."""
-        schema = {"type": "integer", "minimum": 1, "default": 1}
+        schema = {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": 1}
         page = QueryParameter(name=self.page_param, schema=schema, description="The number of the page.")
         return [page, *Paginator.parameters(self)]
 

@@ -11,9 +11,11 @@ from daf_views.exceptions import BadRequestError
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+_DIGITS = 18
 _NUMBER = re.compile(
-    "[0-9]{1,18}"
+    f"[0-9]{{1,{_DIGITS}}}"
 )  # what a database holds; int() would also take "1_0", " 1 " and other scripts' digits
+LARGEST = 10**_DIGITS - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 REF = "#/components/schemas/{name}"
 BUDGET = 10_000
 _PLACE = re.compile(r" - at `(?:key in )?\$(?P<place>[^`]*)`$")
+_DEPTH = 100
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$")
 _NOT_FINITE = re.compile(r"\s*[+-]?(s?nan\d*|inf(inity)?)\s*", re.IGNORECASE)
@@ -52,13 +53,24 @@ class MsgspecSchema:
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""
         try:
-            loaded = msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
-            wrong = _Look(is_text=is_text).not_finite(value, self.kind) if self._has_decimals else []
+            return self._loaded(value, is_text=is_text)
+        except _REFUSED:
+            return self._load_closely(value if is_text else _with_integers(value), is_text=is_text)
+        except RecursionError:
+            raise too_deep() from None
+
+    def _load_closely(self, value: Any, *, is_text: bool) -> Any:
+        """Load what has been refused once: as it is read more closely, or with all that is wrong with it."""
+        try:
+            return self._loaded(value, is_text=is_text)
         except _REFUSED as error:
             raise SchemaError(_Look(is_text=is_text).mistakes(value, self.kind) or [_violation(error)]) from None
         except RecursionError:
             raise too_deep() from None
-        if wrong:
+
+    def _loaded(self, value: Any, *, is_text: bool) -> Any:
+        loaded = msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
+        if self._has_decimals and (wrong := _Look(is_text=is_text).not_finite(value, self.kind)):
             raise SchemaError(wrong)
         return loaded
 
@@ -94,6 +106,20 @@ def _hook(kind: type) -> dict[str, Any]:
     if issubclass(kind, UploadedFile):
         return {"type": "string", "format": "binary"}
     raise NotImplementedError
+
+
+def _with_integers(value: Any, depth: int = 0) -> Any:
+    """Return the value with 1 for 1.0: to JSON Schema, and so to our documents, that is an integer (§6.1.1).
+
+    What is deeper than any type is left alone: clients may nest as deep as they like.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if depth < _DEPTH and isinstance(value, list):
+        return [_with_integers(each, depth + 1) for each in value]
+    if depth < _DEPTH and isinstance(value, dict):
+        return {name: _with_integers(each, depth + 1) for name, each in value.items()}
+    return value
 
 
 class _Look:

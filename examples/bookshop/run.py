@@ -10,7 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from demo.clerk import Clerk
-from demo.database import fresh_sqlite, prepare
+from demo.database import fresh_sqlite, prepare, token_of
 from demo.server import ServerFailedError, serve
 from demo.smoke import smoke
 from demo.tour import show
@@ -36,8 +36,9 @@ def main() -> int:
 def _demo(port: int) -> NoReturn:
     clerk = Clerk.for_this_run("clerk")
     prepare(clerk=clerk.name)
+    token = token_of(clerk.name)
     with serve(port) as server:
-        show(server.url, clerk)
+        show(server.url, clerk, token)
 
 
 def _smoke_run(port: int) -> int:

@@ -23,6 +23,7 @@ from django.views.decorators.cache import never_cache
 from daf_orm import BlockingCallError
 from daf_orm.test import count_hops
 from daf_views import AsyncAPIView
+from daf_views.exceptions import ConflictError
 from daf_views.pagination import PageNumberPagination
 from daf_views.parameters import Body, Header, Path, Query, Status
 from tests.project.library.models import Author, Book
@@ -106,6 +107,23 @@ def taking(kind):
 async def test_a_body_is_of_the_type_that_is_annotated(kind):
     expected = "dict" if kind is TypedDictOrder else kind.__name__
     assert content(await respond(taking(kind), "POST", data=ORDER)) == [expected, "ada"]
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+async def test_a_whole_number_may_be_spelt_as_a_float(kind):
+    """To JSON Schema, 2.0 is an integer."""
+    whole = ORDER | {"lines": [{"book": 1.0, "quantity": 2.0}]}
+    assert (await respond(taking(kind), "POST", data=whole)).status_code == 200
+    broken = ORDER | {"lines": [{"book": 1.0, "quantity": 2.5}]}
+    response = await respond(taking(kind), "POST", data=broken)
+    assert response.status_code == 422
+    assert {error["pointer"] for error in content(response)["errors"]} == {"#/lines/0/quantity"}
+
+
+async def test_a_body_may_be_nested_deeper_than_its_type():
+    deep = functools.reduce(lambda inner, _: [inner], range(300), 1.0)
+    response = await respond(taking(OrderIn), "POST", data=ORDER | {"lines": deep})
+    assert response.status_code == 422
 
 
 @pytest.mark.parametrize("kind", ORDERS)
@@ -342,6 +360,26 @@ async def test_what_is_returned_is_answered_as_what_is_annotated(kind, make):
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert {"id": 1, "total": "1.50"}.items() <= content(response).items()
     assert b"secret" not in response.content
+
+
+async def test_headers_go_with_what_a_handler_returns_and_with_nothing_else():
+    class Orders(AsyncAPIView):
+        async def post(self, request, *, paged: bool = False) -> Annotated[OrderOut, Status(201)]:
+            self.response_headers["Location"] = "/orders/1"
+            return HttpResponse() if paged else Plain()
+
+        async def put(self, request) -> OrderOut:
+            return Plain()
+
+        async def delete(self, request) -> None:
+            self.response_headers["Location"] = "/orders/1"
+            raise ConflictError
+
+    made = await respond(Orders, "POST")
+    assert (made.status_code, made["Location"], content(made)["id"]) == (201, "/orders/1", 1)
+    assert "Location" not in (await respond(Orders, "POST", "/?paged=1")).headers
+    assert "Location" not in (await respond(Orders, "PUT")).headers
+    assert "Location" not in (await respond(Orders, "DELETE")).headers
 
 
 @pytest.mark.parametrize("kind", [OrderOut, PydanticOut, DataclassOut])

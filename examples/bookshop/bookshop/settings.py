@@ -6,6 +6,8 @@ Environment variables, all optional:
 ``BOOKSHOP_VAR_DIR``    where the SQLite file lives when there is no ``DATABASE_URL``
 ``BOOKSHOP_MAX_SIZE``   connections DAF may open at the same time
 ``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
+``BOOKSHOP_LOGIN_RATE``   visits to the login page of each address, for example ``20/minute``
+``BOOKSHOP_REPORT_RATE``  reports that each address gets, for example ``600/minute``
 ``REDIS_URL``           a Redis or Valkey that counts requests (``pip install "django-daf[redis]"``); else this process
 ``SECRET_KEY``          a random one per process otherwise, with which sessions end
 ``DEBUG``               ``1`` switches Django's debug mode on
@@ -30,6 +32,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 INSTALLED_APPS = [
     "daf_orm",
     "daf_views",
+    "daf_views.idempotency",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -126,8 +129,10 @@ DAF_VIEWS = {
     "RETRY_AFTER": 1,
     # Seconds of silence after which the order stream sends a comment, so that no proxy takes it for dead.
     "HEARTBEAT": 15.0,
+    # The document at /api/openapi.json, and its page at /api/docs/.
+    "OPENAPI": {"title": "The bookshop", "version": "1"},
     # Whoever guesses passwords does so slowly. Views have throttles of their own: see ReportView.
-    "THROTTLED_PATHS": {"/login": "20/minute"},
+    "THROTTLED_PATHS": {"/login": os.environ.get("BOOKSHOP_LOGIN_RATE", "20/minute")},
     # The demo is one process. With more, they count together in Redis (or "database", or "cache").
     "THROTTLE_BACKEND": "redis" if os.environ.get("REDIS_URL") else "memory",
     "THROTTLE_LOCATION": os.environ.get("REDIS_URL", ""),
@@ -144,6 +149,8 @@ TASKS = {"default": {"BACKEND": "daf_views.tasks.InProcessBackend", "OPTIONS": {
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = VAR_DIR / "mail"
 DEFAULT_FROM_EMAIL = "orders@bookshop.example"
+
+REPORT_RATE = os.environ.get("BOOKSHOP_REPORT_RATE", "600/minute")
 
 # Seconds for the report: as long as it may have to wait for a connection, and ten for its queries. Then its statements
 # are stopped, and the client gets a 504.

@@ -1,4 +1,4 @@
-"""URLs of the bookshop, its health, and its errors: problems for programs, pages for browsers."""
+"""URLs of the bookshop, its documentation, its health, and its errors: problems for programs, pages for browsers."""
 
 from django.urls import include, path
 
@@ -9,6 +9,7 @@ urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
     path("staff/tasks/", tasks_overview),
+    path("api/", include("daf_views.openapi.urls")),
     path("", include("shop.urls")),
 ]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import Any
 
 import httpx
 
+from demo.catalogue import csrf_token, writing
 from demo.shelf import Shelf
 from demo.transcript import Transcript
-
-TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
 async def desk(say: Transcript, shelf: Shelf) -> None:
@@ -22,6 +20,7 @@ async def desk(say: Transcript, shelf: Shelf) -> None:
         page = await _arriving(say, client)
         await _logging_in(say, client, shelf, page)
         await _working(say, client, shelf)
+        await writing(say, client, shelf)
         await _leaving(say, client)
 
 
@@ -35,7 +34,7 @@ async def _logging_in(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, 
     right = {"username": shelf.clerk.name, "password": shelf.clerk.password, "next": "/desk/"}
     for forged in ({}, {"csrfmiddlewaretoken": "forged"}):
         say.show(await client.post("/login/", data=right | forged), status=403)
-    token = {"csrfmiddlewaretoken": _token(page)}
+    token = {"csrfmiddlewaretoken": csrf_token(page)}
     answer = say.show(await client.post("/login/", data=right | token | {"password": "guessed"}), status=200)
     say.expect("sessionid" not in client.cookies, "without its token, or with a wrong password, nobody gets in")
     say.expect("guessed" not in answer.text, "the form does not repeat the password")
@@ -53,8 +52,8 @@ async def _working(say: Transcript, client: httpx.AsyncClient, shelf: Shelf) -> 
     say.expect(escape(customer) in page.text.replace("&#x27;", "'"), "a customer's name is text, not HTML")
     say.expect(customer not in page.text, "and nowhere else")
     await _tasks(say, client)
-    await _restocking(say, client, shelf, _token(page))
-    await _from_the_browser(say, client, order, _token(page))
+    await _restocking(say, client, shelf, csrf_token(page))
+    await _from_the_browser(say, client, order, csrf_token(page))
 
 
 async def _tasks(say: Transcript, client: httpx.AsyncClient) -> None:
@@ -70,7 +69,9 @@ async def _restocking(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, 
     path, form = f"/desk/restock/{shelf.rare}/", {"csrfmiddlewaretoken": token}
     say.show(await client.post(path, data=form), status=302)
     page = say.show(await client.get("/desk/"), status=200)
-    say.expect("new copies of book" in page.text, "the clerk buys in the book that was sold out, and is told so")
+    say.expect(
+        "new copies of “A Rare Book”" in page.text, "the clerk buys in the book that was sold out, and is told so"
+    )
     say.expect((await _stock(say, shelf.rare)) == {"quantity": 20, "restock_requested": False}, "it is on the shelf")
     say.show(await client.post(path, data=form), status=404)
 
@@ -86,15 +87,10 @@ async def _from_the_browser(say: Transcript, client: httpx.AsyncClient, order: A
 async def _leaving(say: Transcript, client: httpx.AsyncClient) -> None:
     say.show(await client.get("/logout/"), status=405)
     page = await client.get("/desk/")
-    say.show(await client.post("/logout/", data={"csrfmiddlewaretoken": _token(page)}), status=302)
+    say.show(await client.post("/logout/", data={"csrfmiddlewaretoken": csrf_token(page)}), status=302)
     answer = say.show(await client.get("/desk/"), status=302)
     say.expect(answer.headers["Location"].startswith("/login/"), "after logging out, the desk is closed again")
 
 
 async def _stock(say: Transcript, book: int) -> Any:
-    return (await say.get(f"/books/{book}/"))["stock"]
-
-
-def _token(page: httpx.Response) -> str:
-    found = TOKEN.search(page.text)
-    return found[1] if found else ""
+    return await say.get(f"/books/{book}/stock/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from tempfile import TemporaryDirectory
 
 import django
@@ -18,6 +19,13 @@ def prepare(*, clerk: str | None = None) -> None:
     call_command("check", fail_level="WARNING")  # it also names middleware that costs a thread hop
     call_command("migrate", verbosity=0)
     call_command("seed", clerk=clerk)
+
+
+def token_of(name: str) -> str:
+    """A new bearer token for somebody, as `manage.py token` prints it."""
+    printed = StringIO()
+    call_command("token", name, stdout=printed)
+    return printed.getvalue().strip()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db.models import Sum
 
 from demo.clerk import Clerk
+from demo.database import token_of
 
 ISBN_DIGITS = 13
 
@@ -25,6 +26,7 @@ class Shelf:
     word: str
     customer: str
     clerk: Clerk
+    token: str
     rare: int
     common: int
 
@@ -38,10 +40,12 @@ def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
     """A rare and a common book by an author whose name no other row has."""
     word = f"smoke{uuid.uuid4().hex[:12]}"
     author = _model("Author").objects.create(name=f"Sasha {word}", born=1970)
+    clerk = _clerk(word)
     shelf = Shelf(
         word=word,
         customer=f"{word}@example.com",
-        clerk=_clerk(word),
+        clerk=clerk,
+        token=token_of(clerk.name),
         rare=_book(author, "A Rare Book", rare_copies),
         common=_book(author, "A Common Book", common_copies),
     )

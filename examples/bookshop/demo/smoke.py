@@ -10,9 +10,11 @@ from itertools import cycle, islice
 
 import httpx
 
+from demo.catalogue import browsing
 from demo.counter import desk
 from demo.guessing import guessing
 from demo.mistakes import wrong_requests
+from demo.programs import documents, tokens, twice, versions, walks
 from demo.server import Server
 from demo.shelf import Shelf, copies_sold, own_shelf
 from demo.stopping import stopping
@@ -53,13 +55,19 @@ async def _drive(server: Server, shelf: Shelf) -> list[str]:
         asyncio.timeout(WHOLE_RUN_SECONDS),
         httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60, trust_env=False) as client,
     ):
-        say = Transcript(client)
+        say = Transcript(client, shelf.token)
+        await documents(say)
         await _reading(say, shelf)
+        await tokens(say)
+        await walks(say)
+        await versions(say, shelf)
         await _buying(say, shelf)
+        await twice(say, shelf)
         await wrong_requests(say, shelf)
         await listening(say, shelf)
         await _last_copies(say, shelf)
         await _all_or_nothing(say, shelf)
+        await browsing(say, shelf)
         await desk(say, shelf)
         await _many_readers(say, shelf)
         await guessing(say)
@@ -72,10 +80,7 @@ async def _reading(say: Transcript, shelf: Shelf) -> None:
     say.section("Reading")
     for path, text in (("/livez", "ok"), ("/readyz", "ok")):
         say.expect(say.show(await say.client.get(path), status=200).text == text, f"{path} says {text}")
-    index = await say.get("/")
-    say.expect("POST /orders/" in index["endpoints"], "the index names the endpoints")
-
-    first, second = await say.get("/books/?limit=3"), await say.get("/books/?limit=3&offset=3")
+    first, second = [await say.get(f"/books/?page_size=3&page={number}") for number in (1, 2)]
     ids = {book["id"] for page in (first, second) for book in page["results"]}
     say.expect(first["count"] >= 3_000, f"{first['count']} books in the shop")
     say.expect(len(ids) == 6, "two pages of three hold six different books")
@@ -83,9 +88,10 @@ async def _reading(say: Transcript, shelf: Shelf) -> None:
     book = await say.get(f"/books/{shelf.rare}/")
     say.expect(book["author"]["name"].endswith(shelf.word), "a book comes with its author")
     say.expect(len(book["tags"]) == 2, "and its tags")
-    say.expect(book["stock"]["quantity"] == RARE_COPIES, "and its stock")
+    stock = await say.get(f"/books/{shelf.rare}/stock/")
+    say.expect(stock["quantity"] == RARE_COPIES, "and its stock beside it")
 
-    found = await say.get(f"/search/?q=common%20{shelf.word}")
+    found = await say.get(f"/books/?q=common%20{shelf.word}&in_stock=true")
     say.expect([book["id"] for book in found["results"]] == [shelf.common], "search finds title and author")
 
     report = await say.get("/report/")
@@ -97,7 +103,7 @@ async def _buying(say: Transcript, shelf: Shelf) -> None:
     say.section("Buying")
     placed = await say.post("/orders/", shelf.order((shelf.common, 2)), status=201)
     say.expect(placed["total"] == "25.00", "two copies at 12.50 are 25.00")
-    read = await say.get(f"/orders/{placed['id']}/")
+    read = await say.get(f"/orders/{placed['id']}/", headers=say.bearer)
     say.expect(read == placed, "the order reads back as it was answered")
     stock = await _stock(say, shelf.common)
     say.expect(stock == COMMON_COPIES - 2, f"{stock} of {COMMON_COPIES} copies are left")
@@ -108,10 +114,10 @@ async def _receipt(say: Transcript, order: int) -> None:
     """Wait until the task has sent it, which was enqueued when the order committed."""
     deadline = time.monotonic() + SETTLE_SECONDS
     path = f"/orders/{order}/receipt/"
-    answer = await say.client.get(path)
+    answer = await say.client.get(path, headers=say.bearer)
     while answer.status_code == 404 and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-        answer = await say.client.get(path)
+        answer = await say.client.get(path, headers=say.bearer)
     say.show(answer, status=200)
     say.expect(answer.status_code == 200, "the receipt was sent in the background")
 
@@ -128,9 +134,9 @@ async def _last_copies(say: Transcript, shelf: Shelf) -> None:
         answers == {201: RARE_COPIES, 409: CUSTOMERS - RARE_COPIES},
         f"exactly {RARE_COPIES} were sold, the others were told it is out of stock",
     )
-    book = await say.get(f"/books/{shelf.rare}/")
-    say.expect(book["stock"]["quantity"] == 0, "the shelf is empty, not below zero")
-    say.expect(book["stock"]["restock_requested"], "after the commit, the last order asked for new copies")
+    stock = await say.get(f"/books/{shelf.rare}/stock/")
+    say.expect(stock["quantity"] == 0, "the shelf is empty, not below zero")
+    say.expect(stock["restock_requested"], "after the commit, the last order asked for new copies")
 
 
 async def _all_or_nothing(say: Transcript, shelf: Shelf) -> None:
@@ -142,7 +148,7 @@ async def _all_or_nothing(say: Transcript, shelf: Shelf) -> None:
 
 async def _many_readers(say: Transcript, shelf: Shelf) -> None:
     say.section(f"{READS} reads at the same time")
-    paths = ("/books/?limit=50", f"/books/{shelf.common}/", "/search/?q=golden", "/report/")
+    paths = ("/books/?page_size=50", f"/books/{shelf.common}/", "/books/?q=golden", "/report/")
     started = time.perf_counter()
     responses = await asyncio.gather(*(say.client.get(path) for path in islice(cycle(paths), READS)))
     seconds = time.perf_counter() - started
@@ -154,10 +160,10 @@ async def _many_readers(say: Transcript, shelf: Shelf) -> None:
 async def _pool_settles(say: Transcript) -> None:
     say.section("The connection pool")
     deadline = time.monotonic() + SETTLE_SECONDS
-    stats = await say.get("/pool/")
+    stats = await say.get("/pool/", headers=say.bearer)
     while not _settled(stats) and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
-        stats = await say.get("/pool/")
+        stats = await say.get("/pool/", headers=say.bearer)
     say.note(pool_line(stats))
     say.expect(stats["requests_num"] > READS, "the pool lent a connection for the work above")
     say.expect(stats["pool_size"] <= stats["pool_max"], "it never grew beyond its limit")
@@ -173,5 +179,5 @@ def _counted(answers: Mapping[int, int]) -> str:
 
 
 async def _stock(say: Transcript, book: int) -> int:
-    response = await say.client.get(f"/books/{book}/")
-    return int(response.raise_for_status().json()["stock"]["quantity"])
+    response = await say.client.get(f"/books/{book}/stock/")
+    return int(response.raise_for_status().json()["quantity"])

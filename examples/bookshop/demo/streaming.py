@@ -42,7 +42,7 @@ async def _coming_back(say: Transcript, shelf: Shelf, last_id: str) -> None:
 async def _many_listeners(say: Transcript, shelf: Shelf) -> None:
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(listen(say.client)) for _ in range(LISTENERS)]
-        stats = await say.get("/pool/")
+        stats = await say.get("/pool/", headers=say.bearer)
         say.expect(stats["pool_available"] == stats["pool_size"], f"{LISTENERS} idle listeners hold no connection")
         placed = await say.post("/orders/", shelf.order((shelf.common, 1)), status=201)
         heard = {(await stream.event())["id"] for stream in streams}

@@ -11,17 +11,26 @@ import httpx
 from demo.clerk import Clerk
 from demo.server import ServerFailedError
 
-PATHS = ("/", "/books/?limit=5", "/books/1/", "/search/?q=golden%20harbour", "/report/", "/pool/", "/readyz", "/login/")
+PATHS = (
+    "/catalogue/",
+    "/api/docs/",
+    "/books/?q=golden%20harbour&page_size=5",
+    "/books/1/",
+    "/books/1/stock/",
+    "/report/",
+    "/readyz",
+    "/login/",
+)
 REFRESH_SECONDS = 2.0
 
 
-def show(url: str, clerk: Clerk) -> NoReturn:
+def show(url: str, clerk: Clerk, token: str) -> NoReturn:
     """Visit each URL once, then print the pool's statistics whenever they change, until interrupted."""
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         try:
             _visit(client)
-            print(_examples(url, clerk))
-            _watch_pool(client)
+            print(_examples(url, clerk, token))
+            _watch_pool(client, token)
         except httpx.TransportError as error:
             raise ServerFailedError(f"It stopped answering ({error}).") from error
 
@@ -39,7 +48,7 @@ def _visit(client: httpx.Client) -> None:
         print(f"  {client.base_url.join(path)!s:<58} {response.status_code} {milliseconds:7.1f} ms")
 
 
-def _examples(url: str, clerk: Clerk) -> str:
+def _examples(url: str, clerk: Clerk, token: str) -> str:
     body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
     return f"""
   Listen to orders, in a terminal of its own, and place one:
@@ -47,16 +56,20 @@ def _examples(url: str, clerk: Clerk) -> str:
   curl --no-buffer {url}/orders/stream/
   curl --json '{body}' {url}/orders/
 
+  Read it as the clerk's program, with the token that is good for this database:
+
+  curl -H 'Authorization: Bearer {token}' '{url}/orders/?page_size=1'
+
   Then see it on the desk: log in at {url}/login/ as {clerk.name}, password {clerk.shown_password}
 
 Ctrl-C stops the server.
 """
 
 
-def _watch_pool(client: httpx.Client) -> NoReturn:
+def _watch_pool(client: httpx.Client, token: str) -> NoReturn:
     shown: Mapping[str, int] = {}
     while True:
-        stats = client.get("/pool/").json()
+        stats = client.get("/pool/", headers={"Authorization": f"Bearer {token}"}).raise_for_status().json()
         if stats != shown:
             print(pool_line(stats), flush=True)
             shown = stats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -13,8 +14,10 @@ EXCERPT = 110
 class Transcript:
     """Sends requests, prints each answer, and remembers every expectation that was not met."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, token: str) -> None:
         self.client = client
+        self.bearer = {"Authorization": f"Bearer {token}"}
+        """Headers of a request that the clerk's program sends."""
         self.failures: list[str] = []
 
     def section(self, title: str) -> None:
@@ -37,16 +40,22 @@ class Transcript:
         print(f"  FAIL {fact}")
         self.failures.append(fact)
 
-    async def get(self, path: str, *, status: int = 200) -> Any:
+    async def get(self, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """GET `path`, expect `status`, return the JSON; None when the answer is not JSON."""
-        return json_of(self.show(await self.client.get(path), status=status))
+        return json_of(self.show(await self.client.get(path, headers=headers), status=status))
 
     async def post(self, path: str, body: object, *, status: int) -> Any:
-        """POST `body` (bytes as they are, anything else as JSON), expect `status`, return the JSON."""
+        """POST `body`, expect `status`, return the JSON."""
+        return json_of(await self.send("POST", path, body, status=status))
+
+    async def send(
+        self, method: str, path: str, body: object, *, status: int, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send `body` (bytes as they are, anything else as JSON), expect `status`, return the answer."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.note(f"sending {_excerpt(content.decode(errors='replace'))}")
-        headers = {"Content-Type": "application/json"}
-        return json_of(self.show(await self.client.post(path, content=content, headers=headers), status=status))
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        return self.show(await self.client.request(method, path, content=content, headers=headers), status=status)
 
     def show(self, response: httpx.Response, *, status: int) -> httpx.Response:
         """Print an answer, expect `status`."""

@@ -1,13 +1,20 @@
-"""Clerks: members of staff who may use the desk."""
+"""Clerks: members of staff who may use the desk, and write the catalogue."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+
+PERMISSIONS = ("add_book", "change_book", "delete_book", "view_order")
 
 
-def hire(name: str, password: str) -> None:
+def hire(name: str, password: str) -> Any:
     """Let a clerk log in with this password; one who was there already has this one from now on."""
     clerk, _ = get_user_model().objects.get_or_create(username=name)
     clerk.is_staff = True
     clerk.set_password(password)
     clerk.save()
+    clerk.user_permissions.set(Permission.objects.filter(content_type__app_label="shop", codename__in=PERMISSIONS))
+    return clerk

@@ -1,4 +1,4 @@
-"""What the shop knows: authors, books and their stock, orders and what to buy in again.
+"""What the shop knows: authors, books and their stock, orders, what to buy in again, and whose programs may call.
 
 Stock Django models. `AsyncModel` and `AsyncManager` add the async twins; everything else is Django's.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Prefetch, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from daf_orm import AsyncManager, AsyncModel, AsyncQuerySet
@@ -61,11 +63,21 @@ class Book(AsyncModel, models.Model):
     tags = models.ManyToManyField(Tag, related_name="books")
     published = models.DateField()
     price = models.DecimalField(max_digits=8, decimal_places=2)
+    version = models.PositiveIntegerField(default=1, editable=False)  # one more with every change
 
     objects = AsyncManager.from_queryset(BookQuerySet)()
 
     def __str__(self) -> str:
         return self.title
+
+    def get_absolute_url(self) -> str:
+        """Its page in the catalogue."""
+        return reverse("book", args=[self.pk])
+
+    @property
+    def tag_names(self) -> list[str]:
+        """Names of the tags. Needs `BookQuerySet.with_details`."""
+        return sorted(tag.name for tag in self.tags.all())
 
 
 class Stock(AsyncModel, models.Model):
@@ -92,16 +104,29 @@ class RestockRequest(AsyncModel, models.Model):
         return f"Restock book {self.book_id}"
 
 
+class OrderQuerySet(AsyncQuerySet):
+    """The questions the shop asks about its orders."""
+
+    def with_lines(self) -> OrderQuerySet:
+        """Orders with their lines and the books of these, in two queries."""
+        return self.prefetch_related(Prefetch("lines", OrderLine.objects.select_related("book").order_by("book_id")))
+
+
 class Order(AsyncModel, models.Model):
     """What one customer bought at one moment."""
 
     customer = models.EmailField()
     placed_at = models.DateTimeField(default=timezone.now, db_index=True)
 
-    objects = AsyncManager()
+    objects = AsyncManager.from_queryset(OrderQuerySet)()
 
     def __str__(self) -> str:
         return f"Order {self.pk} of {self.customer}"
+
+    @property
+    def total(self) -> Decimal:
+        """Price of the whole order. Needs `OrderQuerySet.with_lines`."""
+        return sum((line.total for line in self.lines.all()), start=Decimal("0.00"))
 
 
 class Receipt(AsyncModel, models.Model):
@@ -138,3 +163,16 @@ class OrderLine(AsyncModel, models.Model):
     def total(self) -> Decimal:
         """Price of the whole line."""
         return self.unit_price * self.quantity
+
+
+class ApiToken(AsyncModel, models.Model):
+    """A secret with which a program calls as a user: its digest alone."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = AsyncManager()
+
+    def __str__(self) -> str:
+        return f"Token {self.pk} of user {self.user_id}"

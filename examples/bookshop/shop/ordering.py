@@ -14,25 +14,25 @@ from daf_orm import transaction
 from daf_views.exceptions import ConflictError, NotFoundError
 from shop.broadcast import placed_orders
 from shop.models import Book, Order, OrderLine, RestockRequest, Stock
+from shop.notices import order_notice
 from shop.receipts import send_receipt
-from shop.representations import order_notice
-from shop.requests import OrderRequest
 
 
-async def place_order(request: OrderRequest) -> Order:
-    """Sell the books and return the order; its lines are not loaded.
+async def place_order(customer: str, quantities: dict[int, int]) -> Order:
+    """Sell copies of books, by id, and return the order; its lines are not loaded.
 
     Raises NotFoundError for a book the shop does not sell, ConflictError when a shelf holds too few copies.
     Nothing is written then.
     """
-    # Titles and prices are read before the transaction, so that its locks are held as briefly as can be.
-    books = await find_books(list(request.quantities))
+    # A view that is atomic has begun the transaction already; then this is a savepoint in it.
     async with transaction.atomic():
-        stocks = await take_from_shelf(request.quantities)
-        order = await Order.objects.acreate(customer=request.customer)
+        # Titles and prices are read before any row is locked, so that locks are held as briefly as can be.
+        books = await find_books(list(quantities))
+        stocks = await take_from_shelf(quantities)
+        order = await Order.objects.acreate(customer=customer)
         lines = await OrderLine.objects.abulk_create(
             OrderLine(order=order, book=books[pk], quantity=quantity, unit_price=books[pk].price)
-            for pk, quantity in request.quantities.items()
+            for pk, quantity in quantities.items()
         )
         sold_out = [stock.book_id for stock in stocks if stock.quantity == 0]
         # After the commit: nobody is to hear of an order that is rolled back, and it must not ask for books no one

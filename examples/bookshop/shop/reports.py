@@ -8,9 +8,10 @@ from typing import Any
 from django.db.models import Avg, Count, F, Q, Sum
 
 from shop.models import Book, OrderLine, Stock, Tag
+from shop.schemas import Bestseller, BusyTag, Catalogue, Report, Sales, Shelves
 
 
-async def shop_report() -> dict[str, Any]:
+async def shop_report() -> Report:
     """Run the five queries in parallel, each on its own connection, and put the answers together."""
     books, stock, sales, best, tags = await asyncio.gather(
         catalogue(),
@@ -19,42 +20,45 @@ async def shop_report() -> dict[str, Any]:
         bestsellers(),
         busiest_tags(),
     )
-    return {"catalogue": books, "stock": stock, "sales": sales, "bestsellers": best, "tags": tags}
+    return Report(catalogue=books, stock=stock, sales=sales, bestsellers=best, tags=tags)
 
 
-async def catalogue() -> dict[str, Any]:
+async def catalogue() -> Catalogue:
     """How many books there are, by how many authors, and what they cost on average."""
     totals = await Book.objects.aaggregate(
         books=Count("pk"), authors=Count("author", distinct=True), average_price=Avg("price")
     )
-    return {**totals, "average_price": _cents(totals["average_price"])}
+    return Catalogue(**totals | {"average_price": _cents(totals["average_price"])})
 
 
-async def shelves() -> dict[str, Any]:
+async def shelves() -> Shelves:
     """How many copies are on the shelves, and how many titles are sold out."""
-    return await Stock.objects.aaggregate(copies=Sum("quantity"), sold_out=Count("pk", filter=Q(quantity=0)))
+    totals = await Stock.objects.aaggregate(copies=Sum("quantity"), sold_out=Count("pk", filter=Q(quantity=0)))
+    return Shelves(**totals)
 
 
-async def all_sales() -> dict[str, Any]:
+async def all_sales() -> Sales:
     """How many orders there were, and what they brought in."""
     totals = await OrderLine.objects.aaggregate(
         orders=Count("order", distinct=True),
         copies=Sum("quantity"),
         revenue=Sum(F("quantity") * F("unit_price")),
     )
-    return {**totals, "revenue": _cents(totals["revenue"])}
+    return Sales(**totals | {"revenue": _cents(totals["revenue"])})
 
 
-async def bestsellers() -> list[dict[str, Any]]:
+async def bestsellers() -> list[Bestseller]:
     """The five titles that sold most copies."""
     sold = Book.objects.annotate(sold=Sum("order_lines__quantity")).filter(sold__gt=0)
-    return await sold.order_by("-sold", "pk").values("id", "title", "sold")[:5].alist()
+    rows = await sold.order_by("-sold", "pk").values("id", "title", "sold")[:5].alist()
+    return [Bestseller(**row) for row in rows]
 
 
-async def busiest_tags() -> list[dict[str, Any]]:
+async def busiest_tags() -> list[BusyTag]:
     """The five subjects with most titles."""
     counted = Tag.objects.annotate(titles=Count("books"))
-    return await counted.order_by("-titles", "name").values("name", "titles")[:5].alist()
+    rows = await counted.order_by("-titles", "name").values("name", "titles")[:5].alist()
+    return [BusyTag(**row) for row in rows]
 
 
 def _cents(amount: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -17,6 +18,8 @@ from daf_orm import database_sync_to_async, transaction
 from daf_views import AsyncAPIView, AsyncView
 from daf_views.exceptions import ConflictError, NotAuthenticatedError, NotFoundError, ThrottledError
 from daf_views.idempotency import IdempotencyKey
+from daf_views.idempotency.errors import MalformedKeyError
+from daf_views.idempotency.header import parse_key
 from daf_views.idempotency.models import IdempotencyRecord
 from daf_views.idempotency.stores.base import Store
 from tests.project.library.models import Event
@@ -440,8 +443,19 @@ async def test_what_an_atomic_handler_has_broken_is_neither_committed_nor_kept()
 def test_the_header_is_described():
     parameter = IdempotencyKey(required=True).header_parameter()
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("Idempotency-Key", "header", True)
-    assert parameter["schema"] == {"type": "string", "minLength": 1, "maxLength": 255}
+    assert (parameter["schema"]["minLength"], parameter["schema"]["maxLength"]) == (1, 255)
     assert IdempotencyKey.extra_statuses == (400, 409, 422)
+
+
+@pytest.mark.parametrize("value", ["a", '"a b"', r'"a\"b\\"', '""', '"a', "a b", '"a"b', r'"\a"', "ä", '"\t"', "a,b"])
+def test_the_header_is_described_as_it_is_read(value):
+    pattern = IdempotencyKey().header_parameter()["schema"]["pattern"]
+    try:
+        parse_key(value)
+    except MalformedKeyError:
+        assert not re.search(pattern, value)
+    else:
+        assert re.search(pattern, value)
 
 
 @pytest.mark.parametrize(

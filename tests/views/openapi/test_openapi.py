@@ -1,6 +1,7 @@
 """The document of API views, and the page that shows it."""
 
 import json
+import re
 import uuid
 from typing import Annotated
 
@@ -14,15 +15,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from daf_views import AsyncAPIView
 from daf_views.authentication import APIKeyAuthentication, BearerAuthentication, SessionAuthentication
-from daf_views.conditional import ConditionalView
-from daf_views.exceptions import ConflictError
+from daf_views.conditional import ConditionalView, parse_tags
+from daf_views.exceptions import BadRequestError, ConflictError
 from daf_views.idempotency import IdempotencyKey
 from daf_views.openapi import document, raises
 from daf_views.openapi import views as openapi_views
 from daf_views.pagination import PageNumberPagination
+from daf_views.pagination.parameters import read_number
 from daf_views.parameters import Header, Query, Status
 from daf_views.parsers import JSONParser
-from daf_views.permissions import IsAuthenticated
+from daf_views.permissions import IsAuthenticated, IsAuthenticatedOrReadOnly
 from daf_views.throttling import AsyncRateThrottle
 
 pytestmark = pytest.mark.urls(__name__)
@@ -113,11 +115,24 @@ class Tree(AsyncAPIView):
         pass
 
 
+class Board(AsyncAPIView):
+    authentication = (BearerAuthentication,)
+    permissions = (IsAuthenticatedOrReadOnly,)
+    enforces_csrf = False
+
+    async def get(self, request) -> OrderOut:
+        pass
+
+    async def put(self, request, body: OrderIn) -> OrderOut:
+        pass
+
+
 urlpatterns = [
     path("orders/", Orders.as_view()),
     path("orders/<int:pk>/", Order.as_view()),
     path("tree/", include([re_path(r"^(?P<key>[-0-9a-f]+)/$", Tree.as_view())])),
     path("pages/", Pages.as_view()),
+    path("board/", Board.as_view()),
     path("html/", lambda _: None),
     path("api/", include("daf_views.openapi.urls")),
 ]
@@ -134,10 +149,11 @@ def test_every_api_view_has_its_paths_and_methods(api):
     assert {path: set(item) for path, item in api["paths"].items()} == {
         "/orders/": {"get", "post"},
         "/orders/{pk}/": {"get", "delete"},
+        "/board/": {"get", "put"},
         "/pages/": {"get", "post", "put"},
         "/tree/{key}/": {"get", "put"},
     }
-    assert len({operation["operationId"] for item in api["paths"].values() for operation in item.values()}) == 9
+    assert len({operation["operationId"] for item in api["paths"].values() for operation in item.values()}) == 11
 
 
 def test_an_operation_is_described_by_its_docstrings(api):
@@ -210,16 +226,38 @@ def test_responses_are_those_that_may_come(api):
 
 def test_pages_conditions_and_idempotency_keys_are_said(api):
     get, post, put = (api["paths"]["/pages/"][method] for method in ("get", "post", "put"))
-    assert {each["name"] for each in get["parameters"]} == {"page", "page_size"}
+    assert {each["name"] for each in get["parameters"]} == {"page", "page_size", "If-None-Match"}
     answer = get["responses"]["200"]
-    assert "Link" in answer["headers"]
+    assert set(answer["headers"]) == {"Link", "ETag"}
     results = answer["content"]["application/json"]["schema"]["properties"]["results"]
     assert results == {"type": "array", "items": {"$ref": "#/components/schemas/OrderOut"}}
     assert {"304", "400", "404"} <= set(get["responses"])
     [key] = post["parameters"]
     assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", True)
     assert {"400", "409", "412", "422", "428"} <= set(post["responses"]) | set(put["responses"])
-    assert "parameters" not in put
+    [match] = put["parameters"]
+    assert (match["name"], match["in"], match["required"]) == ("If-Match", "header", True)
+
+
+@pytest.mark.parametrize(
+    "value", ["*", '"7"', 'W/"7"', '"7", "8"', ' , "7",,"8" ,', '""', "7", '"7', '"7" "8"', "", "* *"]
+)
+def test_tags_are_described_as_they_are_read(api, value):
+    [match] = api["paths"]["/pages/"]["put"]["parameters"]
+    try:
+        parse_tags(value)
+    except ValueError:
+        assert not re.search(match["schema"]["pattern"], value)
+    else:
+        assert re.search(match["schema"]["pattern"], value)
+
+
+def test_the_largest_page_is_described_as_it_is_read(api, rf):
+    [page] = [each for each in api["paths"]["/pages/"]["get"]["parameters"] if each["name"] == "page"]
+    largest = page["schema"]["maximum"]
+    assert read_number(rf.get("/", {"page": largest}), "page", default=1) == largest
+    with pytest.raises(BadRequestError):
+        read_number(rf.get("/", {"page": largest + 1}), "page", default=1)
 
 
 def test_security_is_that_of_the_view(api):
@@ -227,6 +265,12 @@ def test_security_is_that_of_the_view(api):
     assert api["paths"]["/orders/{pk}/"]["get"]["security"] == [{"bearer": []}]
     assert "security" not in api["paths"]["/tree/{key}/"]["get"]
     assert api["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
+
+
+def test_where_everybody_may_nobody_need_prove_who_he_is(api):
+    get, put = api["paths"]["/board/"]["get"], api["paths"]["/board/"]["put"]
+    assert (get["security"], "403" in get["responses"]) == ([{"bearer": []}, {}], False)
+    assert (put["security"], "403" in put["responses"]) == ([{"bearer": []}], True)
 
 
 def test_it_says_what_the_settings_do(settings):

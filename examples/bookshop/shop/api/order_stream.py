@@ -18,7 +18,7 @@ from daf_views import AsyncAPIView
 from daf_views.streaming import Event, sse
 from shop.broadcast import Listener, placed_orders
 from shop.models import Order
-from shop.representations import order_notice
+from shop.notices import order_notice
 
 PAGE = 100
 MAX_DIGITS = 18  # fits every database's largest id
@@ -33,6 +33,7 @@ class OrderStreamView(AsyncAPIView):
     http_method_names = ("get", "options")  # not HEAD, whose answer would never end
 
     async def get(self, request: HttpRequest) -> HttpResponseBase:
+        """Every order as it is placed: server-sent events, resumed with Last-Event-ID."""
         feed = partial(order_events, self.services.listener)
         return sse(feed, request=request, retry=RECONNECT_MILLISECONDS)
 

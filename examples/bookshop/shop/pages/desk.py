@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.mixins import LoginRequiredMixin, UserPassesTestMixin
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import aget_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from daf_views import AsyncView
+from daf_views.access import LoginRequiredMixin, UserPassesTestMixin
 from daf_views.exceptions import NotFoundError
-from shop.models import Order, RestockRequest, Stock
-from shop.representations import order_details
+from shop.models import Book, Order, RestockRequest, Stock
 
 LAST_ORDERS = 20
 NEW_COPIES = 20
@@ -25,10 +23,10 @@ NEW_COPIES = 20
 
 @method_decorator(never_cache, name="dispatch")
 class StaffView(LoginRequiredMixin, UserPassesTestMixin, AsyncView):
-    """Django's own mixins: strangers are sent to the login page, customers are refused."""
+    """Strangers are sent to the login page, customers are refused."""
 
-    def test_func(self) -> bool:
-        return self.request.user.is_staff
+    async def test_func(self) -> bool:
+        return (await self.request.auser()).is_staff
 
 
 class DeskView(StaffView):
@@ -43,17 +41,17 @@ class RestockView(StaffView):
 
     async def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Put new copies of a book on the shelf, once for each time it was asked for."""
-        asked, _ = await RestockRequest.objects.filter(book=pk).adelete()
+        book = await aget_object_or_404(Book, pk=pk)
+        asked, _ = await RestockRequest.objects.filter(book=book).adelete()
         if not asked:
             raise NotFoundError(f"Nobody has asked for book {pk}.")
-        await Stock.objects.filter(pk=pk).aupdate(quantity=F("quantity") + NEW_COPIES)
-        messages.success(request, f"{NEW_COPIES} new copies of book {pk} are on the shelf.")
+        await Stock.objects.filter(pk=book.pk).aupdate(quantity=F("quantity") + NEW_COPIES)
+        messages.success(request, f"{NEW_COPIES} new copies of “{book}” are on the shelf.")
         return redirect("desk")
 
 
-async def last_orders() -> list[dict[str, Any]]:
-    orders = Order.objects.prefetch_related("lines__book").order_by("-pk")
-    return [order_details(order) for order in await orders[:LAST_ORDERS].alist()]
+async def last_orders() -> list[Order]:
+    return await Order.objects.with_lines().order_by("-pk")[:LAST_ORDERS].alist()
 
 
 async def wanted_books() -> list[RestockRequest]:
