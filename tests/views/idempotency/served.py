@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import django
@@ -81,15 +80,16 @@ class DeadlyStore(DatabaseStore):
 
 class Order(AsyncAPIView):
     atomic = True
-    idempotency = IdempotencyKey(store=DeadlyStore(), lease=0.5)
+    idempotency = IdempotencyKey(store=DeadlyStore(), lease=float(os.environ.get("SERVED_LEASE", "0.5")))
 
     async def async_setup(self, request, *args, **kwargs):
         die("handler")
 
     async def post(self, request):
-        """Stay in the handler until a moment that the test names, for others to come meanwhile."""
+        """Stay in the handler until there is a file that the test names, for others to come meanwhile."""
         event = await database_sync_to_async(Event._base_manager.create)(name="order")
-        await asyncio.sleep(float(request.data.get("until", 0)) - time.time())
+        while (until := request.data.get("until")) and not await asyncio.to_thread(Path(until).exists):
+            await asyncio.sleep(0.05)
         return self.success({"id": event.pk}, status=201)
 
 

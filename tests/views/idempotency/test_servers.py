@@ -1,13 +1,13 @@
 """Real servers: identical requests in two processes, and one that is killed in between. One effect, one answer."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -82,10 +82,15 @@ async def until_final(client, path="/orders", **data):
     return answer
 
 
-async def test_identical_requests_in_two_processes_have_one_effect_and_one_answer(environment):
+async def test_identical_requests_in_two_processes_have_one_effect_and_one_answer(environment, tmp_path):
+    environment["SERVED_LEASE"] = "60"
     async with serving(environment, workers=2) as (client, _):
-        data = {"until": time.time() + 1}
-        answers = await asyncio.gather(*(order(client, **data) for _ in range(40)))
+        data = {"until": str(tmp_path / "go on")}
+        asked = [asyncio.create_task(order(client, **data)) for _ in range(40)]
+        for answered in itertools.islice(asyncio.as_completed(asked), 39):
+            assert (await answered).status_code == 409  # at once, while the first is under way
+        await asyncio.to_thread((tmp_path / "go on").touch)
+        answers = await asyncio.gather(*asked)
         assert len({answer.headers["Worker"] for answer in answers}) == 2
         assert sorted({answer.status_code for answer in answers}) == [201, 409]
         final = await asyncio.gather(*(until_final(client, **data) for _ in range(12)))
