@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.shortcuts import resolve_url
+from django.views import View
 
 from daf_views.api import AsyncAPIView
 from daf_views.dispatching import settled
@@ -62,6 +63,10 @@ class AccessMixin(_View):
         super().__init_subclass__(**kwargs)
         refuse_sync_overrides(cls, cls._coroutines, originals="django.contrib.auth")
         refuse_async_functions(cls, cls._functions, "is called without awaiting")
+        if View in cls.__mro__ and AsyncView not in cls.__mro__:
+            raise TypeError(
+                f"{cls.__qualname__} is a view of Django's, which awaits nothing: use Django's own mixin there."
+            )
         if AsyncView in cls.__mro__ and cls.__mro__.index(AsyncView) < cls.__mro__.index(AccessMixin):
             raise TypeError(f"{cls.__qualname__} would let everybody in: name its access mixin before its view.")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core import mail
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -59,6 +60,9 @@ def dumped(signature: Signature, value: Any) -> bytes:
 def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
     try:
         return schema.shape(value, is_checked=validates())
+    except SynchronousOnlyOperation as error:  # a relation that was not loaded, of which only we know what it was for
+        error.add_note(f"It was wanted for what {signature.name} returned, as {signature.returns!r}.")
+        raise
     except SchemaError as error:
         raise TypeError(f"{signature.name} returned what is not {signature.returns!r}: {error}") from error
 

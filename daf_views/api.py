@@ -89,10 +89,15 @@ class AsyncAPIView(AsyncView):
 
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
+    _remedy = (
+        "Return self.success(data), or say what the handler returns, as in `-> list[BookOut]`, by an annotation that "
+        "is known when the module is run."
+    )
     _is_counted = False
     _is_proven = False
     """Whether the request has a proof that no browser sends by itself."""
-    _signatures: ClassVar[Mapping[str, Signature]] = {}
+    handler_signatures: ClassVar[Mapping[str, Signature]] = {}
+    """By method, what those handlers take and answer whose annotations say so; read when the class is made."""
     _arguments: Mapping[str, Any] | None = None
     _attempt: Attempt | None = None
     _response_headers: dict[str, str] | None = None
@@ -100,7 +105,7 @@ class AsyncAPIView(AsyncView):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         plug_in(cls)
-        cls._signatures = signatures_of(cls)
+        cls.handler_signatures = signatures_of(cls)
         refuse_other(cls, cls.idempotency)
 
     @classonlymethod
@@ -216,7 +221,7 @@ class AsyncAPIView(AsyncView):
 
     def _signature(self, request: HttpRequest) -> Signature | None:
         name = (request.method or "").lower()
-        return self._signatures.get("get" if name == "head" and not hasattr(type(self), "head") else name)
+        return self.handler_signatures.get("get" if name == "head" and not hasattr(type(self), "head") else name)
 
     def _handler(self, request: HttpRequest) -> Any:
         handler = super()._handler(request)

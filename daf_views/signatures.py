@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NONE = inspect.Parameter.empty
 _WITHOUT_CONTENT = frozenset({204, 205})
+_LEAST = 2  # self and request
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -129,8 +130,16 @@ def signature_of(cls: type, method: str) -> Signature:
     """Read the signature of a class's handler. Raises TypeError, which names it, for what cannot be."""
     handler = inspect.unwrap(getattr(cls, method))
     name = f"{cls.__module__}.{cls.__qualname__}.{method}()"
-    parameters = list(inspect.signature(handler).parameters.values())[2:]  # after self and request
+    parameters = list(inspect.signature(handler).parameters.values())
+    if len(parameters) < _LEAST and all(each.kind in _NAMED for each in parameters):
+        raise TypeError(f"{name} takes no request: write `async def {method}(self, request, …)`.")
+    parameters = parameters[_LEAST:]
     hints = _hints(handler)
+    if "body" not in hints and any(each.name == "body" and each.annotation is not _NONE for each in parameters):
+        raise TypeError(
+            f"{name}: the annotation of 'body' is not known when the class is made: define or import its type above, "
+            "and not under TYPE_CHECKING."
+        )
     read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
     returns, status = _answer(hints.get("return", _NONE))
     made = Signature(name, read, returns, status)

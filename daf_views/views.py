@@ -51,6 +51,7 @@ class AsyncView(View):
     answered it holds no longer: neither for the commit nor for the end of services."""
 
     view_is_async = True
+    _remedy: ClassVar[str] = "Return one, as JsonResponse(data) or TemplateResponse(request, template)."
     _hooks: ClassVar[tuple[str, ...]] = ("async_setup", "admit", "receive", "handle_exception")
     _not_asked: ClassVar[tuple[str, ...]] = (
         "authentication",
@@ -218,7 +219,7 @@ def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
     method = (view.request.method or "").lower()
     raise TypeError(
         f"{cls.__module__}.{cls.__qualname__}.{method}() returned {type(response).__name__}, not an HttpResponse. "
-        "Return one, as JsonResponse(data) or render(request, template)."
+        f"{view._remedy}"  # noqa: SLF001 - our own
     )
 
 

@@ -12,7 +12,7 @@ from daf_views.openapi.conditions import condition_parameters
 from daf_views.openapi.permitting import is_open
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.parsers import METHODS_WITHOUT_CONTENT
-from daf_views.signatures import Parameter, Signature, signature_of
+from daf_views.signatures import Parameter, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,8 @@ def _methods(endpoint: Endpoint) -> list[str]:
 
 
 def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[str, Any]:
-    signature = signature_of(endpoint.view, method.lower())
-    if not signature.is_typed:  # it takes what the URL gives, whatever that is
-        signature = Signature(signature.name, (), Parameter.empty, None)
+    # An untyped one takes what the URL gives, whatever that is.
+    signature = endpoint.view.handler_signatures.get(method.lower()) or Signature(method, (), Parameter.empty, None)
     plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
     operation: dict[str, Any] = {
         "operationId": components.operation_id(_operation_id(endpoint.path, method)),

@@ -4,6 +4,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory
 from django.urls import path
+from django.views.generic import TemplateView
 
 from daf_orm.test import count_hops
 from daf_views import AsyncAPIView, AsyncView
@@ -291,3 +292,8 @@ def test_nothing_to_log_in_at_is_said(settings):
     settings.LOGIN_URL = None
     with pytest.raises(ImproperlyConfigured, match=r"AccessMixin\.login_url or settings\.LOGIN_URL"):
         AccessMixin().get_login_url()
+
+
+def test_a_view_of_djangos_has_no_use_for_them():
+    with pytest.raises(TypeError, match="Page is a view of Django's, which awaits nothing"):
+        type("Page", (LoginRequiredMixin, TemplateView), {})

@@ -543,7 +543,7 @@ async def test_a_handler_without_annotations_costs_nothing():
         async def get(self, request, pk):
             return self.success(pk)
 
-    assert Take._signatures == {}
+    assert Take.handler_signatures == {}
     assert content(await respond(Take, pk=7)) == 7
 
 
@@ -826,3 +826,28 @@ async def test_several_files_are_a_list():
 
     files = [SimpleUploadedFile(name, b"x") for name in ("a.txt", "b.txt")]
     assert content(await Take.as_view()(requests.post("/", {"files": files}))) == ["a.txt", "b.txt"]
+
+
+def test_a_handler_takes_a_request():
+    with pytest.raises(TypeError, match="takes no request: write `async def post"):
+
+        class Take(AsyncAPIView):
+            async def post(self):
+                pass
+
+
+def test_a_body_whose_type_is_not_known_is_named():
+    with pytest.raises(TypeError, match="the annotation of 'body' is not known when the class is made"):
+
+        class Take(AsyncAPIView):
+            async def post(self, request, body: "Later"):  # noqa: F821 - which is the point
+                pass
+
+
+async def test_what_is_returned_without_an_annotation_is_no_response():
+    class Answer(AsyncAPIView):
+        async def get(self, request):
+            return {"a": 1}
+
+    with pytest.raises(TypeError, match=r"returned dict, not an HttpResponse. Return self.success\(data\), or say"):
+        await raising(Answer)
