@@ -120,13 +120,21 @@ class DatabaseWorker:
         if not (self._running or self._writing):
             if self._left == 0:
                 return False
-            if self._batch and looked_at == 0 and not await self._call(self._ledger.has_lost):
+            if self._batch and looked_at == 0 and not await self._may_get_more():
                 return False
         if not room or looked_at != room:
             with suppress(TimeoutError):  # workers that were started together do not ask together
                 async with asyncio.timeout(self._interval * random.uniform(0.5, 1.0)):  # noqa: S311 - keeps no secret
                     await self._woken.wait()
         return True
+
+    async def _may_get_more(self) -> bool:
+        """Whether others may have lost something, which is due as soon as that is certain."""
+        try:
+            return await self._call(self._ledger.has_lost)
+        except Error as error:
+            log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
+            return True
 
     def _room(self) -> int:
         places = self._ledger.concurrency - len(self._running) - len(self._writing)
