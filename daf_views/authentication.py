@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -137,3 +138,16 @@ async def user_of(request: HttpRequest) -> Any:
             "`authentication`."
         )
     return await auser()
+
+
+async def known_user_of(request: HttpRequest) -> Any:
+    """Return who is known to have sent a request, whatever has found that out; None if nobody knows."""
+    if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
+        return proven
+    if hasattr(request, "auser"):
+        someone = await request.auser()
+    elif hasattr(request, "user"):
+        someone = await sync_to_async(lambda: request.user)()
+    else:
+        return None
+    return someone if getattr(someone, "is_authenticated", False) else None

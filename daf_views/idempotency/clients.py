@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
-
+from daf_views.authentication import known_user_of
 from daf_views.idempotency.errors import MalformedKeyError
 from daf_views.idempotency.header import NAME
 from daf_views.throttling.clients import client_address
@@ -29,7 +28,7 @@ _IPV6_BITS = 64
 
 async def client_of(request: HttpRequest, key: str) -> str:
     """Return what tells the client from others. Raises MalformedKeyError for a key that others might guess."""
-    if (user := await _user_of(request)) is not None:
+    if (user := await known_user_of(request)) is not None:
         return f"user {_named(user)}"
     if (auth := getattr(request, "auth", None)) is not None:
         return f"auth {auth}" if isinstance(auth, str) else f"auth {_named(auth)}"
@@ -63,16 +62,3 @@ def _named(thing: Any) -> str:
         )
     meta = getattr(thing, "_meta", None)
     return f"{meta.concrete_model._meta.label if meta is not None else type(thing).__qualname__} {pk}"  # noqa: SLF001 - _meta is public
-
-
-async def _user_of(request: HttpRequest) -> Any:
-    """Return the user who is logged in, if one is."""
-    if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
-        return proven
-    if hasattr(request, "auser"):
-        someone = await request.auser()
-    elif hasattr(request, "user"):
-        someone = await sync_to_async(lambda: request.user)()
-    else:
-        return None
-    return someone if getattr(someone, "is_authenticated", False) else None

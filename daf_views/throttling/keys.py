@@ -16,9 +16,9 @@ from ipaddress import ip_network
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.urls import Resolver404, ResolverMatch, resolve
 
+from daf_views.authentication import known_user_of
 from daf_views.throttling.clients import client_address
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def ip(request: HttpRequest) -> str:
 
 async def user(request: HttpRequest) -> str:
     """Count by the user who is logged in; others by address."""
-    someone = await _user_of(request)
+    someone = await known_user_of(request)
     return f"user {_pk(someone)}" if someone is not None else ip(request)
 
 
 async def anonymous(request: HttpRequest) -> str | None:
     """Count those who are not logged in, by address; users are not limited."""
-    return None if await _user_of(request) is not None else ip(request)
+    return None if await known_user_of(request) is not None else ip(request)
 
 
 async def view(request: HttpRequest) -> str:
@@ -120,19 +120,6 @@ def _pk(thing: Any) -> Any:
     if getattr(thing, "pk", None) is None:
         raise TypeError(f"{type(thing).__qualname__} has no pk to be counted by: give the throttle a key of your own.")
     return thing.pk
-
-
-async def _user_of(request: HttpRequest) -> Any:
-    """Return the user who is logged in, if one is."""
-    if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
-        return proven
-    if hasattr(request, "auser"):
-        someone = await request.auser()
-    elif hasattr(request, "user"):
-        someone = await sync_to_async(lambda: request.user)()
-    else:
-        return None
-    return someone if getattr(someone, "is_authenticated", False) else None
 
 
 @cache
