@@ -65,6 +65,7 @@ class DatabaseWorker:
         self._is_closed = False
         """Whether what runs is cancelled, and goes back."""
         self._has_left = False
+        self._is_stuck = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_worker")
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(
@@ -73,8 +74,11 @@ class DatabaseWorker:
 
     @property
     def is_left_running(self) -> bool:
-        """Whether, at the end, something would not be cancelled: it runs until its process ends."""
-        return self._has_left and bool(self._running)
+        """Whether, at the end, a task would not be cancelled, or the database did not answer.
+
+        Then a thread goes on, for whose end the interpreter would wait.
+        """
+        return self._has_left and (bool(self._running) or self._is_stuck)
 
     async def run(self) -> None:
         """Take tasks and run them until the drain begins; in a batch, until nothing is due.
@@ -283,6 +287,7 @@ class DatabaseWorker:
             async with asyncio.timeout(GRACE):  # for a database that does not answer
                 await self._take_leave()
         except (Error, TimeoutError) as error:
+            self._is_stuck = isinstance(error, TimeoutError)
             log_soon(logging.ERROR, "The worker could not take its leave; its lease will end.", error=error)
         finally:
             self.name_what_is_left()

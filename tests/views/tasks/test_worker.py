@@ -226,6 +226,29 @@ async def test_what_will_not_be_cancelled_is_left_to_the_end_of_the_lease(workin
     assert "a task has not ended: tests.views.tasks.jobs.stubborn" in caplog.text
 
 
+async def test_a_database_that_does_not_answer_keeps_no_process_from_its_end(working, monkeypatch, caplog):
+    monkeypatch.setattr(working_module, "GRACE", 0.05)
+    unregister, may_answer = Ledger.unregister, threading.Event()
+
+    def unregister_late(self):
+        may_answer.wait(10)
+        unregister(self)
+
+    monkeypatch.setattr(Ledger, "unregister", unregister_late)
+    worker = working()
+    await finished(await on_database(jobs.note).aenqueue("it has begun"))
+    assert not worker.is_left_running
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(5)
+    assert worker.is_left_running
+    assert "could not take its leave" in caplog.text
+    may_answer.set()
+    async with asyncio.timeout(10):
+        while await Worker.objects.acount():
+            await asyncio.sleep(0.01)  # the thread goes on
+
+
 async def test_a_worker_that_is_cancelled_while_it_takes_loses_nothing(working, monkeypatch):
     result = await on_database(jobs.wait).aenqueue()
     ledger, is_taking, may_take = make_ledger(), threading.Event(), threading.Event()
