@@ -33,6 +33,17 @@ test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with e
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory
 
+test-newest: override VENV = .venv-newest
+test-newest: DATABASES = sqlite-memory
+test-newest: ## Run it on SQLite in memory with the newest release of every package, whatever the locks say
+	@echo 'Installing the test group into $(VENV), of every package the newest release that $(PYTHON) can have'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)/bin/python -m pip install --quiet --editable . --group test
+	@echo 'Different from the locks of row $(ROW):'
+	@$(VENV)/bin/python requirements/differences.py $(wildcard requirements/build.txt requirements/$(ROW).txt)
+	@$(call run_suite,$(ARGS))
+
 lint: $(VENV)/.lint ## Check format, style, types and layers
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
