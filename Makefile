@@ -109,7 +109,7 @@ $(VENV)/.%: pyproject.toml $(VENV)/.row-$(ROW)
 	@touch $@
 
 requirements/%.txt:
-	@echo 'There is no $@: $(PYTHON) is Python $(VERSION), and the locks are for $(MATRIX) (Python-Django).'
+	@echo 'There is no $@: $(PYTHON) is $(if $(VERSION),Python $(VERSION),no Python that runs), and the locks are for $(MATRIX) (Python-Django).'
 	@echo 'Choose one of those, as in `make test PYTHON=python3.13`, or test without a lock: make test-newest'
 	@exit 1
 
