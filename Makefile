@@ -44,7 +44,7 @@ bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks
 
 soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and see what they leave behind (SOAK=10000)
-	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/views/test_soak.py"
+	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/scenarios/views/test_soak.py"
 
 coverage: $(VENV)/.test ## Run the suite on every database and show what no run reached
 	$(VENV)/bin/coverage erase

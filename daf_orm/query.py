@@ -1,4 +1,4 @@
-"""Querysets whose ``a…`` methods and asynchronous iteration run by the rules of :mod:`daf_orm.execution`."""
+"""Querysets whose ``a…`` methods and asynchronous iteration run by the rules of :mod:`daf_orm._execution.run`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from django.db import models
 from django.db.models.query import RawQuerySet
 
-from daf_orm import execution
-from daf_orm.iteration import AsyncIteration
-from daf_orm.offload import with_twins
+from daf_orm import _execution
+from daf_orm._aiterator import AsyncIteration
+from daf_orm._async_twins import with_twins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -113,4 +113,4 @@ async def _evaluate(queryset: Any) -> None:
     """Fill the queryset's result cache off the event loop, unless it is filled."""
     fetched = queryset._result_cache is not None
     if not fetched or (queryset._prefetch_related_lookups and not queryset._prefetch_done):
-        await execution.run(queryset._fetch_all)
+        await _execution.run(queryset._fetch_all)

@@ -17,11 +17,11 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.shortcuts import resolve_url
 from django.views import View
 
-from daf_views.api import AsyncAPIView
-from daf_views.dispatching import settled
+from daf_views.api.view import AsyncAPIView
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
-from daf_views.view_checks import refuse_async_functions, refuse_sync_overrides
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
+from daf_views.views.class_checks import refuse_async_functions, refuse_sync_overrides
+from daf_views.views.dispatch import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

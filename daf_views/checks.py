@@ -19,7 +19,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
 from daf_views.idempotency import IdempotencyKey
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 from daf_views.middleware.thread_free import TWINS
 from daf_views.settings import get_settings, problems
 from daf_views.throttling.backends import make_backend
@@ -128,11 +128,11 @@ def check_tasks(**_: Any) -> list[CheckMessage]:
     backends = getattr(django_settings, "TASKS", {})
     if not any(str(each.get("BACKEND", "")).startswith("daf_views.tasks") for each in backends.values()):
         return []
-    from daf_views.tasks import system_checks  # noqa: PLC0415 - on Django 5.2 it needs a package that others need not have
+    from daf_views.tasks import checks  # noqa: PLC0415 - on Django 5.2 it needs a package that others need not have
 
     return [
-        *(Error(text, id="daf_views.E006") for text in system_checks.option_problems()),
-        *(Error(text, id="daf_views.E007") for text in system_checks.durability_problems()),
+        *(Error(text, id="daf_views.E006") for text in checks.option_problems()),
+        *(Error(text, id="daf_views.E007") for text in checks.durability_problems()),
     ]
 
 
@@ -236,7 +236,7 @@ _SYNC_ONLY = (
     "that awaits get_response). What stands above it in MIDDLEWARE runs in that thread too, so until then put it first."
 )
 _HOOKS = (
-    "If it never blocks, let it inherit from daf_views.middleware.inline.InlineMixin first, whose hooks run on the "
+    "If it never blocks, let it inherit from daf_views.middleware.base.InlineMixin first, whose hooks run on the "
     "event loop; if it does, give it an `async def __acall__` (and `async def process_view`) that awaits what blocks."
 )
 

@@ -21,7 +21,7 @@ from django.utils.http import http_date, parse_http_date_safe
 from django.utils.timezone import is_naive, make_aware
 
 from daf_views.exceptions import BadRequestError, PreconditionFailedError, PreconditionRequiredError
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
 
 if TYPE_CHECKING:
     import asyncio

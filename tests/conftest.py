@@ -1,6 +1,7 @@
 """What every test may ask for. The settings have chosen the database by the time this is read."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,11 +9,24 @@ from django.conf import settings
 from django.db import connection
 
 pytest_plugins = ["pytester"]
+WITH_COMMITTED_DATA = tuple(Path(__file__).parent / folder for folder in ("orm", "scenarios/orm"))
 DATABASE_MARKS = ("postgresql", "sqlite", "sqlite_memory", "sqlite_file")
 
 
 def pytest_report_header() -> str:
     return f"test database: {settings.DAF_TEST_DATABASE}"
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-django orders tests by this mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the ORM work on committed data: what a test's own transaction holds, no other connection sees."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in WITH_COMMITTED_DATA) and not _decides_for_itself(item):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "other"]))
+
+
+def _decides_for_itself(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(mark) for mark in ("django_db", "no_database"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

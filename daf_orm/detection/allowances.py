@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_orm.origins import find_origin
+from daf_orm._core.call_site import find_origin
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from django.db.transaction import TransactionManagementError
 
+from daf_orm._core.blocking_call import BlockingCall
+from daf_orm._leases.lease import holds_block
 from daf_orm.detection import frames
-from daf_orm.detection.call import BlockingCall
-from daf_orm.detection.operations import Operation, identify
-from daf_orm.detection.suggestions import suggest
-from daf_orm.leases import holds_block
+from daf_orm.detection.explain.operation import Operation, identify
+from daf_orm.detection.explain.suggestion import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

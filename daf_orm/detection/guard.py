@@ -26,17 +26,17 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
+from daf_orm._core.blocking_call import BlockingCallError
 from daf_orm.detection import allowances, frames, recorders
 from daf_orm.detection.findings import Query
 from daf_orm.detection.report import log
-from daf_orm.exceptions import BlockingCallError
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from daf_orm.detection.call import BlockingCall
+    from daf_orm._core.blocking_call import BlockingCall
     from daf_orm.detection.findings import Finding, InputOutput
 
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, empty
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class LazyUser(SimpleLazyObject):  # type: ignore[type-arg] # not generic when it runs

@@ -11,9 +11,9 @@ from django.middleware.csrf import CsrfViewMiddleware as _CsrfViewMiddleware
 from django.middleware.csrf import InvalidTokenFormat
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.http.request import load_body
+from daf_views.middleware.base import InlineMixin
 from daf_views.middleware.sessions import load_session
-from daf_views.requests import load_body
 
 MAX_INLINE_FORM = 64 * 1024
 """Bytes of a URL-encoded form that are parsed on the event loop: about a millisecond's work."""
@@ -62,8 +62,8 @@ class CsrfViewMiddleware(InlineMixin, _CsrfViewMiddleware):
         except _Rejected as rejected:
             return await database_sync_to_async(reject)(request, rejected.reason)
 
-    # The two places where Django's process_view() may block. These names are private: tests/views/test_csrf.py fails
-    # if Django no longer calls them.
+    # The two places where Django's process_view() may block. These names are private:
+    # tests/views/middleware/test_csrf.py fails if Django no longer calls them.
 
     def _check_token(self, request: HttpRequest) -> None:
         if self.async_mode and not _form_is_parsed(request) and self._has_secret(request):

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 from daf_views.middleware.sessions import session_is_loaded
 
 

@@ -15,7 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 _FIRST_UNSAVED_STATUS = 500  # Django keeps no changes of a request that failed
 

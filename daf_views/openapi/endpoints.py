@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.regex_helper import normalize
 
-from daf_views.api import AsyncAPIView
+from daf_views.api.view import AsyncAPIView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

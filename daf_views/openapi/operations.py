@@ -8,16 +8,16 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from daf_views.openapi.conditions import condition_parameters
-from daf_views.openapi.permitting import is_open
+from daf_views.handlers.signature import Parameter, Signature
+from daf_views.http.parsers import METHODS_WITHOUT_CONTENT
+from daf_views.openapi.conditional import condition_parameters
 from daf_views.openapi.responses import is_paged, responses
-from daf_views.parsers import METHODS_WITHOUT_CONTENT
-from daf_views.signatures import Parameter, Signature
+from daf_views.openapi.security import is_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.arguments import Asked, Plan
+    from daf_views.handlers.arguments import Asked, Plan
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
 

@@ -6,20 +6,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from daf_views import exceptions
-from daf_views.openapi.conditions import ETAG, is_conditional, is_read
-from daf_views.openapi.permitting import is_open
-from daf_views.openapi.raising import raised_by
-from daf_views.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
-from daf_views.problems import CONTENT_TYPE
+from daf_views.errors.problems import CONTENT_TYPE
+from daf_views.http.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
+from daf_views.openapi.conditional import ETAG, is_conditional, is_read
+from daf_views.openapi.raises import raised_by
+from daf_views.openapi.security import is_open
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.arguments import Plan
+    from daf_views.handlers.arguments import Plan
+    from daf_views.handlers.signature import Signature
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
-    from daf_views.signatures import Signature
 
 _PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _SAFE = frozenset({"GET", "HEAD"})

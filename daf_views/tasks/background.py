@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError
-from daf_views.tasks.loops import call_on, loop_for
-from daf_views.tasks.telling import log_soon
+from daf_views.tasks.event_loop import call_on, loop_for
+from daf_views.tasks.notifier import log_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -25,7 +25,6 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from daf_orm import transaction
-from daf_views.tasks.commits import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     InvalidTask,
@@ -39,9 +38,10 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
-from daf_views.tasks.results import change, new_result, note
+from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
+from daf_views.tasks.in_process.results import change, new_result, note
+from daf_views.tasks.notifier import tell_soon
 from daf_views.tasks.task import attempt, log_retry, policy_of
-from daf_views.tasks.telling import tell_soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,12 +17,12 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
-from daf_views.tasks.policy import Policy, is_number
-from daf_views.tasks.results import new_result
-from daf_views.tasks.telling import log_soon
+from daf_views.tasks.in_process.results import new_result
+from daf_views.tasks.notifier import log_soon
+from daf_views.tasks.retry_policy import Policy, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

@@ -17,10 +17,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
 from django.utils.decorators import method_decorator
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
+from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, ServiceUnavailableError
-from daf_views.problems import response_for
-from daf_views.requests import load_body, take_body_itself, takes_body_itself
+from daf_views.http.request import load_body, take_body_itself, takes_body_itself
 from daf_views.settings import get_settings
 from daf_views.throttling import keys
 from daf_views.throttling.backends import Backend, get_backend

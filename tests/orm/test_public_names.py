@@ -129,8 +129,9 @@ def test_each_module_can_be_imported_before_the_settings(module: str) -> None:
 def test_importing_it_patches_nothing() -> None:
     imported_by(
         "import asgiref.sync, django.db; handler = asgiref.sync.SyncToAsync.thread_handler; "
-        "import daf_orm, daf_orm.adapter, daf_orm.binding; "
-        "assert not daf_orm.binding.is_active(); assert asgiref.sync.SyncToAsync.thread_handler is handler; "
+        "import daf_orm, daf_orm._adapter, daf_orm._django.connections; "
+        "assert not daf_orm._django.connections.is_active(); "
+        "assert asgiref.sync.SyncToAsync.thread_handler is handler; "
         "import django.db.models.query; assert django.db.models.query.sync_to_async is asgiref.sync.sync_to_async"
     )
 

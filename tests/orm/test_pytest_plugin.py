@@ -433,7 +433,7 @@ def test_a_run_that_wants_no_guard_imports_none(project: Project) -> None:
 
         def test_it():
             assert "daf_orm.pytest_plugin" in sys.modules
-            assert "daf_orm.pytest_run" not in sys.modules
+            assert "daf_orm._testing.pytest_run" not in sys.modules
     """)
 
     result.assert_outcomes(passed=1)

@@ -15,8 +15,8 @@ from django.utils.deprecation import MiddlewareMixin
 from django.views import View
 
 from daf_views.middleware import thread_free
-from daf_views.middleware.inline import InlineMixin
-from tests.views.test_thread_free import DEFAULT, OTHERS
+from daf_views.middleware.base import InlineMixin
+from tests.views.middleware.test_thread_free import DEFAULT, OTHERS
 
 
 def messages():

@@ -22,7 +22,7 @@ FIXED = {
     "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],
     "daf_views.generic": generic.__all__,
     "daf_views.health": ["livez", "readyz"],
-    "daf_views.lifespan": ["on_shutdown", "on_startup"],
+    "daf_views.asgi.lifespan": ["on_shutdown", "on_startup"],
     "daf_views.errors": ["handler400", "handler403", "handler404", "handler500"],
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daf_views.idempotency.answers import Answer
+    from daf_views.idempotency.stored_response import Answer
     from daf_views.settings import Settings
 
 

@@ -18,10 +18,10 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
-from daf_views.idempotency.answers import Answer
-from daf_views.idempotency.errors import InFlightError
+from daf_views._core.shield import run_to_the_end
+from daf_views.idempotency.exceptions import InFlightError
+from daf_views.idempotency.stored_response import Answer
 from daf_views.idempotency.stores.base import Claim, Record, Store
-from daf_views.shielding import run_to_the_end
 
 if TYPE_CHECKING:
     from daf_views.settings import Settings

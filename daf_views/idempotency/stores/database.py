@@ -29,9 +29,9 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
-from daf_views.idempotency.answers import Answer
-from daf_views.idempotency.errors import InFlightError
+from daf_views._core.drain import current_drain
+from daf_views.idempotency.exceptions import InFlightError
+from daf_views.idempotency.stored_response import Answer
 from daf_views.idempotency.stores.base import Claim, Record, Store
 from daf_views.throttling.backends.base import wall_clock
 

@@ -12,7 +12,7 @@ from django.db import connections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daf_views.tasks.database.ledger import Ledger
+    from daf_views.tasks.database.queue import Ledger
 
 logger = logging.getLogger("daf_views")
 

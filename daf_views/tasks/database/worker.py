@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.tasks.compat import task_backends, task_started
 from daf_views.tasks.database.heartbeat import Heartbeat
+from daf_views.tasks.notifier import flush, log_soon, tell
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
-from daf_views.tasks.telling import flush, log_soon, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daf_views.tasks.database.ledger import Claim, Ledger
+    from daf_views.tasks.database.queue import Claim, Ledger
 
 P = ParamSpec("P")
 T = TypeVar("T")

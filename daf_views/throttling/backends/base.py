@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import ThrottleBackendError
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from daf_views.throttling.backends.base import Backend, in_time, wall_clock
 if TYPE_CHECKING:
     from daf_views.settings import Settings
     from daf_views.throttling.backends.base import Clock
-    from daf_views.throttling.decisions import State
     from daf_views.throttling.operations import Operation, R
+    from daf_views.throttling.quota import State
 
 GRACE = 60
 AHEAD = 10

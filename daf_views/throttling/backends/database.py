@@ -21,7 +21,7 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import ThrottleBackendError
 from daf_views.throttling.backends.base import Backend, in_time, wall_clock
 

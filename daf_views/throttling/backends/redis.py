@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.throttling.backends.base import Backend, in_time
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from daf_views.idempotency.answers import Answer
 from daf_views.idempotency.models import IdempotencyRecord
+from daf_views.idempotency.stored_response import Answer
 from daf_views.idempotency.stores.base import Claim, Record
 from tests.views.idempotency.conftest import KINDS
 

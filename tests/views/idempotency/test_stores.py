@@ -10,10 +10,10 @@ from django.test import override_settings
 from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
-from daf_orm.pool import reset_pool
-from daf_views.draining import current_drain
-from daf_views.idempotency.answers import Answer
+from daf_orm._pool.pool import reset_pool
+from daf_views.asgi import current_drain
 from daf_views.idempotency.models import IdempotencyRecord
+from daf_views.idempotency.stored_response import Answer
 from daf_views.idempotency.stores import database, get_store
 from daf_views.idempotency.stores.base import Claim
 from daf_views.idempotency.stores.cache import CacheStore

@@ -18,7 +18,7 @@ from daf_orm import database_sync_to_async, transaction
 from daf_views import AsyncAPIView, AsyncView
 from daf_views.exceptions import ConflictError, NotAuthenticatedError, NotFoundError, ThrottledError
 from daf_views.idempotency import IdempotencyKey
-from daf_views.idempotency.errors import MalformedKeyError
+from daf_views.idempotency.exceptions import MalformedKeyError
 from daf_views.idempotency.header import parse_key
 from daf_views.idempotency.models import IdempotencyRecord
 from daf_views.idempotency.stores.base import Store

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from daf_orm import transaction
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.celery import _to_record
+from daf_views.tasks.checks import option_problems
 from daf_views.tasks.compat import (
     TaskResultDoesNotExist,
     TaskResultStatus,
@@ -23,7 +24,6 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
-from daf_views.tasks.system_checks import option_problems
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 

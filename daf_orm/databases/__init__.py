@@ -1,0 +1,1 @@
+"""What DAF must know of a database."""

@@ -1,0 +1,50 @@
+"""What an annotation of a handler says beside its type: where a parameter comes from, with which status to answer.
+
+``limit: Annotated[int, Query(alias="max")]``, ``tag: Annotated[str, Header()]``, ``-> Annotated[Order, Status(201)]``.
+Most parameters need none of these, see :mod:`daf_views.handlers.signature`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """From the query string. A type with fields takes each of them from a parameter of its name."""
+
+    alias: str | None = None
+    """The parameter's name, where it is not that of the argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """From a header: ``if_range`` from ``If-Range``."""
+
+    alias: str | None = None
+    """The header's name, where it is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """From the path: the URLconf gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body, as the view's parsers have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status of what the handler returns, unless that is a response: 200 without, 204 for None."""
+
+    code: int
+
+    def __post_init__(self) -> None:
+        if self.code not in set(HTTPStatus) or not 200 <= self.code < 300:  # noqa: PLR2004 - RFC 9110 §15.3
+            raise TypeError(f"Status({self.code!r}) is no success: raise an APIError for anything else.")
+
+
+Source = Query | Header | Path | Body
