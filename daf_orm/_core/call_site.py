@@ -19,7 +19,7 @@ FOREIGN = (str(Path(__file__).parents[1]) + "/", _home("django"), _home("asgiref
 _FOREIGN_FILES = frozenset(spec.origin for name in ("contextlib", "threading") if (spec := find_spec(name)))
 
 
-class Origin(NamedTuple):
+class CallSite(NamedTuple):
     """A place in the user's code."""
 
     filename: str
@@ -30,7 +30,7 @@ class Origin(NamedTuple):
         return f"{self.filename}:{self.lineno} in {self.function}"
 
 
-def find_origin() -> Origin:
+def find_call_site() -> CallSite:
     """Return the innermost frame of the running code that belongs to neither Django, asgiref, asyncio nor us."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
     last = frame
@@ -41,4 +41,4 @@ def find_origin() -> Origin:
         last, frame = frame, frame.f_back
     found = frame or last
     assert found is not None
-    return Origin(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname)
+    return CallSite(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname)

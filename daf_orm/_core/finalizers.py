@@ -26,10 +26,10 @@ def start() -> None:
     with _starting:
         if _pid != os.getpid():
             _pid = os.getpid()
-            threading.Thread(target=_reap, name="daf_orm-reaper", daemon=True).start()
+            threading.Thread(target=_run_deferred, name="daf_orm-finalizers", daemon=True).start()
 
 
-def leave(work: Callable[[], object]) -> None:
+def defer(work: Callable[[], object]) -> None:
     """Have ``work`` done soon, from a finalizer. It should be short: longer work it submits to an executor."""
     _work.put(work)
 
@@ -37,11 +37,11 @@ def leave(work: Callable[[], object]) -> None:
 def flush(timeout: float = 1.0) -> None:
     """Wait until what has been left so far is done."""
     done = threading.Event()
-    leave(done.set)
+    defer(done.set)
     done.wait(timeout)
 
 
-def _reap() -> None:
+def _run_deferred() -> None:
     while True:
         work = _work.get()
         try:

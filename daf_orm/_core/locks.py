@@ -66,7 +66,7 @@ class Waiter(Generic[T]):
         return self._future.result(timeout)
 
 
-class Queue(Generic[T]):
+class WaitQueue(Generic[T]):
     """Waiters in the order they came. Not thread-safe: its owner's lock guards every method."""
 
     __slots__ = ("_waiters",)
@@ -98,7 +98,7 @@ class Queue(Generic[T]):
             waiter.fail(error)
 
 
-class Turn:
+class FifoLock:
     """A lock for one call at a time, taken in order of arrival by coroutines and threads alike.
 
     It belongs to whoever took it, not to a thread: an event loop takes it and a worker thread gives it back.
@@ -108,7 +108,7 @@ class Turn:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queue: Queue[None] = Queue()
+        self._queue: WaitQueue[None] = WaitQueue()
         self._taken = False
         self.thread: int | None = None
         """Identity of the thread that runs the present call, once it does."""
@@ -129,7 +129,7 @@ class Turn:
             await waiter.wait(timeout)
         except GeneratorExit:  # a finalizer takes no lock; the queue passes over a waiter that has withdrawn
             if not waiter.withdraw():
-                finalizers.leave(self.release)
+                finalizers.defer(self.release)
             raise
         except BaseException as error:
             self._give_up(waiter, error, timeout)

@@ -30,8 +30,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
 from daf_orm._core import finalizers
-from daf_orm._core.call_site import Origin, find_origin
-from daf_orm._core.locks import Turn
+from daf_orm._core.call_site import CallSite, find_call_site
+from daf_orm._core.locks import FifoLock
 from daf_orm._leases import reset
 from daf_orm._leases.lease import Lease, describe_task, holds_block, innermost_scope
 from daf_orm.settings import get_settings
@@ -51,9 +51,9 @@ _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
 _test_connections: dict[str, BaseDatabaseWrapper] = {}
 _tests_sharing = 0
-_test_turn = Turn()
+_test_turn = FifoLock()
 """Whose turn it is on a test's connections: a lease's, or that of a hop without one."""
-_strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, Origin] = weakref.WeakKeyDictionary()
+_strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, CallSite] = weakref.WeakKeyDictionary()
 _RUN_IN_EXECUTOR = _WorkItem.run.__code__
 _LEFT_CALLS = "_daf_orm_left_calls"
 _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
@@ -347,7 +347,7 @@ def _was_sent_here() -> bool:
 def _report_stray(wrapper: BaseDatabaseWrapper) -> None:
     """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
     if current_hop() is None and threading.current_thread().name.startswith("asyncio_"):
-        _strays[wrapper] = origin = find_origin()
+        _strays[wrapper] = origin = find_call_site()
         logger.warning(
             "Connection %r is opened in thread %s at %s, outside any lease: nothing will close it. "
             "Replace to_thread() or run_in_executor() by daf_orm.database_sync_to_async().",
@@ -357,7 +357,7 @@ def _report_stray(wrapper: BaseDatabaseWrapper) -> None:
         )
 
 
-def stray_connections() -> list[tuple[BaseDatabaseWrapper, Origin]]:
+def stray_connections() -> list[tuple[BaseDatabaseWrapper, CallSite]]:
     """Return the connections that to_thread() has left open, each with the place that opened it."""
     return [(wrapper, origin) for wrapper, origin in _strays.items() if wrapper.connection is not None]
 

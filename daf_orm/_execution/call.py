@@ -93,7 +93,7 @@ class Call(Generic[T]):
                 raise
             except GeneratorExit:  # the task was dropped
                 if self._abandon():
-                    finalizers.leave(self._perform_without_task)
+                    finalizers.defer(self._perform_without_task)
                 raise
             except BaseException:
                 if self._abandon():  # no thread could be had

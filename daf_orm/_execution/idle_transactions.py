@@ -16,7 +16,7 @@ import weakref
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm._core.call_site import Origin
+from daf_orm._core.call_site import CallSite
 from daf_orm._leases.lease import current_task
 from daf_orm.detection.frames import expression, is_user_code
 from daf_orm.settings import get_settings
@@ -117,10 +117,10 @@ def _behind(awaited: object) -> object:
 
 # Reporting
 
-_logged: dict[Origin, tuple[float, int]] = {}  # block -> (when it was last logged, how often it was not since then)
+_logged: dict[CallSite, tuple[float, int]] = {}  # block -> (when it was last logged, how often it was not since then)
 
 
-def _report(block: Origin, task: asyncio.Task[Any] | None, seconds: float) -> None:
+def _report(block: CallSite, task: asyncio.Task[Any] | None, seconds: float) -> None:
     if not (count := _times_to_log(block)):
         return
     frame = find_await(task) if task is not None else None
@@ -129,7 +129,7 @@ def _report(block: Origin, task: asyncio.Task[Any] | None, seconds: float) -> No
         place, source = None, ""
         where = "without using it"
     else:
-        place, source = Origin(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname), expression(frame)
+        place, source = CallSite(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname), expression(frame)
         where = f"while awaiting at {place}{f' ({source})' if source else ''}"
     fields = {
         "block": block._asdict(),
@@ -141,7 +141,7 @@ def _report(block: Origin, task: asyncio.Task[Any] | None, seconds: float) -> No
     logger.warning(_IDLE, block, seconds, where, times, extra={"idle_transaction": fields})
 
 
-def _times_to_log(block: Origin) -> int:
+def _times_to_log(block: CallSite) -> int:
     """Return how often it has happened since it was logged, this time included; 0 if that was not long ago."""
     now = time.monotonic()
     if block not in _logged and len(_logged) >= MAX_ORIGINS:

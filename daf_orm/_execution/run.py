@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from django.db import InterfaceError
 
 from daf_orm._core import finalizers
-from daf_orm._core.call_site import find_origin
+from daf_orm._core.call_site import find_call_site
 from daf_orm._django import connections as leased_connections
 from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
 from daf_orm._leases.lease import (
@@ -86,7 +86,7 @@ async def open_scope(alias: str | None = None, *, within: Scope | None = None) -
 
     ``alias`` makes it the scope of an atomic block on that database; ``within`` puts it inside another one.
     """
-    origin = find_origin()
+    origin = find_call_site()
     outer = within or innermost_scope()
     if outer is not None:
         lease, is_guest = outer.lease, outer.is_guest
@@ -140,7 +140,7 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     scope.is_abandoned = True
     scope.lease.has_left_calls = True
     call = Call(scope.lease, last_call, EndScope(scope), final=True)
-    finalizers.leave(lambda: call.perform_detached(context))
+    finalizers.defer(lambda: call.perform_detached(context))
 
 
 def _on_parent(lease: Lease) -> bool:

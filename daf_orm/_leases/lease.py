@@ -20,7 +20,7 @@ from django.db import InterfaceError
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
-from daf_orm._core.locks import Turn
+from daf_orm._core.locks import FifoLock
 from daf_orm._leases import reset
 from daf_orm.databases import sqlite
 from daf_orm.exceptions import CallCancelled
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from daf_orm._core.call_site import Origin
+    from daf_orm._core.call_site import CallSite
 
 
 class ConnectionSet:
@@ -266,10 +266,10 @@ class Lease:
     """Who takes it back; None for a sync parent's thread."""
     scopes: set[Scope] = field(default_factory=set)
     """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
-    turn: Turn = field(default_factory=Turn)
+    turn: FifoLock = field(default_factory=FifoLock)
     blocks: dict[str, Scope] = field(default_factory=dict)
     """The innermost open atomic block per alias."""
-    origin: Origin | None = None
+    origin: CallSite | None = None
     """Where it is held across awaits; None while it is lent for a single call."""
     copying: Copying | None = None
     """The COPY in progress, beside which the connection can do nothing else."""
@@ -318,7 +318,7 @@ class Scope:
 
     lease: Lease
     outer: Scope | None
-    origin: Origin
+    origin: CallSite
     alias: str | None = None
     """The alias of an atomic block; None for a scope without a transaction of its own."""
     task: str = field(default_factory=lambda: describe_task(current_task()))

@@ -23,7 +23,7 @@ from django.core.signals import setting_changed
 from django.db import connections as django_connections
 
 from daf_orm._core import finalizers
-from daf_orm._core.locks import Queue, Waiter
+from daf_orm._core.locks import Waiter, WaitQueue
 from daf_orm._django import connections as leased_connections
 from daf_orm._leases.lease import ConnectionSet, Lease
 from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
@@ -66,7 +66,7 @@ class ConnectionPool:
         self._idle: list[ConnectionSet] = []  # last in, first out: what is not needed ages at the front
         self._lent: dict[Lease, ConnectionSet] = {}
         self._size = 0  # idle, lent, or being closed
-        self._queue: Queue[Lease] = Queue()
+        self._queue: WaitQueue[Lease] = WaitQueue()
         self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
         self._trimmer: asyncio.AbstractEventLoop | None = None
         self._counters = _new_counters()
@@ -93,7 +93,7 @@ class ConnectionPool:
             self._reclaim_orphans()
             lease = await waiter.wait(timeout)
         except GeneratorExit:
-            self._leave_to_reaper(waiter)
+            self._defer_giving_back(waiter)
             raise
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, timeout)
@@ -285,10 +285,10 @@ class ConnectionPool:
             raise PoolTimeout(message) from error
         raise error
 
-    def _leave_to_reaper(self, waiter: Waiter[Lease]) -> None:
+    def _defer_giving_back(self, waiter: Waiter[Lease]) -> None:
         """A finalizer's way to give up: no lock. The queue passes over a waiter that has withdrawn."""
         if not waiter.withdraw():
-            finalizers.leave(lambda: self._put_back_from(waiter))
+            finalizers.defer(lambda: self._put_back_from(waiter))
 
     def _put_back_from(self, waiter: Waiter[Lease]) -> None:
         if (lease := waiter.item()) is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import OperationalError
 
-from daf_orm._core.locks import Turn
+from daf_orm._core.locks import FifoLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ writes fails with "database is locked" at once when another one wrote in between
 MOMENT: Final = 0.05
 """Seconds that SQLite itself waits for the lock; after that we look around."""
 
-_turns: dict[str, Turn] = {}
+_turns: dict[str, FifoLock] = {}
 _turns_lock = threading.Lock()
 
 
@@ -109,7 +109,7 @@ _READING = (
 class _Place:
     """A place among this process's writers to one file. Who waits too long, or is gone, tries without its turn."""
 
-    def __init__(self, turn: Turn, deadline: float, gone: Callable[[], bool]) -> None:
+    def __init__(self, turn: FifoLock, deadline: float, gone: Callable[[], bool]) -> None:
         self._turn, self._deadline, self._gone = turn, deadline, gone
         self._has_turn = False
 
@@ -121,9 +121,9 @@ class _Place:
             self._turn.release()
 
 
-def _turn_for(name: str) -> Turn:
+def _turn_for(name: str) -> FifoLock:
     with _turns_lock:
-        return _turns.setdefault(name, Turn())
+        return _turns.setdefault(name, FifoLock())
 
 
 def _is_locked(error: OperationalError) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class KnownCall:
     """A known call. Without its line number, which changes with every edit above it."""
 
     module: str
@@ -34,10 +34,10 @@ class Entry:
 class Baseline:
     """The entries of a file, each with a test that has seen it: if that test runs and does not, the entry is stale."""
 
-    def __init__(self, path: Path | None, entries: dict[Entry, str]) -> None:
+    def __init__(self, path: Path | None, entries: dict[KnownCall, str]) -> None:
         self._path = path
         self._entries = entries
-        self._seen: dict[Entry, str] = {}
+        self._seen: dict[KnownCall, str] = {}
 
     @classmethod
     def load(cls, path: str | None) -> Self:
@@ -49,22 +49,22 @@ class Baseline:
             return cls(file, {})
         try:
             rows: list[dict[str, Any]] = json.loads(file.read_text())["blocking_calls"]
-            entries = {Entry(**{key: row[key] for key in Entry.__slots__}): str(row["test"]) for row in rows}
+            entries = {KnownCall(**{key: row[key] for key in KnownCall.__slots__}): str(row["test"]) for row in rows}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a baseline of daf_orm; write one with --daf-write-baseline.") from error
         return cls(file, entries)
 
     def knows(self, call: BlockingCall, test: str) -> bool:
         """Whether the call is in the file. Remembers that ``test`` has seen it."""
-        entry = Entry.of(call)
+        entry = KnownCall.of(call)
         self._seen.setdefault(entry, test)
         return entry in self._entries
 
     def has(self, call: BlockingCall) -> bool:
         """Whether the call is in the file."""
-        return Entry.of(call) in self._entries
+        return KnownCall.of(call) in self._entries
 
-    def stale(self, tests: set[str]) -> list[Entry]:
+    def stale(self, tests: set[str]) -> list[KnownCall]:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
@@ -72,7 +72,7 @@ class Baseline:
         """Write the file anew: these calls, and what is known of tests other than ``tests``, which ran."""
         assert self._path is not None
         kept = {entry: test for entry, test in self._entries.items() if test not in tests}
-        kept |= {entry: self._seen[entry] for entry in map(Entry.of, calls)}
+        kept |= {entry: self._seen[entry] for entry in map(KnownCall.of, calls)}
         rows = [{**asdict(entry), "test": test} for entry, test in sorted(kept.items())]
         self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
 
@@ -83,4 +83,4 @@ class Baseline:
     def take_seen(self, data: list[list[str]]) -> None:
         """Take over what another process has seen."""
         for *fields, test in data:
-            self._seen.setdefault(Entry(*fields), test)
+            self._seen.setdefault(KnownCall(*fields), test)

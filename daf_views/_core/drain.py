@@ -15,7 +15,7 @@ GRACE = 5.0
 """Seconds that what is cancelled at the end may take to be quiet."""
 
 
-class Worker(Protocol):
+class Drainable(Protocol):
     """Has work of its own on an event loop, and keeps account of it."""
 
     def is_idle(self) -> bool:
@@ -42,7 +42,7 @@ class Drain:
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._workers: list[Worker] = []
+        self._workers: list[Drainable] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.is_over = False
         """Whether everything has ended that was waited for, so that nothing may be begun any more."""
@@ -65,7 +65,7 @@ class Drain:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def add(self, worker: Worker) -> None:
+    def add(self, worker: Drainable) -> None:
         """Have :meth:`settle` wait until a worker is idle, and then stop it."""
         self._workers.append(worker)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def run_to_the_end(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
+async def shielded(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
     """Run it in a task of its own and wait until that has ended. If we are cancelled meanwhile, raise that then."""
     task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
     cancelled: asyncio.CancelledError | None = None

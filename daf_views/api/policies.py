@@ -9,7 +9,7 @@ from asgiref.sync import iscoroutinefunction
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLUGS: Mapping[str, str] = {
+POLICIES: Mapping[str, str] = {
     "authentication": "authenticate",
     "throttle": "check",
     "throttles": "check",
@@ -17,10 +17,10 @@ PLUGS: Mapping[str, str] = {
     "parsers": "parse",
     "pagination": "paginate",
 }
-"""Attributes that hold plugs, and the coroutine method that each must have."""
-_OPTIONAL = "has_object_permission"  # async, too, where a plug has it
+"""Attributes that hold policies, and the coroutine method that each must have."""
+_OPTIONAL = "has_object_permission"  # async, too, where a policy has it
 
-_SINGLE = {"throttle", "pagination"}  # one plug, or None; the others are sequences
+_SINGLE = {"throttle", "pagination"}  # one policy, or None; the others are sequences
 _MEANT = {
     "permission": "`permissions = [...]`",
     "permission_classes": "`permissions = [...]`",
@@ -34,11 +34,11 @@ _MEANT = {
     "get_throttles": "`throttles = [...]`",
     "get_parsers": "`parsers = [...]`",
 }
-_COPIES = "_copied_plugs"  # on a class: names of plugs that it has not given itself, and the class that has
+_COPIES = "_copied_policies"  # on a class: names of policies that it has not given itself, and the class that has
 
 
-def plug_in(cls: type) -> None:
-    """Make the plugs that ``cls`` gives, and those that it has from plain mixins, into instances.
+def instantiate_policies(cls: type) -> None:
+    """Make the policies that ``cls`` gives, and those that it has from plain mixins, into instances.
 
     Raises TypeError for what has not the method, and for an attribute of another framework's, which would be ignored.
     """
@@ -47,7 +47,7 @@ def plug_in(cls: type) -> None:
             raise TypeError(f"{cls.__qualname__}.{name} would do nothing: write {meant}.")
     copies: dict[str, type] = {}
     setattr(cls, _COPIES, copies)
-    for name in PLUGS:
+    for name in POLICIES:
         giver = next(klass for klass in cls.__mro__ if name in vars(klass) and name not in _copied_by(klass))
         # What Python finds may be the copy of a parent, which knows nothing of the mixins further along this MRO.
         found = next(klass for klass in cls.__mro__ if name in vars(klass))
@@ -59,11 +59,11 @@ def plug_in(cls: type) -> None:
                 copies[name] = giver
 
 
-def prepared(cls: type, plugs: Mapping[str, Any]) -> dict[str, Any]:
+def prepared(cls: type, policies: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
     return {
-        name: _plug(cls, name, value) if name in _SINGLE else tuple(_plug(cls, name, each) for each in value)
-        for name, value in plugs.items()
+        name: _policy(cls, name, value) if name in _SINGLE else tuple(_policy(cls, name, each) for each in value)
+        for name, value in policies.items()
     }
 
 
@@ -72,12 +72,12 @@ def _copied_by(klass: type) -> Mapping[str, type]:
     return copied
 
 
-def _plug(cls: type, name: str, value: Any) -> Any:
+def _policy(cls: type, name: str, value: Any) -> Any:
     if value is None and name in _SINGLE:
         return None
-    plug = value() if isinstance(value, type) else value
-    if not iscoroutinefunction(getattr(plug, PLUGS[name], None)):
-        raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {PLUGS[name]}(…)`.")
-    if hasattr(plug, _OPTIONAL) and not iscoroutinefunction(getattr(plug, _OPTIONAL)):
+    policy = value() if isinstance(value, type) else value
+    if not iscoroutinefunction(getattr(policy, POLICIES[name], None)):
+        raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {POLICIES[name]}(…)`.")
+    if hasattr(policy, _OPTIONAL) and not iscoroutinefunction(getattr(policy, _OPTIONAL)):
         raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, whose {_OPTIONAL}() is not async.")
-    return plug
+    return policy

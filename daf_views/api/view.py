@@ -23,7 +23,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
-from daf_views.api.policies import PLUGS, plug_in, prepared
+from daf_views.api.policies import POLICIES, instantiate_policies, prepared
 from daf_views.auth.authentication import is_known, user_of
 from daf_views.errors.problems import problem_response, response_for
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
@@ -104,14 +104,14 @@ class AsyncAPIView(AsyncView):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        plug_in(cls)
+        instantiate_policies(cls)
         cls.handler_signatures = signatures_of(cls)
         refuse_other(cls, cls.idempotency)
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
         """Return the view for a URLconf, a coroutine function."""
-        given = {name: value for name, value in initkwargs.items() if name in PLUGS}
+        given = {name: value for name, value in initkwargs.items() if name in POLICIES}
         refuse_other(cls, initkwargs.get("idempotency"))
         view = super().as_view(**initkwargs | prepared(cls, given))
         if not is_decorated(cls):
@@ -303,4 +303,4 @@ def _log_in(request: HttpRequest, user: Any) -> None:
         request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's
 
 
-plug_in(AsyncAPIView)  # __init_subclass__ is not called for the class itself
+instantiate_policies(AsyncAPIView)  # __init_subclass__ is not called for the class itself

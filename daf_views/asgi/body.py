@@ -10,10 +10,10 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
-from daf_views._core.shield import run_to_the_end
+from daf_views._core.shield import shielded
 
 
-class Body:
+class SpooledBody:
     """Grows by :meth:`add`; what touches the disk does so on a worker thread."""
 
     __slots__ = ("_limit", "_size", "file")
@@ -31,14 +31,14 @@ class Body:
         if isinstance(self.file, BytesIO) and self._size <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
             self.file.write(chunk)
         else:  # to the end: a thread that writes must not meet a file that is being closed
-            await run_to_the_end(sync_to_async(self._write_to_disk, thread_sensitive=False)(chunk))
+            await shielded(sync_to_async(self._write_to_disk, thread_sensitive=False)(chunk))
 
     async def discard(self) -> None:
         """Close the file: nobody will read it."""
         if isinstance(self.file, BytesIO):
             self.file.close()
         else:
-            await run_to_the_end(sync_to_async(self.file.close, thread_sensitive=False)())
+            await shielded(sync_to_async(self.file.close, thread_sensitive=False)())
 
     def _write_to_disk(self, chunk: bytes) -> None:
         if isinstance(self.file, BytesIO):

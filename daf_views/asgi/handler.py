@@ -25,11 +25,11 @@ from django.urls import get_script_prefix as get_current_prefix
 from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
-from daf_views._core.shield import run_to_the_end
+from daf_views._core.shield import shielded
 from daf_views.asgi import lifespan, request_cycle
 from daf_views.asgi.executors import context_for_the_end, enter_request_threads, leave_request_threads
-from daf_views.asgi.limiter import InFlight
-from daf_views.asgi.receiver import Client
+from daf_views.asgi.limiter import InFlightLimiter
+from daf_views.asgi.receiver import Receiver
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.http.request import AsyncRequest, UnreceivedBody, load_body, takes_body_itself
@@ -78,8 +78,8 @@ class AsyncHandler(ASGIHandler):
     _defers_bodies = False
     _view_middleware_reads_forms = True
     _has_lifespan = False
-    _all_in_flight: Mapping[asyncio.AbstractEventLoop, InFlight] = {}  # replaced, never changed
-    _in_flight: InFlight
+    _all_in_flight: Mapping[asyncio.AbstractEventLoop, InFlightLimiter] = {}  # replaced, never changed
+    _in_flight: InFlightLimiter
     _loop: asyncio.AbstractEventLoop | None = None
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
@@ -101,48 +101,48 @@ class AsyncHandler(ASGIHandler):
         else:
             raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
 
-    def in_flight(self) -> InFlight:
+    def in_flight(self) -> InFlightLimiter:
         """Return the running event loop's requests in flight."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._in_flight = loop, self._in_flight_of(loop)
         return self._in_flight
 
-    def _in_flight_of(self, loop: asyncio.AbstractEventLoop) -> InFlight:
+    def _in_flight_of(self, loop: asyncio.AbstractEventLoop) -> InFlightLimiter:
         # They know their loop, so a weak dictionary would keep both for ever.
         known = {each: requests for each, requests in self._all_in_flight.items() if not each.is_closed()}
         if loop not in known:
             if not self._has_lifespan:
                 logger.info(_NO_LIFESPAN)
-            known[loop] = InFlight(get_settings())
+            known[loop] = InFlightLimiter(get_settings())
         self._all_in_flight = known
         return known[loop]
 
     async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request, when there is a place for it; stop when its client hangs up."""
+        """Answer one HTTP request, when there is a slot for it; stop when its client hangs up."""
         has_body = scope["method"] in _METHODS_WITH_BODY or _announces_body(scope)
-        client, in_flight = Client(receive, expects_body=has_body), self.in_flight()
+        receiver, in_flight = Receiver(receive, expects_body=has_body), self.in_flight()
         try:
-            places = await in_flight.enter(client, unlimited=in_flight.is_full and self._needs_no_place(scope))
+            slots = await in_flight.enter(receiver, unlimited=in_flight.is_full and self._needs_no_slot(scope))
         except ServiceUnavailableError as overload:
             await self._refuse(scope, overload, send)
             return
         try:
-            await self._answer(scope, client, send, defers=has_body and self._defers_bodies)
+            await self._answer(scope, receiver, send, defers=has_body and self._defers_bodies)
         except (asyncio.CancelledError, RequestAborted) as error:
-            if not (client.was_the_one_to_cancel() or isinstance(error, RequestAborted)):
+            if not (receiver.client_disconnected() or isinstance(error, RequestAborted)):
                 raise
         except BaseException:
-            client.was_the_one_to_cancel()  # the task goes on, and is not being cancelled any more
+            receiver.client_disconnected()  # the task goes on, and is not being cancelled any more
             raise
         else:
-            client.was_the_one_to_cancel()
+            receiver.client_disconnected()
         finally:
-            in_flight.leave(client, places)
+            in_flight.leave(receiver, slots)
 
-    async def _answer(self, scope: MutableMapping[str, Any], client: Client, send: Send, *, defers: bool) -> None:
+    async def _answer(self, scope: MutableMapping[str, Any], receiver: Receiver, send: Send, *, defers: bool) -> None:
         try:
-            body: Any = UnreceivedBody() if defers else await client.body()
+            body: Any = UnreceivedBody() if defers else await receiver.body()
         except APIError as error:  # it did not come in time
             await self._refuse(scope, error, send)
             return
@@ -151,17 +151,17 @@ class AsyncHandler(ASGIHandler):
         try:
             request, response = self.create_request(scope, body)
             if isinstance(request, AsyncRequest) and defers:
-                request.receive_body = client.late_body
-                client.watch()
+                request.receive_body = receiver.late_body
+                receiver.watch()
             response = await self._response_to(request, scope) if request is not None else response
             if scope["method"] == "HEAD" and getattr(response, "streaming", False):
                 await _drop_content(response)
             await self.send_response(response, send)
         finally:
-            client.unwatch()
+            receiver.unwatch()
             try:
                 if (ending := self._ending(threads, request, response, body)) is not None:
-                    await run_to_the_end(ending, context_for_the_end())
+                    await shielded(ending, context_for_the_end())
             finally:
                 leave_request_threads(token)
                 threads.shutdown(wait=False)
@@ -199,7 +199,7 @@ class AsyncHandler(ASGIHandler):
             response = await response_for(request, error)
         await self.send_response(response, send)
 
-    def _needs_no_place(self, scope: MutableMapping[str, Any]) -> bool:
+    def _needs_no_slot(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether the view says so, as the health views do: asked only when there is none left."""
         body: Any = UnreceivedBody()
         request, _ = self.create_request(scope, body)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from daf_views._core.drain import Drain
-    from daf_views.asgi.limiter import InFlight
+    from daf_views.asgi.limiter import InFlightLimiter
 
     Hook = Callable[[], Any]
 
@@ -76,7 +76,7 @@ def _refuse_if_running(hook: Hook) -> None:
 async def run(
     receive: Callable[[], Awaitable[Mapping[str, Any]]],
     send: Callable[[Mapping[str, Any]], Awaitable[None]],
-    in_flight: InFlight,
+    in_flight: InFlightLimiter,
 ) -> None:
     """Speak the lifespan protocol with the server until it stops."""
     await receive()
@@ -94,7 +94,7 @@ async def run(
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight: InFlight) -> None:
+async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight: InFlightLimiter) -> None:
     """Wait for the server's end; let requests end first."""
     drain = current_drain()
     shutdown = asyncio.ensure_future(receive())

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from django.core.exceptions import RequestAborted
 from django.http import UnreadablePostError
 
-from daf_views.asgi.body import Body
+from daf_views.asgi.body import SpooledBody
 from daf_views.exceptions import APIError
 from daf_views.settings import get_settings
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NOTHING_ARRIVES = asyncio.Event()
 
 
-class Client:
+class Receiver:
     """Who sent the request that the creating task answers, and is cancelled by :meth:`watch` when it hangs up.
 
     ``expects_body``: it has announced one, for which it is not waited for ever.
@@ -78,7 +78,7 @@ class Client:
         """
         if self._spoilt is not None:  # what is left of it is not the body
             raise self._spoilt
-        body = Body(limit)
+        body = SpooledBody(limit)
         try:
             while not self._body_ended:
                 if part := await self._next_part():
@@ -131,7 +131,7 @@ class Client:
 
     # Hanging up
 
-    def was_the_one_to_cancel(self) -> bool:
+    def client_disconnected(self) -> bool:
         """Whether the task was cancelled because its client has left, and for nothing else. Call it once, at the end.
 
         Raises what the listener died of, if it did.

@@ -40,7 +40,7 @@ class Asked:
     schema: Schema
 
 
-class Plan:
+class ArgumentPlan:
     """Where the arguments of a handler come from, when the URL gives some of them."""
 
     def __init__(self, signature: Signature, given: frozenset[str]) -> None:

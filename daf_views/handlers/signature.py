@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get
 
 from django.http.response import HttpResponseBase
 
-from daf_views.handlers.arguments import Plan
+from daf_views.handlers.arguments import ArgumentPlan
 from daf_views.handlers.parameters import Body, Header, Query, Source, Status
 from daf_views.http.parsers import METHODS_WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
@@ -69,7 +69,7 @@ class Signature:
         """The type of what is answered, None if there is no content, ``Parameter.empty`` if nobody says."""
         self.status = status or (204 if returns is None else 200)
         self._schemas: dict[str, Schema] = {}
-        self._plans: dict[frozenset[str], Plan] = {}
+        self._plans: dict[frozenset[str], ArgumentPlan] = {}
 
     @property
     def is_typed(self) -> bool:
@@ -106,11 +106,11 @@ class Signature:
         except TypeError as error:
             raise TypeError(f"{self.name} returns {self.returns!r}: {error}") from error
 
-    def plan(self, given: Iterable[str]) -> Plan:
+    def plan(self, given: Iterable[str]) -> ArgumentPlan:
         """Return where its arguments come from if the URL gives those names: a URLconf has few sets of them."""
         names = frozenset(given)
         if (plan := self._plans.get(names)) is None:
-            plan = self._plans[names] = Plan(self, names)
+            plan = self._plans[names] = ArgumentPlan(self, names)
         return plan
 
     def schema(self, parameter: Parameter) -> Schema:

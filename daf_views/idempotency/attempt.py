@@ -18,11 +18,11 @@ from django.db import ProgrammingError
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
-from daf_views._core.shield import run_to_the_end
+from daf_views._core.shield import shielded
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.idempotency.exceptions import InFlightError, ReusedKeyError
 from daf_views.idempotency.lease_renewal import Renewal
-from daf_views.idempotency.stored_response import Answer, is_final
+from daf_views.idempotency.stored_response import StoredResponse, is_final
 from daf_views.settings import get_settings
 from daf_views.views.atomic import run_atomic
 
@@ -79,16 +79,16 @@ class Attempt:
         if self._claim is None:
             return
         if is_final(response.status_code):
-            await run_to_the_end(self._keep(self._claim, response))
+            await shielded(self._keep(self._claim, response))
         else:
-            await run_to_the_end(self._release(self._claim))
+            await shielded(self._release(self._claim))
 
     async def abandon(self, error: BaseException) -> None:
         """Make the key free where nobody answers the error; not after a cancellation that may have come too late."""
         is_undone = isinstance(error, asyncio.CancelledError) and not self._may_have_had_effect
         # After a GeneratorExit, or at the end of the process, nothing can be awaited: the lease ends by itself.
         if self._claim is not None and (is_undone or isinstance(error, Exception)):
-            await run_to_the_end(self._release(self._claim))
+            await shielded(self._release(self._claim))
 
     async def _run_joined(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:
         response = await run_atomic(aliases, functools.partial(self._work_and_finish, claim, work))
@@ -114,11 +114,11 @@ class Attempt:
         finally:
             self._renewal.stop()
         if is_final(response.status_code):
-            await run_to_the_end(self._keep(claim, response))
+            await shielded(self._keep(claim, response))
         return response
 
     def _finish(self, claim: Claim, response: HttpResponseBase) -> Awaitable[bool]:
-        return self._store.finish(claim, Answer.of(response, self._max_size))
+        return self._store.finish(claim, StoredResponse.of(response, self._max_size))
 
     async def _keep(self, claim: Claim, response: HttpResponseBase) -> None:
         """Write the answer. It is given in any case: to say that nothing has happened would be worse."""

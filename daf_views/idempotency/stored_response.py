@@ -21,7 +21,7 @@ _OF_ONE_RESPONSE = frozenset({"connection", "date", "keep-alive", "set-cookie", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoredResponse:
     """A response: what of it is kept."""
 
     status: int

@@ -17,7 +17,7 @@ from daf_views.openapi.security import is_open
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.handlers.arguments import Asked, Plan
+    from daf_views.handlers.arguments import ArgumentPlan, Asked
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
 
@@ -68,7 +68,7 @@ def _described(endpoint: Endpoint, method: str) -> dict[str, str]:
 
 
 def _parameters(
-    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
+    endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> Iterator[dict[str, Any]]:
     for name, schema in endpoint.parameters.items():
         yield {
@@ -90,7 +90,7 @@ def _parameters(
 
 
 def _of_path(
-    name: str, schema: dict[str, Any], signature: Signature, plan: Plan, components: Components
+    name: str, schema: dict[str, Any], signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
     """Return the schema of the annotation, unless the URL's converter says it better, or makes something of its own."""
     if (parameter := plan.path.get(name)) is None:
@@ -124,7 +124,7 @@ def _is_json(value: Any) -> bool:
     return isinstance(value, bool | int | str) or value == [] or (isinstance(value, float) and math.isfinite(value))
 
 
-def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, Any] | None:
+def _body(endpoint: Endpoint, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
     schema = components.schema(plan.body.schema) if plan.body is not None else {}
     has_fields = plan.body is None or plan.body.schema.fields() is not None
     media_types = [

@@ -16,7 +16,7 @@ from daf_views.settings import get_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.handlers.arguments import Plan
+    from daf_views.handlers.arguments import ArgumentPlan
     from daf_views.handlers.signature import Signature
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 def responses(
-    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
+    endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
     """Return the Responses Object."""
     made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, signature, plan)))}
@@ -59,7 +59,7 @@ def is_paged(endpoint: Endpoint, signature: Signature) -> bool:
     return endpoint.option("pagination") is not None and signature.answers_list
 
 
-def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Plan) -> Iterator[int]:
+def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan) -> Iterator[int]:
     """Yield the statuses of the problems that DAF or the handler answers with."""
     yield from (500, 503)  # a bug; too many requests for the pool
     yield from (error.default_status for error in raised_by(getattr(endpoint.view, method.lower())))
@@ -79,7 +79,7 @@ def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
         yield 429
 
 
-def _of_what_is_sent(endpoint: Endpoint, method: str, plan: Plan) -> Iterator[int]:
+def _of_what_is_sent(endpoint: Endpoint, method: str, plan: ArgumentPlan) -> Iterator[int]:
     if plan.takes_what_may_be_wrong:
         yield 422
     if method not in METHODS_WITHOUT_CONTENT:

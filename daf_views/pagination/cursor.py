@@ -43,7 +43,7 @@ class Position:
 
     def sign(self, salt: str) -> str:
         """Return the text of a cursor. Raises TypeError for values that cannot be written exactly."""
-        content = [self.is_backward + 2 * self.is_inclusive, *map(_written, self.values)]
+        content = [self.is_backward + 2 * self.is_inclusive, *map(_encoded, self.values)]
         return _signer(salt).sign_object(content, serializer=_Serializer)
 
     @classmethod
@@ -56,7 +56,7 @@ class Position:
                 "The cursor is none of this list's, in this order. Follow the links of a page, or begin without one.",
                 code="invalid_cursor",
             ) from None
-        return cls(values=tuple(map(_read, values)), is_backward=bool(flags & 1), is_inclusive=bool(flags & 2))
+        return cls(values=tuple(map(_decoded, values)), is_backward=bool(flags & 1), is_inclusive=bool(flags & 2))
 
 
 class _Serializer:
@@ -73,7 +73,7 @@ def _signer(salt: str) -> signing.Signer:
     return signing.Signer(salt=f"daf_views.pagination.1:{salt}", sep=_SEPARATOR)
 
 
-def _written(value: Any) -> Any:
+def _encoded(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     for tag, kind, write, _ in _FORMS:
@@ -84,7 +84,7 @@ def _written(value: Any) -> Any:
     )
 
 
-def _read(written: Any) -> Any:
+def _decoded(written: Any) -> Any:
     if not isinstance(written, dict):
         return written
     ((tag, value),) = written.items()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_views.services.plan import Plan, check_service
+from daf_views.services.plan import ServicePlan, check_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,7 +87,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         for name, factory in factories.items():
             check_service(name, factory)
         if view is not None:
-            plan = Plan.for_view(view)
+            plan = ServicePlan.for_view(view)
             for name in factories.keys() - plan.names:
                 known = ", ".join(sorted(plan.names))
                 raise LookupError(f"{view.__qualname__} has no service {name!r}. Known: {known}.")
@@ -122,7 +122,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
         return run
 
 
-def overridden(plan: Plan) -> Plan:
+def overridden(plan: ServicePlan) -> ServicePlan:
     """Return the plan with what :class:`override_services` says now."""
     if not plan.names or not _overrides:
         return plan

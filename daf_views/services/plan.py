@@ -43,7 +43,7 @@ class Service:
         return self._call(**arguments, **{self.takes_request: request})
 
 
-class Plan:
+class ServicePlan:
     """The services of a view, in the order in which they can be made."""
 
     __slots__ = ("factories", "names", "owner", "steps")
@@ -56,7 +56,7 @@ class Plan:
         self.steps = tuple(_in_steps(services, owner))
 
     @classmethod
-    def for_view(cls, view: type) -> Plan:
+    def for_view(cls, view: type) -> ServicePlan:
         """Collect ``services`` along the MRO: a subclass adds to, or replaces, those of its parents.
 
         Raises TypeError or ValueError for what cannot be a service, and for services that need each other in a circle.
@@ -66,9 +66,9 @@ class Plan:
             factories.update(vars(klass).get("services") or {})
         return cls(view, factories)
 
-    def replacing(self, factories: Mapping[str, Factory]) -> Plan:
+    def replacing(self, factories: Mapping[str, Factory]) -> ServicePlan:
         """Return the plan with other factories for some of its services."""
-        return Plan(self.owner, {**self.factories, **factories})
+        return ServicePlan(self.owner, {**self.factories, **factories})
 
 
 def check_service(name: str, factory: object) -> None:

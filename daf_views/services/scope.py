@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from daf_views.services.plan import Plan, Service
+    from daf_views.services.plan import Service, ServicePlan
 
 logger = logging.getLogger("daf_views")
 
@@ -36,7 +36,7 @@ class ServiceScope:
 
     __slots__ = ("_is_ending", "_made", "_plan", "_request", "_stack")
 
-    def __init__(self, plan: Plan, request: HttpRequest) -> None:
+    def __init__(self, plan: ServicePlan, request: HttpRequest) -> None:
         self._plan = plan
         self._request = request
         self._made: dict[str, Any] = {}

@@ -40,7 +40,7 @@ from daf_views.tasks.compat import (
 )
 from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.in_process.results import change, new_result, note
-from daf_views.tasks.notifier import tell_soon
+from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.task import attempt, log_retry, policy_of
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class CeleryBackend(BaseTaskBackend):
             with contextlib.suppress(Exception):
                 self.app.backend.forget(_record_id(result.id))
             raise
-        tell_soon(task_enqueued, type(self), result)
+        send_soon(task_enqueued, type(self), result)
 
 
 @shared_task(  # type: ignore[untyped-decorator]

@@ -34,7 +34,7 @@ BACKLOG = 10_000
 """Records that may wait for a log which is slower than the tasks are; then the tasks wait for it."""
 
 
-async def tell(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
+async def send(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
     """Send a signal. An error of a receiver's is logged, and no business of the task's.
 
     Where nobody but Django's own log listens, it is not waited for.
@@ -47,7 +47,7 @@ async def tell(signal: Signal, sender: type, result: TaskResult, error: BaseExce
     await asyncio.wrap_future(told)
 
 
-def tell_soon(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
+def send_soon(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
     """Do the same from a function that cannot wait."""
     _send_soon(signal, sender, result, error)
 

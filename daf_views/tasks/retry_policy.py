@@ -11,7 +11,7 @@ MAX_PAUSE = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class RetryPolicy:
     """What becomes of a task that fails: ``retries`` more attempts, each after a longer pause."""
 
     retries: int = 0

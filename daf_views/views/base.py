@@ -21,7 +21,7 @@ from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, DeadlineExceededError, refuse_stray_cancellation
 from daf_views.services.container import Services, overridden
-from daf_views.services.plan import Plan
+from daf_views.services.plan import ServicePlan
 from daf_views.services.scope import ServiceScope
 from daf_views.views.atomic import OptedOut, aliases_of, run_atomic
 from daf_views.views.class_checks import (
@@ -66,13 +66,13 @@ class AsyncView(View):
         "throttle",
         "throttles",
     )
-    _plan: ClassVar[Plan]
+    _plan: ClassVar[ServicePlan]
     _opted_out: OptedOut = OptedOut()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _check(cls, {})
-        cls._plan = Plan.for_view(cls)
+        cls._plan = ServicePlan.for_view(cls)
         make_async(cls)
 
     @classonlymethod
@@ -229,4 +229,4 @@ def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
     )
 
 
-AsyncView._plan = Plan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself
+AsyncView._plan = ServicePlan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself

@@ -24,7 +24,7 @@ import django
 
 from daf_orm._core.call_site import FOREIGN
 from daf_orm.detection import frames, guard
-from daf_orm.detection.findings import InputOutput
+from daf_orm.detection.findings import IOFinding
 from daf_orm.detection.io.functions import rows
 from daf_orm.detection.io.remedies import remedy
 
@@ -128,7 +128,7 @@ def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:
     @functools.wraps(original)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if _get_running_loop() is not None and not guard.is_at_work() and not row.is_harmless(*args, **kwargs):
-            _see(sys._getframe(), row)  # noqa: SLF001 - inspect.stack() reads files
+            _check(sys._getframe(), row)  # noqa: SLF001 - inspect.stack() reads files
         return original(*args, **kwargs)
 
     return guarded
@@ -137,7 +137,7 @@ def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:
 # Whose doing it is
 
 
-def _see(frame: FrameType, row: Row) -> None:
+def _check(frame: FrameType, row: Row) -> None:
     inside = _inside_the_loop(frame)
     if any(_is_apart(each) or _is_within(each, (*row.allowed_in, *_MAKERS)) for each in inside):
         return
@@ -145,7 +145,7 @@ def _see(frame: FrameType, row: Row) -> None:
     if sighting is None or sighting.user not in inside or not _is_the_users(sighting):
         return
     operation = _name(sighting, row)
-    guard.see_io(InputOutput(sighting, operation, functools.partial(remedy, operation)))
+    guard.check_io(IOFinding(sighting, operation, functools.partial(remedy, operation)))
 
 
 def _inside_the_loop(frame: FrameType) -> list[FrameType]:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from daf_orm._core.call_site import Origin
+from daf_orm._core.call_site import CallSite
 from daf_orm.detection.frames import expression, is_user_code
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _RUNNER = asyncio.runners.Runner.run.__code__
 class Sample:
     """What the loop's thread was seen doing. Without a place the loop was calling nothing just then."""
 
-    place: Origin | None = None
+    place: CallSite | None = None
     expression: str = ""
     stack: tuple[str, ...] = ()
     """Everything between the loop and the innermost call, innermost first."""
@@ -60,8 +60,8 @@ def _running(frame: FrameType | None) -> list[FrameType]:
     return stack if frame is not None and frame.f_code is _RUNNER else stack[:depth]
 
 
-def _place(frame: FrameType) -> Origin:
-    return Origin(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+def _place(frame: FrameType) -> CallSite:
+    return CallSite(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Stalls:
     def __init__(self, *, interval: float, max_sites: int) -> None:
         self._interval = interval
         self._max_sites = max_sites
-        self._sites: dict[Origin | None, Site] = {}  # whose last stall is longest ago stands first
+        self._sites: dict[CallSite | None, Site] = {}  # whose last stall is longest ago stands first
         self._stalls = 0
         self._longest = 0.0
 

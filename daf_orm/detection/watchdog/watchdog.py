@@ -187,40 +187,40 @@ def _ask(loop: asyncio.AbstractEventLoop, watched: WatchedLoop, beat: Beat) -> b
 wanted = True
 """Whether :func:`watch_running_loop` has anything to do: False once the settings have said no."""
 
-_dog: Watchdog | None = None
+_watchdog: Watchdog | None = None
 _starting = threading.Lock()  # two loops may want the first one at once
 
 
 def watch_running_loop() -> None:
     """Watch the event loop of this thread, if ``DAF_ORM["WATCHDOG"]`` is set. To be called while it is ``wanted``."""
-    dog = _dog or _start()
-    if dog is not None:
-        dog.watch(asyncio.get_running_loop())
+    active = _watchdog or _start()
+    if active is not None:
+        active.watch(asyncio.get_running_loop())
 
 
 def get_stats() -> dict[str, Any]:
     """Return the ``stalls`` seen in this process, ``longest_ms``, and ``sites``: the same two for each line."""
-    dog = _dog
-    return dog.stalls.get_stats() if dog is not None else {"stalls": 0, "longest_ms": 0, "sites": {}}
+    active = _watchdog
+    return active.stalls.get_stats() if active is not None else {"stalls": 0, "longest_ms": 0, "sites": {}}
 
 
 def _start() -> Watchdog | None:
-    global _dog, wanted  # noqa: PLW0603 - one watchdog per process
+    global _watchdog, wanted  # noqa: PLW0603 - one watchdog per process
     with _starting:
-        if _dog is None:
+        if _watchdog is None:
             settings = get_settings().WATCHDOG
             if settings is None:
                 wanted = False
                 return None
-            _dog = Watchdog(settings)
-        return _dog
+            _watchdog = Watchdog(settings)
+        return _watchdog
 
 
 def _stop(timeout: float = 0.0) -> None:
-    global _dog, wanted
-    dog, _dog, wanted = _dog, None, True
-    if dog is not None:
-        dog.stop(timeout)
+    global _watchdog, wanted
+    active, _watchdog, wanted = _watchdog, None, True
+    if active is not None:
+        active.stop(timeout)
 
 
 def _stop_on_change(*, setting: str, **_: object) -> None:
@@ -229,8 +229,8 @@ def _stop_on_change(*, setting: str, **_: object) -> None:
 
 
 def _forget_after_fork() -> None:
-    global _dog, _starting, wanted
-    _dog, _starting, wanted = None, threading.Lock(), True  # the thread is the parent's, and so may the lock be
+    global _watchdog, _starting, wanted
+    _watchdog, _starting, wanted = None, threading.Lock(), True  # the thread is the parent's, and so may the lock be
 
 
 setting_changed.connect(_stop_on_change, dispatch_uid="daf_orm.watchdog")

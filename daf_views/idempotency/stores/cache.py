@@ -18,9 +18,9 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
-from daf_views._core.shield import run_to_the_end
+from daf_views._core.shield import shielded
 from daf_views.idempotency.exceptions import InFlightError
-from daf_views.idempotency.stored_response import Answer
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record, Store
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CacheStore(Store):
         """Let the entry live longer."""
         return bool(await self._run(self._renew, claim))
 
-    async def finish(self, claim: Claim, answer: Answer) -> bool:
+    async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
         """Replace the entry by the answer."""
         return bool(await self._run(self._finish, claim, answer))
 
@@ -62,7 +62,7 @@ class CacheStore(Store):
 
     async def _run(self, func: Any, *args: Any) -> Any:
         # To the end: a call that is still under way in its thread would come after the release of a cancelled request.
-        return await run_to_the_end(sync_to_async(func, thread_sensitive=False)(*args))
+        return await shielded(sync_to_async(func, thread_sensitive=False)(*args))
 
     def _claim(self, claim: Claim) -> Record | None:
         cache, name = self._cache(), self._prefix + claim.key
@@ -77,7 +77,7 @@ class CacheStore(Store):
         cache = self._cache()
         return self._is_own(claim) and cache.touch(self._prefix + claim.key, math.ceil(claim.lease))
 
-    def _finish(self, claim: Claim, answer: Answer) -> bool:
+    def _finish(self, claim: Claim, answer: StoredResponse) -> bool:
         if not self._is_own(claim):
             return False
         entry = (claim.token, claim.fingerprint, answer.status, answer.headers, answer.body)
@@ -102,7 +102,7 @@ def _record(token: str, fingerprint: str, status: int | None = None, *kept: Any)
     if status is None:
         return Record(fingerprint=fingerprint, answer=None)
     headers, body = kept
-    return Record(fingerprint=fingerprint, answer=Answer(status=status, headers=headers, body=body))
+    return Record(fingerprint=fingerprint, answer=StoredResponse(status=status, headers=headers, body=body))
 
 
 def _refuse_unfit(alias: str) -> None:

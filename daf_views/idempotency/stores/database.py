@@ -31,7 +31,7 @@ from django.db.transaction import TransactionManagementError
 from daf_orm import database_sync_to_async, transaction
 from daf_views._core.drain import current_drain
 from daf_views.idempotency.exceptions import InFlightError
-from daf_views.idempotency.stored_response import Answer
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record, Store
 from daf_views.throttling.backends.base import wall_clock
 
@@ -96,7 +96,7 @@ class DatabaseStore(Store):
         """Put off the end of the lease."""
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.lease))
 
-    async def finish(self, claim: Claim, answer: Answer) -> bool:
+    async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
         """Write the answer, in the transaction around, if there is one."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.ttl), **values)
@@ -201,4 +201,4 @@ def _record(row: Any) -> Record:
         return Record(fingerprint=row.fingerprint, answer=None)
     headers = tuple((name, value) for name, value in json.loads(row.headers))
     body = None if row.body is None else bytes(row.body)
-    return Record(fingerprint=row.fingerprint, answer=Answer(status=row.status, headers=headers, body=body))
+    return Record(fingerprint=row.fingerprint, answer=StoredResponse(status=row.status, headers=headers, body=body))

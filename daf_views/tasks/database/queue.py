@@ -26,7 +26,7 @@ from django_tasks_db.models import DBTaskResult
 from daf_views.exceptions import WorkerLostError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished
 from daf_views.tasks.database.models import Worker
-from daf_views.tasks.notifier import tell_soon
+from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.task import policy_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Taken:
 
 
 @dataclass(slots=True, eq=False)
-class Ledger:
+class TaskQueue:
     """What one worker writes. Its methods raise what the database does."""
 
     queues: Queues
@@ -216,7 +216,7 @@ class Ledger:
         if not self._settle(row, finished_at=timezone.now(), **values):
             return False
         if (result := _result_of(row)) is not None:
-            tell_soon(task_finished, type(task_backends[row.backend_name]), result, error)
+            send_soon(task_finished, type(task_backends[row.backend_name]), result, error)
         else:
             logger.error("A task has failed, because no worker knows it: %s.", _name(row), exc_info=error)
         return True

@@ -25,8 +25,8 @@ from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, t
 from daf_views.tasks.enclosing_transaction import in_sync_atomic_block
 from daf_views.tasks.event_loop import call_on, loop_for, running_loop
 from daf_views.tasks.in_process.results import Results, new_result
-from daf_views.tasks.in_process.supervisor import Entry, Supervisor
-from daf_views.tasks.notifier import flush, log_soon, tell_soon
+from daf_views.tasks.in_process.supervisor import PendingTask, Supervisor
+from daf_views.tasks.notifier import flush, log_soon, send_soon
 from daf_views.tasks.task import is_durable
 
 if TYPE_CHECKING:
@@ -142,19 +142,23 @@ class _Enqueuing:
             self._loop.call_soon_threadsafe(self._put)
         except RuntimeError:  # it has ended since
             self._supervisor.release(self._place)
-            log_soon(logging.ERROR, "The event loop has ended, and a task was not begun: %s.", Entry(self._result))
+            log_soon(
+                logging.ERROR, "The event loop has ended, and a task was not begun: %s.", PendingTask(self._result)
+            )
 
     def _put(self) -> None:
         self._is_done = True
         self._supervisor.release(self._place)
-        self._supervisor.put(Entry(self._result))
-        tell_soon(task_enqueued, type(self._supervisor.backend), self._result)
+        self._supervisor.put(PendingTask(self._result))
+        send_soon(task_enqueued, type(self._supervisor.backend), self._result)
 
     def __del__(self) -> None:
         if not self._is_done:
             self._supervisor.release(self._place)
             self._supervisor.backend.results.forget(self._result.id)
-            log_soon(logging.INFO, "%s was not enqueued: rolled back, or skipped after an error.", Entry(self._result))
+            log_soon(
+                logging.INFO, "%s was not enqueued: rolled back, or skipped after an error.", PendingTask(self._result)
+            )
 
 
 @functools.cache

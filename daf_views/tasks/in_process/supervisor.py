@@ -22,20 +22,20 @@ from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished, task_started
 from daf_views.tasks.in_process.results import change, note
-from daf_views.tasks.notifier import flush, log_soon, tell
+from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import is_durable, log_retry, outcome_of, policy_of
 
 if TYPE_CHECKING:
     from daf_views.tasks.compat import TaskResult
     from daf_views.tasks.in_process.backend import InProcessBackend
-    from daf_views.tasks.retry_policy import Policy
+    from daf_views.tasks.retry_policy import RetryPolicy
 
 GRACE = 2.0
 """Seconds beyond the deadline, for tasks to be quiet that are cancelled, and as many for handing over the others."""
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class PendingTask:
     """A task that was enqueued."""
 
     result: TaskResult
@@ -49,7 +49,7 @@ class Entry:
     """Whether it has finished, was handed over or was named."""
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RetryPolicy:
         """The policy of its task."""
         return policy_of(self.result.task)
 
@@ -72,10 +72,10 @@ class Supervisor:
 
     backend: InProcessBackend
     worker_id: str
-    _line: list[tuple[int, int, Entry]] = field(default_factory=list)
+    _line: list[tuple[int, int, PendingTask]] = field(default_factory=list)
     """A heap: the highest priority first, then the oldest."""
-    _waiting: set[Entry] = field(default_factory=set)
-    _running: set[Entry] = field(default_factory=set)
+    _waiting: set[PendingTask] = field(default_factory=set)
+    _running: set[PendingTask] = field(default_factory=set)
     _reserved: set[int] = field(default_factory=set)
     """Places of tasks that are enqueued when a transaction commits. Sets are changed by finalizers: without a lock."""
     _numbers: Any = field(default_factory=itertools.count)
@@ -105,14 +105,14 @@ class Supervisor:
         """Give a place back."""
         self._reserved.discard(place)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: PendingTask) -> None:
         """Run a task when its time has come and there is room."""
         run_after = entry.result.task.run_after
         # In UTC: two times of one zone are subtracted as if its clocks were never put forward or back.
         seconds = 0.0 if run_after is None else (run_after.astimezone(UTC) - datetime.now(UTC)).total_seconds()
         self._put_in(entry, seconds)
 
-    def _put_in(self, entry: Entry, seconds: float) -> None:
+    def _put_in(self, entry: PendingTask, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         is_too_late = self._deadline is not None and seconds > 0 and loop.time() + seconds > self._deadline
         if self._is_closed or is_too_late:
@@ -123,7 +123,7 @@ class Supervisor:
         else:
             self._come(entry)
 
-    def _come(self, entry: Entry) -> None:
+    def _come(self, entry: PendingTask) -> None:
         self._waiting.discard(entry)
         entry.timer = None
         heapq.heappush(self._line, (-entry.result.task.priority, next(self._numbers), entry))
@@ -139,7 +139,7 @@ class Supervisor:
             entry.running.set_name(f"task {entry.result.task.module_path} {entry.result.id}")
             entry.running.add_done_callback(functools.partial(self._ended, entry))
 
-    def _ended(self, entry: Entry, running: asyncio.Task[None]) -> None:
+    def _ended(self, entry: PendingTask, running: asyncio.Task[None]) -> None:
         self._running.discard(entry)
         entry.running = None
         self._changed.set()
@@ -152,14 +152,14 @@ class Supervisor:
 
     # One attempt
 
-    async def _run(self, entry: Entry) -> None:
+    async def _run(self, entry: PendingTask) -> None:
         result = entry.result
         entry.attempts, entry.pause = entry.attempts + 1, None
         now = timezone.now()
         change(result, status=TaskResultStatus.RUNNING, started_at=result.started_at or now, last_attempted_at=now)
         result.worker_ids.append(self.worker_id)
         try:
-            await tell(task_started, type(self.backend), result)
+            await send(task_started, type(self.backend), result)
             outcome = await outcome_of(result)
         except asyncio.CancelledError:
             if not self._is_closed:  # by somebody else than us: the task itself, or the end of the event loop
@@ -172,7 +172,7 @@ class Supervisor:
             change(result, _return_value=outcome.value)
             await self._finish(entry, TaskResultStatus.SUCCESSFUL)
 
-    async def _fail(self, entry: Entry, error: BaseException) -> None:
+    async def _fail(self, entry: PendingTask, error: BaseException) -> None:
         note(entry.result, error)
         if entry.attempts > entry.policy.retries:
             await self._finish(entry, TaskResultStatus.FAILED, error)
@@ -181,11 +181,11 @@ class Supervisor:
         entry.pause = entry.policy.pause_after(entry.attempts)
         log_retry(entry.result.task, entry.attempts, entry.pause, error)
 
-    async def _finish(self, entry: Entry, status: TaskResultStatus, error: BaseException | None = None) -> None:
+    async def _finish(self, entry: PendingTask, status: TaskResultStatus, error: BaseException | None = None) -> None:
         change(entry.result, status=status, finished_at=timezone.now())
         entry.is_settled = True
         self.backend.results.finish(entry.result)
-        await tell(task_finished, type(self.backend), entry.result, error)
+        await send(task_finished, type(self.backend), entry.result, error)
 
     # The end
 
@@ -233,13 +233,13 @@ class Supervisor:
         self._is_closed = True
         self._name_lost([*self._running, *(entry for _, _, entry in self._line), *self._waiting])
 
-    def _stop_waiting(self, entry: Entry) -> None:
+    def _stop_waiting(self, entry: PendingTask) -> None:
         if entry.timer is not None:
             entry.timer.cancel()
         entry.timer = None
         self._waiting.discard(entry)
 
-    async def _give_up(self, entries: list[Entry]) -> None:
+    async def _give_up(self, entries: list[PendingTask]) -> None:
         """Hand tasks over to the backend for that, as many as it takes in time; name in the log those that are lost."""
         left = [entry for entry in entries if not entry.is_settled]
         overflow = self.backend.overflow
@@ -253,7 +253,7 @@ class Supervisor:
                 await asyncio.wait(late)
         self._name_lost(left)
 
-    async def _hand_over(self, entry: Entry, alias: str, places: asyncio.Semaphore) -> None:
+    async def _hand_over(self, entry: PendingTask, alias: str, places: asyncio.Semaphore) -> None:
         try:
             backend = task_backends[alias]
             if not is_durable(backend):
@@ -267,7 +267,7 @@ class Supervisor:
             entry.is_settled = True
             self.backend.results.forget(entry.result.id)
 
-    def _name_lost(self, entries: list[Entry]) -> None:
+    def _name_lost(self, entries: list[PendingTask]) -> None:
         for entry in entries:
             if entry.is_settled:
                 continue

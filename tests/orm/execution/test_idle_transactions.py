@@ -16,7 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._core.call_site import Origin
+from daf_orm._core.call_site import CallSite
 from daf_orm._execution import idle_transactions
 from daf_orm._execution.idle_transactions import IdleWatch
 from tests.orm.detection.loops import LOOPS
@@ -245,7 +245,7 @@ async def test_blocks_of_one_line_are_logged_once_in_the_interval(log: Log, look
 def test_what_was_not_logged_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def times_at(now: float, line: int = 40) -> int:
         monkeypatch.setattr(time, "monotonic", lambda: now)
-        return idle_transactions._times_to_log(Origin("shop/views.py", line, "detail"))
+        return idle_transactions._times_to_log(CallSite("shop/views.py", line, "detail"))
 
     assert [times_at(now) for now in (1000, 1010, 1059, 1060, 1061, 1120)] == [1, 0, 0, 3, 0, 2]
     assert times_at(1121, line=50) == 1
@@ -254,7 +254,7 @@ def test_what_was_not_logged_is_told_later(monkeypatch: pytest.MonkeyPatch) -> N
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle_transactions, "MAX_ORIGINS", 3)
     for line in range(10):
-        idle_transactions._times_to_log(Origin("shop/views.py", line, "detail"))
+        idle_transactions._times_to_log(CallSite("shop/views.py", line, "detail"))
 
     assert len(idle_transactions._logged) <= 3
 

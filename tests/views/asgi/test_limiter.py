@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from daf_views.asgi import get_asgi_application
-from daf_views.asgi.limiter import InFlight
-from daf_views.asgi.receiver import Client
+from daf_views.asgi.limiter import InFlightLimiter
+from daf_views.asgi.receiver import Receiver
 from daf_views.exceptions import ServiceUnavailableError
 from daf_views.health import livez, readyz
 from daf_views.settings import Settings
@@ -164,15 +164,15 @@ class Places(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     async def _make(self):
-        return InFlight(Settings(MAX_IN_FLIGHT=self.LIMIT, MAX_WAITING=self.WAITING, WAIT_TIMEOUT=60.0))
+        return InFlightLimiter(Settings(MAX_IN_FLIGHT=self.LIMIT, MAX_WAITING=self.WAITING, WAIT_TIMEOUT=60.0))
 
     async def _answer(self, end):
-        client = Client(asyncio.Event().wait)
-        places = await self.in_flight.enter(client)
+        receiver = Receiver(asyncio.Event().wait)
+        slots = await self.in_flight.enter(receiver)
         try:
             await end.wait()
         finally:
-            self.in_flight.leave(client, places)
+            self.in_flight.leave(receiver, slots)
 
     async def _settle(self):
         for _ in range(10):

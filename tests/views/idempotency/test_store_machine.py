@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from daf_views.idempotency.models import IdempotencyRecord
-from daf_views.idempotency.stored_response import Answer
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record
 from tests.views.idempotency.conftest import KINDS
 
 LEASE, TTL = 1000, 10_000
 KEYS = ["a" * 64, "b" * 64]
 answers = st.builds(
-    Answer,
+    StoredResponse,
     status=st.sampled_from([200, 201, 404]),
     headers=st.lists(st.tuples(st.just("X-A"), st.text(max_size=3))).map(tuple),
     body=st.none() | st.binary(max_size=5),

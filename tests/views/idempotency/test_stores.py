@@ -13,14 +13,14 @@ from daf_orm import database_sync_to_async, transaction
 from daf_orm._pool.pool import reset_pool
 from daf_views.asgi import current_drain
 from daf_views.idempotency.models import IdempotencyRecord
-from daf_views.idempotency.stored_response import Answer
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores import database, get_store
 from daf_views.idempotency.stores.base import Claim
 from daf_views.idempotency.stores.cache import CacheStore
 from daf_views.idempotency.stores.database import DatabaseStore
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-ANSWER = Answer(status=201, headers=(("Location", "/7"),), body=b"made")
+ANSWER = StoredResponse(status=201, headers=(("Location", "/7"),), body=b"made")
 
 
 def claim_of(key, *, lease=10, ttl=60):

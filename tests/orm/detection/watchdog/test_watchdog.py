@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from daf_orm import allow_blocking
-from daf_orm._core.call_site import Origin
+from daf_orm._core.call_site import CallSite
 from daf_orm.detection.watchdog import stalls, watchdog
 from daf_orm.detection.watchdog.stalls import Sample, Stalls
 from tests.orm.detection.loops import LOOPS
@@ -208,7 +208,7 @@ async def test_different_lines_are_logged_each(log: Log, block: Callable[[], obj
 
 def test_what_was_not_logged_is_told_later(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Stalls(interval=60, max_sites=10)
-    sample = Sample(Origin("shop/views.py", 41, "detail"), "json.loads(body)")
+    sample = Sample(CallSite("shop/views.py", 41, "detail"), "json.loads(body)")
     for now in (0.0, 59.0, 60.0):
         monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         counted.add(sample, 0.311, lasts=False)
@@ -223,7 +223,7 @@ def test_what_was_not_logged_is_told_later(log: Log, monkeypatch: pytest.MonkeyP
 def test_memory_is_bounded() -> None:
     counted = Stalls(interval=60, max_sites=3)
     for line in (1, 2, 3, 1, 4, 5):
-        counted.add(Sample(Origin("views.py", line, "view")), line / 10, lasts=False)
+        counted.add(Sample(CallSite("views.py", line, "view")), line / 10, lasts=False)
 
     stats = counted.get_stats()
     assert list(stats["sites"]) == [f"views.py:{line} in view" for line in (1, 4, 5)]
@@ -352,11 +352,11 @@ def test_every_event_loop_is_understood(
     assert (stall_of(record)["lineno"], stall_of(record)["expression"]) == (line_of(marker), "block()")
 
 
-def resting(dog: watchdog.Watchdog) -> bool:
+def resting(active: watchdog.Watchdog) -> bool:
     deadline = time.monotonic() + WAIT
-    while not (dog._rests and not dog._loops) and time.monotonic() < deadline:
+    while not (active._rests and not active._loops) and time.monotonic() < deadline:
         time.sleep(0.001)
-    return dog._rests
+    return active._rests
 
 
 def test_closed_loops_are_forgotten_and_cost_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,16 +365,16 @@ def test_closed_loops_are_forgotten_and_cost_nothing_any_more(monkeypatch: pytes
         return asyncio.get_running_loop()
 
     loops = [asyncio.run(use()) for _ in range(3)]
-    dog = watchdog._dog
-    assert dog is not None
-    assert resting(dog)
-    assert dog._loops == {}
+    active = watchdog._watchdog
+    assert active is not None
+    assert resting(active)
+    assert active._loops == {}
     assert all(loop.is_closed() for loop in loops)
 
     waits: list[float] = []
-    monkeypatch.setattr(dog, "_attend", lambda *_: waits.append(1.0))
+    monkeypatch.setattr(active, "_attend", lambda *_: waits.append(1.0))
     time.sleep(5 * THRESHOLD)
-    assert resting(dog)
+    assert resting(active)
     assert waits == []
 
 
@@ -388,8 +388,8 @@ def test_a_resting_watchdog_wakes_for_the_next_loop(log: Log, block: Callable[[]
         await log.next()
 
     asyncio.run(use())
-    assert watchdog._dog is not None
-    assert resting(watchdog._dog)
+    assert watchdog._watchdog is not None
+    assert resting(watchdog._watchdog)
     asyncio.run(stall())
 
 
@@ -402,8 +402,10 @@ def test_no_loop_lives_longer_for_being_watched(
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
-    assert watchdog._dog is not None
-    monkeypatch.setattr(watchdog._dog, "_attend", lambda *_: True)  # it does not even notice that the loop is closed
+    assert watchdog._watchdog is not None
+    monkeypatch.setattr(
+        watchdog._watchdog, "_attend", lambda *_: True
+    )  # it does not even notice that the loop is closed
     time.sleep(2 * THRESHOLD)
     loop.close()
     reference = weakref.ref(loop)
@@ -431,21 +433,21 @@ async def test_it_is_off_unless_configured(settings: Any, off: dict[str, Any]) -
     await Author.objects.acount()
 
     assert not watchdog.wanted
-    assert watchdog._dog is None
+    assert watchdog._watchdog is None
     assert watchdog.get_stats() == {"stalls": 0, "longest_ms": 0, "sites": {}}
 
 
 async def test_a_change_of_the_settings_starts_it_anew(settings: Any) -> None:
     watchdog.watch_running_loop()
-    old = watchdog._dog
+    old = watchdog._watchdog
     assert old is not None
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": 3, "MAX_SITES": 7, "INTERVAL": 1.5}}
     await asyncio.to_thread(old._thread.join, WAIT)
     assert not old._thread.is_alive()
-    assert watchdog._dog is None
+    assert watchdog._watchdog is None
     watchdog.watch_running_loop()
 
-    new = watchdog._dog
+    new = watchdog._watchdog
     assert new is not None
     assert (new._threshold, new.stalls._max_sites, new.stalls._interval) == (3, 7, 1.5)
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from daf_views.tasks.compat import TaskResultStatus
 from daf_views.tasks.database.models import Worker
-from daf_views.tasks.database.queue import LOST, Ledger, Queues
+from daf_views.tasks.database.queue import LOST, Queues, TaskQueue
 from tests.views.tasks import jobs
 
 POLICIES = {"once": jobs.scripted_once, "thrice": jobs.scripted_thrice}
@@ -40,9 +40,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(target=workers)
     def start(self):
-        ledger = Ledger(Queues(backend="database", names=None), concurrency=5, lease=1000)
-        ledger.register()
-        return ledger
+        queue = TaskQueue(Queues(backend="database", names=None), concurrency=5, lease=1000)
+        queue.register()
+        return queue
 
     @rule(target=claims, worker=workers, count=st.integers(1, 3))
     def take(self, worker, count):
@@ -63,25 +63,25 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def succeed(self, claim):
-        self.write(claim, TaskResultStatus.SUCCESSFUL, lambda ledger, row: ledger.succeed(row, "value"))
+        self.write(claim, TaskResultStatus.SUCCESSFUL, lambda queue, row: queue.succeed(row, "value"))
 
     @rule(claim=claims)
     def fail(self, claim):
         if len(claim.result.worker_ids) > claim.result.task.policy.retries:
-            self.write(claim, TaskResultStatus.FAILED, lambda ledger, row: ledger.fail(row, LookupError()))
+            self.write(claim, TaskResultStatus.FAILED, lambda queue, row: queue.fail(row, LookupError()))
         else:
-            self.write(claim, READY, lambda ledger, row: ledger.try_again(row, LookupError(), 0))
+            self.write(claim, READY, lambda queue, row: queue.try_again(row, LookupError(), 0))
 
     @rule(claim=claims)
     def give_back(self, claim):
-        if self.write(claim, READY, lambda ledger, row: ledger.give_back(row)):
+        if self.write(claim, READY, lambda queue, row: queue.give_back(row)):
             self.begun[str(claim.row.pk)] -= 1
 
     def write(self, claim, status, write):
         key = str(claim.row.pk)
         is_its_own = self.expected[key] == (RUNNING, claim)
-        ledger = Ledger(Queues(backend="database"), concurrency=1, lease=1)
-        assert write(ledger, claim.row) == is_its_own
+        queue = TaskQueue(Queues(backend="database"), concurrency=1, lease=1)
+        assert write(queue, claim.row) == is_its_own
         if is_its_own:
             self.expected[key] = (status, None)
         return is_its_own
@@ -100,7 +100,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def recover(self):
-        Ledger(Queues(backend="database"), concurrency=1, lease=1).recover()
+        TaskQueue(Queues(backend="database"), concurrency=1, lease=1).recover()
         dead = {worker.worker_id for worker in self.dead}
         for key, (status, claim) in self.expected.items():
             if status == RUNNING and claim.worker_id in dead:

@@ -18,7 +18,7 @@ from daf_views.asgi import current_drain
 from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started, tasks_logger
 from daf_views.tasks.database import worker as working_module
 from daf_views.tasks.database.models import Worker
-from daf_views.tasks.database.queue import LOST, PREFIX, Ledger, Queues
+from daf_views.tasks.database.queue import LOST, PREFIX, Queues, TaskQueue
 from daf_views.tasks.database.worker import DatabaseWorker
 from daf_views.tasks.notifier import flush
 from tests.project import settings as project
@@ -31,8 +31,8 @@ pytestmark = [
 ]
 
 
-def make_ledger(concurrency=10, lease=60.0, **queues):
-    return Ledger(Queues(backend="database", **{"names": None, **queues}), concurrency=concurrency, lease=lease)
+def make_queue(concurrency=10, lease=60.0, **queues):
+    return TaskQueue(Queues(backend="database", **{"names": None, **queues}), concurrency=concurrency, lease=lease)
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ async def working():
     """Start a worker; at the end it is stopped, and has no connection open."""
     running = []
 
-    def start(ledger=None, **options):
-        worker = DatabaseWorker(ledger or make_ledger(), interval=0.01, **options)
+    def start(queue=None, **options):
+        worker = DatabaseWorker(queue or make_queue(), interval=0.01, **options)
         running.append(asyncio.create_task(worker.run()))
         worker.end = running[-1]
         return worker
@@ -71,13 +71,13 @@ async def row_of(result):
     return await DBTaskResult.objects.aget(pk=result.id)
 
 
-async def in_ledger(func, *args, **kwargs):
+async def in_queue_thread(func, *args, **kwargs):
     return await database_sync_to_async(func)(*args, **kwargs)
 
 
 async def test_many_tasks_run_at_the_same_time_and_no_more_than_that(working):
     results = [await on_database(jobs.wait).aenqueue(number) for number in range(3)]
-    working(make_ledger(concurrency=2))
+    working(make_queue(concurrency=2))
     assert [await jobs.started.get() for _ in range(2)] == [0, 1]
     assert (await row_of(results[0])).worker_ids[-1].startswith(PREFIX)
     assert (await row_of(results[2])).status == TaskResultStatus.READY
@@ -94,7 +94,7 @@ async def test_a_synchronous_task_runs_and_may_query(working):
 async def test_more_synchronous_tasks_than_the_pool_has_connections_all_run(working):
     tasks = 2 * get_pool().max_size
     results = [await on_database(jobs.note_in_thread).aenqueue(number) for number in range(tasks)]
-    working(make_ledger(concurrency=tasks))
+    working(make_queue(concurrency=tasks))
     assert {(await finished(result)).status for result in results} == {TaskResultStatus.SUCCESSFUL}
 
 
@@ -114,7 +114,7 @@ async def test_a_task_that_never_succeeds_fails_after_its_last_attempt(working):
 
 async def test_a_pause_is_kept_in_the_database_and_takes_no_place(working):
     failed = await on_database(jobs.fail_with_a_long_pause).aenqueue()
-    working(make_ledger(concurrency=1))
+    working(make_queue(concurrency=1))
     await finished(await on_database(jobs.note).aenqueue("meanwhile"))
     row = await row_of(failed)
     assert (row.status, row.exception_class_path) == (TaskResultStatus.READY, "builtins.LookupError")
@@ -154,14 +154,14 @@ async def test_it_takes_the_queues_it_is_told_to():
     await jobs.note.using(backend="second").aenqueue("of another backend")
 
     def names(**queues):
-        return [row.queue_name for row in make_ledger(**queues).queues.of(DBTaskResult.objects.order_by("queue_name"))]
+        return [row.queue_name for row in make_queue(**queues).queues.of(DBTaskResult.objects.order_by("queue_name"))]
 
     def check():
         assert names(names=None) == ["default", "mail", "slow"]
         assert names(names=frozenset({"mail"})) == ["mail"]
         assert names(names=None, excluded=frozenset({"slow"})) == ["default", "mail"]
 
-    await in_ledger(check)
+    await in_queue_thread(check)
 
 
 async def test_a_batch_ends_when_nothing_is_due(working):
@@ -184,7 +184,7 @@ async def test_it_ends_after_as_many_tasks_as_it_may_run(working):
 
 async def test_a_drain_waits_for_what_runs_and_takes_no_more(working):
     first = await on_database(jobs.wait).aenqueue("first")
-    worker = working(make_ledger(concurrency=1))
+    worker = working(make_queue(concurrency=1))
     await jobs.started.get()
     second = await on_database(jobs.wait).aenqueue("second")
     current_drain().request()
@@ -228,13 +228,13 @@ async def test_what_will_not_be_cancelled_is_left_to_the_end_of_the_lease(workin
 
 async def test_a_database_that_does_not_answer_keeps_no_process_from_its_end(working, monkeypatch, caplog):
     monkeypatch.setattr(working_module, "GRACE", 0.05)
-    unregister, may_answer = Ledger.unregister, threading.Event()
+    unregister, may_answer = TaskQueue.unregister, threading.Event()
 
     def unregister_late(self):
         may_answer.wait(10)
         unregister(self)
 
-    monkeypatch.setattr(Ledger, "unregister", unregister_late)
+    monkeypatch.setattr(TaskQueue, "unregister", unregister_late)
     worker = working()
     await finished(await on_database(jobs.note).aenqueue("it has begun"))
     assert not worker.is_left_running
@@ -251,16 +251,16 @@ async def test_a_database_that_does_not_answer_keeps_no_process_from_its_end(wor
 
 async def test_a_worker_that_is_cancelled_while_it_takes_loses_nothing(working, monkeypatch):
     result = await on_database(jobs.wait).aenqueue()
-    ledger, is_taking, may_take = make_ledger(), threading.Event(), threading.Event()
-    take = Ledger.take
+    queue, is_taking, may_take = make_queue(), threading.Event(), threading.Event()
+    take = TaskQueue.take
 
     def take_slowly(self, count):
         is_taking.set()
         may_take.wait(10)
         return take(self, count)
 
-    monkeypatch.setattr(Ledger, "take", take_slowly)
-    worker = working(ledger)
+    monkeypatch.setattr(TaskQueue, "take", take_slowly)
+    worker = working(queue)
     await asyncio.to_thread(is_taking.wait, 10)
     worker.end.cancel()
     may_take.set()
@@ -273,14 +273,14 @@ async def test_a_worker_that_is_cancelled_while_it_takes_loses_nothing(working, 
 
 
 async def test_it_asks_again_when_the_database_did_not_answer(working, monkeypatch, caplog):
-    take, errors = Ledger.take, [OperationalError("gone")]
+    take, errors = TaskQueue.take, [OperationalError("gone")]
 
     def fail_once(self, count):
         if errors:
             raise errors.pop()
         return take(self, count)
 
-    monkeypatch.setattr(Ledger, "take", fail_once)
+    monkeypatch.setattr(TaskQueue, "take", fail_once)
     working()
     assert (await finished(await on_database(jobs.note).aenqueue("hello"))).status == TaskResultStatus.SUCCESSFUL
     await asyncio.to_thread(flush)
@@ -288,14 +288,14 @@ async def test_it_asks_again_when_the_database_did_not_answer(working, monkeypat
 
 
 async def test_what_came_of_a_task_is_written_as_soon_as_the_database_takes_it(working, monkeypatch, caplog):
-    succeed, errors = Ledger.succeed, [OperationalError("gone")]
+    succeed, errors = TaskQueue.succeed, [OperationalError("gone")]
 
     def fail_once(self, row, value):
         if errors:
             raise errors.pop()
         return succeed(self, row, value)
 
-    monkeypatch.setattr(Ledger, "succeed", fail_once)
+    monkeypatch.setattr(TaskQueue, "succeed", fail_once)
     working()
     assert (await finished(await on_database(jobs.note).aenqueue("hello"))).return_value == "hello"
     assert jobs.done == ["hello"]
@@ -311,52 +311,52 @@ async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
 # Other workers
 
 
-async def taken(ledger, count=1):
-    await in_ledger(ledger.register)
-    return (await in_ledger(ledger.take, count)).claims
+async def taken(queue, count=1):
+    await in_queue_thread(queue.register)
+    return (await in_queue_thread(queue.take, count)).claims
 
 
-async def expire(ledger):
+async def expire(queue):
     past = timezone.now() - timedelta(days=1)
-    assert await Worker.objects.filter(pk=ledger.worker_id).aupdate(expires_at=past)
+    assert await Worker.objects.filter(pk=queue.worker_id).aupdate(expires_at=past)
 
 
 async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(caplog):
     result = await on_database(jobs.note).aenqueue("hello")
-    dead, alive = make_ledger(), make_ledger()
+    dead, alive = make_queue(), make_queue()
     [lost] = await taken(dead)
     await expire(dead)
-    await in_ledger(alive.register)
-    await in_ledger(alive.recover)
+    await in_queue_thread(alive.register)
+    await in_queue_thread(alive.recover)
     assert "a task that it ran is run again: tests.views.tasks.jobs.note" in caplog.text
-    [claim] = (await in_ledger(alive.take, 1)).claims
-    assert not await in_ledger(dead.succeed, lost.row, "from the dead")
-    assert not await in_ledger(dead.give_back, lost.row)
-    assert not await in_ledger(dead.beat)
-    assert await in_ledger(alive.succeed, claim.row, "hello")
+    [claim] = (await in_queue_thread(alive.take, 1)).claims
+    assert not await in_queue_thread(dead.succeed, lost.row, "from the dead")
+    assert not await in_queue_thread(dead.give_back, lost.row)
+    assert not await in_queue_thread(dead.beat)
+    assert await in_queue_thread(alive.succeed, claim.row, "hello")
     row = await row_of(result)
     assert (row.return_value, row.worker_ids) == ("hello", [dead.worker_id, alive.worker_id])
-    await in_ledger(alive.unregister)
+    await in_queue_thread(alive.unregister)
 
 
 async def test_what_living_workers_run_is_left_alone_and_so_is_what_others_run():
     results = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
-    alive, other = make_ledger(), make_ledger()
+    alive, other = make_queue(), make_queue()
     await taken(alive)
     [row] = await database_sync_to_async(list)(DBTaskResult.objects.ready())
-    await in_ledger(row.claim, "a worker of the engine's own")
-    await in_ledger(other.recover)
+    await in_queue_thread(row.claim, "a worker of the engine's own")
+    await in_queue_thread(other.recover)
     assert [(await row_of(result)).status for result in results] == [TaskResultStatus.RUNNING] * 2
-    await in_ledger(alive.unregister)
+    await in_queue_thread(alive.unregister)
 
 
 async def test_a_task_that_is_the_end_of_its_workers_is_given_up():
     result = await on_database(jobs.note).aenqueue("hello")
     for _ in range(LOST + 1):
-        ledger = make_ledger()
-        assert len(await taken(ledger)) == 1
-        await expire(ledger)
-        await in_ledger(make_ledger().recover)
+        queue = make_queue()
+        assert len(await taken(queue)) == 1
+        await expire(queue)
+        await in_queue_thread(make_queue().recover)
     row = await row_of(result)
     assert (row.status, len(row.worker_ids)) == (TaskResultStatus.FAILED, LOST + 1)
     assert row.exception_class_path == "daf_views.exceptions.WorkerLostError"
@@ -364,15 +364,15 @@ async def test_a_task_that_is_the_end_of_its_workers_is_given_up():
 
 async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(working, caplog):
     result = await on_database(jobs.wait).aenqueue("first")
-    ledger = make_ledger(lease=0.05)
-    working(ledger)
+    queue = make_queue(lease=0.05)
+    working(queue)
     await jobs.started.get()
-    name = ledger.worker_id
+    name = queue.worker_id
     await Worker.objects.filter(pk=name).adelete()
     await jobs.started.get()  # it is run again, here or elsewhere
     row = await row_of(result)
-    assert name != ledger.worker_id
-    assert row.worker_ids == [name, ledger.worker_id]
+    assert name != queue.worker_id
+    assert row.worker_ids == [name, queue.worker_id]
     jobs.go_on.set()
     await finished(result)
     assert jobs.done == ["first"]
@@ -380,14 +380,14 @@ async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(workin
 
 
 async def test_a_worker_lives_while_a_task_blocks_its_event_loop(working, monkeypatch):
-    beat, has_beaten = Ledger.beat, threading.Event()
+    beat, has_beaten = TaskQueue.beat, threading.Event()
 
     def beat_and_tell(self):
         has_beaten.set()
         return beat(self)
 
-    monkeypatch.setattr(Ledger, "beat", beat_and_tell)
-    working(make_ledger(lease=0.3))
+    monkeypatch.setattr(TaskQueue, "beat", beat_and_tell)
+    working(make_queue(lease=0.3))
     await finished(await on_database(jobs.note).aenqueue("it has begun"))
     has_beaten.clear()
     with allow_blocking(reason="as tasks do that should not"):
@@ -397,17 +397,17 @@ async def test_a_worker_lives_while_a_task_blocks_its_event_loop(working, monkey
 async def test_of_many_workers_each_task_has_one():
     for number in range(40):
         await on_database(jobs.note).aenqueue(number)
-    ledgers = [make_ledger() for _ in range(4)]
+    queues = [make_queue() for _ in range(4)]
 
-    def take_all(ledger):
-        ledger.register()
+    def take_all(queue):
+        queue.register()
         rows = []
         for _ in range(100):
-            rows += [claim.row.pk for claim in ledger.take(3).claims]
-        ledger.unregister()
+            rows += [claim.row.pk for claim in queue.take(3).claims]
+        queue.unregister()
         return rows
 
-    rows = await asyncio.gather(*(database_sync_to_async(take_all)(ledger) for ledger in ledgers))
+    rows = await asyncio.gather(*(database_sync_to_async(take_all)(queue) for queue in queues))
     taken_rows = [row for each in rows for row in each]
     assert len(taken_rows) == len(set(taken_rows)) == 40
 
@@ -416,14 +416,14 @@ async def test_of_many_workers_each_task_has_one():
 
 
 async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeypatch):
-    take, asked = Ledger.take, []
+    take, asked = TaskQueue.take, []
 
     def counted(self, count):
         asked.append(count)
         return take(self, count)
 
-    monkeypatch.setattr(Ledger, "take", counted)
-    worker = DatabaseWorker(make_ledger(), interval=1000)
+    monkeypatch.setattr(TaskQueue, "take", counted)
+    worker = DatabaseWorker(make_queue(), interval=1000)
     running = asyncio.create_task(worker.run())
     await finished_soon(lambda: asked)
     for _ in range(5):
@@ -450,7 +450,7 @@ async def poisoned():
 @pytest.mark.parametrize("batch", [False, True])
 async def test_a_task_that_cannot_be_loaded_keeps_no_other_from_being_run(working, poisoned, batch, caplog):
     good = await on_database(jobs.note).aenqueue("good")
-    worker = working(make_ledger(concurrency=1), batch=batch)
+    worker = working(make_queue(concurrency=1), batch=batch)
     assert (await finished(good)).status == TaskResultStatus.SUCCESSFUL
     assert (await row_of(poisoned)).status == TaskResultStatus.READY
     assert "KeyError: 'poison'" in caplog.text
@@ -459,24 +459,24 @@ async def test_a_task_that_cannot_be_loaded_keeps_no_other_from_being_run(workin
 
 
 async def test_nor_does_it_when_it_was_lost_with_a_worker(working, poisoned):
-    dead = make_ledger()
-    await in_ledger(dead.register)
+    dead = make_queue()
+    await in_queue_thread(dead.register)
     await DBTaskResult.objects.filter(pk=poisoned.id).aupdate(
         status=TaskResultStatus.RUNNING, started_at=timezone.now(), worker_ids=[dead.worker_id] * 9
     )
     await expire(dead)
-    await in_ledger(make_ledger().recover)
+    await in_queue_thread(make_queue().recover)
     assert (await row_of(poisoned)).status == TaskResultStatus.READY  # others may know it
 
 
 async def test_rows_of_an_alias_that_is_gone_are_no_business_of_others():
-    dead = make_ledger()
+    dead = make_queue()
     await on_database(jobs.note).aenqueue("hello")
     await taken(dead)
     await expire(dead)
     await DBTaskResult.objects.aupdate(backend_name="gone")
     await Worker.objects.aupdate(backend_name="gone")
-    await in_ledger(make_ledger().recover)
+    await in_queue_thread(make_queue().recover)
     assert (await DBTaskResult.objects.aget()).status == TaskResultStatus.RUNNING
     await Worker.objects.all().adelete()
 
@@ -496,14 +496,14 @@ async def test_a_task_that_cancels_itself_as_it_returns_has_failed(working):
 
 
 async def test_what_has_ended_is_written_down_before_the_worker_goes(working, monkeypatch):
-    succeed, is_writing, may_write = Ledger.succeed, threading.Event(), threading.Event()
+    succeed, is_writing, may_write = TaskQueue.succeed, threading.Event(), threading.Event()
 
     def succeed_slowly(self, row, value):
         is_writing.set()
         may_write.wait(10)
         return succeed(self, row, value)
 
-    monkeypatch.setattr(Ledger, "succeed", succeed_slowly)
+    monkeypatch.setattr(TaskQueue, "succeed", succeed_slowly)
     results = [await on_database(jobs.note).aenqueue(number) for number in range(5)]
     worker = working()
     await asyncio.to_thread(is_writing.wait, 10)
@@ -528,25 +528,25 @@ async def test_what_raises_while_it_is_cancelled_at_the_end_goes_back(working):
 
 async def test_whose_row_is_gone_takes_nothing_until_he_has_registered_again():
     await on_database(jobs.note).aenqueue("hello")
-    ledger = make_ledger()
-    await in_ledger(ledger.register)
+    queue = make_queue()
+    await in_queue_thread(queue.register)
     await Worker.objects.all().adelete()
-    assert (await in_ledger(ledger.take, 1)).claims == []
+    assert (await in_queue_thread(queue.take, 1)).claims == []
 
 
 async def test_after_a_lock_that_was_longer_than_the_lease_nobody_is_taken_for_dead(working, monkeypatch):
-    beat, may_beat, is_waiting = Ledger.beat, threading.Event(), threading.Semaphore(0)
+    beat, may_beat, is_waiting = TaskQueue.beat, threading.Event(), threading.Semaphore(0)
     recovered = []
-    monkeypatch.setattr(Ledger, "recover", lambda self: recovered.append(self))
+    monkeypatch.setattr(TaskQueue, "recover", lambda self: recovered.append(self))
 
     def beat_late(self):
         is_waiting.release()
         may_beat.wait(10)
         return beat(self)
 
-    monkeypatch.setattr(Ledger, "beat", beat_late)
-    ledger = make_ledger(lease=0.6)
-    working(ledger)
+    monkeypatch.setattr(TaskQueue, "beat", beat_late)
+    queue = make_queue(lease=0.6)
+    working(queue)
     await asyncio.to_thread(is_waiting.acquire)
     await asyncio.to_thread(time.sleep, 1.0)  # longer than the lease, which is the point
     may_beat.set()
@@ -565,21 +565,21 @@ async def unknown():
 
 
 async def test_a_task_that_is_not_known_is_put_off(unknown, caplog):
-    ledger = make_ledger()
-    assert await taken(ledger) == []
+    queue = make_queue()
+    assert await taken(queue) == []
     row = await row_of(unknown)
     assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
     assert row.run_after > timezone.now()
     assert "cannot load it" in caplog.text
-    await in_ledger(ledger.unregister)
+    await in_queue_thread(queue.unregister)
 
 
 async def test_a_task_that_nobody_knows_fails_after_an_hour(unknown, caplog):
     await DBTaskResult.objects.aupdate(enqueued_at=timezone.now() - timedelta(hours=2))
-    ledger = make_ledger()
-    assert await taken(ledger) == []
+    queue = make_queue()
+    assert await taken(queue) == []
     assert (await row_of(unknown)).exception_class_path == "builtins.ImportError"
-    await in_ledger(ledger.unregister)
+    await in_queue_thread(queue.unregister)
 
 
 # The command
@@ -624,7 +624,7 @@ def test_without_its_table_it_says_what_to_do(monkeypatch):
     def register(self):
         raise OperationalError("no such table: daf_tasks_worker")
 
-    monkeypatch.setattr(Ledger, "register", register)
+    monkeypatch.setattr(TaskQueue, "register", register)
     with pytest.raises(CommandError, match=r"no such table.*Has `manage.py migrate` been run\?"):
         run_command()
 

@@ -487,11 +487,11 @@ def test_wrong_options_are_errors(options, given, reason):
 )
 def test_a_policy_that_is_none_is_refused(given):
     with pytest.raises(ValueError, match=next(iter(given))):
-        retry_policy.Policy(**given)
+        retry_policy.RetryPolicy(**given)
 
 
 def test_pauses_double_up_to_an_hour():
-    backoff = retry_policy.Policy(backoff=2)
+    backoff = retry_policy.RetryPolicy(backoff=2)
     for attempts, due in [(1, 2), (2, 4), (3, 8), (100, 3600)]:
         assert due / 2 <= backoff.pause_after(attempts) <= due
 

@@ -98,12 +98,12 @@ def _exit_at_once() -> None:
 
 def _worker(options: dict[str, Any]) -> DatabaseWorker:
     # Both import models, which are there only if the engine is installed.
-    from daf_views.tasks.database.queue import Ledger, Queues  # noqa: PLC0415
+    from daf_views.tasks.database.queue import Queues, TaskQueue  # noqa: PLC0415
     from daf_views.tasks.database.worker import DatabaseWorker  # noqa: PLC0415
 
     queues = Queues(backend=_backend(options["backend"]), **_queues(options["queue_name"], options["exclude_queues"]))
-    ledger = Ledger(queues, concurrency=options["concurrency"], lease=BEATS * options["heartbeat"])
-    return DatabaseWorker(ledger, interval=options["interval"], batch=options["batch"], max_tasks=options["max_tasks"])
+    queue = TaskQueue(queues, concurrency=options["concurrency"], lease=BEATS * options["heartbeat"])
+    return DatabaseWorker(queue, interval=options["interval"], batch=options["batch"], max_tasks=options["max_tasks"])
 
 
 def _backend(alias: str) -> str:
