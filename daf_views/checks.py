@@ -18,6 +18,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
+from daf_views._django.handlers import non_atomic_aliases
 from daf_views.idempotency import IdempotencyKey
 from daf_views.middleware.base import InlineMixin
 from daf_views.middleware.thread_free import TWINS
@@ -250,8 +251,8 @@ def _patterns(resolver: Any) -> Iterator[URLPattern]:
 
 
 def _is_refused(view: Any, aliases: list[str]) -> bool:
-    """Whether ``BaseHandler.make_view_atomic()`` refuses it: that is where the private name comes from."""
-    exempt = getattr(view, "_non_atomic_requests", ())
+    """Whether ``BaseHandler.make_view_atomic()`` refuses it."""
+    exempt = non_atomic_aliases(view)
     return iscoroutinefunction(view) and any(alias not in exempt for alias in aliases)
 
 

@@ -34,6 +34,7 @@ from daf_orm._core.call_site import CallSite, find_call_site
 from daf_orm._core.locks import FifoLock
 from daf_orm._leases import reset
 from daf_orm._leases.lease import Lease, describe_task, holds_block, innermost_scope
+from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ def stray_connections() -> list[tuple[BaseDatabaseWrapper, CallSite]]:
     return [(wrapper, origin) for wrapper, origin in _strays.items() if wrapper.connection is not None]
 
 
-def _create_connection(create: Any, alias: str) -> BaseDatabaseWrapper:
+def _create_connection(create: Callable[[str], BaseDatabaseWrapper], alias: str) -> BaseDatabaseWrapper:
     """Make a connection; for in-memory SQLite on a lease, take the one that holds the database."""
     hop = current_hop()
     if hop is not None and (lease := _lease_here(alias)) is not None:
@@ -457,34 +458,40 @@ def forget_hops() -> None:
         delattr(threading.current_thread(), _PARENT_LEASE)
 
 
+PATCHES = PatchTable(
+    Patch(
+        owner=django_connections,
+        name="create_connection",
+        wrapper=lambda create: functools.partial(_create_connection, create),
+        why="in-memory SQLite has one connection, which must be remembered",
+    ),
+    Patch(owner=django_connections, name="_connections", wrapper=LeasedConnections, why="the lease comes first"),
+    Patch(
+        owner=SyncToAsync, name="thread_handler", wrapper=_thread_handler, why="what runs in a worker thread is a hop"
+    ),
+)
+
+
 def is_active() -> bool:
     """Whether ``django.db.connections`` sees leases."""
-    return isinstance(django_connections._connections, LeasedConnections)  # type: ignore[attr-defined]
+    return PATCHES.is_active
 
 
 def activate() -> None:
     """Let ``django.db.connections`` see leases. Idempotent; called at the first use of a lease, never on import."""
-    if is_active():
+    if PATCHES.is_active:
         return
     with _activation:
-        storage = django_connections._connections  # type: ignore[attr-defined]
-        if isinstance(storage, LeasedConnections):
+        if PATCHES.is_active:
             return
+        storage = django_connections._connections  # type: ignore[attr-defined]
         for alias in django_connections:
             if (wrapper := getattr(storage, alias, None)) is not None:
                 _remember_memory(alias, wrapper)
-        create = functools.partial(_create_connection, django_connections.create_connection)
-        django_connections.create_connection = create  # type: ignore[method-assign]
-        django_connections._connections = LeasedConnections(storage)  # type: ignore[attr-defined]
-        SyncToAsync.thread_handler = _thread_handler(SyncToAsync.thread_handler)  # type: ignore[method-assign]
+        PATCHES.activate()
 
 
 def deactivate() -> None:
     """Put Django and asgiref back as they were."""
     with _activation:
-        storage = django_connections._connections  # type: ignore[attr-defined]
-        if not isinstance(storage, LeasedConnections):
-            return
-        django_connections._connections = storage._django  # type: ignore[attr-defined]
-        del django_connections.create_connection
-        SyncToAsync.thread_handler = SyncToAsync.thread_handler.__wrapped__  # type: ignore[attr-defined, method-assign]
+        PATCHES.deactivate()

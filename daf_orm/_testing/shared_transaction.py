@@ -9,43 +9,51 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TestCase
 
 from daf_orm._django import connections as leased_connections
 from daf_orm._pool.pool import current_pool, reset_pool
+from daf_orm.patches import Patch, PatchTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("daf_orm")
 
-# Private names of Django's: the two places where a test's transaction begins and ends.
-_enter_atomics = TestCase._enter_atomics.__func__  # type: ignore[attr-defined] # noqa: SLF001
-_rollback_atomics = TestCase._rollback_atomics.__func__  # type: ignore[attr-defined] # noqa: SLF001
-_destroy_test_db = BaseDatabaseCreation.destroy_test_db
+
+def _sharing(enter_atomics: classmethod[Any, ..., Any]) -> classmethod[Any, ..., Any]:
+    def enter_and_share(cls: type[TestCase]) -> Any:
+        atomics = enter_atomics.__func__(cls)
+        leased_connections.share_test_connections()
+        return atomics
+
+    return classmethod(enter_and_share)
 
 
-def _enter_and_share(cls: type[TestCase]) -> Any:
-    atomics = _enter_atomics(cls)
-    leased_connections.share_test_connections()
-    return atomics
+def _unsharing(rollback_atomics: classmethod[Any, ..., Any]) -> classmethod[Any, ..., Any]:
+    def unshare_and_rollback(cls: type[TestCase], atomics: Any) -> None:
+        _report_leases("A test ends")
+        leased_connections.unshare_test_connections()
+        rollback_atomics.__func__(cls, atomics)
+
+    return classmethod(unshare_and_rollback)
 
 
-def _unshare_and_rollback(cls: type[TestCase], atomics: Any) -> None:
-    _report_leases("A test ends")
-    leased_connections.unshare_test_connections()
-    _rollback_atomics(cls, atomics)
+def _closing(destroy_test_db: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(destroy_test_db)
+    def close_and_destroy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _report_leases("The test databases are destroyed")
+        reset_pool()
+        for wrapper, origin in leased_connections.stray_connections():
+            logger.warning("Connection %r, opened at %s, was still open when the tests ended.", wrapper.alias, origin)
+            wrapper.inc_thread_sharing()
+            wrapper.close()
+        return destroy_test_db(self, *args, **kwargs)
 
-
-@functools.wraps(_destroy_test_db)
-def _close_and_destroy(self: Any, *args: Any, **kwargs: Any) -> Any:
-    _report_leases("The test databases are destroyed")
-    reset_pool()
-    for wrapper, origin in leased_connections.stray_connections():
-        logger.warning("Connection %r, opened at %s, was still open when the tests ended.", wrapper.alias, origin)
-        wrapper.inc_thread_sharing()
-        wrapper.close()
-    return _destroy_test_db(self, *args, **kwargs)
+    return close_and_destroy
 
 
 def _report_leases(event: str) -> None:
@@ -55,16 +63,19 @@ def _report_leases(event: str) -> None:
         logger.warning("%s while connections are lent: %s. Wait for every task in the test.", event, ", ".join(holders))
 
 
+PATCHES = PatchTable(
+    Patch(owner=TestCase, name="_enter_atomics", wrapper=_sharing, why="a test's transaction begins here"),
+    Patch(owner=TestCase, name="_rollback_atomics", wrapper=_unsharing, why="a test's transaction ends here"),
+    Patch(owner=BaseDatabaseCreation, name="destroy_test_db", wrapper=_closing, why="no connection may be open here"),
+)
+
+
 def activate() -> None:
     """Let tests share their connections with leases. Idempotent."""
     leased_connections.activate()
-    TestCase._enter_atomics = classmethod(_enter_and_share)  # type: ignore[attr-defined] # noqa: SLF001
-    TestCase._rollback_atomics = classmethod(_unshare_and_rollback)  # type: ignore[attr-defined] # noqa: SLF001
-    BaseDatabaseCreation.destroy_test_db = _close_and_destroy  # type: ignore[method-assign]
+    PATCHES.activate()
 
 
 def deactivate() -> None:
     """Put Django back as it was."""
-    TestCase._enter_atomics = classmethod(_enter_atomics)  # type: ignore[attr-defined] # noqa: SLF001
-    TestCase._rollback_atomics = classmethod(_rollback_atomics)  # type: ignore[attr-defined] # noqa: SLF001
-    BaseDatabaseCreation.destroy_test_db = _destroy_test_db  # type: ignore[method-assign]
+    PATCHES.deactivate()

@@ -16,8 +16,7 @@ import os
 import sys
 import threading
 import warnings
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connections
@@ -30,6 +29,7 @@ from daf_orm._core.blocking_call import BlockingCallError
 from daf_orm.detection import allowances, frames, recorders
 from daf_orm.detection.findings import QueryFinding
 from daf_orm.detection.report import log
+from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
@@ -136,25 +136,28 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return is_usable
 
 
-class Patch(NamedTuple):
-    """One attribute of Django's that is replaced, and why."""
-
-    owner: str
-    name: str
-    replacement: Any
-    why: str
-
-
 MODES: Final = ("raise", "warn", "log", "off")
-PATCHES: Final = (
-    Patch("django.utils.asyncio", "os", _System, "whatever Django calls async_unsafe"),
-    Patch("django.db.utils:DatabaseErrorWrapper", "__enter__", _enter_driver, "every call of a database driver"),
+PATCHES: Final = PatchTable(
+    Patch(owner="django.utils.asyncio", name="os", replacement=_System, why="whatever Django calls async_unsafe"),
     Patch(
-        "django.db.backends.utils:CursorWrapper", "__iter__", _iterate, "a cursor that is read where it was not opened"
+        owner="django.db.utils:DatabaseErrorWrapper",
+        name="__enter__",
+        replacement=_enter_driver,
+        why="every call of a database driver",
     ),
-    Patch("django.db.backends.utils:CursorWrapper", "__getattr__", _get_attribute, "COPY, and rows as they arrive"),
+    Patch(
+        owner="django.db.backends.utils:CursorWrapper",
+        name="__iter__",
+        replacement=_iterate,
+        why="a cursor that is read where it was not opened",
+    ),
+    Patch(
+        owner="django.db.backends.utils:CursorWrapper",
+        name="__getattr__",
+        replacement=_get_attribute,
+        why="COPY, and rows as they arrive",
+    ),
 )
-_originals: list[tuple[Any, str, Any]] = []
 
 
 def _probes() -> Iterator[Patch]:
@@ -166,31 +169,23 @@ def _probes() -> Iterator[Patch]:
             continue
         owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
         if owner is not BaseDatabaseWrapper and backend.vendor != "sqlite":
-            path = f"{owner.__module__}:{owner.__name__}"
-            yield Patch(path, "is_usable", _guard_probe(vars(owner)["is_usable"]), "a probe of the connection")
+            yield Patch(owner=owner, name="is_usable", wrapper=_guard_probe, why="a probe of the connection")
 
 
 def activate() -> None:
     """Put the guard up. Idempotent."""
-    if _originals:
-        return
-    for patch in (*PATCHES, *{probe.owner: probe for probe in _probes()}.values()):
-        module, _, cls = patch.owner.partition(":")
-        owner = getattr(import_module(module), cls) if cls else import_module(module)
-        _originals.append((owner, patch.name, vars(owner)[patch.name]))
-        setattr(owner, patch.name, patch.replacement)
+    if not is_active():
+        PATCHES.activate((*PATCHES.patches, *{probe.owner: probe for probe in _probes()}.values()))
 
 
 def deactivate() -> None:
     """Put Django back as it was."""
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
+    PATCHES.deactivate()
 
 
 def is_active() -> bool:
     """Whether the guard is up."""
-    return bool(_originals)
+    return PATCHES.is_active
 
 
 def is_armed() -> bool:

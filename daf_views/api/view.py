@@ -24,7 +24,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
 from daf_views.api.policies import POLICIES, instantiate_policies, prepared
-from daf_views.auth.authentication import is_known, user_of
+from daf_views.auth.identity import is_known, user_of
 from daf_views.errors.problems import problem_response, response_for
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.handlers.response import answer, paged, without_content

@@ -19,7 +19,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from daf_orm import database_sync_to_async
 
@@ -153,19 +153,6 @@ def enter_request_threads(
     context, threads = ThreadSensitiveContext(), OneThread() if one_thread else RequestThreads()
     SyncToAsync.context_to_thread_executor[context] = threads
     return threads, SyncToAsync.thread_sensitive_context.set(context)
-
-
-def context_for_the_end() -> contextvars.Context:
-    """Return a copy of the context, without synchronous callers that have returned meanwhile.
-
-    One that is cancelled leaves its executor behind in the context of what it called: work for it would find nobody.
-    """
-    executor = getattr(AsyncToSync.executors, "current", None)
-    while executor is not None and executor._broken:  # noqa: SLF001
-        executor = executor._old_executor  # noqa: SLF001
-    context = contextvars.copy_context()
-    context.run(setattr, AsyncToSync.executors, "current", executor)
-    return context
 
 
 def leave_request_threads(token: Token[ThreadSensitiveContext]) -> None:

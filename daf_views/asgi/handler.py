@@ -26,13 +26,16 @@ from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views._core.shield import shielded
+from daf_views._django.executors import context_without_returned_callers
+from daf_views._django.requests import AsyncRequest
+from daf_views._django.responses import iterator_of
 from daf_views.asgi import lifespan, request_cycle
-from daf_views.asgi.executors import context_for_the_end, enter_request_threads, leave_request_threads
+from daf_views.asgi.executors import enter_request_threads, leave_request_threads
 from daf_views.asgi.limiter import InFlightLimiter
 from daf_views.asgi.receiver import Receiver
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, ServiceUnavailableError
-from daf_views.http.request import AsyncRequest, UnreceivedBody, load_body, takes_body_itself
+from daf_views.http.request import UnreceivedBody, load_body, takes_body_itself
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def get_asgi_application() -> AsyncHandler:
 class AsyncHandler(ASGIHandler):
     """Answers HTTP requests, and speaks the lifespan protocol.
 
-    A ``request_class`` that is not an :class:`~daf_views.http.request.AsyncRequest` gets its body before it is made.
+    A ``request_class`` that is not an ``AsyncRequest`` gets its body before it is made.
     """
 
     request_class: type[Any] = AsyncRequest
@@ -161,7 +164,7 @@ class AsyncHandler(ASGIHandler):
             receiver.unwatch()
             try:
                 if (ending := self._ending(threads, request, response, body)) is not None:
-                    await shielded(ending, context_for_the_end())
+                    await shielded(ending, context_without_returned_callers())
             finally:
                 leave_request_threads(token)
                 threads.shutdown(wait=False)
@@ -283,8 +286,8 @@ def _is_async(func: Any) -> bool:
 
 
 async def _close_source(response: Any) -> None:
-    # Django closes what has a close(); an asynchronous generator has an aclose(). Private: StreamingHttpResponse's.
-    if (aclose := getattr(getattr(response, "_iterator", None), "aclose", None)) is not None:
+    # Django closes what has a close(); an asynchronous generator has an aclose().
+    if (aclose := getattr(iterator_of(response), "aclose", None)) is not None:
         await aclose()
 
 

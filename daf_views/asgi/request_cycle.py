@@ -3,10 +3,6 @@
 Django sends both signals through a worker thread, because its own receivers close connections that belong to that
 thread. Under daf_orm no thread keeps any: each call gives its connection back clean. So where nobody but Django
 listens, what its receivers do is done here, without a hop. Receivers of anybody else are run as Django runs them.
-
-Private names of Django's, each covered by ``tests/views/asgi/test_request_cycle.py``: the entries of
-``Signal.receivers`` and ``Signal._live_receivers``, ``HttpResponseBase._resource_closers``, ``HttpRequest._files`` and
-``._stream``.
 """
 
 from __future__ import annotations
@@ -32,6 +28,9 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._django.handlers import live_receivers
+from daf_views._django.requests import files_of, stream_of
+from daf_views._django.responses import closers_of
 from daf_views.http.request import UnreceivedBody
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ def end_request(
     Where nothing of that may block, it is done at once and None returned. Otherwise the coroutine returned must run to
     its end, whatever is cancelled meanwhile.
     """
-    stream = body if request is None else request._stream  # noqa: SLF001 - it may have come since
-    own = [] if response is None else response._resource_closers  # type: ignore[attr-defined] # noqa: SLF001
+    stream = body if request is None else stream_of(request)  # it may have come since
+    own = [] if response is None else closers_of(response)
     if response is not None and (type(response).close is not HttpResponseBase.close or "close" in vars(response)):
         return _end_in_its_own_way(response, stream)
     if (
@@ -129,7 +128,7 @@ def _close_all(closers: list[Closer], response: HttpResponseBase | None) -> None
         with suppress(Exception):  # as in HttpResponseBase.close
             closer()
     if response is not None:
-        response._resource_closers.clear()  # type: ignore[attr-defined] # noqa: SLF001
+        closers_of(response).clear()
         response.closed = True
 
 
@@ -143,7 +142,7 @@ def _only_django_listens(signal: Signal) -> bool:
 
 def _foreign_receivers(signal: Signal, sender: type) -> tuple[list[Any], list[Any]]:
     """Return the receivers that are not Django's own: the synchronous and the asynchronous ones."""
-    sync_receivers, async_receivers = signal._live_receivers(sender)  # noqa: SLF001
+    sync_receivers, async_receivers = live_receivers(signal, sender)
     return [receiver for receiver in sync_receivers if id(receiver) not in _DJANGO_IDS], async_receivers
 
 
@@ -167,7 +166,7 @@ setting_changed.connect(_forget, dispatch_uid="daf_views.asgi.request_cycle")
 
 
 def _has_files_on_disk(request: ASGIRequest | None) -> bool:
-    files = getattr(request, "_files", None)
+    files = files_of(request)
     if files is None:
         return False
     return any(isinstance(file, TemporaryUploadedFile) for file in chain.from_iterable(v for _, v in files.lists()))

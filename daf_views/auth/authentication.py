@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
+from daf_views.auth.identity import is_known, user_of
 from daf_views.exceptions import NotAuthenticatedError
 
 if TYPE_CHECKING:
@@ -122,32 +121,3 @@ class APIKeyAuthentication(_ProofAuthentication):
 
     def _proof(self, request: HttpRequest) -> str | None:
         return request.headers.get(self.header)
-
-
-def is_known(user: Any) -> bool:
-    """Whether it is anybody: of users that are none of Django's, every one."""
-    return bool(user) and bool(getattr(user, "is_authenticated", True))
-
-
-async def user_of(request: HttpRequest) -> Any:
-    """Return the request's user, an AnonymousUser for nobody. Raises ImproperlyConfigured where nothing says who."""
-    auser: Any = getattr(request, "auser", None)
-    if auser is None:
-        raise ImproperlyConfigured(
-            "Nothing says whose request this is: put AuthenticationMiddleware into MIDDLEWARE, or give the view its "
-            "`authentication`."
-        )
-    return await auser()
-
-
-async def known_user_of(request: HttpRequest) -> Any:
-    """Return who is known to have sent a request, whatever has found that out; None if nobody knows."""
-    if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
-        return proven
-    if hasattr(request, "auser"):
-        someone = await request.auser()
-    elif hasattr(request, "user"):
-        someone = await sync_to_async(lambda: request.user)()
-    else:
-        return None
-    return someone if getattr(someone, "is_authenticated", False) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daf_views.auth.authentication import is_known, user_of
+from daf_views.auth.identity import is_known, user_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

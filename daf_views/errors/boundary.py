@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.core.handlers import exception as django_exceptions
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from daf_orm.patches import Patch, PatchTable
 from daf_views.errors.problems import respond, response_for
 from daf_views.exceptions import refuse_stray_cancellation
 
@@ -31,40 +32,24 @@ def response_for_exception(request: HttpRequest, exc: Exception) -> HttpResponse
     return _respond_as_django(request, exc)
 
 
-class Patch(NamedTuple):
-    """One attribute of Django's that is replaced, and why."""
-
-    owner: Any
-    name: str
-    replacement: Any
-    why: str
-
-
-PATCHES = (
+PATCHES = PatchTable(
     Patch(
-        django_exceptions,
-        "response_for_exception",
-        response_for_exception,
-        "what a resolver, a view or a middleware raises is turned into a response before any middleware sees it",
+        owner=django_exceptions,
+        name="response_for_exception",
+        replacement=response_for_exception,
+        why="what a resolver, a view or a middleware raises is turned into a response before any middleware sees it",
     ),
 )
-
-_originals: list[tuple[Any, str, Any]] = []
 
 
 def activate() -> None:
     """Apply the table. Idempotent; the middleware does it when it is made."""
-    if not _originals:
-        for patch in PATCHES:
-            _originals.append((patch.owner, patch.name, getattr(patch.owner, patch.name)))
-            setattr(patch.owner, patch.name, patch.replacement)
+    PATCHES.activate()
 
 
 def deactivate() -> None:
     """Put Django back as it was."""
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
+    PATCHES.deactivate()
 
 
 @sync_and_async_middleware

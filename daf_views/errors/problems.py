@@ -31,6 +31,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.cache import patch_vary_headers
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, database_sync_to_async
+from daf_views._django.responses import mark_logged
 from daf_views.errors import html
 from daf_views.exceptions import (
     APIError,
@@ -205,8 +206,7 @@ def _as_json(error: APIError, problem: dict[str, Any]) -> HttpResponse:
 def _finish(response: HttpResponse, failure: Failure) -> HttpResponse:
     patch_vary_headers(response, ["Accept"])
     if failure.is_worth_a_report:
-        # Django's log_response() leaves alone what has been logged. A private name, and this is its one place.
-        response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
+        mark_logged(response)
     return response
 
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.middleware.csrf import REASON_BAD_ORIGIN, CsrfViewMiddleware
+from django.middleware.csrf import REASON_BAD_ORIGIN
 
 from daf_orm import database_sync_to_async
+from daf_views._django.csrf import CsrfSteps
+from daf_views._django.requests import is_exempt_from_csrf
 from daf_views.exceptions import CSRFError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _NOT_ANOTHER_SITE = frozenset({"same-origin", "none"})  # none: the user, by a b
 
 def needs_check(request: HttpRequest) -> bool:
     """Whether the request is unsafe, and may be a browser's."""
-    if request.method in _SAFE or getattr(request, "_dont_enforce_csrf_checks", False):  # of Django's test clients
+    if request.method in _SAFE or is_exempt_from_csrf(request):
         return False
     scheme = request.headers.get("Authorization", "").strip().partition(" ")[0]
     return scheme.lower() in _SENT_BY_BROWSERS
@@ -39,7 +41,7 @@ def check_origin(request: HttpRequest) -> None:
     """Raise CSRFError if another site is behind the request, as far as its headers tell. Reads no body."""
     origin = request.META.get("HTTP_ORIGIN")
     if origin is not None:
-        if not _Check(_no_view).knows_origin(request):
+        if not _Check(_no_view).is_known_origin(request):
             raise CSRFError(REASON_BAD_ORIGIN % origin)
     elif not _has_session(request) and (site := request.headers.get("Sec-Fetch-Site", "none")) not in _NOT_ANOTHER_SITE:
         raise CSRFError(f"Sec-Fetch-Site is {site}.")
@@ -67,11 +69,9 @@ def _no_view(request: HttpRequest) -> Any:
     """Stand for a view that is not exempt."""
 
 
-class _Check(CsrfViewMiddleware):
-    """Django's check, told rather than answered: private methods of Django's, and this is their one place."""
+class _Check(CsrfSteps):
+    """Django's check, which raises where Django's middleware responds."""
 
-    def knows_origin(self, request: HttpRequest) -> bool:
-        return bool(self._origin_verified(request))  # type: ignore[attr-defined] # not in the stubs
-
-    def _reject(self, request: HttpRequest, reason: str) -> Any:  # noqa: ARG002
+    def reject(self, request: HttpRequest, reason: str) -> Any:  # noqa: ARG002
+        """Raise the reason."""
         raise CSRFError(reason)

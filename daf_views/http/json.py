@@ -18,6 +18,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Manager, Model, QuerySet
 from django.db.models.query import RawQuerySet
 
+from daf_views._django.querysets import fetched_rows, value_names
+
 _SECRET = "password"  # noqa: S105 - the name of a field
 
 
@@ -62,7 +64,7 @@ def _fields(instance: Model) -> dict[str, Any]:
 
 
 def _rows(queryset: QuerySet[Any] | RawQuerySet[Any]) -> list[Any]:
-    rows = queryset._result_cache  # type: ignore[union-attr] # noqa: SLF001 - nothing public says whether it is evaluated
+    rows = fetched_rows(queryset)
     if rows is None:
         name = queryset.model.__name__ if queryset.model is not None else ""
         raise TypeError(f"This queryset of {name} has not been evaluated: return `await queryset.alist()`.")
@@ -73,8 +75,7 @@ def _rows(queryset: QuerySet[Any] | RawQuerySet[Any]) -> list[Any]:
 def refuse_secrets(queryset: QuerySet[Any] | RawQuerySet[Any]) -> None:
     """Raise TypeError for the rows of ``values()`` without names, if a password would be among them."""
     model: Any = queryset.model
-    # values() keeps the names it was given; nothing public tells them.
-    if getattr(queryset, "_fields", None) == () and _SECRET in (field.name for field in model._meta.fields):  # noqa: SLF001
+    if value_names(queryset) == () and _SECRET in (field.name for field in model._meta.fields):  # noqa: SLF001
         raise _has_password(model)
 
 

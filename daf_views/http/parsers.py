@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 
+from daf_views._django.requests import has_read_body, set_files, stream_of
 from daf_views.exceptions import APIError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
 from daf_views.http.request import load_body
 
@@ -248,16 +249,15 @@ def _parse_multipart(request: HttpRequest, limit: int | None) -> Any:
     if request.method == "POST":
         return request.POST
     post, files = request.parse_file_upload(request.META, request)
-    # Django parses POST alone, and closes the files it knows of: a private name, and this is its one place.
-    request._files = files  # type: ignore[attr-defined] # noqa: SLF001
+    set_files(request, files)  # Django parses POST alone, and closes the files it knows of
     return post
 
 
 def _received(request: HttpRequest) -> int:
     """Return the length of the body that has been received. Raise APIError, 411, where it is not known, as in WSGI."""
-    if hasattr(request, "_body"):  # it has been read: private names of HttpRequest, and this is their one place
+    if has_read_body(request):
         return len(request.body)
-    stream: Any = getattr(request, "_stream", None)
+    stream = stream_of(request)
     if not (hasattr(stream, "seekable") and stream.seekable()):
         raise APIError("Send a Content-Length with a multipart body.", status=411, code="length_required")
     place: int = stream.tell()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import IO, TYPE_CHECKING, Any, NoReturn
-
-from django.core.handlers.asgi import ASGIRequest
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from django.http import HttpRequest
 
@@ -21,31 +19,6 @@ class UnreceivedBody:
 
     def close(self) -> None:
         """Do nothing: there is nothing open."""
-
-
-class AsyncRequest(ASGIRequest):
-    """An ASGI request that is made before its body has been received: :func:`load_body` does that."""
-
-    receive_body: Callable[[int | None], Awaitable[IO[bytes]]] | None = None
-    """Receives the body, as far as the given number of bytes, into a file. None once that has been done."""
-
-    _stands_in_for_form = False
-
-    def _load_post_and_files(self) -> None:
-        if self.receive_body is None or asyncio._get_running_loop() is not None:  # noqa: SLF001 - the cheap way to ask
-            super()._load_post_and_files()
-            return
-        # On a worker thread only those ask who report an error: log handlers, error pages. They get an empty form.
-        self._mark_post_parse_error()  # type: ignore[attr-defined]
-        self._stands_in_for_form = True
-
-    def body_has_come(self, stream: Any) -> None:
-        """Take the body; forget what stood in for it."""
-        self._stream = stream
-        self.receive_body = None
-        if self._stands_in_for_form:
-            del self._post, self._files  # type: ignore[attr-defined]
-            self._stands_in_for_form = self._post_parse_error = False
 
 
 def take_body_itself(view: Callable[..., object]) -> None:

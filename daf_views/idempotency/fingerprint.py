@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from daf_views._django.requests import has_read_body, stream_of
 from daf_views.http.request import load_body
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ async def fingerprint_of(request: HttpRequest) -> str:
 
 def _received(request: HttpRequest) -> Any:
     """Return the body that is there as a file. What can only be read once is read into memory, as Django does."""
-    stream: Any = getattr(request, "_stream", None)  # private: what request.body reads from, once
-    if not hasattr(request, "_body") and hasattr(stream, "seekable") and stream.seekable():
+    stream = stream_of(request)
+    if not has_read_body(request) and hasattr(stream, "seekable") and stream.seekable():
         return stream
     return BytesIO(request.body)
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from daf_views.auth.authentication import known_user_of
+from daf_views.auth.identity import known_user_of
 from daf_views.http.client_address import client_address
 from daf_views.idempotency.exceptions import MalformedKeyError
 from daf_views.idempotency.header import NAME

@@ -4,11 +4,13 @@ from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware as _AuthenticationMiddleware
 from django.contrib.auth.middleware import LoginRequiredMiddleware as _LoginRequiredMiddleware
-from django.contrib.auth.middleware import auser, get_user
+from django.contrib.auth.middleware import get_user
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject, empty
+from django.utils.functional import SimpleLazyObject
 
 from daf_orm import database_sync_to_async
+from daf_views._django.requests import is_unevaluated
+from daf_views.auth.identity import load_user
 from daf_views.middleware.base import InlineMixin
 
 
@@ -36,20 +38,8 @@ class LoginRequiredMiddleware(InlineMixin, _LoginRequiredMiddleware):
         decide = super().process_view
         if not getattr(view_func, "login_required", True):
             return None
-        if _is_unevaluated(request, LazyUser):
-            await _load_user(request)
-        elif _is_unevaluated(request, SimpleLazyObject):  # of other middleware: who knows what it does
+        if is_unevaluated(request.user, LazyUser):
+            await load_user(request)
+        elif is_unevaluated(request.user, SimpleLazyObject):  # of other middleware: who knows what it does
             return await database_sync_to_async(decide)(request, view_func, view_args, view_kwargs)
         return decide(request, view_func, view_args, view_kwargs)
-
-
-def _is_unevaluated(request: HttpRequest, kind: type[Any]) -> bool:
-    user = request.user
-    # type(), because isinstance() would ask the user itself. `_wrapped` is how Django's own code looks, too.
-    return issubclass(type(user), kind) and vars(user)["_wrapped"] is empty
-
-
-async def _load_user(request: HttpRequest) -> None:
-    """Load the user for ``request.auser()`` and ``request.user`` both."""
-    # The name under which django.contrib.auth.middleware.get_user() keeps the user.
-    request._cached_user = await auser(request)  # type: ignore[attr-defined] # noqa: SLF001

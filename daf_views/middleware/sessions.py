@@ -15,6 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 
 from daf_orm import database_sync_to_async
+from daf_views._django.sessions import is_loaded
 from daf_views.middleware.base import InlineMixin
 
 _FIRST_UNSAVED_STATUS = 500  # Django keeps no changes of a request that failed
@@ -86,8 +87,7 @@ _ANY_KEY = "_session_expiry"
 
 def session_is_loaded(session: SessionBase) -> bool:
     """Whether the session can be read without I/O: it has been, or it is a new one."""
-    # SessionBase has no public name for it; without this one it would count as not loaded, which costs a hop.
-    return session.session_key is None or hasattr(session, "_session_cache")
+    return session.session_key is None or is_loaded(session)
 
 
 @cache

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.models import ExpressionWrapper, F, FloatField, Model, Q, QuerySet
 
+from daf_views._django.querysets import value_names
+
 if TYPE_CHECKING:
     from daf_views.pagination.ordering import Key
 
@@ -25,8 +27,8 @@ _NOTHING = Q(pk__in=())
 def check_suitable(queryset: QuerySet[Any]) -> None:
     """Raise ValueError for a queryset that can no longer be filtered, or whose rows a condition would change."""
     query, name = queryset.query, queryset.model.__name__
-    # Nothing public says so. A key more in SELECT DISTINCT makes no more instances, but more values.
-    is_values = getattr(queryset, "_fields", None) is not None
+    # A key more in SELECT DISTINCT makes no more instances, but more values.
+    is_values = value_names(queryset) is not None
     flaws = {
         "is a slice": query.is_sliced,
         f"is a {query.combinator}()": query.combinator,

@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import Error
 
 from daf_views._core.drain import current_drain
+from daf_views._django.responses import closers_of
 from daf_views.errors.problems import report, translate
 from daf_views.exceptions import ServiceError
 from daf_views.http.request import call_when_closed
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
     from daf_views.services.plan import Service, ServicePlan
 
@@ -82,7 +82,7 @@ class ServiceScope:
         elif not self._plan.steps:
             return  # there is nothing to end, and to close the response would cost a hop
         end = _End(functools.partial(self._end_once, asyncio.get_running_loop(), stream))
-        _call_on_close(response, end)
+        closers_of(response).append(end)
         call_when_closed(self._request, end)  # the response may be replaced, and never closed
         if not getattr(response, "is_rendered", True):
             response.add_post_render_callback(lambda _: end())
@@ -252,8 +252,3 @@ class _End:
 
 def _end_nothing() -> None:
     pass
-
-
-def _call_on_close(response: HttpResponseBase, func: Callable[[], object]) -> None:
-    """Call ``func`` when Django closes the response: a private name of Django's, and this is its one place."""
-    response._resource_closers.append(func)  # type: ignore[attr-defined] # noqa: SLF001

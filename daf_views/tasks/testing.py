@@ -145,7 +145,7 @@ async def _run(result: TaskResult) -> None:
     for left in reversed(range(policy_of(result.task).retries + 1)):
         result.worker_ids.append("test")
         try:
-            change(result, _return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
+            change(result, return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
         except Exception as error:
             note(result, error)
             if not left:

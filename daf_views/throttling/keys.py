@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.urls import Resolver404, ResolverMatch, resolve
 
-from daf_views.auth.authentication import known_user_of
+from daf_views.auth.identity import known_user_of
 from daf_views.http.client_address import client_address
 
 if TYPE_CHECKING:

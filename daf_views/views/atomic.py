@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from daf_orm import transaction
+from daf_views._django.handlers import non_atomic_aliases, set_non_atomic_aliases
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,7 +22,7 @@ class OptedOut(set[str]):
     """The aliases that ``non_atomic_requests`` has named; to Django's handler, every alias.
 
     Django's handler raises for an async view on a database with ``ATOMIC_REQUESTS``, unless the alias is *in* the
-    callback's ``_non_atomic_requests``, where the decorator adds aliases. That private name is used here alone.
+    callback's set, where the decorator adds aliases.
     """
 
     __slots__ = ()
@@ -32,8 +33,8 @@ class OptedOut(set[str]):
     @classmethod
     def put_on(cls, callback: Any) -> OptedOut:
         """Take the place of the set that a callback may have already."""
-        opted_out = cls(getattr(callback, "_non_atomic_requests", ()))
-        callback._non_atomic_requests = opted_out  # noqa: SLF001 - see above
+        opted_out = cls(non_atomic_aliases(callback))
+        set_non_atomic_aliases(callback, opted_out)
         return opted_out
 
 

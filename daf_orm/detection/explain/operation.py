@@ -24,6 +24,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.connection import BaseConnectionHandler
 
 from daf_orm._core.call_site import FOREIGN
+from daf_orm._django.querysets import has_values_for_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,7 +118,7 @@ def _of_queryset(queryset: Any, frame: FrameType) -> Operation:
 def _is_plain(queryset: Any) -> bool:
     """Whether it can be filtered and ordered further, and has instances for rows."""
     query = queryset.query
-    return not (query.is_sliced or query.combinator or query.group_by or queryset._fields is not None)
+    return not (query.is_sliced or query.combinator or query.group_by or has_values_for_rows(queryset))
 
 
 def _of_manager(manager: Any, frame: FrameType) -> Operation:

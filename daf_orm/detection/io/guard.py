@@ -18,7 +18,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import django
 
@@ -27,6 +27,7 @@ from daf_orm.detection import frames, guard
 from daf_orm.detection.findings import IOFinding
 from daf_orm.detection.io.functions import rows
 from daf_orm.detection.io.remedies import remedy
+from daf_orm.patches import Patch, PatchTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,17 +70,6 @@ _MAKERS: Final = (
 )
 
 
-class _Replaced(NamedTuple):
-    owner: Any
-    name: str
-    original: Any
-    is_own: bool
-    """Whether it was the owner's, not inherited."""
-
-
-_replaced: list[_Replaced] = []
-
-
 def is_available() -> bool:
     """Whether blockbuster is installed."""
     try:
@@ -88,40 +78,38 @@ def is_available() -> bool:
         return False
 
 
-def activate() -> None:
-    """Look out for I/O too. Idempotent. Raise ImportError without blockbuster."""
-    if _replaced:
-        return
-    try:
-        for row in tuple(rows()):
-            original = getattr(row.owner, row.name)
-            _replaced.append(_Replaced(row.owner, row.name, original, row.name in vars(row.owner)))
-            _set(row.owner, row.name, _guarded(original, row))
-    except BaseException:
-        deactivate()
-        raise
-
-
-def deactivate() -> None:
-    """Put everything back as it was."""
-    while _replaced:
-        owner, name, original, is_own = _replaced.pop()
-        if is_own:
-            _set(owner, name, original)
-        else:
-            delattr(owner, name)
-
-
-def is_active() -> bool:
-    """Whether I/O is looked out for."""
-    return bool(_replaced)
-
-
 def _set(owner: Any, name: str, value: Any) -> None:
     try:
         setattr(owner, name, value)
     except TypeError:  # a type written in C; blockbuster depends on what can do it
         import_module("forbiddenfruit").curse(owner, name, value)
+
+
+PATCHES: Final = PatchTable(assign=_set)
+
+
+def activate() -> None:
+    """Look out for I/O too. Idempotent. Raise ImportError without blockbuster."""
+    if not is_active():
+        PATCHES.activate(
+            Patch(
+                owner=row.owner,
+                name=row.name,
+                wrapper=functools.partial(_guarded, row=row),
+                why=f"{row.operation} blocks",
+            )
+            for row in tuple(rows())
+        )
+
+
+def deactivate() -> None:
+    """Put everything back as it was."""
+    PATCHES.deactivate()
+
+
+def is_active() -> bool:
+    """Whether I/O is looked out for."""
+    return PATCHES.is_active
 
 
 def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:

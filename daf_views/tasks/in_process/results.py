@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from daf_views._django.tasks import RETURN_VALUE
 from daf_views.tasks.compat import TaskError, TaskResult, TaskResultDoesNotExist, TaskResultStatus
 
 KEPT = 1000
@@ -36,7 +37,7 @@ def new_result(backend: str, task: Any, args: Any, kwargs: Any) -> TaskResult:
 def change(result: TaskResult, **values: Any) -> None:
     """Change a result, as Django's own backends do: it is frozen for everybody else."""
     for name, value in values.items():
-        object.__setattr__(result, name, value)
+        object.__setattr__(result, RETURN_VALUE if name == "return_value" else name, value)
 
 
 def note(result: TaskResult, error: BaseException) -> None:

@@ -169,7 +169,7 @@ class Supervisor:
         if outcome.error is not None:
             await self._fail(entry, outcome.error)
         else:
-            change(result, _return_value=outcome.value)
+            change(result, return_value=outcome.value)
             await self._finish(entry, TaskResultStatus.SUCCESSFUL)
 
     async def _fail(self, entry: PendingTask, error: BaseException) -> None:

@@ -9,7 +9,8 @@ from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
 from daf_orm import get_pool, transaction
 from daf_orm._pool.pool import reset_pool
 from daf_orm.test import count_hops
-from daf_views.asgi.executors import context_for_the_end, enter_request_threads, leave_request_threads
+from daf_views._django.executors import context_without_returned_callers
+from daf_views.asgi.executors import enter_request_threads, leave_request_threads
 from tests.orm.databases.test_cancellation import own_connections, slowly  # noqa: F401 - a fixture
 from tests.project.library.models import Author
 
@@ -193,10 +194,10 @@ async def test_one_thread_serves_all_calls_of_a_request_when_asked_to():
     mine.shutdown(wait=False)
 
 
-async def test_the_context_for_the_end_forgets_parents_that_have_gone():
+async def test_the_context_without_returned_callers_forgets_parents_that_have_gone():
     async def inner():
         return contextvars.copy_context()
 
     left = await asyncio.to_thread(async_to_sync(inner))
-    context = left.run(context_for_the_end)
+    context = left.run(context_without_returned_callers)
     assert context.run(getattr, AsyncToSync.executors, "current", None) is None

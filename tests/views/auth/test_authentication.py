@@ -15,8 +15,8 @@ from daf_views.auth.authentication import (
     Authentication,
     BearerAuthentication,
     SessionAuthentication,
-    user_of,
 )
+from daf_views.auth.identity import user_of
 from tests.project.library.models import Author
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
