@@ -31,7 +31,8 @@ from daf_views.handlers.response import answer, paged, without_content
 from daf_views.handlers.signature import signatures_of
 from daf_views.http.csrf import check_origin, check_token, needs_check
 from daf_views.http.json import encode, refuse_secrets
-from daf_views.http.parsers import METHODS_WITHOUT_CONTENT, FormParser, JSONParser, MultiPartParser, parse_body
+from daf_views.http.methods import WITHOUT_CONTENT
+from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, parse_body
 from daf_views.http.request import take_body_itself
 from daf_views.idempotency.attempt import Attempt, ended
 from daf_views.idempotency.policy import IdempotencyKey, refuse_other
@@ -187,7 +188,7 @@ class AsyncAPIView(AsyncView):
 
     async def receive(self, request: HttpRequest) -> None:
         """Parse the body into ``request.data``."""
-        data = None if request.method in METHODS_WITHOUT_CONTENT else await parse_body(request, self.parsers)
+        data = None if request.method in WITHOUT_CONTENT else await parse_body(request, self.parsers)
         request.data = data  # type: ignore[attr-defined] # what we add to it
 
     async def _respond(self) -> HttpResponseBase:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daf_views.auth.identity import is_known, user_of
+from daf_views.http.methods import SAFE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPEN = SAFE - {"TRACE"}  # which shows the headers of a request
 
 
 class IsAuthenticated:
@@ -28,11 +29,11 @@ class IsAuthenticated:
 class IsAuthenticatedOrReadOnly(IsAuthenticated):
     """They may do everything, everybody else may read."""
 
-    open_methods = _SAFE
+    open_methods = _OPEN
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:
         """Return whether it is so."""
-        return request.method in _SAFE or await super().has_permission(request, view)
+        return request.method in _OPEN or await super().has_permission(request, view)
 
 
 class IsStaff:

@@ -21,11 +21,11 @@ from daf_views.schemas import SchemaError, Violation
 from daf_views.schemas.annotations import is_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from django.http import HttpRequest
 
-    from daf_views.handlers.signature import Parameter, Signature
+    from daf_views.handlers.parameters import Parameter
     from daf_views.schemas import Schema
 
 _CSRF_TOKEN = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field in every form of Django's
@@ -43,14 +43,21 @@ class Asked:
 class ArgumentPlan:
     """Where the arguments of a handler come from, when the URL gives some of them."""
 
-    def __init__(self, signature: Signature, given: frozenset[str]) -> None:
-        self._signature = signature
+    def __init__(
+        self,
+        name: str,
+        parameters: Iterable[Parameter],
+        schema_for: Callable[[Parameter], Schema],
+        given: frozenset[str],
+    ) -> None:
+        self._name = name  # of the handler, as errors give it
+        self._schema_for = schema_for
         self.path: dict[str, Parameter] = {}
         """Those that the URL gives, and whose type is known."""
         self.query: list[Asked] = []
         self.headers: list[Asked] = []
         self.body: Asked | None = None
-        for parameter in signature.parameters:
+        for parameter in parameters:
             self._add(parameter, given)
 
     def _add(self, parameter: Parameter, given: frozenset[str]) -> None:
@@ -60,12 +67,12 @@ class ArgumentPlan:
                 self.path[name] = parameter
         elif isinstance(parameter.source, Path) or (not has_type and parameter.is_required):
             raise TypeError(
-                f"{self._signature.name}: {name!r} is not given by the URL, whose parameters are "
+                f"{self._name}: {name!r} is not given by the URL, whose parameters are "
                 f"{', '.join(sorted(given)) or 'none'}. To take it from the query, annotate it with its type, which "
                 "must be imported when the module is run, not under TYPE_CHECKING."
             )
         elif has_type:
-            asked = Asked(parameter, self._signature.schema(parameter))
+            asked = Asked(parameter, self._schema_for(parameter))
             if isinstance(parameter.source, Body):
                 self.body = asked
             else:
@@ -101,7 +108,7 @@ class ArgumentPlan:
         if isinstance(parameter.kind, type) and isinstance(value, parameter.kind):  # a converter has made it
             return value
         try:
-            return self._signature.schema(parameter).load(value, is_text=True)
+            return self._schema_for(parameter).load(value, is_text=True)
         except SchemaError:
             raise NotFoundError from None
 

@@ -6,8 +6,10 @@ Most parameters need none of these, see :mod:`daf_views.handlers.signature`.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,29 @@ class Status:
 
 
 Source = Query | Header | Path | Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a handler, after ``request``."""
+
+    name: str
+    kind: Any
+    """Its type; ``Parameter.empty`` of :mod:`inspect` if it has none that is known at run time."""
+    source: Source | None
+    """None: the path if the URL gives it, otherwise the query."""
+    default: Any
+
+    empty: ClassVar[Any] = inspect.Parameter.empty
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the handler has no default for it."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def alias(self) -> str:
+        """The name that clients use."""
+        if isinstance(self.source, Header):
+            return self.source.alias or self.name.replace("_", "-").title()
+        return (self.source.alias if isinstance(self.source, Query) else None) or self.name

@@ -10,16 +10,15 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from django.http.response import HttpResponseBase
 
 from daf_views.handlers.arguments import ArgumentPlan
-from daf_views.handlers.parameters import Body, Header, Query, Source, Status
-from daf_views.http.parsers import METHODS_WITHOUT_CONTENT
+from daf_views.handlers.parameters import Body, Header, Parameter, Query, Source, Status
+from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
 from daf_views.schemas.annotations import bare, is_list
 
@@ -30,32 +29,6 @@ _NONE = inspect.Parameter.empty
 _WITHOUT_CONTENT = frozenset({204, 205})
 _LEAST = 2  # self and request
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One parameter of a handler, after ``request``."""
-
-    name: str
-    kind: Any
-    """Its type; ``Parameter.empty`` of :mod:`inspect` if it has none that is known at run time."""
-    source: Source | None
-    """None: the path if the URL gives it, otherwise the query."""
-    default: Any
-
-    empty: ClassVar[Any] = _NONE
-
-    @property
-    def is_required(self) -> bool:
-        """Whether the handler has no default for it."""
-        return self.default is _NONE
-
-    @property
-    def alias(self) -> str:
-        """The name that clients use."""
-        if isinstance(self.source, Header):
-            return self.source.alias or self.name.replace("_", "-").title()
-        return (self.source.alias if isinstance(self.source, Query) else None) or self.name
 
 
 class Signature:
@@ -110,7 +83,7 @@ class Signature:
         """Return where its arguments come from if the URL gives those names: a URLconf has few sets of them."""
         names = frozenset(given)
         if (plan := self._plans.get(names)) is None:
-            plan = self._plans[names] = ArgumentPlan(self, names)
+            plan = self._plans[names] = ArgumentPlan(self.name, self.parameters, self.schema, names)
         return plan
 
     def schema(self, parameter: Parameter) -> Schema:
@@ -154,7 +127,7 @@ def _read(name: str, method: str, parameter: inspect.Parameter, hint: Any) -> Pa
     if len(sources) > 1:
         raise TypeError(f"{name}: {parameter.name!r} has more than one source.")
     source = sources[0] if sources else _default_source(parameter.name, hint)
-    if isinstance(source, Body) and method.upper() in METHODS_WITHOUT_CONTENT:
+    if isinstance(source, Body) and method.upper() in WITHOUT_CONTENT:
         raise TypeError(
             f"{name}: {parameter.name!r} would be the body, which {method.upper()} has not: "
             "write Annotated[…, Query()] to take its fields from the query."

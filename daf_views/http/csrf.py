@@ -20,18 +20,18 @@ from daf_orm import database_sync_to_async
 from daf_views._django.csrf import CsrfSteps
 from daf_views._django.requests import is_exempt_from_csrf
 from daf_views.exceptions import CSRFError
+from daf_views.http.methods import SAFE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 _SENT_BY_BROWSERS = frozenset({"", "basic", "digest", "negotiate", "ntlm"})
 _NOT_ANOTHER_SITE = frozenset({"same-origin", "none"})  # none: the user, by a bookmark or the address bar
 
 
 def needs_check(request: HttpRequest) -> bool:
     """Whether the request is unsafe, and may be a browser's."""
-    if request.method in _SAFE or is_exempt_from_csrf(request):
+    if request.method in SAFE or is_exempt_from_csrf(request):
         return False
     scheme = request.headers.get("Authorization", "").strip().partition(" ")[0]
     return scheme.lower() in _SENT_BY_BROWSERS

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"})
-"""Methods whose requests have no content that means anything (RFC 9110 §9.3): theirs is not looked at."""
-
 
 _MAX_INLINE = 64 * 2**10
 """Bytes of JSON that are parsed on the event loop: at most some 20 ms of it. More are parsed on a worker thread."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._core.logs import log_error
 from daf_views._core.shield import shielded
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.idempotency.exceptions import InFlightError, ReusedKeyError
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     Work = Callable[[], Awaitable[HttpResponseBase]]
 
 T = TypeVar("T")
-logger = logging.getLogger("daf_views")
 
 _NOT_ASKED = (APIError, PoolTimeout, TooManyRequests, PoolClosed)
 """What a store raises that has written nothing; each has an answer of its own."""
@@ -127,19 +125,19 @@ class Attempt:
             await self._renewal.stopped()
         try:
             is_kept = await self._finish(claim, response)
-        except Exception:  # noqa: BLE001 - whatever a store's client raises; logged
-            await _log_exception("An answer to a request with an Idempotency-Key could not be kept.")
+        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
+            await log_error("An answer to a request with an Idempotency-Key could not be kept.", error=error)
         else:
             if not is_kept and self._may_have_had_effect:
-                await sync_to_async(logger.error, thread_sensitive=False)(_LOST)
+                await log_error(_LOST)
 
     async def _release(self, claim: Claim) -> None:
         self._claim = None
         try:
             async with asyncio.timeout(claim.lease):  # after which it is free by itself
                 await self._store.release(claim)
-        except Exception:  # noqa: BLE001 - whatever a store's client raises; logged
-            await _log_exception("The claim of an Idempotency-Key could not be released.")
+        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
+            await log_error("The claim of an Idempotency-Key could not be released.", error=error)
 
 
 async def _asked(call: Awaitable[T]) -> T:
@@ -149,7 +147,7 @@ async def _asked(call: Awaitable[T]) -> T:
     except (*_NOT_ASKED, *_BUGS):
         raise
     except Exception as error:  # whatever a store's client raises; logged
-        await _log_exception("The store of idempotency keys failed, and a request was answered 503.")
+        await log_error("The store of idempotency keys failed, and a request was answered 503.", error=error)
         raise ServiceUnavailableError(retry_after=get_settings().RETRY_AFTER, code="idempotency_unavailable") from error
 
 
@@ -159,11 +157,6 @@ def _replayed(record: Record, claim: Claim) -> HttpResponseBase:
     if record.answer is None:
         raise InFlightError
     return record.answer.replay()
-
-
-async def _log_exception(message: str) -> None:
-    # Not on the event loop: a log handler may block. Without the key, which is the client's secret.
-    await sync_to_async(logger.exception, thread_sensitive=False)(message)
 
 
 async def ended(respond: Awaitable[HttpResponseBase], attempt: Callable[[], Attempt | None]) -> HttpResponseBase:

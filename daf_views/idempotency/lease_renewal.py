@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from asgiref.sync import sync_to_async
+from daf_views._core.logs import log_error
 
 if TYPE_CHECKING:
     from daf_views.idempotency.stores import Claim, Store
 
-logger = logging.getLogger("daf_views")
 
 PER_LEASE = 3
 """Renewals in a lease: so many may fail before it ends."""
@@ -41,9 +39,9 @@ class Renewal:
             await asyncio.sleep(self._claim.lease / PER_LEASE)
             try:
                 is_held = await self._store.renew(self._claim)
-            except Exception:  # noqa: BLE001 - whatever a store's client raises; logged, the next may succeed
-                await sync_to_async(logger.exception, thread_sensitive=False)("A lease could not be renewed.")
-        await sync_to_async(logger.error, thread_sensitive=False)(_LOST)
+            except Exception as error:  # noqa: BLE001 - whatever a store's client raises; the next may succeed
+                await log_error("A lease could not be renewed.", error=error)
+        await log_error(_LOST)
 
 
 _LOST = (

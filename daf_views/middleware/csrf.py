@@ -13,8 +13,8 @@ from daf_orm import database_sync_to_async
 from daf_views._django.csrf import CsrfSteps
 from daf_views._django.requests import has_parsed_form, mark_form_unreadable
 from daf_views.http.request import load_body
+from daf_views.http.session import load_session
 from daf_views.middleware.base import InlineMixin
-from daf_views.middleware.sessions import load_session
 
 MAX_INLINE_FORM = 64 * 1024
 """Bytes of a URL-encoded form that are parsed on the event loop: about a millisecond's work."""

@@ -10,8 +10,8 @@ from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
 from daf_views._django.requests import message_storage_of
+from daf_views.http.session import session_is_loaded
 from daf_views.middleware.base import InlineMixin
-from daf_views.middleware.sessions import session_is_loaded
 
 
 class MessageMiddleware(InlineMixin, _MessageMiddleware):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daf_views.conditional import ConditionalView
+from daf_views.http.methods import READING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from daf_views.openapi.endpoints import Endpoint
 
-_SAFE = frozenset({"GET", "HEAD"})
 _TAG = r'(W/)?"[!#-~\x80-\xff]*"'
 # What conditional.parse_tags() takes: * or a list, in which elements may be empty.
 _TAGS = {
@@ -29,14 +29,14 @@ def is_conditional(endpoint: Endpoint) -> bool:
 
 def is_read(endpoint: Endpoint, method: str) -> bool:
     """Whether the view tells the version of what it answers with."""
-    return is_conditional(endpoint) and method in _SAFE
+    return is_conditional(endpoint) and method in READING
 
 
 def condition_parameters(endpoint: Endpoint, method: str) -> Iterator[dict[str, Any]]:
     """Yield the Parameter Objects. A client that reads has use for one, a client that writes for the other."""
     if not is_conditional(endpoint):
         return
-    if method in _SAFE:
+    if method in READING:
         # Anything may stand there: what is no tag keeps nobody from reading, and is not looked at.
         anything = {"type": "string", "examples": _TAGS["examples"]}
         yield _parameter("If-None-Match", "Answer 304 if this is still the version.", anything, required=False)

@@ -8,8 +8,9 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from daf_views.handlers.signature import Parameter, Signature
-from daf_views.http.parsers import METHODS_WITHOUT_CONTENT
+from daf_views.handlers.parameters import Parameter
+from daf_views.handlers.signature import Signature
+from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.openapi.conditional import condition_parameters
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.openapi.security import is_open
@@ -46,7 +47,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     }
     if parameters := list(_parameters(endpoint, method, signature, plan, components)):
         operation["parameters"] = parameters
-    if method not in METHODS_WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
+    if method not in WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, method, signature, plan, components)
     if (security := _security(endpoint, method, components)) is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from daf_views import exceptions
 from daf_views.errors.problems import CONTENT_TYPE
-from daf_views.http.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
+from daf_views.http.methods import READING, WITHOUT_CONTENT
+from daf_views.http.parsers import MultiPartParser
 from daf_views.openapi.conditional import ETAG, is_conditional, is_read
 from daf_views.openapi.raises import raised_by
 from daf_views.openapi.security import is_open
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from daf_views.openapi.endpoints import Endpoint
 
 _PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_SAFE = frozenset({"GET", "HEAD"})
 _HEADERS = {
     401: ("WWW-Authenticate", "How to prove who one is."),
     415: ("Accept", "The media types that are read."),
@@ -73,7 +73,7 @@ def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Argum
 def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
     if endpoint.option("authentication"):
         yield 401
-    if not is_open(endpoint, method) or (method not in _SAFE and endpoint.option("enforces_csrf")):
+    if not is_open(endpoint, method) or (method not in READING and endpoint.option("enforces_csrf")):
         yield 403
     if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
         yield 429
@@ -82,7 +82,7 @@ def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
 def _of_what_is_sent(endpoint: Endpoint, method: str, plan: ArgumentPlan) -> Iterator[int]:
     if plan.takes_what_may_be_wrong:
         yield 422
-    if method not in METHODS_WITHOUT_CONTENT:
+    if method not in WITHOUT_CONTENT:
         yield from (400, 408, 413, 415)
         if any(isinstance(parser, MultiPartParser) for parser in endpoint.option("parsers")):
             yield 411
@@ -96,8 +96,8 @@ def _of_what_is_there(endpoint: Endpoint, method: str, signature: Signature) -> 
     if is_paged(endpoint, signature):
         yield from (400, 404)
     if is_conditional(endpoint):
-        yield from (304,) if method in _SAFE else (400, 412)
-        if method not in _SAFE and endpoint.option("requires_if_match"):
+        yield from (304,) if method in READING else (400, 412)
+        if method not in READING and endpoint.option("requires_if_match"):
             yield 428
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import sys
-import traceback
 from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.db import Error
 
 from daf_views._core.drain import current_drain
+from daf_views._core.logs import log_error
 from daf_views._django.responses import closers_of
 from daf_views.errors.problems import report, translate
 from daf_views.exceptions import ServiceError
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from daf_views.services.plan import Service, ServicePlan
-
-logger = logging.getLogger("daf_views")
 
 
 class ServiceScope:
@@ -68,7 +65,7 @@ class ServiceScope:
             if exc is None:
                 raise
             if failure is not exc:
-                await _log("A service could not be ended while another error was on its way.", failure)
+                await log_error("A service could not be ended while another error was on its way.", error=failure)
 
     def close_after(self, response: Any) -> None:
         """End the services when a stream has been sent, an unrendered response rendered, or either dropped.
@@ -124,7 +121,7 @@ class ServiceScope:
             try:
                 await stream.aclose()
             except Exception as failure:  # noqa: BLE001 - logged
-                await _log("A stream could not be ended.", failure)
+                await log_error("A stream could not be ended.", error=failure)
                 return  # its services are its own to end: it is being read, or has failed
         await self._close_logged(None if stream is None else asyncio.CancelledError())
 
@@ -136,7 +133,7 @@ class ServiceScope:
             await stack.__aexit__(*_exc_info(exc))
         except Exception as failure:  # noqa: BLE001 - logged
             if failure is not exc:
-                await _log("A service could not be ended after its response.", failure)
+                await log_error("A service could not be ended after its response.", error=failure)
 
     async def _call_concurrently(self, services: list[Service]) -> dict[str, Any]:
         if not services:
@@ -221,14 +218,6 @@ def _is_in_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-async def _log(message: str, failure: Exception) -> None:
-    """Log on a worker thread, because a log handler may block; one that fails must not be what is told instead."""
-    try:
-        await sync_to_async(logger.error, thread_sensitive=False)(message, exc_info=failure)
-    except Exception:  # noqa: BLE001 - as logging itself does
-        traceback.print_exc()
 
 
 def _exc_info(exc: BaseException | None) -> tuple[type[BaseException] | None, BaseException | None, Any]:

@@ -40,8 +40,8 @@ from daf_views.tasks.compat import (
     task_started,
 )
 from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
-from daf_views.tasks.in_process.results import change, new_result, note
 from daf_views.tasks.notifier import send_soon
+from daf_views.tasks.result import change, new_result, note
 from daf_views.tasks.task import attempt, log_retry, policy_of
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from daf_orm import database_sync_to_async, transaction
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
-from daf_views.tasks.in_process.results import new_result
 from daf_views.tasks.notifier import log_soon
+from daf_views.tasks.result import new_result
 from daf_views.tasks.retry_policy import RetryPolicy, is_number
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from daf_views.tasks.compat import (
     task_backends,
 )
 from daf_views.tasks.event_loop import running_loop
-from daf_views.tasks.in_process.results import change, new_result, note
+from daf_views.tasks.result import change, new_result, note
 from daf_views.tasks.task import attempt, is_durable, policy_of
 
 if TYPE_CHECKING:

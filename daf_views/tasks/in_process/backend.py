@@ -24,9 +24,10 @@ from daf_views.exceptions import ShuttingDownError
 from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, task_enqueued
 from daf_views.tasks.enclosing_transaction import in_sync_atomic_block
 from daf_views.tasks.event_loop import call_on, loop_for, running_loop
-from daf_views.tasks.in_process.results import Results, new_result
+from daf_views.tasks.in_process.results import Results
 from daf_views.tasks.in_process.supervisor import PendingTask, Supervisor
 from daf_views.tasks.notifier import flush, log_soon, send_soon
+from daf_views.tasks.result import new_result
 from daf_views.tasks.task import is_durable
 
 if TYPE_CHECKING:

@@ -14,20 +14,20 @@ import itertools
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.utils import timezone
 
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished, task_started
-from daf_views.tasks.in_process.results import change, note
 from daf_views.tasks.notifier import flush, log_soon, send
+from daf_views.tasks.result import change, note
 from daf_views.tasks.task import is_durable, log_retry, outcome_of, policy_of
 
 if TYPE_CHECKING:
     from daf_views.tasks.compat import TaskResult
-    from daf_views.tasks.in_process.backend import InProcessBackend
+    from daf_views.tasks.in_process.results import Results
     from daf_views.tasks.retry_policy import RetryPolicy
 
 GRACE = 2.0
@@ -66,11 +66,25 @@ class PendingTask:
         return f"{self.result.task.module_path}({names}), id {self.result.id}"
 
 
+class Supervised(Protocol):
+    """What a supervisor asks of its backend: limits, and the results that others read."""
+
+    alias: str
+    concurrency: int
+    max_queued: int
+    overflow: str | None
+    """The alias of the backend that is given what is left when the process ends."""
+
+    @property
+    def results(self) -> Results:
+        """The results of the tasks that it was given."""
+
+
 @dataclass(slots=True, eq=False)
 class Supervisor:
     """The tasks of a backend on an event loop, on which all of this runs, but for :meth:`reserve`."""
 
-    backend: InProcessBackend
+    backend: Supervised
     worker_id: str
     _line: list[tuple[int, int, PendingTask]] = field(default_factory=list)
     """A heap: the highest priority first, then the oldest."""

@@ -16,8 +16,8 @@ from daf_views.exceptions import ThrottleBackendError
 from daf_views.throttling.backends.base import Backend
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
     from daf_views.throttling.operations import Operation, R
     from daf_views.throttling.quota import State
 

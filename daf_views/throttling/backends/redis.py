@@ -15,8 +15,8 @@ from daf_views._core.drain import current_drain
 from daf_views.throttling.backends.base import Backend, in_time
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
     from daf_views.throttling.operations import Operation, R
 
 MAX_CONNECTIONS = 50

@@ -11,8 +11,9 @@ from django.test import AsyncRequestFactory, Client, override_settings
 from django.urls import path
 
 from daf_orm.test import count_hops, record_blocking
+from daf_views.http.session import has_async_twins, load_session, session_is_loaded
 from daf_views.middleware import thread_free
-from daf_views.middleware.sessions import SessionMiddleware, has_async_twins, load_session, session_is_loaded
+from daf_views.middleware.sessions import SessionMiddleware
 from tests.support.exchange import exchange
 
 MIDDLEWARE = thread_free(["django.contrib.sessions.middleware.SessionMiddleware"])

@@ -10,10 +10,10 @@ from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
 from daf_orm._pool.pool import reset_pool
+from daf_views._core import shared_state
 from daf_views.asgi import current_drain
 from daf_views.throttling import AsyncRateThrottle, Rate
 from daf_views.throttling.algorithms.gcra import GCRA
-from daf_views.throttling.backends import database
 from daf_views.throttling.backends.database import DatabaseBackend
 from daf_views.throttling.models import ThrottleState
 from daf_views.throttling.operations import Enter, Leave, Take
@@ -34,7 +34,7 @@ async def test_rows_that_have_expired_are_deleted_and_no_others(clock):
 
 
 async def test_they_are_deleted_by_the_way(clock, monkeypatch):
-    monkeypatch.setattr(database, "SWEEP_EVERY", 10)
+    monkeypatch.setattr(shared_state, "SWEEP_EVERY", 10)
     backend = DatabaseBackend(clock=clock)
     await backend.run("old", ONE, timeout=5)
     clock.advance(61)
@@ -48,7 +48,7 @@ async def test_that_they_cannot_be_deleted_is_no_request_s_business(clock, monke
     def fail(self):
         raise OperationalError("locked")
 
-    monkeypatch.setattr(database, "SWEEP_EVERY", 1)
+    monkeypatch.setattr(shared_state, "SWEEP_EVERY", 1)
     monkeypatch.setattr(DatabaseBackend, "sweep", fail)
     assert (await DatabaseBackend(clock=clock).run("key", ONE, timeout=5)).allowed
     await current_drain().settle(10)
