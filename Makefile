@@ -1,22 +1,25 @@
 # Everything a clean clone needs: make and python3 (3.11 or newer). `make help` lists the targets.
 
 PYTHON ?= python3
-VENV ?= .venv
-DJANGO ?=
-ASGIREF ?=
-MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1
+MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1 3.14-6.1
 SKIP ?=
 SOAK ?= 100000
 JOBS ?= 2
 ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
+UPGRADE ?= --upgrade
+
+# A row of the matrix is a Python and a Django, with their lock in requirements/. PYTHON chooses the row.
+VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ROW := $(or $(ROW),$(filter $(VERSION)-%,$(MATRIX)),none)
+VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint format bench soak coverage clean
+.PHONY: help demo test test-all test-lowest test-newest lint format bench soak coverage update clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-17s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.demo ## Run the example shop (SMOKE=1: drive it over HTTP, then exit)
 	$(VENV)/bin/python examples/bookshop/run.py $(if $(SMOKE),--smoke)
@@ -27,8 +30,8 @@ test: $(VENV)/.test ## Run the suite on every database, or on DATABASE_URL alone
 # The files go round between JOBS processes; pytest starts a server or makes a file for each.
 test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with every supported Python and Django found here
 
-test-lowest: ## Run it on SQLite in memory with the oldest Django and asgiref that pyproject.toml allows
-	@$(MAKE) --no-print-directory test DJANGO=5.2 ASGIREF=3.9.1 VENV=.venv-lowest DATABASES=sqlite-memory
+test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
+	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory
 
 lint: $(VENV)/.lint ## Check format, style, types and layers
 	$(VENV)/bin/ruff format --check
@@ -51,6 +54,8 @@ coverage: $(VENV)/.test ## Run the suite on every database and show what no run 
 	@$(call run_suite,--cov --cov-append --cov-report= $(ARGS))
 	$(VENV)/bin/coverage report
 
+update: lock-build lock-uv $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
+
 clean: ## Remove environments, caches and builds
 	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -65,25 +70,61 @@ done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef
 
-# One Python, one Django, every database: `make test-on-3.13-6.1`. pyenv's shims exist for Pythons that do not
-# run, so a candidate counts only once it has run something.
+# One row, every database: `make test-on-3.13-6.1`. pyenv's shims exist for Pythons that do not run, so a candidate
+# counts only once it has run something.
 test-on-%:
-	@version=$(word 1,$(subst -, ,$*)); django=$(word 2,$(subst -, ,$*)); \
+	@version=$(word 1,$(subst -, ,$*)); \
 	for python in "python$$version" $$(pyenv root 2>/dev/null)/versions/$$version.*/bin/python; do \
 		if "$$python" -c '' 2>/dev/null; then \
-			exec $(MAKE) --no-print-directory test PYTHON="$$python" DJANGO=$$django VENV=.venv-$$version; \
+			exec $(MAKE) --no-print-directory test PYTHON="$$python" ROW=$* VENV=.venv-$*; \
 		fi; \
 	done; \
-	echo "SKIPPED: Python $$version is not installed here, so Django $$django was not tested."
+	echo "SKIPPED: Python $$version is not installed here, so row $* was not tested."
 
-# An environment holds one stamp per dependency group installed in it; a change of pyproject.toml renews them.
-# --group needs pip 25.1, newer than what Python 3.11 ships.
-$(VENV)/.pip:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "DAF needs Python 3.11 or newer: make PYTHON=python3.13")'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+# An environment is that of one row, made anew when its lock changes. It holds one stamp per dependency group installed
+# in it. Each group is a part of the row's lock, so two groups never want different versions.
+$(VENV)/.row-$(ROW): requirements/build.txt requirements/$(ROW).txt
+	@echo 'Making $(VENV) with $(PYTHON) for row $(ROW), pip and the build backend from requirements/build.txt'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements/build.txt
 	@touch $@
 
-$(VENV)/.%: pyproject.toml | $(VENV)/.pip
-	$(VENV)/bin/python -m pip install --quiet --editable . --group $* $(if $(DJANGO),'django~=$(DJANGO).0') $(if $(ASGIREF),'asgiref==$(ASGIREF)')
+# pip takes versions and hashes from the constraints; what they lack, it refuses. It cannot check DAF itself.
+$(VENV)/.%: pyproject.toml $(VENV)/.row-$(ROW)
+	@echo 'Installing the $* group for Python $(subst -, and Django ,$(ROW)) from requirements/$(ROW).txt'
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes --no-build-isolation \
+		--constraint requirements/$(ROW).txt --group $* django asgiref
+	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+requirements/%.txt:
+	@echo 'There is no $@: $(PYTHON) is Python $(VERSION), and the locks are for $(MATRIX) (Python-Django).'
+	@echo 'Choose one of those, as in `make test PYTHON=python3.13`, or test without a lock: make test-newest'
+	@exit 1
+
+# uv resolves for any Python, also one that is not installed here, and for Linux: for macOS it finds the same versions.
+# It finds the index by itself, or in UV_DEFAULT_INDEX.
+UV = UV_CUSTOM_COMPILE_COMMAND='make update' .venv-uv/bin/uv pip compile --quiet
+LOCK = $(UV) $(UPGRADE) --generate-hashes --python-platform linux --output-file
+
+.venv-uv/.uv: requirements/uv.txt
+	@echo 'Making .venv-uv with $(PYTHON), uv from $<'
+	@$(PYTHON) -m venv --clear .venv-uv
+	@.venv-uv/bin/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
+
+lock-build lock-uv: lock-%: .venv-uv/.uv
+	@echo 'Locking requirements/$*.txt'
+	@$(LOCK) requirements/$*.txt --python-version 3.11 --group $*
+
+$(addprefix lock-,$(MATRIX)): lock-%: lock-build
+	@echo 'Locking requirements/$*.txt'
+	@echo 'django~=$(word 2,$(subst -, ,$*)).0' | $(LOCK) requirements/$*.txt --python-version $(word 1,$(subst -, ,$*)) \
+		--constraint requirements/build.txt --constraint - pyproject.toml --group dev
+
+# Of what users install beside DAF, the lowest versions that pyproject.toml allows; of all else, the newest.
+lock-3.11-lowest: lock-build
+	@echo 'Locking requirements/3.11-lowest.txt'
+	@$(UV) --python-version 3.11 --resolution lowest-direct --no-deps pyproject.toml --all-extras \
+		| $(LOCK) requirements/3.11-lowest.txt --python-version 3.11 \
+		--constraint requirements/build.txt --constraint - pyproject.toml --all-extras --group test

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Any, get_args, get_origin, is_typeddict
 
 import msgspec
@@ -22,6 +23,7 @@ from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 REF = "#/components/schemas/{name}"
 BUDGET = 10_000
+NOT_HASHABLE = "This cannot be in a set."
 _PLACE = re.compile(r" - at `(?:key in )?\$(?P<place>[^`]*)`$")
 _DEPTH = 100
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+)`$")
@@ -171,7 +173,24 @@ class _Look:
         try:
             msgspec.convert(value, _convertible(kind), strict=not self._is_text, str_keys=True)
         except _REFUSED as error:
-            self._found.append(_violation(error, place))
+            self._found += self._unhashable(value, kind, place) or [_violation(error, place)]
+
+    def _unhashable(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> list[Violation]:
+        """Return the items that a set cannot hold: msgspec names the first of them, and before 0.23 none."""
+        if not (is_set(kind) and isinstance(value, list)):
+            return []
+        item = item_of(kind) or Any
+        wrong = (index for index, part in enumerate(value[:BUDGET]) if not self._is_hashable(part, item))
+        return [Violation((*place, index), NOT_HASHABLE) for index in islice(wrong, MOST)]
+
+    def _is_hashable(self, part: Any, kind: Any) -> bool:
+        try:
+            hash(msgspec.convert(part, kind, strict=not self._is_text, str_keys=True))
+        except TypeError:
+            return False
+        except msgspec.ValidationError:  # wrong, but not for this reason
+            pass
+        return True
 
     def _is_over(self) -> bool:
         self._left -= 1
@@ -237,7 +256,7 @@ def _mentions(kind: Any, wanted: type, seen: set[int]) -> bool:
 
 def _violation(error: Exception, place: tuple[str | int, ...] = ()) -> Violation:
     if not isinstance(error, msgspec.ValidationError):
-        return Violation(place, "This cannot be in a set.")
+        return Violation(place, NOT_HASHABLE)
     text = str(error)
     if (found := _PLACE.search(text)) is not None:
         text, place = text[: found.start()], (*place, *_steps(found["place"]))

@@ -229,7 +229,7 @@ async def test_the_decorator_allows_it_in_functions_of_both_kinds(mode: Any) -> 
         return Author.objects.count()
 
     assert (count(), await acount()) == (0, 0)
-    assert asyncio.iscoroutinefunction(acount) or sys.version_info >= (3, 14)
+    assert inspect.iscoroutinefunction(acount)
 
 
 async def a_generator() -> AsyncIterator[None]:

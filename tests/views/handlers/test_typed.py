@@ -598,7 +598,7 @@ class Priced(msgspec.Struct):
         (Optional, {"name": 1, "number": "x"}, {"#/name", "#/number"}),
         (OrderIn, {"customer": 1, "lines": [], "a": 1, "b": 2}, {"#/customer", "#/a", "#/b"}),
         (Array, {}, {"#"}),
-        (Sets, {"names": [[]]}, {"#/names"}),
+        (Sets, {"names": [1, [], [2]]}, {"#/names/1", "#/names/2"}),
         (Priced, {"price": "NaN"}, {"#/price"}),
         (Priced, {"price": "-sNaN"}, {"#/price"}),
         (Priced, {"price": "Infinity"}, {"#/price"}),
