@@ -1,16 +1,8 @@
-"""How ``django.db.connections`` finds the lease: the only module that touches private names of Django and asgiref.
+"""How ``django.db.connections`` finds the lease.
 
 A *hop* is one run of synchronous code that asgiref moved to this thread. Only inside a hop does the lease in the
 context apply: a thread that merely inherited the context (``thread_inherit_context``, Python 3.14) was not handed the
 lease, and the event loop's own thread must not query at all.
-
-Private names, each covered by ``tests/orm/django/test_connections.py``:
-
-- ``django.db.connections._connections``: the thread-local storage, wrapped;
-- ``connections.create_connection``: wrapped to remember in-memory SQLite, of which there can be one only;
-- ``asgiref.sync.SyncToAsync.thread_handler``: what runs in the worker thread, wrapped to know where a hop ends;
-- ``AsyncToSync.executors.current``, ``AsyncToSync.loop_thread_executors``, ``CurrentThreadExecutor._work_thread``,
-  ``._broken``, ``._old_executor``: the synchronous parent that waits for us.
 """
 
 from __future__ import annotations

@@ -13,10 +13,12 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "asgiref.sync:AsyncToSync": {
         "executors": "the synchronous caller that waits for the running code",
+        "loop_thread_executors": "whether a loop was made for one coroutine",
     },
     "asgiref.sync:SyncToAsync": {
         "context_to_thread_executor": "the executor of a request's thread-sensitive calls",
         "thread_sensitive_context": "the context that it is found by",
+        "threadlocal": "the event loop that waits for a worker thread",
     },
     "django.contrib.auth.middleware:get_user": {
         "_cached_user": "where request.user is kept once it is loaded",

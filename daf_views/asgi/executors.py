@@ -3,10 +3,6 @@
 Django's handler gives each request one thread, so that synchronous code of the request meets the same thread-local
 database connections, one call at a time. What that code really needs is kept: one call at a time, and a connection
 that nobody else uses. Each call has a lease of daf_orm's pool, and the lease of the atomic block it stands in.
-
-asgiref finds the executor by a context variable and a table, both touched here only: ``thread_sensitive_context`` and
-``context_to_thread_executor`` of ``asgiref.sync.SyncToAsync``; so are ``AsyncToSync.executors.current`` and the
-``_broken`` and ``_old_executor`` of what it holds.
 """
 
 from __future__ import annotations
@@ -16,15 +12,16 @@ import contextvars
 import functools
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextvars import Token
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
-
 from daf_orm import database_sync_to_async
+from daf_views._django.executors import forget_request_executor, reset_request_executor, set_request_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
+
+    from asgiref.sync import ThreadSensitiveContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,7 +82,7 @@ class _Call:
         self.future: Future[Any] = Future()
         # With its lease, if it stands in an atomic block; without us, to whom daf_orm's own hop would come back.
         self.context = contextvars.copy_context()
-        self.context.run(SyncToAsync.thread_sensitive_context.set, None)  # type: ignore[arg-type]
+        self.context.run(forget_request_executor)
 
     def start(self) -> asyncio.Task[None]:
         """Run it in a task of its own, which is cancelled with its future."""
@@ -150,11 +147,10 @@ def enter_request_threads(
 
     ``one_thread``: on :class:`OneThread` instead. Shut it down in the end.
     """
-    context, threads = ThreadSensitiveContext(), OneThread() if one_thread else RequestThreads()
-    SyncToAsync.context_to_thread_executor[context] = threads
-    return threads, SyncToAsync.thread_sensitive_context.set(context)
+    threads = OneThread() if one_thread else RequestThreads()
+    return threads, set_request_executor(threads)
 
 
 def leave_request_threads(token: Token[ThreadSensitiveContext]) -> None:
     """Undo :func:`enter_request_threads` in the task that called it."""
-    SyncToAsync.thread_sensitive_context.reset(token)
+    reset_request_executor(token)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 from typing import TYPE_CHECKING, TypeVar
 
-from asgiref.sync import AsyncToSync, SyncToAsync
-
 from daf_views._core.drain import running_loops
+from daf_views._django.executors import calling_loop, is_temporary
 from daf_views.exceptions import NoEventLoopError
 
 if TYPE_CHECKING:
@@ -27,10 +25,10 @@ def loop_for(what: str) -> asyncio.AbstractEventLoop:
     An event loop that synchronous code has made to wait for a coroutine, as under WSGI, ends with it, and does not
     count. Raises NoEventLoopError, which names ``what`` was to run, if there is none, or if it is not clear which.
     """
-    for loop in (running_loop(), _calling_loop()):
-        if loop is not None and loop.is_running() and not _is_temporary(loop):
+    for loop in (running_loop(), calling_loop()):
+        if loop is not None and loop.is_running() and not is_temporary(loop):
             return loop
-    serving = [loop for loop in running_loops() if not _is_temporary(loop)]
+    serving = [loop for loop in running_loops() if not is_temporary(loop)]
     if len(serving) == 1:
         return serving[0]
     reason = f"{len(serving)} event loops run, none of which called it" if serving else "no event loop runs that stays"
@@ -63,17 +61,3 @@ def call_on(loop: asyncio.AbstractEventLoop, func: Callable[[], T], what: str) -
         if not future.cancel():
             return future.result()
         raise NoEventLoopError(f"{what} was not begun: its event loop was busy for {PATIENCE} s.") from error
-
-
-def _calling_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that waits for this thread: a private name of asgiref's, and this is its one place."""
-    local = SyncToAsync.threadlocal
-    if getattr(local, "main_event_loop_pid", None) != os.getpid():
-        return None
-    loop: asyncio.AbstractEventLoop | None = getattr(local, "main_event_loop", None)
-    return loop
-
-
-def _is_temporary(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether ``async_to_sync`` has made a loop for one coroutine: another such name."""
-    return loop in AsyncToSync.loop_thread_executors
