@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
-from daf_views._core.shield import shielded
+from daf_views._core.cancellation import shielded
 
 
 class SpooledBody:

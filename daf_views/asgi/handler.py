@@ -25,7 +25,7 @@ from django.urls import get_script_prefix as get_current_prefix
 from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
-from daf_views._core.shield import shielded
+from daf_views._core.cancellation import shielded
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.requests import AsyncRequest
 from daf_views._django.responses import iterator_of

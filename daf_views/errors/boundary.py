@@ -18,8 +18,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 from daf_orm.patches import Patch, PatchTable
+from daf_views._core.cancellation import refuse_stray_cancellation
 from daf_views.errors.problems import respond, response_for
-from daf_views.exceptions import refuse_stray_cancellation
 
 _MARK = "daf_views_answers_errors"
 _respond_as_django = django_exceptions.response_for_exception

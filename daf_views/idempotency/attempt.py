@@ -16,8 +16,8 @@ from django.db import ProgrammingError
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._core.cancellation import shielded
 from daf_views._core.logs import log_error
-from daf_views._core.shield import shielded
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.idempotency.exceptions import InFlightError, ReusedKeyError
 from daf_views.idempotency.lease_renewal import Renewal

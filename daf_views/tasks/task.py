@@ -17,6 +17,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
 
 from daf_orm import database_sync_to_async, transaction
+from daf_views._core.cancellation import is_cancelled
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
@@ -182,8 +183,7 @@ async def outcome_of(result: TaskResult) -> Outcome:
     except (GeneratorExit, KeyboardInterrupt):
         raise
     except asyncio.CancelledError as error:
-        running = asyncio.current_task()
-        if running is not None and running.cancelling():
+        if is_cancelled():
             raise
         return Outcome(error=error)
     except BaseException as error:  # noqa: BLE001 - the task's failure, and nobody else's

@@ -18,8 +18,9 @@ from django.utils.decorators import classonlymethod
 from django.views import View
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._core.cancellation import refuse_stray_cancellation
 from daf_views.errors.problems import response_for
-from daf_views.exceptions import APIError, DeadlineExceededError, refuse_stray_cancellation
+from daf_views.exceptions import APIError, DeadlineExceededError
 from daf_views.services.container import Services, overridden
 from daf_views.services.plan import ServicePlan
 from daf_views.services.scope import ServiceScope

@@ -13,8 +13,8 @@ from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
+from daf_views._core.cancellation import shielded
 from daf_views._core.shared_state import SharedCache
-from daf_views._core.shield import shielded
 from daf_views.idempotency.exceptions import InFlightError
 from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record, Store
