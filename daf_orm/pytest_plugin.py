@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daf_orm._core.blocking_call import BlockingCall
     from daf_orm._testing.pytest_run import BlockingRun
 
-MODES = ("raise", "warn", "log", "off")
+MODES = ("raise", "warn", "log", "off")  # of daf_orm.settings, which a run without Django must not import
 _run: pytest.StashKey[BlockingRun] = pytest.StashKey()
 
 

@@ -19,6 +19,7 @@ from daf_orm.detection import guard, record_blocking
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
 from daf_orm.detection.report import as_text
 from daf_orm.patches import Patch, PatchTable
+from daf_orm.settings import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,7 +194,7 @@ class BlockingDetectionRunner(DiscoverRunner):
     def add_arguments(cls, parser: Any) -> None:
         """Add ``--daf-blocking``."""
         super().add_arguments(parser)
-        parser.add_argument("--daf-blocking", choices=guard.MODES, help="what becomes of a call that blocks the loop")
+        parser.add_argument("--daf-blocking", choices=MODES, help="what becomes of a call that blocks the loop")
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
         """Build the suite; a parallel one knows the mode."""

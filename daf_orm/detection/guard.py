@@ -136,7 +136,6 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return is_usable
 
 
-MODES: Final = ("raise", "warn", "log", "off")
 PATCHES: Final = PatchTable(
     Patch(owner="django.utils.asyncio", name="os", replacement=_System, why="whatever Django calls async_unsafe"),
     Patch(

@@ -96,4 +96,4 @@ class Sweeper:
         try:
             await database_sync_to_async(self._sweep)()
         except Error as error:  # they are deleted the next time
-            await log_error(f"{self._what} could not be deleted.", error=error)
+            await log_error(f"{self._what} were not deleted.", error=error)

@@ -205,4 +205,4 @@ def test_views_without_the_orm_are_an_error():
 def test_a_limit_that_nobody_passes_is_an_error(settings):
     settings.DAF_VIEWS = {"MAX_IN_FLIGHT": 0}
     (error,) = messages()
-    assert "nobody would be answered" in error.msg
+    assert error.msg == "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0."
