@@ -71,6 +71,8 @@ class BlockingCall:
 class BlockingCallError(SynchronousOnlyOperation):
     """Synchronous database code was about to block an event loop. ``call`` says where, what, and what to write."""
 
+    __module__ = "daf_orm"  # where users know it, in tracebacks and summaries
+
     def __init__(self, call: BlockingCall) -> None:
         super().__init__(str(call))
         self.call = call

@@ -160,14 +160,14 @@ async def test_a_client_that_is_silent_in_a_body_it_has_announced_is_given_up():
 @override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=3)
 async def test_cancelling_while_the_body_goes_to_disk_is_a_cancellation(monkeypatch):
     writing, go_on = threading.Event(), threading.Event()
-    write = asgi_body.Body._write_to_disk
+    write = asgi_body.SpooledBody._write_to_disk
 
     def slowly(self, chunk):
         writing.set()
         assert go_on.wait(5)
         write(self, chunk)
 
-    monkeypatch.setattr(asgi_body.Body, "_write_to_disk", slowly)
+    monkeypatch.setattr(asgi_body.SpooledBody, "_write_to_disk", slowly)
     task = asyncio.create_task(Receiver(Server(part(b"abcdef", more=True)).receive).body())
     await asyncio.to_thread(writing.wait, 5)
     task.cancel()
