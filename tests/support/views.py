@@ -1,10 +1,12 @@
 """Fixtures of the tests under ``tests/views`` and ``tests/scenarios/views``."""
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,9 +34,23 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def django_tests(tmp_path_factory) -> Path:
-    """The ``tests`` folder of the installed Django's source distribution: the parts that are run on our classes."""
-    folder = tmp_path_factory.mktemp("django")
+def django_tests(pytestconfig, tmp_path_factory) -> Path:
+    """The ``tests`` folder of the installed Django's source distribution: the parts that are run on our classes.
+
+    It stays in pytest's cache, for other processes and later runs.
+    """
+    cache = getattr(pytestconfig, "cache", None)  # -p no:cacheprovider
+    folder = cache.mkdir("django-tests") if cache is not None else tmp_path_factory.mktemp("django-tests")
+    tests = folder / django.__version__
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tests.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+                _download_django_tests(Path(unfinished)).rename(tests)
+    return tests
+
+
+def _download_django_tests(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "django"]
     subprocess.run([*command, "--dest", folder, f"django=={django.__version__}"], check=True)
     (archive,) = folder.glob("*.tar.gz")
