@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(TIMEO
 
 
 def test_requests_cut_off_at_random_leave_nothing_behind():
-    measured = json.loads(run_program(f"from tests.views import soak; soak.main({REQUESTS})", timeout=TIMEOUT))
+    measured = json.loads(run_program(f"from tests.support import soak; soak.main({REQUESTS})", timeout=TIMEOUT))
     before, after, pool = measured["before"], measured["after"], measured["pool"]
     assert (after["tasks"], after["leases out"], after["waiting"], after["in flight"]) == (1, 0, 0, 0)
     assert after["threads"] <= before["threads"] + pool + (os.cpu_count() or 1) + 4  # asyncio's own

@@ -13,10 +13,11 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie, requires_csrf_token
 
 from daf_orm.test import count_hops
+from daf_views._django.requests import AsyncRequest
 from daf_views.api import AsyncAPIView, FormParser, JSONParser
 from daf_views.asgi import get_asgi_application
 from daf_views.exceptions import NotAuthenticatedError, ServiceError, ThrottledError
-from daf_views.http.request import AsyncRequest, takes_body_itself
+from daf_views.http.request import takes_body_itself
 from tests.support.exchange import exchange
 
 requests = AsyncRequestFactory()

@@ -105,7 +105,7 @@ class CacheMachine(StoreMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def expire(self, key):
-        self.store._cache().touch(self.store._prefix + key, 0)  # as if its time were over
+        self.store._cache.get().touch(self.store._prefix + key, 0)  # as if its time were over
         self.entries.pop(key, None)
 
 

@@ -11,7 +11,7 @@ from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
 from daf_orm.test import count_hops
-from daf_views.http.request import AsyncRequest
+from daf_views._django.requests import AsyncRequest
 from daf_views.middleware import csrf, thread_free
 from tests.support.exchange import exchange, scope
 from tests.views.middleware.test_thread_free import DEFAULT
