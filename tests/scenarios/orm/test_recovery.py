@@ -267,6 +267,7 @@ async def test_the_pool_recovers_from_a_restart_of_the_server(
 ) -> None:
     at_port(second_server.port, NAME="postgres")
     with psycopg.connect(second_server.url, autocommit=True) as session:
+        session.execute("SET synchronous_commit = on")  # the server is about to be stopped in the middle
         session.execute("CREATE TABLE IF NOT EXISTS library_author (id int, name text, email text)")
     pool = get_pool()
     assert await Author.objects.acount() == 0
