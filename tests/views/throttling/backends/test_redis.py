@@ -19,7 +19,7 @@ from daf_views.throttling import AsyncRateThrottle, throttle
 from daf_views.throttling.backends.redis import RedisBackend
 from tests.support.servers import valkey
 
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 request = AsyncRequestFactory().get("/")
 
 
