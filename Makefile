@@ -33,6 +33,16 @@ test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with e
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory
 
+# Made anew each time: there is no telling what is the newest.
+test-newest: VENV = .venv-newest
+test-newest: DATABASES = sqlite-memory
+test-newest: ## Run it on SQLite in memory with the newest release of every package, and name what is newer than the lock
+	@echo 'Making $(VENV) with $(PYTHON), the newest release of every package'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)/bin/python -m pip install --quiet --editable . --group test
+	@($(call run_suite,$(ARGS))) || { $(call name_newer); exit 1; }
+
 lint: $(VENV)/.lint ## Check format, style, types and layers
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
@@ -69,6 +79,12 @@ for database in $(DATABASES); do \
 	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(1) || failed="$$failed $$database"; \
 done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
+endef
+
+define name_newer
+echo 'A newer release may have broken this. What differs from requirements/$(ROW).txt:'; \
+sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' requirements/$(ROW).txt > $(VENV)/locked; \
+$(VENV)/bin/python -m pip freeze --exclude-editable | tr '_' '-' | grep -ivxFf $(VENV)/locked
 endef
 
 # One row, every database: `make test-on-3.13-6.1`. pyenv's shims exist for Pythons that do not run, so a candidate
