@@ -81,23 +81,49 @@ class PatchTable:
         """Return True if no other code has replaced any of the attributes since this table did."""
         return all(vars(owner).get(patch.name) is replacement for patch, owner, _, replacement, _ in self._originals)
 
+    def forget_lost(self) -> None:
+        """Forget the rows whose replacement other code has thrown away, so that they can be activated again.
+
+        A replacement that other code has wrapped, as :func:`functools.wraps` does, is not lost.
+        """
+        self._originals[:] = [
+            original
+            for original in self._originals
+            if _wraps(vars(original.owner).get(original.patch.name), original.replacement)
+        ]
+
     def _apply(self, patch: Patch) -> None:
         try:
             owner = patch.resolve_owner()
             is_own = patch.name in vars(owner)
             value = vars(owner)[patch.name] if is_own else getattr(owner, patch.name)
-        except (AttributeError, ImportError, RuntimeError):  # RuntimeError: models of an application not installed
+        # RuntimeError: models of an application that is not installed. TypeError: an owner without a __dict__.
+        except (AttributeError, ImportError, RuntimeError, TypeError):
             if patch.is_optional:
                 return
             raise
         replacement = patch.replacement if patch.wrapper is None else patch.wrapper(value)
-        self._assign(owner, patch.name, replacement)
-        self._originals.append(_Original(patch, owner, value, replacement, is_own))
+        self._originals.append(_Original(patch, owner, value, replacement, is_own))  # before: it could be interrupted
+        try:
+            self._assign(owner, patch.name, replacement)
+        except BaseException:
+            if vars(owner).get(patch.name) is not replacement:
+                self._originals.pop()
+            raise
 
     def _undo_down_to(self, length: int) -> None:
         while len(self._originals) > length:
-            patch, owner, value, _, is_own = self._originals.pop()
+            patch, owner, value, _, is_own = self._originals[-1]
             if is_own:
                 self._assign(owner, patch.name, value)
             else:
                 delattr(owner, patch.name)
+            self._originals.pop()
+
+
+def _wraps(value: Any, replacement: Any) -> bool:
+    while value is not None:
+        if value is replacement:
+            return True
+        value = getattr(value, "__wrapped__", None)
+    return False

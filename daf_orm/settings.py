@@ -36,13 +36,18 @@ def limited(default: Any, **limit: Any) -> Any:
     return field(default=default, metadata={"limit": Limit(**limit)})
 
 
+def _waitable(seconds: float) -> str | None:
+    """A thread waits for this long at most."""
+    return f"be a time that can be waited for, not {seconds!r} seconds" if seconds > threading.TIMEOUT_MAX else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogSettings:
     """What ``DAF_ORM["WATCHDOG"]`` may hold. Times are seconds."""
 
-    THRESHOLD: float = 0.25
+    THRESHOLD: float = limited(0.25, check=_waitable)
     """How long an event loop may keep its callbacks waiting before that is a stall."""
-    INTERVAL: float = 60.0
+    INTERVAL: float = limited(60.0, check=_waitable)
     """Time between two messages about the same line."""
     MAX_SITES: int = limited(1000, least=1)
     """Lines that are kept count of; past that number the one that stalled longest ago is forgotten."""
@@ -56,13 +61,13 @@ class Settings:
     """Leases lent at most, hence connections per alias. None: 10, or 1 where an alias is in-memory SQLite."""
     MIN_SIZE: int = 0
     """Leases that stay open however long they are idle."""
-    TIMEOUT: float = 30.0
+    TIMEOUT: float = limited(30.0, check=_waitable)
     """How long a call waits for a lease, or for its turn on one, before it raises PoolTimeout."""
     MAX_WAITING: int = 0
     """Waiters at most before TooManyRequests is raised; 0 is no limit."""
-    MAX_LIFETIME: float = 3600.0
+    MAX_LIFETIME: float = limited(3600.0, check=_waitable)
     """Age at which a connection is closed when its lease ends (less up to 10 %, so that not all go at once)."""
-    MAX_IDLE: float = 600.0
+    MAX_IDLE: float = limited(600.0, check=_waitable)
     """Time unused after which a connection is closed."""
     ADAPT_DJANGO: bool = True
     """Whether Django's own a… methods follow the execution rules."""
@@ -75,7 +80,7 @@ class Settings:
     """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
     WATCHDOG: WatchdogSettings | None = None
     """Log where an event loop was stalled, in production: a dict of what WatchdogSettings has. None: off."""
-    TRANSACTION_IDLE_WARNING: float | None = 1.0
+    TRANSACTION_IDLE_WARNING: float | None = limited(1.0, check=_waitable)
     """Time that an atomic block may await something other than its database before that is logged. None: any."""
 
 
@@ -126,7 +131,7 @@ def _fits(value: object, kind: Any) -> bool:
     if is_dataclass(kind):
         return isinstance(value, Mapping)
     if get_origin(kind) in {Mapping, Sequence}:
-        return isinstance(value, dict if get_origin(kind) is Mapping else list | tuple)
+        return isinstance(value, Mapping if get_origin(kind) is Mapping else list | tuple)
     if isinstance(value, bool):  # an int to Python, not to anyone else
         return kind is bool
     return isinstance(value, int | float if kind is float else kind)
@@ -142,8 +147,8 @@ def _name(kind: Any) -> str:
 def _beyond(value: Any, kind: Any, limit: Limit) -> str | None:
     """Return the limit that a value of the right type is beyond, if any."""
     beyond = None
-    if kind is float:
-        beyond = _beyond_time(value)
+    if kind is float and not value > 0:  # NaN is not
+        beyond = f"be more than 0 seconds, not {value!r}"
     elif kind is int and value < limit.least:
         beyond = f"be {limit.least} or more{limit.unless and f', or {limit.unless}'}, not {value!r}"
     elif limit.choices and kind is str and value not in limit.choices:
@@ -155,14 +160,6 @@ def _beyond(value: Any, kind: Any, limit: Limit) -> str | None:
     if beyond is None and limit.check is not None and kind is not NoneType:
         return limit.check(value)
     return beyond
-
-
-def _beyond_time(seconds: float) -> str | None:
-    if not seconds > 0:  # NaN is not
-        return f"be more than 0 seconds, not {seconds!r}"
-    if seconds > threading.TIMEOUT_MAX:
-        return f"be a time that can be waited for, not {seconds!r} seconds"
-    return None
 
 
 def _contradictions(raw: Mapping[Any, Any]) -> list[str]:

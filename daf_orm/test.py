@@ -94,8 +94,9 @@ _users_lock = threading.Lock()
 def _hops_patched() -> Iterator[None]:
     global _users  # noqa: PLW0603 - one table per process
     with _users_lock:
-        _users += 1
+        HOPS.forget_lost()
         HOPS.activate()
+        _users += 1
     try:
         yield
     finally:

@@ -466,15 +466,15 @@ PATCHES = PatchTable(
 
 def is_active() -> bool:
     """Whether ``django.db.connections`` sees leases."""
-    return PATCHES.is_active
+    return isinstance(django_connections._connections, LeasedConnections)  # type: ignore[attr-defined]
 
 
 def activate() -> None:
     """Let ``django.db.connections`` see leases. Idempotent; called at the first use of a lease, never on import."""
-    if PATCHES.is_active:
+    if is_active():
         return
     with _activation:
-        if PATCHES.is_active:
+        if is_active():
             return
         storage = django_connections._connections  # type: ignore[attr-defined]
         for alias in django_connections:

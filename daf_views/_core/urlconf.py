@@ -18,11 +18,19 @@ class Route:
     """A pattern of the URLconf with what the ``include()`` s above it add."""
 
     pattern: URLPattern
-    path: str
-    """Without the leading slash, ``%(name)s`` for parameters; of a regular expression, the simplest match."""
+    above: tuple[URLResolver, ...] = ()
     converters: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Arguments that the URLconf gives to the view."""
+
+    @property
+    def path(self) -> str:
+        """Without the leading slash, ``%(name)s`` for parameters; of a regular expression, the simplest match.
+
+        Raises ValueError for a regular expression that Django cannot reverse.
+        """
+        patterns: tuple[URLPattern | URLResolver, ...] = (*self.above, self.pattern)
+        return "".join(map(_path, patterns))
 
     @property
     def view(self) -> Any:
@@ -38,7 +46,7 @@ class Route:
 def routes(urlconf: Any = None) -> Iterator[Route]:
     """Yield the routes of a URLconf in its order, by default the site's; none where no setting names one."""
     if urlconf is not None or getattr(settings, "ROOT_URLCONF", None):
-        yield from _below(get_resolver(urlconf), "", {}, {})
+        yield from _below(get_resolver(urlconf), (), {}, {})
 
 
 def shortened(names: Sequence[str]) -> str:
@@ -48,15 +56,14 @@ def shortened(names: Sequence[str]) -> str:
 
 
 def _below(
-    resolver: URLResolver, prefix: str, converters: Mapping[str, Any], defaults: Mapping[str, Any]
+    resolver: URLResolver, above: tuple[URLResolver, ...], converters: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Iterator[Route]:
     for pattern in resolver.url_patterns:
-        path = prefix + _path(pattern)
         known = {**converters, **pattern.pattern.converters}
         if isinstance(pattern, URLResolver):
-            yield from _below(pattern, path, known, {**defaults, **pattern.default_kwargs})
+            yield from _below(pattern, (*above, pattern), known, {**defaults, **pattern.default_kwargs})
         else:
-            yield Route(pattern=pattern, path=path, converters=known, defaults={**defaults, **pattern.default_args})
+            yield Route(pattern=pattern, above=above, converters=known, defaults={**defaults, **pattern.default_args})
 
 
 def _path(pattern: URLPattern | URLResolver) -> str:

@@ -4,13 +4,12 @@ from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware as _AuthenticationMiddleware
 from django.contrib.auth.middleware import LoginRequiredMiddleware as _LoginRequiredMiddleware
-from django.contrib.auth.middleware import get_user
+from django.contrib.auth.middleware import auser, get_user
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from daf_orm import database_sync_to_async
-from daf_views._django.requests import is_unevaluated
-from daf_views.auth.identity import load_user
+from daf_views._django.requests import is_unevaluated, set_loaded_user
 from daf_views.middleware.base import InlineMixin
 
 
@@ -39,7 +38,7 @@ class LoginRequiredMiddleware(InlineMixin, _LoginRequiredMiddleware):
         if not getattr(view_func, "login_required", True):
             return None
         if is_unevaluated(request.user, LazyUser):
-            await load_user(request)
+            set_loaded_user(request, await auser(request))  # not request.auser, which may be another middleware's
         elif is_unevaluated(request.user, SimpleLazyObject):  # of other middleware: who knows what it does
             return await database_sync_to_async(decide)(request, view_func, view_args, view_kwargs)
         return decide(request, view_func, view_args, view_kwargs)

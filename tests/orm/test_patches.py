@@ -1,3 +1,4 @@
+import functools
 from types import SimpleNamespace
 
 import pytest
@@ -102,3 +103,46 @@ def test_what_others_have_wrapped_since_is_seen() -> None:
 def test_a_path_names_a_module_or_something_in_it() -> None:
     assert Patch(owner="daf_orm.patches", name="Patch", why="a test").resolve_owner().Patch is Patch
     assert Patch(owner="daf_orm.patches:Patch", name="why", why="a test").resolve_owner() is Patch
+
+
+def test_a_replacement_that_others_have_thrown_away_is_put_back() -> None:
+    owner = SimpleNamespace(number=1)
+    table = PatchTable(Patch(owner=owner, name="number", replacement=2, why="a test"))
+
+    table.activate()
+    owner.number = 1
+    table.forget_lost()
+    table.activate()
+    assert owner.number == 2
+    table.deactivate()
+
+
+def test_one_that_others_have_wrapped_is_not_replaced_again() -> None:
+    owner = SimpleNamespace(greet=lambda: "hello")
+    table = PatchTable(Patch(owner=owner, name="greet", wrapper=lambda greet: lambda: greet() + "!", why="a test"))
+
+    table.activate()
+    ours = owner.greet
+    owner.greet = functools.wraps(ours)(lambda: ours())
+    table.forget_lost()
+    table.activate()
+    assert owner.greet() == "hello!"
+    table.deactivate()
+
+
+def test_what_cannot_be_put_back_is_still_known() -> None:
+    def assign(owner: object, name: str, value: object) -> None:
+        if value == 1 and is_stuck:
+            raise TypeError(name)
+        setattr(owner, name, value)
+
+    owner, is_stuck = SimpleNamespace(number=1), True
+    table = PatchTable(Patch(owner=owner, name="number", replacement=2, why="a test"), assign=assign)
+
+    table.activate()
+    with pytest.raises(TypeError):
+        table.deactivate()
+    assert table.is_active
+    is_stuck = False
+    table.deactivate()
+    assert owner.number == 1

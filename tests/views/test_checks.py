@@ -9,7 +9,7 @@ from django.core.checks import run_checks
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import modify_settings
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from django.views import View
@@ -206,3 +206,9 @@ def test_a_limit_that_nobody_passes_is_an_error(settings):
     settings.DAF_VIEWS = {"MAX_IN_FLIGHT": 0}
     (error,) = messages()
     assert error.msg == "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0."
+
+
+def test_a_route_that_cannot_be_reversed_is_no_business_of_the_checks(settings):
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [re_path(r"^(?i:a)$", View.as_view())]})
+    settings.DAF_VIEWS = {"THROTTLE_BACKEND": "memory"}
+    assert messages() == []
