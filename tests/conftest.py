@@ -14,6 +14,7 @@ TESTS = Path(__file__).parent
 WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
 DATABASE_MARKS = ("postgresql", "sqlite", "sqlite_memory", "sqlite_file")
 LONG = (
+    "scenarios/test_exhaustion.py",
     "bookshop/test_schemathesis.py",
     "orm/pytest_plugin/test_blocking_calls.py",
     "orm/pytest_plugin/test_baseline.py",
@@ -33,6 +34,8 @@ LONG = (
     "scenarios/views/test_any_request.py",
     "orm/test_test.py",
     "orm/pool/test_exit.py",
+    "orm/pool/test_fork.py",
+    "views/pagination/test_keyset.py",
     "bookshop/test_pages.py",
 )
 """Files that take ten seconds or more. The processes of a run begin with them: none waits at the end for one other."""
