@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 import time
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm._core.locks import FifoLock
 from daf_orm._leases import reset
+from daf_orm._leases.session import BorrowedSession, Session
 from daf_orm.databases import sqlite
 from daf_orm.exceptions import CallCancelled
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from daf_orm._core.call_site import CallSite
 
 
+logger = logging.getLogger("daf_orm")
+
+
 class ConnectionSet:
     """What the pool lends: one connection per alias, each opened on first use and kept from lease to lease."""
 
@@ -44,6 +49,8 @@ class ConnectionSet:
         """Set while the running call is being cancelled: nothing more is sent to a server on its behalf."""
         self.needs_cleaning = False
         """Whether the end of its last lease could not be carried out."""
+        self._sessions: dict[str, Session] = {}
+        self._borrowed_sessions: dict[str, BorrowedSession] = {}
         self._borrowed: dict[str, int] = {}  # alias -> atomic depth at the time: somebody else's connection
         self._on_return: Callable[[], None] | None = None
         self._expires: dict[str, tuple[object, float]] = {}  # alias -> (driver connection, clock)
@@ -53,15 +60,18 @@ class ConnectionSet:
         """Keep a new connection, which any thread may use from now on, one at a time."""
         wrapper.inc_thread_sharing()
         wrapper.settings_dict = _lease_settings(wrapper)
-        wrapper.execute_wrappers.insert(0, self._refuse_if_stopping)
+        session = Session(wrapper)
+        wrapper.execute_wrappers.insert(0, functools.partial(self._execute, session))
         commit = wrapper.commit
         if _is_sqlite_file(wrapper) and sqlite.takes_lock_at_once(wrapper):
             patience = self._be_patient(wrapper)
             commit = functools.partial(patience.wait_for_lock, commit)  # in rollback-journal mode it waits for readers
         wrapper.commit = functools.partial(self._commit, commit)  # type: ignore[method-assign]
-        wrapper.connect = functools.partial(_connect_wholly, wrapper, wrapper.connect)  # type: ignore[method-assign]
+        wrapper.connect = functools.partial(_connect_wholly, wrapper, session, wrapper.connect)  # type: ignore[method-assign]
         wrapper.close_if_unusable_or_obsolete = _leave_to_the_pool  # type: ignore[method-assign]
         wrapper.set_autocommit = functools.partial(_set_autocommit, wrapper, wrapper.set_autocommit)  # type: ignore[method-assign]
+        session.begin()
+        self._sessions[alias] = session
         self.wrappers[alias] = wrapper
 
     def _be_patient(self, wrapper: BaseDatabaseWrapper) -> sqlite.LockPatience:
@@ -78,6 +88,7 @@ class ConnectionSet:
         self._on_return = on_return
         if alias not in self._borrowed:
             wrapper.inc_thread_sharing()
+            self._borrowed_sessions[alias] = BorrowedSession(wrapper)
         self._borrowed[alias] = len(wrapper.atomic_blocks)
         self.wrappers[alias] = wrapper
 
@@ -106,8 +117,10 @@ class ConnectionSet:
             elif wrapper.connection is not None and reset.has_died(wrapper):
                 reset.close(wrapper)
                 lost += 1
-            elif getattr(wrapper, "health_check_enabled", False):
-                wrapper.health_check_done = False  # type: ignore[attr-defined] # the stubs lack it
+            elif alias in self._sessions:
+                if getattr(wrapper, "health_check_enabled", False):
+                    wrapper.health_check_done = False  # type: ignore[attr-defined] # the stubs lack it
+                self._sessions[alias].start_lease()
         return lost
 
     def clean(self, origin: object) -> bool:
@@ -117,10 +130,21 @@ class ConnectionSet:
             if alias in self._borrowed:
                 healthy &= self._give_back(alias)
                 continue
-            healthy &= reset.clean(wrapper, origin=origin)
+            healthy &= reset.clean(wrapper, origin=origin) & self._clean_session(alias, wrapper)
             if self._is_due(alias, wrapper):
                 reset.close(wrapper)
         return healthy
+
+    def _clean_session(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
+        """Let the next owner find nothing of this one's. False if that failed, and the connection was closed for it."""
+        try:
+            if not self._sessions[alias].clean():
+                reset.close(wrapper)
+        except Exception:
+            logger.warning("Connection %r could not be reset and is closed.", wrapper.alias, exc_info=True)
+            reset.close(wrapper)
+            return False
+        return True
 
     def close(self) -> None:
         """Close all connections of our own."""
@@ -144,6 +168,10 @@ class ConnectionSet:
         wrapper, depth = self.wrappers.pop(alias), self._borrowed.pop(alias)
         wrapper.dec_thread_sharing()
         healthy = reset.leave_blocks(wrapper, depth)
+        try:
+            self._borrowed_sessions.pop(alias).clean()
+        except Exception:
+            logger.warning("Connection %r could not be restored.", wrapper.alias, exc_info=True)
         if not self._borrowed and self._on_return is not None:
             on_return, self._on_return = self._on_return, None
             on_return()
@@ -151,6 +179,7 @@ class ConnectionSet:
 
     def _drop(self, alias: str) -> None:
         reset.close_for_good(self.wrappers.pop(alias))
+        self._sessions.pop(alias, None)
         self._expires.pop(alias, None)
 
     def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
@@ -172,16 +201,18 @@ class ConnectionSet:
             raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
         commit()
 
-    def _refuse_if_stopping(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
+    def _execute(self, session: Session, execute: Any, sql: str, *arguments: Any) -> Any:
+        """Look at a statement, as an execute wrapper."""
         if self.stopping:
             raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
-        return execute(sql, params, many, context)
+        session.look_at(sql)
+        return execute(sql, *arguments)
 
 
-def _connect_wholly(wrapper: BaseDatabaseWrapper, connect: Callable[[], None]) -> None:
+def _connect_wholly(wrapper: BaseDatabaseWrapper, session: Session, connect: Callable[[], None]) -> None:
     """Keep no connection that was stopped halfway: a search path or a role that was to be set would be missing."""
     try:
-        connect()
+        session.connect(connect)
     except BaseException:
         reset.close(wrapper)
         raise

@@ -1,4 +1,4 @@
-"""Wait for SQLite's write lock: in order of arrival, and no longer than the caller does.
+"""SQLite: a session that cannot be reset, and the wait for the write lock, in order of arrival.
 
 SQLite waits in C, where ``interrupt()`` does not reach it, and wakes at random, so that some writers starve. On a lease
 it waits for short moments only; between them we ask whether the call has been cancelled, and whose turn it is.
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from django.db import OperationalError
 
 from daf_orm._core.locks import FifoLock
+from daf_orm.databases.base import Database
+from daf_orm.databases.statements import Grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,52 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
+
+
+class SQLite(Database):
+    """SQLite. PRAGMA, ATTACH and temporary tables stay until the connection is closed."""
+
+    grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
+    driver_options = ("isolation_level", "row_factory", "text_factory")
+
+    def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:
+        """Return what PRAGMAs are set to, and the names of attached databases and temporary tables."""
+        connection: Any = wrapper.connection
+        if connection is None:
+            return None
+        pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+        return pragmas, _attached(connection), _temporary(connection)
+
+    def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
+        """Set PRAGMAs as they were; detach and drop what has been attached and made since."""
+        connection: Any = wrapper.connection
+        pragmas, attached, temporary = snapshot
+        for name, value in pragmas.items():
+            if connection.execute(f"PRAGMA {name}").fetchone()[0] != value:
+                connection.execute(f"PRAGMA {name} = {value}")
+        for kind, name in _temporary(connection) - temporary:
+            connection.execute(f'DROP {kind} IF EXISTS temp."{name}"')
+        for name in _attached(connection) - attached:
+            connection.execute(f'DETACH "{name}"')
+
+
+PRAGMAS: Final = (
+    *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
+    *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
+    *("automatic_index", "cache_size", "synchronous", "temp_store", "full_column_names", "short_column_names"),
+)
+"""Those that change what statements of the same connection do."""
+
+
+def _attached(connection: Any) -> set[str]:
+    return {name for _, name, _ in connection.execute("PRAGMA database_list")}
+
+
+def _temporary(connection: Any) -> set[tuple[str, str]]:
+    kinds = "('table', 'view', 'trigger', 'index')"
+    rows = connection.execute(f"SELECT upper(type), name FROM sqlite_temp_master WHERE type IN {kinds}")  # noqa: S608
+    return {(kind, name) for kind, name in rows if not name.startswith("sqlite_")}
+
 
 OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
 """Defaults for a database file on a lease; ``OPTIONS`` in the settings wins. A deferred transaction that reads and then
