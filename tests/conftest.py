@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
 
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("suite")
 pytest_plugins = ["pytester"]
 TESTS = Path(__file__).parent
 WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
