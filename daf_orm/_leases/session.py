@@ -93,6 +93,7 @@ class Session:
     def clean(self) -> bool:
         """Make the session what it was at first. False if the connection has to be closed. May raise."""
         self._attributes.restore()
+        self._database.end_lease(self._wrapper)
         effect, self._effect = self._effect, Effect.NONE
         if self._wrapper.connection is None:
             return True

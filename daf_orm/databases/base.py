@@ -24,6 +24,9 @@ class Database:
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
         """Find out what :meth:`effect_of` has to know, on an open connection outside any transaction."""
 
+    def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Take note that an owner's transactions have ended."""
+
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:  # noqa: ARG002 - for those that ask it
         """Return what a statement that is about to be sent may leave on the session."""
         return self._effect_of(sql) if isinstance(sql, str) else Effect.UNKNOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models.signals import post_migrate
@@ -18,7 +19,7 @@ logger = logging.getLogger("daf_orm")
 
 RESET: Final = (
     "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; "  # first: the role may not be allowed to do the rest
-    "SELECT pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL; DISCARD TEMP; DISCARD SEQUENCES; RESET ALL"
+    "SELECT pg_catalog.pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL; DISCARD TEMP; DISCARD SEQUENCES; RESET ALL"
 )
 """What DISCARD ALL does, but for prepared statements, which are psycopg's own, in one round trip."""
 HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
@@ -84,6 +85,8 @@ class PostgreSQL(Database):
         super().__init__()
         self._tables: dict[str, frozenset[str]] = {}
         """Tables by database whose triggers, policies or rules may leave something on a session."""
+        self._changing: weakref.WeakSet[BaseDatabaseWrapper] = weakref.WeakSet()
+        """Connections that may have changed tables, in a transaction that others do not see yet."""
         post_migrate.connect(self._forget_tables, dispatch_uid="daf_orm.databases.postgresql")
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
@@ -105,9 +108,16 @@ class PostgreSQL(Database):
             tables = self._tables.get(str(wrapper.settings_dict["NAME"]))
             is_clean = tables is not None and not any(table in sql for table in tables)
             return Effect.NONE if is_clean or _TRANSACTION.match(sql) else Effect.RESETTABLE
-        if not isinstance(sql, str) or _DDL.search(sql):
+        if effect is Effect.UNKNOWN or _DDL.search(sql):
             self._tables.clear()
+            self._changing.add(wrapper)
         return effect
+
+    def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Ask the catalogue again, now that what has been changed is committed."""
+        if wrapper in self._changing:
+            self._changing.discard(wrapper)
+            self._tables.clear()
 
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:
         """Release locks, channels, cursors and temporary tables; reset role and settings."""
