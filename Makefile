@@ -4,7 +4,7 @@ PYTHON ?= python3
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1 3.14-6.1
 SKIP ?=
 SOAK ?= 100000
-JOBS ?= 2
+JOBS ?= 3
 ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
 UPGRADE ?= --upgrade
@@ -60,7 +60,7 @@ bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks
 
 soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and see what they leave behind (SOAK=10000)
-	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/views/test_soak.py"
+	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/scenarios/views/test_soak.py"
 
 coverage: $(VENV)/.test ## Run the suite on every database and show what no run reached
 	$(VENV)/bin/coverage erase
@@ -73,12 +73,13 @@ clean: ## Remove environments, caches and builds
 	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Every database runs even if an earlier one failed, so that one run tells all.
+# Every database runs even if an earlier one failed, so that one run tells all. The suite starts hundreds of processes:
+# without bytecode, which some containers switch off, each of them would compile all modules anew.
 define run_suite
 failed=; \
 for database in $(DATABASES); do \
 	printf '\n== %s: %s\n' '$(VENV)' "$$database"; \
-	DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(1) || failed="$$failed $$database"; \
+	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(1) || failed="$$failed $$database"; \
 done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef

@@ -24,7 +24,7 @@ from benchmarks.http_load import Load, send_all
 from benchmarks.processes import ROOT
 from benchmarks.sampling import Peaks, Sessions
 from benchmarks.tables import print_table
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 MAX_CONNECTIONS = 60
 REQUESTS = 1000

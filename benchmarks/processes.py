@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.contestants import STOCK, Contestant
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 30

@@ -15,10 +15,10 @@ from rest_framework.throttling import SimpleRateThrottle as DRFThrottle
 from throttled.asyncio import MemoryStore, RedisStore, Throttled, rate_limiter
 
 from daf_views.throttling import Rate
+from daf_views.throttling.algorithms.gcra import GCRA
 from daf_views.throttling.backends.cache import CacheBackend
 from daf_views.throttling.backends.memory import MemoryBackend
 from daf_views.throttling.backends.redis import RedisBackend
-from daf_views.throttling.gcra import GCRA
 from daf_views.throttling.operations import Take
 
 Hit = Callable[[str], Awaitable[Any]]

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.processes import ROOT
 from benchmarks.tables import print_table, ratio, spread
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 CONTESTANTS = {
     "daf_worker": ["daf_worker", "--batch", "--interval=0.1", "--concurrency=20"],

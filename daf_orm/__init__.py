@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from daf_orm import transaction
+from daf_orm._core.blocking_call import BlockingCallError
+from daf_orm._pool.pool import get_pool
 from daf_orm.cursor import cursor
 from daf_orm.detection import BlockingCall, allow_blocking
-from daf_orm.exceptions import BlockingCallError, PoolClosed, PoolTimeout, TooManyRequests
-from daf_orm.execution import await_safe, database_sync_to_async
+from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.manager import AsyncManager
-from daf_orm.pool import get_pool
 from daf_orm.query import AsyncQuerySet
+from daf_orm.sync import await_safe, database_sync_to_async
 
 if TYPE_CHECKING:
     from daf_orm.models import AsyncModel

@@ -16,7 +16,7 @@ class DafOrmConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
-        from daf_orm import adapter, checks  # noqa: F401, PLC0415 - Django's models must be loadable
+        from daf_orm import _adapter, checks  # noqa: F401, PLC0415 - Django's models must be loadable
         from daf_orm.detection import guard, io  # noqa: PLC0415
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 
@@ -27,4 +27,4 @@ class DafOrmConfig(AppConfig):
             guard.activate()
         if not wrong and get_settings().BLOCKING_IO and get_settings().BLOCKING != "off" and io.is_available():
             io.activate()  # where it is not, a check says so
-        adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)
+        _adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)

@@ -11,8 +11,8 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
+from daf_orm._pool.pool import effective_max_size, memory_aliases
 from daf_orm.detection import io
-from daf_orm.pool import effective_max_size, memory_aliases
 from daf_orm.settings import Settings, get_settings, problems
 
 if TYPE_CHECKING:

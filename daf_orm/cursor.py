@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, NotSupportedError, connections
 
-from daf_orm import execution
-from daf_orm.leases import Copying, Scope
+from daf_orm import _execution
+from daf_orm._leases.lease import Copying, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -80,7 +80,7 @@ class AsyncCursor:
             connections[self._using]  # raises while another task has a nested block open
             return func()
 
-        return await execution.run_in(self._scope, checked)
+        return await _execution.run_in(self._scope, checked)
 
     @property
     def description(self) -> Any:
@@ -114,14 +114,14 @@ class AsyncCopy:
         self._scope: Scope | None = None
 
     async def __aenter__(self) -> Self:
-        self._scope = await execution.open_scope(within=self._cursor_scope)
+        self._scope = await _execution.open_scope(within=self._cursor_scope)
         try:
-            await execution.run_in(self._scope, self._begin)
+            await _execution.run_in(self._scope, self._begin)
         except GeneratorExit:
-            execution.abandon_scope(self._scope, self._undo)
+            _execution.abandon_scope(self._scope, self._undo)
             raise
         except BaseException:
-            await execution.close_scope(self._scope, self._undo)
+            await _execution.close_scope(self._scope, self._undo)
             raise
         return self
 
@@ -137,9 +137,9 @@ class AsyncCopy:
             self._finish(exc_type, exc, traceback)
 
         if exc_type is GeneratorExit:
-            execution.abandon_scope(self._scope, end)
+            _execution.abandon_scope(self._scope, end)
         else:
-            await execution.close_scope(self._scope, end)
+            await _execution.close_scope(self._scope, end)
 
     async def write(self, data: bytes | str) -> None:
         """Send data in the format of the COPY statement."""
@@ -180,7 +180,7 @@ class AsyncCopy:
                 return func()
 
         assert self._scope is not None
-        return await execution.run_in(self._scope, run)
+        return await _execution.run_in(self._scope, run)
 
     def _begin(self) -> None:
         assert self._scope is not None
@@ -237,14 +237,14 @@ class cursor:  # noqa: N801 - used like the function it stands for
     async def __aenter__(self) -> AsyncCursor:
         if self._scope is not None:
             raise RuntimeError("This cursor() is already open; each `async with` needs one of its own.")
-        self._scope = await execution.open_scope()
+        self._scope = await _execution.open_scope()
         try:
-            await execution.run_in(self._scope, self._open)
+            await _execution.run_in(self._scope, self._open)
         except GeneratorExit:
-            execution.abandon_scope(self._scope, self._close)
+            _execution.abandon_scope(self._scope, self._close)
             raise
         except BaseException:
-            await execution.close_scope(self._scope, self._close)
+            await _execution.close_scope(self._scope, self._close)
             raise
         assert self._cursor is not None
         return AsyncCursor(self._cursor, self._scope, self.using)
@@ -258,9 +258,9 @@ class cursor:  # noqa: N801 - used like the function it stands for
         scope, self._scope = self._scope, None
         assert scope is not None
         if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
-            execution.abandon_scope(scope, self._close)
+            _execution.abandon_scope(scope, self._close)
         else:
-            await execution.close_scope(scope, self._close)
+            await _execution.close_scope(scope, self._close)
 
     def _open(self) -> None:
         self._cursor = connections[self.using].cursor()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db import models
 
-from daf_orm.offload import with_twins
+from daf_orm._async_twins import with_twins
 from daf_orm.query import AsyncQuerySet
 
 M = TypeVar("M", bound=models.Model)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import models
 from django.db.models import prefetch_related_objects
 
-from daf_orm import execution
+from daf_orm import _execution
+from daf_orm._async_twins import with_twins
 from daf_orm.manager import AsyncManager
-from daf_orm.offload import with_twins
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,15 +35,15 @@ class AsyncModel(models.Model):
         validate_constraints: bool = True,  # noqa: FBT001, FBT002
     ) -> None:
         """Do what :meth:`full_clean` does in one hop. Raises ValidationError."""
-        await execution.run(functools.partial(self.full_clean, exclude, validate_unique, validate_constraints))
+        await _execution.run(functools.partial(self.full_clean, exclude, validate_unique, validate_constraints))
 
     async def avalidate_unique(self, exclude: Collection[str] | None = None) -> None:
         """Do what :meth:`validate_unique` does in one hop. Raises ValidationError."""
-        await execution.run(functools.partial(self.validate_unique, exclude))
+        await _execution.run(functools.partial(self.validate_unique, exclude))
 
     async def avalidate_constraints(self, exclude: Collection[str] | None = None) -> None:
         """Do what :meth:`validate_constraints` does in one hop. Raises ValidationError."""
-        await execution.run(functools.partial(self.validate_constraints, exclude))
+        await _execution.run(functools.partial(self.validate_constraints, exclude))
 
     async def afetch_related(self, *lookups: Any) -> Self:
         """Load relations of this instance in one hop, and return it: ``await book.afetch_related("author", "tags")``.
@@ -51,5 +51,5 @@ class AsyncModel(models.Model):
         ``lookups`` are those of ``prefetch_related``: names across ``__``, or ``Prefetch`` objects. What is loaded
         already is not loaded again. Raises AttributeError for an unknown relation.
         """
-        await execution.run(functools.partial(prefetch_related_objects, [self], *lookups))
+        await _execution.run(functools.partial(prefetch_related_objects, [self], *lookups))
         return self

@@ -12,10 +12,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from daf_orm.detection.call import BlockingCall
-    from daf_orm.pytest_run import BlockingRun
+    from daf_orm._core.blocking_call import BlockingCall
+    from daf_orm._testing.pytest_run import BlockingRun
 
-MODES = ("raise", "warn", "log", "off")
+MODES = ("raise", "warn", "log", "off")  # of daf_orm.settings, which a run without Django must not import
 _run: pytest.StashKey[BlockingRun] = pytest.StashKey()
 
 
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--daf-write-baseline") and not config.getoption("--daf-baseline"):
         raise pytest.UsageError("--daf-write-baseline needs --daf-baseline FILE.")
     if _has_settings() and _wanted(mode):
-        from daf_orm.pytest_run import BlockingRun  # noqa: PLC0415 - django.test, 0.2 s for a run that wants nothing
+        from daf_orm._testing.pytest_run import BlockingRun  # noqa: PLC0415 - django.test, 0.2 s for a run that wants nothing
 
         try:
             config.stash[_run] = BlockingRun(config, mode)

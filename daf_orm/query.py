@@ -1,4 +1,4 @@
-"""Querysets whose ``a…`` methods and asynchronous iteration run by the rules of :mod:`daf_orm.execution`."""
+"""Querysets whose ``a…`` methods and asynchronous iteration run by the rules of :mod:`daf_orm._execution.run`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from django.db import models
 from django.db.models.query import RawQuerySet
 
-from daf_orm import execution
-from daf_orm.iteration import AsyncIteration
-from daf_orm.offload import with_twins
+from daf_orm import _execution
+from daf_orm._aiterator import AsyncIteration
+from daf_orm._async_twins import with_twins
+from daf_orm._django.querysets import fetch_of, mark_built_with_as_manager, needs_fetch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class AsyncQuerySet(models.QuerySet[M, Row]):
     def as_manager(cls) -> models.Manager[Any]:
         """Return an AsyncManager with this queryset's methods."""
         manager = cls._manager_class.from_queryset(cls)()
-        manager._built_with_as_manager = manager._built_with_asmanager = True  # type: ignore[attr-defined]
+        mark_built_with_as_manager(manager)
         return manager
 
     as_manager.queryset_only = True  # type: ignore[attr-defined]
@@ -111,6 +112,5 @@ def _as_async(plain: RawQuerySet[Any]) -> AsyncRawQuerySet:
 
 async def _evaluate(queryset: Any) -> None:
     """Fill the queryset's result cache off the event loop, unless it is filled."""
-    fetched = queryset._result_cache is not None
-    if not fetched or (queryset._prefetch_related_lookups and not queryset._prefetch_done):
-        await execution.run(queryset._fetch_all)
+    if needs_fetch(queryset):
+        await _execution.run(fetch_of(queryset))

@@ -1,26 +1,55 @@
-"""The ``DAF_ORM`` setting: one frozen value, its defaults and its rules in one place."""
+"""The ``DAF_ORM`` setting: one frozen value, its defaults and its rules in one place.
+
+:func:`problems_in` reads ``DAF_VIEWS`` too. Its rules are the annotations of a dataclass, and the limits of its fields.
+"""
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+MODES = ("raise", "warn", "log", "off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What a value of the right type must be besides. A time is more than 0 seconds in any case."""
+
+    least: int = 0
+    """The least count."""
+    unless: str = ""
+    """What to write for what a smaller count seems to mean: ``"None for no limit"``."""
+    choices: Sequence[str] = ()
+    check: Callable[[Any], str | None] | None = None
+    """Returns the rest of a sentence that begins with "… must", for a wrong value."""
+
+
+def limited(default: Any, **limit: Any) -> Any:
+    """Return a dataclass field with a :class:`Limit`."""
+    return field(default=default, metadata={"limit": Limit(**limit)})
+
+
+def _waitable(seconds: float) -> str | None:
+    """A thread waits for this long at most."""
+    return f"be a time that can be waited for, not {seconds!r} seconds" if seconds > threading.TIMEOUT_MAX else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogSettings:
     """What ``DAF_ORM["WATCHDOG"]`` may hold. Times are seconds."""
 
-    THRESHOLD: float = 0.25
+    THRESHOLD: float = limited(0.25, check=_waitable)
     """How long an event loop may keep its callbacks waiting before that is a stall."""
-    INTERVAL: float = 60.0
+    INTERVAL: float = limited(60.0, check=_waitable)
     """Time between two messages about the same line."""
-    MAX_SITES: int = 1000
+    MAX_SITES: int = limited(1000, least=1)
     """Lines that are kept count of; past that number the one that stalled longest ago is forgotten."""
 
 
@@ -28,21 +57,21 @@ class WatchdogSettings:
 class Settings:
     """What ``DAF_ORM`` may hold. Sizes count leases; times are seconds."""
 
-    MAX_SIZE: int | None = None
+    MAX_SIZE: int | None = limited(None, least=1)
     """Leases lent at most, hence connections per alias. None: 10, or 1 where an alias is in-memory SQLite."""
     MIN_SIZE: int = 0
     """Leases that stay open however long they are idle."""
-    TIMEOUT: float = 30.0
+    TIMEOUT: float = limited(30.0, check=_waitable)
     """How long a call waits for a lease, or for its turn on one, before it raises PoolTimeout."""
     MAX_WAITING: int = 0
     """Waiters at most before TooManyRequests is raised; 0 is no limit."""
-    MAX_LIFETIME: float = 3600.0
+    MAX_LIFETIME: float = limited(3600.0, check=_waitable)
     """Age at which a connection is closed when its lease ends (less up to 10 %, so that not all go at once)."""
-    MAX_IDLE: float = 600.0
+    MAX_IDLE: float = limited(600.0, check=_waitable)
     """Time unused after which a connection is closed."""
     ADAPT_DJANGO: bool = True
     """Whether Django's own a… methods follow the execution rules."""
-    BLOCKING: str | None = None
+    BLOCKING: str | None = limited(None, choices=MODES)
     """What becomes of a blocking call on an event loop: "raise", "warn", "log" or "off". None: "raise", or "warn" in a
     notebook."""
     BLOCKING_IO: bool = False
@@ -51,81 +80,86 @@ class Settings:
     """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
     WATCHDOG: WatchdogSettings | None = None
     """Log where an event loop was stalled, in production: a dict of what WatchdogSettings has. None: off."""
-    TRANSACTION_IDLE_WARNING: float | None = 1.0
+    TRANSACTION_IDLE_WARNING: float | None = limited(1.0, check=_waitable)
     """Time that an atomic block may await something other than its database before that is logged. None: any."""
 
 
 DEFAULT_MAX_SIZE = 10
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "MAX_SIZE": (int, type(None)),
-    "MIN_SIZE": (int,),
-    "TIMEOUT": (int, float),
-    "MAX_WAITING": (int,),
-    "MAX_LIFETIME": (int, float),
-    "MAX_IDLE": (int, float),
-    "ADAPT_DJANGO": (bool,),
-    "BLOCKING": (str, type(None)),
-    "BLOCKING_IO": (bool,),
-    "ALLOW_BLOCKING": (list, tuple),
-    "WATCHDOG": (dict, type(None)),
-    "TRANSACTION_IDLE_WARNING": (int, float, type(None)),
-    "THRESHOLD": (int, float),
-    "INTERVAL": (int, float),
-    "MAX_SITES": (int,),
-}
-_LEAST: Mapping[str, float] = {"MAX_SIZE": 1, "MIN_SIZE": 0, "MAX_WAITING": 0, "MAX_SITES": 1}
-_CHOICES: Mapping[str, Sequence[str]] = {"BLOCKING": ("raise", "warn", "log", "off")}
-_ABOVE: Mapping[str, float] = {
-    "TIMEOUT": 0,
-    "MAX_LIFETIME": 0,
-    "MAX_IDLE": 0,
-    "TRANSACTION_IDLE_WARNING": 0,
-    "THRESHOLD": 0,
-    "INTERVAL": 0,
-}
 
 
 def problems(raw: object) -> list[str]:
     """Return what is wrong with a ``DAF_ORM`` value, one sentence each; an empty list if nothing is."""
+    found = problems_in(raw, Settings, "DAF_ORM")
+    return found or _contradictions(raw)  # type: ignore[arg-type] # a mapping, if nothing is wrong
+
+
+def problems_in(raw: object, kind: type[Any], where: str) -> list[str]:
+    """Return what is wrong with the value of a setting whose keys are the fields of ``kind``, one sentence each.
+
+    A time, ``float``, is more than 0 seconds; a count, ``int``, is 0 or more, unless its :class:`Limit` says otherwise.
+    """
     if not isinstance(raw, Mapping):
-        return [f"DAF_ORM must be a dict, not {type(raw).__name__}."]
-    found = _problems_in(raw, Settings, "DAF_ORM")
-    if isinstance(watchdog := raw.get("WATCHDOG"), dict):
-        found += _problems_in(watchdog, WatchdogSettings, "DAF_ORM['WATCHDOG']")
-    return found or _contradictions(raw)
+        return [f"{where} must be a dict, not {type(raw).__name__}."]
+    types, known = get_type_hints(kind), {each.name: each for each in fields(kind)}
+    found: list[str] = []
+    for key, value in raw.items():
+        if key not in known:
+            found.append(_unknown(key, list(known), where))
+        else:
+            found += _wrong(value, types[key], known[key], f"{where}[{key!r}]")
+    return found
 
 
-def _problems_in(raw: Mapping[Any, Any], kind: type[Settings | WatchdogSettings], where: str) -> list[str]:
-    known = [field.name for field in fields(kind)]
-    return [problem for key, value in raw.items() if (problem := _problem(key, value, known, where))]
+def _unknown(key: object, known: Sequence[str], where: str) -> str:
+    close = get_close_matches(str(key).upper(), known, n=1)
+    remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+    return f"{where}[{key!r}] is not a known key. {remedy}"
 
 
-def _problem(key: object, value: object, known: Sequence[str], where: str) -> str | None:
-    if key not in known:
-        close = get_close_matches(str(key).upper(), known, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
-        return f"{where}[{key!r}] is not a known key. {remedy}"
-    name = str(key)
-    allowed = _TYPES[name]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
-        return f"{where}[{name!r}] must be {wanted}, not {value!r}."
-    outside = None if value is None else _out_of_range(name, value)
-    return f"{where}[{name!r}] must be {outside}." if outside else None
+def _wrong(value: Any, annotation: Any, rules: Field[Any], where: str) -> Iterator[str]:
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    kind = next((kind for kind in kinds if _fits(value, kind)), None)
+    if kind is None:
+        yield f"{where} must be {' or '.join(map(_name, kinds))}, not {value!r}."
+    elif is_dataclass(kind):
+        yield from problems_in(value, kind, where)  # type: ignore[arg-type] # never an instance
+    elif (limit := _beyond(value, kind, rules.metadata.get("limit", Limit()))) is not None:
+        yield f"{where} must {limit}."
 
 
-def _out_of_range(name: str, value: Any) -> str | None:
-    if name in _CHOICES and value not in _CHOICES[name]:
-        return f"one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}"
-    if isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
-        return f"a list of str, not {value!r}"
-    if name in _LEAST and value < _LEAST[name]:
-        return f"{_LEAST[name]} or more, not {value!r}"
-    if name in _ABOVE and not value > _ABOVE[name]:
-        return f"more than {_ABOVE[name]} seconds, not {value!r}"
-    if name in _ABOVE and value > threading.TIMEOUT_MAX:
-        return f"a time that can be waited for, not {value!r} seconds"
-    return None
+def _fits(value: object, kind: Any) -> bool:
+    if is_dataclass(kind):
+        return isinstance(value, Mapping)
+    if get_origin(kind) in {Mapping, Sequence}:
+        return isinstance(value, Mapping if get_origin(kind) is Mapping else list | tuple)
+    if isinstance(value, bool):  # an int to Python, not to anyone else
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _name(kind: Any) -> str:
+    if is_dataclass(kind):
+        return "dict"
+    names = {Mapping: "dict", Sequence: "list or tuple", float: "int or float", NoneType: "None"}
+    return names.get(get_origin(kind) or kind) or str(kind.__name__)
+
+
+def _beyond(value: Any, kind: Any, limit: Limit) -> str | None:
+    """Return the limit that a value of the right type is beyond, if any."""
+    beyond = None
+    if kind is float and not value > 0:  # NaN is not
+        beyond = f"be more than 0 seconds, not {value!r}"
+    elif kind is int and value < limit.least:
+        beyond = f"be {limit.least} or more{limit.unless and f', or {limit.unless}'}, not {value!r}"
+    elif limit.choices and kind is str and value not in limit.choices:
+        beyond = f"be one of {', '.join(map(repr, limit.choices))}, not {value!r}"
+    elif get_origin(kind) is Sequence and not all(isinstance(item, str) for item in value):
+        beyond = f"be a list of str, not {value!r}"
+    elif get_origin(kind) is Mapping and not all(isinstance(text, str) for item in value.items() for text in item):
+        beyond = f"be a dict of str, not {value!r}"
+    if beyond is None and limit.check is not None and kind is not NoneType:
+        return limit.check(value)
+    return beyond
 
 
 def _contradictions(raw: Mapping[Any, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import unittest
 from collections import Counter
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import SyncToAsync
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
-from daf_orm.calls import Call
+from daf_orm._execution.call import Call
 from daf_orm.detection import guard, record_blocking
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
 from daf_orm.detection.report import as_text
+from daf_orm.patches import Patch, PatchTable
+from daf_orm.settings import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,37 +56,54 @@ def count_hops(*, at_most: int | None = None) -> Iterator[Hops]:
     listed, if the block ends normally and has made more.
     """
     hops = Hops()
-    _patch_hops()
-    token = _counting.set((*_counting.get(), hops))
-    try:
-        yield hops
-    finally:
-        _counting.reset(token)
+    with _hops_patched():
+        token = _counting.set((*_counting.get(), hops))
+        try:
+            yield hops
+        finally:
+            _counting.reset(token)
     if at_most is not None and hops.total > at_most:
         raise AssertionError(f"{hops.total} thread hops, at most {at_most} were allowed: {hops!r}")
 
 
 _counting: ContextVar[tuple[Hops, ...]] = ContextVar("daf_orm.hops", default=())
-_COUNTS = "_daf_orm_counts_hops"  # not __wrapped__: tracing tools wrap the same method
 
 
-def _patch_hops() -> None:
-    """Count in ``SyncToAsync.__call__``, from the first count on: asgiref has no signal for a hop."""
-    original: Any = SyncToAsync.__call__
-    if hasattr(original, _COUNTS):  # functools.wraps copies it to whatever wraps ours
-        return
+def _counted(call: Any) -> Any:
+    """Wrap ``SyncToAsync.__call__``: asgiref has no signal for a hop."""
 
-    @functools.wraps(original)
+    @functools.wraps(call)
     async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         if counting := _counting.get():
             called = _unwrapped(args[0].__self__.subject if _is_ours(args) else self.func)
             # What an executor passes on to another thread was counted when it came.
             for hops in () if getattr(called, "continues_hop", False) else counting:
                 hops.by_name[_name(called)] += 1
-        return await original(self, *args, **kwargs)
+        return await call(self, *args, **kwargs)
 
-    setattr(counted, _COUNTS, True)
-    SyncToAsync.__call__ = counted  # type: ignore[method-assign]
+    return counted
+
+
+HOPS = PatchTable(Patch(owner=SyncToAsync, name="__call__", wrapper=_counted, why="count_hops() counts here"))
+"""In force while anything counts; longer only where a tracer has wrapped the same method meanwhile."""
+_users = 0
+_users_lock = threading.Lock()
+
+
+@contextmanager
+def _hops_patched() -> Iterator[None]:
+    global _users  # noqa: PLW0603 - one table per process
+    with _users_lock:
+        HOPS.forget_lost()
+        HOPS.activate()
+        _users += 1
+    try:
+        yield
+    finally:
+        with _users_lock:
+            _users -= 1
+            if not _users and HOPS.is_outermost():
+                HOPS.deactivate()
 
 
 def _is_ours(args: tuple[Any, ...]) -> bool:
@@ -130,19 +150,26 @@ def _fail_on(case: unittest.TestCase, recorder: CallList) -> None:
         case.fail(f"Blocking calls on the event loop:\n{as_text(recorder.calls)}")
 
 
-_run_unguarded = unittest.TestCase.run
+def _guarding_each(run_unguarded: Callable[..., Any]) -> Callable[..., Any]:
+    def run(case: unittest.TestCase, result: Any = None) -> Any:
+        if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
+            return run_unguarded(case, result)
+        return _run_guarded(case, functools.partial(run_unguarded, case), result)
+
+    return run
 
 
-def _run_each_guarded(case: unittest.TestCase, result: Any = None) -> Any:
-    if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
-        return _run_unguarded(case, result)
-    return _run_guarded(case, functools.partial(_run_unguarded, case), result)
+EVERY_TEST = PatchTable(
+    # On the class, not on each test: a parallel run sends tests to processes that were forked from this one.
+    Patch(
+        owner=unittest.TestCase, name="run", wrapper=_guarding_each, why="each test of a runner runs under the guard"
+    ),
+)
 
 
 def _guard_every_test(mode: str | None) -> None:
     guard.force_mode(mode)
-    # On the class, not on each test: a parallel run sends tests to processes that were forked from this one.
-    unittest.TestCase.run = _run_each_guarded  # type: ignore[method-assign, assignment]
+    EVERY_TEST.activate()
 
 
 class _GuardedParallelSuite(ParallelTestSuite):
@@ -168,7 +195,7 @@ class BlockingDetectionRunner(DiscoverRunner):
     def add_arguments(cls, parser: Any) -> None:
         """Add ``--daf-blocking``."""
         super().add_arguments(parser)
-        parser.add_argument("--daf-blocking", choices=guard.MODES, help="what becomes of a call that blocks the loop")
+        parser.add_argument("--daf-blocking", choices=MODES, help="what becomes of a call that blocks the loop")
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
         """Build the suite; a parallel one knows the mode."""
@@ -183,5 +210,5 @@ class BlockingDetectionRunner(DiscoverRunner):
         try:
             return super().run_suite(suite, **kwargs)
         finally:
-            unittest.TestCase.run = _run_unguarded  # type: ignore[method-assign]
+            EVERY_TEST.deactivate()
             guard.force_mode(None)

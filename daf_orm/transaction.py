@@ -20,9 +20,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
-from daf_orm import binding, execution, hygiene, idle
-from daf_orm.cancellation import cut_off_if_silent
-from daf_orm.leases import CommitHook, Scope, current_task, innermost_block
+from daf_orm import _execution
+from daf_orm._django import connections as leased_connections
+from daf_orm._execution import idle_transactions
+from daf_orm._leases import reset
+from daf_orm._leases.lease import CommitHook, Scope, current_task, innermost_block
+from daf_orm.databases.cancellation import cut_off_if_silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -55,15 +58,15 @@ class Atomic:
         """Never reached; Python looks it up before it enters."""
 
     async def __aenter__(self) -> None:
-        scope = await execution.open_scope(self.using)
+        scope = await _execution.open_scope(self.using)
         block = _Block(scope, self.savepoint, self.durable)
         try:
-            await execution.run(block.begin)
+            await _execution.run(block.begin)
         except GeneratorExit:
-            execution.abandon_scope(scope, block.undo)
+            _execution.abandon_scope(scope, block.undo)
             raise
         except BaseException:
-            await execution.close_scope(scope, block.undo)
+            await _execution.close_scope(scope, block.undo)
             raise
         self._entered.append(block)
         block.watch_if_outermost()
@@ -82,11 +85,11 @@ class Atomic:
             return
         end = functools.partial(block.end, (exc_type, exc, traceback))
         if exc_type is GeneratorExit:  # the task was dropped: nothing can be awaited any more
-            execution.abandon_scope(block.scope, end)
+            _execution.abandon_scope(block.scope, end)
             return
         cancelled: asyncio.CancelledError | None = None
         try:
-            await execution.close_scope(block.scope, end)
+            await _execution.close_scope(block.scope, end)
         except asyncio.CancelledError as error:
             cancelled = error
         if block.hooks_to_run:  # once committed they run, also if the task was cancelled meanwhile
@@ -157,11 +160,11 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         hint = " Pass the function, do not call it." if inspect.iscoroutine(func) else ""
         raise TypeError(f"on_commit()'s callback must be a callable, not {type(func).__name__}.{hint}")
     alias = using or DEFAULT_DB_ALIAS
-    if not binding.on_event_loop():
+    if not leased_connections.on_event_loop():
         _on_commit_from_worker(func, alias, robust=robust)
     elif (scope := innermost_block(alias)) is not None:
         scope.hooks.append(CommitHook(func, robust))
-    elif (executor := binding.parent_executor()) is not None:
+    elif (executor := leased_connections.parent_executor()) is not None:
         outcome = executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
         outcome.add_done_callback(functools.partial(_log_failure, func))
     else:
@@ -192,7 +195,7 @@ class _Block:
         self.scope = scope
         self.task = current_task()
         self.hooks_to_run: list[CommitHook] = []
-        self.idle_watch: idle.IdleWatch | None = None
+        self.idle_watch: idle_transactions.IdleWatch | None = None
         self._alias = scope.alias
         self._blocks = scope.lease.blocks
         self._outer: Scope | None = None
@@ -216,7 +219,7 @@ class _Block:
     def watch_if_outermost(self) -> None:
         """On the event loop: have it logged if the block keeps its connection idle. One watch per lease will do."""
         if self._outer is None and len(self._blocks) == 1:
-            self.idle_watch = idle.watch(self.scope)
+            self.idle_watch = idle_transactions.watch(self.scope)
 
     def undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
         """Roll back what :meth:`begin` has begun before its task was cancelled, if it came that far."""
@@ -226,7 +229,7 @@ class _Block:
 
     async def refuse_end(self, exc_type: type[BaseException] | None) -> None:
         """An outer block has ended first, and rolled this one back."""
-        await execution.close_scope(self.scope, lambda _: None)
+        await _execution.close_scope(self.scope, lambda _: None)
         if exc_type is None:
             raise TransactionManagementError(_ENDED_FROM_OUTSIDE.format(origin=self.scope.origin))
 
@@ -248,7 +251,7 @@ class _Block:
         connection = connections[self._alias]
         error: TransactionManagementError | None = None
         try:
-            if not hygiene.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
+            if not reset.leave_blocks(connection, self._depth + 1) and exc_info[0] is None:
                 error = TransactionManagementError(
                     _INNER_BLOCK_OPEN.format(alias=self._alias, origin=self.scope.origin)
                 )
@@ -319,7 +322,7 @@ async def _run_hooks(hooks: list[CommitHook]) -> None:
             if iscoroutinefunction(hook.func):
                 result: Any = hook.func()
             else:
-                result = await execution.run(hook.func)
+                result = await _execution.run(hook.func)
             if inspect.isawaitable(result):
                 await result
         except Exception:

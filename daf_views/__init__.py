@@ -1,6 +1,6 @@
 """Async views, API views, throttling and background tasks on top of ``daf_orm``."""
 
-from daf_views.api import AsyncAPIView
-from daf_views.views import AsyncView
+from daf_views.api.view import AsyncAPIView
+from daf_views.views.base import AsyncView
 
 __all__ = ["AsyncAPIView", "AsyncView"]

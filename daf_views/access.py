@@ -17,11 +17,12 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.shortcuts import resolve_url
 from django.views import View
 
-from daf_views.api import AsyncAPIView
-from daf_views.dispatching import settled
+from daf_views.api.view import AsyncAPIView
+from daf_views.auth.identity import load_user
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
-from daf_views.view_checks import refuse_async_functions, refuse_sync_overrides
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
+from daf_views.views.class_checks import refuse_async_functions, refuse_sync_overrides
+from daf_views.views.dispatch import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -111,7 +112,7 @@ class AccessMixin(_View):
             raise _RefusedError(refusal)
 
     async def _refusal(self) -> HttpResponseBase | None:
-        await _load_user(self.request)
+        await load_user(self.request)
         if await self._is_allowed():
             return None
         response: HttpResponseBase = await settled(self.handle_no_permission())
@@ -174,14 +175,6 @@ class _RefusedError(Exception):
 
     def __init__(self, response: HttpResponseBase) -> None:
         self.response = response
-
-
-async def _load_user(request: HttpRequest) -> None:
-    """Load the user for ``request.auser()`` and ``request.user`` both."""
-    user = await request.auser()
-    if not hasattr(request, "_cached_user"):
-        # The name under which django.contrib.auth.middleware.get_user() keeps the user.
-        request._cached_user = user  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _to_login(request: HttpRequest, login_url: str, field: str | None) -> HttpResponseBase:

@@ -7,7 +7,6 @@ text of any other exception never does outside DEBUG. The names carry ``Error`` 
 
 from __future__ import annotations
 
-import asyncio
 import math
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -52,13 +51,6 @@ class ShuttingDownError(RuntimeError):
 
 class StrayCancellationError(Exception):
     """Something that a view awaited had been cancelled, though the request had not: a bug, not a client that left."""
-
-
-def refuse_stray_cancellation(error: asyncio.CancelledError) -> None:
-    """Raise StrayCancellationError unless it is the running task that has been cancelled."""
-    task = asyncio.current_task()
-    if task is not None and not task.cancelling():
-        raise StrayCancellationError("Something that was awaited had been cancelled, but not the request.") from error
 
 
 class APIError(Exception):

@@ -7,8 +7,8 @@ the Kubernetes API server's health endpoints.
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
-from daf_views.atomic_views import OptedOut
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
+from daf_views.views.atomic import OptedOut
 
 
 @never_cache

@@ -1,18 +1,79 @@
 """What every test may ask for. The settings have chosen the database by the time this is read."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
 
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("suite")
 pytest_plugins = ["pytester"]
+TESTS = Path(__file__).parent
+WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
 DATABASE_MARKS = ("postgresql", "sqlite", "sqlite_memory", "sqlite_file")
+LONG = (
+    "scenarios/test_exhaustion.py",
+    "bookshop/test_schemathesis.py",
+    "orm/pytest_plugin/test_blocking_calls.py",
+    "orm/pytest_plugin/test_baseline.py",
+    "orm/pytest_plugin/test_other_plugins.py",
+    "scenarios/views/test_django_asgi.py",
+    "views/generic/test_django_generic_views.py",
+    "views/idempotency/test_store_machine.py",
+    "scenarios/views/test_soak.py",
+    "views/idempotency/test_servers.py",
+    "views/throttling/test_workers.py",
+    "views/throttling/backends/test_memory.py",
+    "views/tasks/database/test_sigkill.py",
+    "views/tasks/database/test_queue_machine.py",
+    "views/tasks/test_servers.py",
+    "views/tasks/test_celery.py",
+    "scenarios/views/test_servers.py",
+    "scenarios/views/test_any_request.py",
+    "orm/test_test.py",
+    "orm/pool/test_exit.py",
+    "orm/pool/test_fork.py",
+    "views/pagination/test_keyset.py",
+    "bookshop/test_pages.py",
+)
+"""Files that take ten seconds or more. The processes of a run begin with them: none waits at the end for one other."""
 
 
 def pytest_report_header() -> str:
     return f"test database: {settings.DAF_TEST_DATABASE}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # pytest-django orders tests by the mark
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    _give_committed_data(items)
+    yield
+    if hasattr(config, "workerinput"):  # a process of xdist's
+        _put_long_files_first(items)
+
+
+def _give_committed_data(items: list[pytest.Item]) -> None:
+    """Tests of the ORM work on committed data: what a test's own transaction holds, no other connection sees."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in WITH_COMMITTED_DATA) and not _decides_for_itself(item):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "other"]))
+
+
+def _put_long_files_first(items: list[pytest.Item]) -> None:
+    """Behind them, the more tests a file has, the earlier it comes, as xdist itself would order it."""
+    places = {TESTS / name: place for place, name in enumerate(LONG)}
+    if missing := [str(path) for path in places if not path.exists()]:
+        raise pytest.UsageError(f"LONG in tests/conftest.py names files that do not exist: {', '.join(missing)}")
+    number = Counter(item.path for item in items)
+    items.sort(key=lambda item: (places.get(item.path, len(LONG)), -number[item.path]))
+
+
+def _decides_for_itself(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(mark) for mark in ("django_db", "no_database"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,7 @@ from django.urls import path
 
 from benchmarks.api_shop.models import books
 from daf_views import AsyncAPIView
-from daf_views.parameters import Status
+from daf_views.api import Status
 
 
 class Line(msgspec.Struct):

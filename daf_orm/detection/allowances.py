@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_orm.origins import find_origin
+from daf_orm._core.call_site import find_call_site
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own c
     def __init__(self, *, reason: str) -> None:
         if not reason.strip():
             raise ValueError("allow_blocking() needs a reason: say why blocking the event loop is all right here.")
-        place = str(find_origin())
+        place = str(find_call_site())
         self._allowance = _scope_at(place, reason)
 
     def __enter__(self) -> Self:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from django.db.transaction import TransactionManagementError
 
+from daf_orm._core.blocking_call import BlockingCall
+from daf_orm._leases.lease import holds_block
 from daf_orm.detection import frames
-from daf_orm.detection.call import BlockingCall
-from daf_orm.detection.operations import Operation, identify
-from daf_orm.detection.suggestions import suggest
-from daf_orm.leases import holds_block
+from daf_orm.detection.explain.operation import Operation, identify
+from daf_orm.detection.explain.suggestion import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ _entries = _Entries()
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryFinding:
     """The database is asked."""
 
     sighting: Sighting
@@ -97,7 +97,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class InputOutput:
+class IOFinding:
     """Anything else that waits. ``remedy`` is given the source of the expression, and says what to write instead."""
 
     sighting: Sighting
@@ -139,7 +139,7 @@ def _forget() -> None:
 
 def _describe(sighting: Sighting, operation: Operation, remedy: Callable[[str], str]) -> BlockingCall:
     user = sighting.user
-    source = _tried(functools.partial(frames.expression, user), "")
+    source = _or_default(functools.partial(frames.expression, user), "")
     return BlockingCall(
         filename=user.f_code.co_filename,
         lineno=user.f_lineno,
@@ -151,15 +151,15 @@ def _describe(sighting: Sighting, operation: Operation, remedy: Callable[[str], 
         field=operation.field,
         sql=operation.sql,
         template=operation.template,
-        suggestion=_tried(functools.partial(remedy, source), ""),
+        suggestion=_or_default(functools.partial(remedy, source), ""),
     )
 
 
 def _identify(sighting: Sighting) -> Operation:
-    return _tried(functools.partial(identify, sighting.inner), Operation(name="database"))
+    return _or_default(functools.partial(identify, sighting.inner), Operation(name="database"))
 
 
-def _tried(func: Callable[[], T], default: T) -> T:
+def _or_default(func: Callable[[], T], default: T) -> T:
     """Frames hold objects of any kind, and any loader their source: what cannot be described blocks all the same."""
     try:
         return func()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from daf_orm.detection import sources
-from daf_orm.origins import FOREIGN
+from daf_orm._core.call_site import FOREIGN
+from daf_orm.detection.explain import source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def expression(frame: FrameType) -> str:
     if filename == "<string>":  # from Python 3.13 on, the program given by -c goes by that name as well as exec()'s
         return ""
     lines = linecache.getlines(filename, frame.f_globals)
-    found = sources.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
+    found = source.expression(frame.f_code, frame.f_lasti, tuple(lines)) if lines else ""
     return found if len(found) <= EXPRESSION_LENGTH else f"{found[: EXPRESSION_LENGTH - 1]}…"
 
 

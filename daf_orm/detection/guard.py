@@ -16,8 +16,7 @@ import os
 import sys
 import threading
 import warnings
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connections
@@ -26,18 +25,19 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
+from daf_orm._core.blocking_call import BlockingCallError
 from daf_orm.detection import allowances, frames, recorders
-from daf_orm.detection.findings import Query
+from daf_orm.detection.findings import QueryFinding
 from daf_orm.detection.report import log
-from daf_orm.exceptions import BlockingCallError
+from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from daf_orm.detection.call import BlockingCall
-    from daf_orm.detection.findings import Finding, InputOutput
+    from daf_orm._core.blocking_call import BlockingCall
+    from daf_orm.detection.findings import Finding, IOFinding
 
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 
@@ -46,14 +46,14 @@ class BlockingCallWarning(RuntimeWarning):
     """A blocking call was let through, in mode ``warn``."""
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     """What the guard knows in this thread."""
 
     at_work = False
     """Whether the guard itself is running: what it reads, source files, is not the user's doing."""
 
 
-_here = _Here()
+_thread_state = _ThreadState()
 _forced_mode: str | None = None
 
 
@@ -73,7 +73,7 @@ class _Environment:
     def get(self, name: str) -> str | None:
         """Judge the call that asks; return whether it may block."""
         # inspect.stack() reads files; `name` is only asked for on a running loop.
-        if current_mode() != "off" and _see(sys._getframe(1)):  # noqa: SLF001
+        if current_mode() != "off" and _check(sys._getframe(1)):  # noqa: SLF001
             return "allowed"
         return os.environ.get(name)  # Django's own guard decides, as without ours
 
@@ -85,7 +85,7 @@ class _System:
 def _enter_driver(self: Any) -> None:  # noqa: ARG001 - a method's signature
     """Stand in for ``DatabaseErrorWrapper.__enter__``, which does nothing."""
     if _get_running_loop() is not None:
-        _see(sys._getframe(1))  # noqa: SLF001
+        _check(sys._getframe(1))  # noqa: SLF001
 
 
 def _iterate(self: Any) -> Iterator[Any]:
@@ -93,7 +93,7 @@ def _iterate(self: Any) -> Iterator[Any]:
     with self.db.wrap_database_errors:
         for row in self.cursor:
             if _get_running_loop() is not None:
-                _see(sys._getframe(0))  # noqa: SLF001
+                _check(sys._getframe(0))  # noqa: SLF001
             yield row
 
 
@@ -108,16 +108,16 @@ def _get_attribute(self: Any, name: str) -> Any:
 
 def _call(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - read from the frame
     if _get_running_loop() is not None:
-        _see(sys._getframe())  # noqa: SLF001
+        _check(sys._getframe())  # noqa: SLF001
     return func(*args, **kwargs)
 
 
 def _stream(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: ARG001 - same
     if _get_running_loop() is not None:
-        _see(sys._getframe())  # noqa: SLF001
+        _check(sys._getframe())  # noqa: SLF001
     for row in func(*args, **kwargs):
         if _get_running_loop() is not None:  # a generator may be resumed elsewhere
-            _see(sys._getframe())  # noqa: SLF001
+            _check(sys._getframe())  # noqa: SLF001
         yield row
 
 
@@ -130,31 +130,33 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
     @functools.wraps(probe)
     def is_usable(self: Any) -> bool:
         if _get_running_loop() is not None and self.connection is not None:
-            _see(sys._getframe())  # noqa: SLF001
+            _check(sys._getframe())  # noqa: SLF001
         return probe(self)
 
     return is_usable
 
 
-class Patch(NamedTuple):
-    """One attribute of Django's that is replaced, and why."""
-
-    owner: str
-    name: str
-    replacement: Any
-    why: str
-
-
-MODES: Final = ("raise", "warn", "log", "off")
-PATCHES: Final = (
-    Patch("django.utils.asyncio", "os", _System, "whatever Django calls async_unsafe"),
-    Patch("django.db.utils:DatabaseErrorWrapper", "__enter__", _enter_driver, "every call of a database driver"),
+PATCHES: Final = PatchTable(
+    Patch(owner="django.utils.asyncio", name="os", replacement=_System, why="whatever Django calls async_unsafe"),
     Patch(
-        "django.db.backends.utils:CursorWrapper", "__iter__", _iterate, "a cursor that is read where it was not opened"
+        owner="django.db.utils:DatabaseErrorWrapper",
+        name="__enter__",
+        replacement=_enter_driver,
+        why="every call of a database driver",
     ),
-    Patch("django.db.backends.utils:CursorWrapper", "__getattr__", _get_attribute, "COPY, and rows as they arrive"),
+    Patch(
+        owner="django.db.backends.utils:CursorWrapper",
+        name="__iter__",
+        replacement=_iterate,
+        why="a cursor that is read where it was not opened",
+    ),
+    Patch(
+        owner="django.db.backends.utils:CursorWrapper",
+        name="__getattr__",
+        replacement=_get_attribute,
+        why="COPY, and rows as they arrive",
+    ),
 )
-_originals: list[tuple[Any, str, Any]] = []
 
 
 def _probes() -> Iterator[Patch]:
@@ -166,31 +168,23 @@ def _probes() -> Iterator[Patch]:
             continue
         owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
         if owner is not BaseDatabaseWrapper and backend.vendor != "sqlite":
-            path = f"{owner.__module__}:{owner.__name__}"
-            yield Patch(path, "is_usable", _guard_probe(vars(owner)["is_usable"]), "a probe of the connection")
+            yield Patch(owner=owner, name="is_usable", wrapper=_guard_probe, why="a probe of the connection")
 
 
 def activate() -> None:
     """Put the guard up. Idempotent."""
-    if _originals:
-        return
-    for patch in (*PATCHES, *{probe.owner: probe for probe in _probes()}.values()):
-        module, _, cls = patch.owner.partition(":")
-        owner = getattr(import_module(module), cls) if cls else import_module(module)
-        _originals.append((owner, patch.name, vars(owner)[patch.name]))
-        setattr(owner, patch.name, patch.replacement)
+    if not is_active():
+        PATCHES.activate((*PATCHES.patches, *{probe.owner: probe for probe in _probes()}.values()))
 
 
 def deactivate() -> None:
     """Put Django back as it was."""
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
+    PATCHES.deactivate()
 
 
 def is_active() -> bool:
     """Whether the guard is up."""
-    return bool(_originals)
+    return PATCHES.is_active
 
 
 def is_armed() -> bool:
@@ -210,7 +204,7 @@ def is_armed() -> bool:
 
 def is_at_work() -> bool:
     """Whether it is the guard itself that runs in this thread."""
-    return _here.at_work
+    return _thread_state.at_work
 
 
 def force_mode(mode: str | None) -> None:
@@ -234,36 +228,36 @@ def current_mode() -> str:
 # A violation
 
 
-def _see(frame: FrameType) -> bool:
+def _check(frame: FrameType) -> bool:
     """Something is about to block a running loop's thread: decide, record, raise. False if that is not certain."""
-    if _here.at_work or _is_harmless(frame):
+    if _thread_state.at_work or _is_harmless(frame):
         return True
-    _here.at_work = True
+    _thread_state.at_work = True
     try:
         if (sighting := frames.look(frame)) is None:
             return "greenlet" in sys.modules  # only a greenlet can stand beside a loop that runs
-        error = _judge(Query(sighting))
+        error = _decide(QueryFinding(sighting))
     finally:
-        _here.at_work = False
+        _thread_state.at_work = False
     if error is not None:
         raise error
     return True
 
 
-def see_io(finding: InputOutput) -> None:
+def check_io(finding: IOFinding) -> None:
     """Judge what blocks without a database as a query is judged."""
-    if _here.at_work:
+    if _thread_state.at_work:
         return
-    _here.at_work = True
+    _thread_state.at_work = True
     try:
-        error = _judge(finding)
+        error = _decide(finding)
     finally:
-        _here.at_work = False
+        _thread_state.at_work = False
     if error is not None:
         raise error
 
 
-def _judge(finding: Finding) -> Exception | None:
+def _decide(finding: Finding) -> Exception | None:
     if (mode := current_mode()) == "off":
         return None
     block = recorders.current_block()

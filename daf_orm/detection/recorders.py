@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_orm.detection.call import BlockingCall
-    from daf_orm.exceptions import BlockingCallError
+    from daf_orm._core.blocking_call import BlockingCall, BlockingCallError
 
 
 class Recorder(Protocol):

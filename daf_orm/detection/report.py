@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from daf_orm.detection.call import BlockingCall
+    from daf_orm._core.blocking_call import BlockingCall
 
 logger = logging.getLogger("daf_orm.blocking")
 

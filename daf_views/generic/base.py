@@ -8,9 +8,9 @@ from django.http import HttpResponseGone, HttpResponsePermanentRedirect, HttpRes
 from django.utils.log import log_response
 from django.views.generic.base import TemplateResponseMixin
 
-from daf_views.generic import originals
+from daf_views.generic import _django as originals
 from daf_views.generic.hooks import refuse_misplaced_hooks
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

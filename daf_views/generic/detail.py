@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.views.generic.detail import SingleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
-from daf_views.generic import originals
+from daf_views.generic import _django as originals
 from daf_views.generic.base import ContextMixin
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -15,10 +15,10 @@ from django.http import HttpResponseRedirect
 from django.views.generic.detail import SingleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
-from daf_views.generic import originals
+from daf_views.generic import _django as originals
 from daf_views.generic.base import ContextMixin, TemplateResponseMixin
 from daf_views.generic.detail import BaseDetailView, SingleObjectMixin
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

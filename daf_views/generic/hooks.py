@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daf_views.view_checks import refuse_async_functions, refuse_sync_overrides
+from daf_views.views.class_checks import refuse_async_functions, refuse_sync_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

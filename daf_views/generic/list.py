@@ -11,9 +11,9 @@ from django.utils.translation import gettext
 from django.views.generic.list import MultipleObjectTemplateResponseMixin
 
 from daf_orm import database_sync_to_async
-from daf_views.generic import originals
+from daf_views.generic import _django as originals
 from daf_views.generic.base import ContextMixin
-from daf_views.views import AsyncView
+from daf_views.views.base import AsyncView
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from daf_views.idempotency.errors import MalformedKeyError
+from daf_views.idempotency.exceptions import MalformedKeyError
 
 NAME = "Idempotency-Key"
 MAX_LENGTH = 255

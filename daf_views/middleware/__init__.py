@@ -4,7 +4,7 @@
 in settings.py: nothing here needs settings or applications.
 """
 
-from daf_views.error_boundary import async_error_middleware
+from daf_views.errors.boundary import async_error_middleware
 from daf_views.middleware.thread_free import thread_free
 
 __all__ = ["async_error_middleware", "thread_free"]

@@ -6,10 +6,11 @@ from django.contrib.auth.middleware import AuthenticationMiddleware as _Authenti
 from django.contrib.auth.middleware import LoginRequiredMiddleware as _LoginRequiredMiddleware
 from django.contrib.auth.middleware import auser, get_user
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject, empty
+from django.utils.functional import SimpleLazyObject
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views._django.requests import is_unevaluated, set_loaded_user
+from daf_views.middleware.base import InlineMixin
 
 
 class LazyUser(SimpleLazyObject):  # type: ignore[type-arg] # not generic when it runs
@@ -36,20 +37,8 @@ class LoginRequiredMiddleware(InlineMixin, _LoginRequiredMiddleware):
         decide = super().process_view
         if not getattr(view_func, "login_required", True):
             return None
-        if _is_unevaluated(request, LazyUser):
-            await _load_user(request)
-        elif _is_unevaluated(request, SimpleLazyObject):  # of other middleware: who knows what it does
+        if is_unevaluated(request.user, LazyUser):
+            set_loaded_user(request, await auser(request))  # not request.auser, which may be another middleware's
+        elif is_unevaluated(request.user, SimpleLazyObject):  # of other middleware: who knows what it does
             return await database_sync_to_async(decide)(request, view_func, view_args, view_kwargs)
         return decide(request, view_func, view_args, view_kwargs)
-
-
-def _is_unevaluated(request: HttpRequest, kind: type[Any]) -> bool:
-    user = request.user
-    # type(), because isinstance() would ask the user itself. `_wrapped` is how Django's own code looks, too.
-    return issubclass(type(user), kind) and vars(user)["_wrapped"] is empty
-
-
-async def _load_user(request: HttpRequest) -> None:
-    """Load the user for ``request.auser()`` and ``request.user`` both."""
-    # The name under which django.contrib.auth.middleware.get_user() keeps the user.
-    request._cached_user = await auser(request)  # type: ignore[attr-defined] # noqa: SLF001

@@ -2,7 +2,7 @@
 
 from django.middleware.clickjacking import XFrameOptionsMiddleware as _XFrameOptionsMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class XFrameOptionsMiddleware(InlineMixin, _XFrameOptionsMiddleware):

@@ -2,7 +2,7 @@
 
 from django.middleware.common import CommonMiddleware as _CommonMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class CommonMiddleware(InlineMixin, _CommonMiddleware):

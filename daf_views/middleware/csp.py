@@ -2,7 +2,7 @@
 
 from django.middleware.csp import ContentSecurityPolicyMiddleware as _ContentSecurityPolicyMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class ContentSecurityPolicyMiddleware(InlineMixin, _ContentSecurityPolicyMiddleware):

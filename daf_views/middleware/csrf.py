@@ -7,13 +7,14 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, UnreadablePostError
 from django.http.response import HttpResponseBase
-from django.middleware.csrf import CsrfViewMiddleware as _CsrfViewMiddleware
 from django.middleware.csrf import InvalidTokenFormat
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
-from daf_views.middleware.sessions import load_session
-from daf_views.requests import load_body
+from daf_views._django.csrf import CsrfSteps
+from daf_views._django.requests import has_parsed_form, mark_form_unreadable
+from daf_views.http.request import load_body
+from daf_views.http.session import load_session
+from daf_views.middleware.base import InlineMixin
 
 MAX_INLINE_FORM = 64 * 1024
 """Bytes of a URL-encoded form that are parsed on the event loop: about a millisecond's work."""
@@ -32,7 +33,7 @@ class _Rejected(Exception):  # noqa: N818 - a signal, not an error
         self.reason = reason
 
 
-class CsrfViewMiddleware(InlineMixin, _CsrfViewMiddleware):
+class CsrfViewMiddleware(InlineMixin, CsrfSteps):
     """Every decision is Django's own code; it is interrupted where it would block.
 
     That is where it wants the form, which is then received and parsed first, and where it calls ``CSRF_FAILURE_VIEW``,
@@ -52,7 +53,7 @@ class CsrfViewMiddleware(InlineMixin, _CsrfViewMiddleware):
     async def aprocess_view(self, request: HttpRequest, callback: Any, callback_args: Any, callback_kwargs: Any) -> Any:
         """Answer a request whose token is missing or wrong."""
         decide: Any = partial(super().process_view, request, callback, callback_args, callback_kwargs)
-        reject = super()._reject  # type: ignore[misc] # the stubs leave private methods out
+        reject = super().reject
         try:
             try:
                 return decide()
@@ -62,25 +63,26 @@ class CsrfViewMiddleware(InlineMixin, _CsrfViewMiddleware):
         except _Rejected as rejected:
             return await database_sync_to_async(reject)(request, rejected.reason)
 
-    # The two places where Django's process_view() may block. These names are private: tests/views/test_csrf.py fails
-    # if Django no longer calls them.
+    # The two places where Django's process_view() may block.
 
-    def _check_token(self, request: HttpRequest) -> None:
+    def check_token(self, request: HttpRequest) -> None:
+        """Ask for the form first, if the token may be in it."""
         if self.async_mode and not _form_is_parsed(request) and self._has_secret(request):
             raise _FormNeeded
-        super()._check_token(request)  # type: ignore[misc]
+        super().check_token(request)
 
     def _has_secret(self, request: HttpRequest) -> bool:
-        """Whether there is anything to compare a token with; if not, the form does not matter."""
+        """Return True if there is a secret to compare a token with; otherwise the form does not matter."""
         try:
-            return super()._get_secret(request) is not None  # type: ignore[misc]
+            return self.secret_of(request) is not None
         except InvalidTokenFormat:
             return False
 
-    def _reject(self, request: HttpRequest, reason: str) -> HttpResponseBase:
+    def reject(self, request: HttpRequest, reason: str) -> Any:
+        """Leave the failure view to a worker thread."""
         if self.async_mode:
             raise _Rejected(reason)
-        return super()._reject(request, reason)  # type: ignore[misc, no-any-return]
+        return super().reject(request, reason)
 
 
 async def _load_session_of(request: HttpRequest) -> None:
@@ -92,7 +94,7 @@ def _form_is_parsed(request: HttpRequest) -> bool:
     """Whether ``request.POST`` can be had without reading the body: it has been parsed, or it is no form."""
     if request.method != "POST" or request.content_type not in (_URLENCODED, _MULTIPART):
         return True
-    return hasattr(request, "_post")
+    return has_parsed_form(request)
 
 
 async def load_form(request: HttpRequest) -> None:
@@ -109,8 +111,7 @@ async def load_form(request: HttpRequest) -> None:
         else:
             await sync_to_async(_parse, thread_sensitive=False)(request)
     except UnreadablePostError:
-        # What Django does itself with a multipart form it cannot read: else it would be read again.
-        request._mark_post_parse_error()  # type: ignore[attr-defined] # noqa: SLF001
+        mark_form_unreadable(request)
 
 
 def _parse(request: HttpRequest) -> None:

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponseNotFound
 from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class FlatpageFallbackMiddleware(InlineMixin, _FlatpageFallbackMiddleware):

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware as _GZipMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 MAX_INLINE_BODY = 64 * 1024
 """Bytes that are compressed on the event loop: a millisecond or two. Compressing more would hold up other requests."""

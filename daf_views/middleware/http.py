@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.http import ConditionalGetMiddleware as _ConditionalGetMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 MAX_INLINE_BODY = 512 * 1024
 """Bytes whose ETag is computed on the event loop: MD5 takes about a millisecond for them."""

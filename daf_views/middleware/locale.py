@@ -6,7 +6,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware as _LocaleMiddleware
 from django.utils import translation
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class LocaleMiddleware(InlineMixin, _LocaleMiddleware):

@@ -9,8 +9,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
-from daf_views.middleware.sessions import session_is_loaded
+from daf_views._django.requests import message_storage_of
+from daf_views.http.session import session_is_loaded
+from daf_views.middleware.base import InlineMixin
 
 
 class MessageMiddleware(InlineMixin, _MessageMiddleware):
@@ -25,7 +26,7 @@ class MessageMiddleware(InlineMixin, _MessageMiddleware):
 
 
 def _may_block(request: HttpRequest) -> bool:
-    storage: BaseStorage | None = getattr(request, "_messages", None)
+    storage: BaseStorage | None = message_storage_of(request)
     if storage is None:
         return False
     if type(storage) not in (CookieStorage, FallbackStorage, SessionStorage):  # whatever a project has written

@@ -2,7 +2,7 @@
 
 from django.middleware.security import SecurityMiddleware as _SecurityMiddleware
 
-from daf_views.middleware.inline import InlineMixin
+from daf_views.middleware.base import InlineMixin
 
 
 class SecurityMiddleware(InlineMixin, _SecurityMiddleware):

@@ -1,12 +1,10 @@
 """Sessions, loaded and saved through their async methods: nothing is done in a thread that need not be."""
 
 import time
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as _SessionMiddleware
 from django.http import HttpRequest
@@ -15,7 +13,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 
 from daf_orm import database_sync_to_async
-from daf_views.middleware.inline import InlineMixin
+from daf_views.http.session import has_async_twins
+from daf_views.middleware.base import InlineMixin
 
 _FIRST_UNSAVED_STATUS = 500  # Django keeps no changes of a request that failed
 
@@ -69,40 +68,3 @@ async def _save(session: SessionBase, response: HttpResponseBase) -> None:
         samesite=settings.SESSION_COOKIE_SAMESITE,
     )
     patch_vary_headers(response, ("Cookie",))
-
-
-async def load_session(session: SessionBase) -> None:
-    """Load the session, after which its synchronous methods may be used on the event loop: they do no I/O."""
-    if session_is_loaded(session):
-        return
-    if has_async_twins(type(session)):
-        await session.aget(_ANY_KEY)
-    else:
-        await database_sync_to_async(session.get)(_ANY_KEY)
-
-
-_ANY_KEY = "_session_expiry"
-
-
-def session_is_loaded(session: SessionBase) -> bool:
-    """Whether the session can be read without I/O: it has been, or it is a new one."""
-    # SessionBase has no public name for it; without this one it would count as not loaded, which costs a hop.
-    return session.session_key is None or hasattr(session, "_session_cache")
-
-
-@cache
-def has_async_twins(store: type[SessionBase]) -> bool:
-    """Whether the store's async methods do what its synchronous ones do, and do not block.
-
-    Not where a subclass of Django's store overrides ``save()`` or ``create_model_instance()`` alone, as Django's
-    documentation shows: its ``asave()`` would still be Django's. And not with files, which have no async methods.
-    """
-    if issubclass(store, FileStore):
-        return False
-    methods = [name for name in dir(store) if hasattr(store, f"a{name}")]
-    return all(_depth(store, f"a{name}") <= _depth(store, name) for name in methods)
-
-
-def _depth(store: type[Any], name: str) -> int:
-    """Return how many classes stand between the store and the one that defines the name."""
-    return next(depth for depth, owner in enumerate(store.__mro__) if name in vars(owner))

@@ -1,6 +1,6 @@
 """OpenAPI documents of API views, from the annotations of their handlers."""
 
 from daf_views.openapi.document import document
-from daf_views.openapi.raising import raises
+from daf_views.openapi.raises import raises
 
 __all__ = ["document", "raises"]

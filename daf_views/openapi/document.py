@@ -11,7 +11,7 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.utils.translation import get_language
 
-from daf_views.encoding import encode
+from daf_views.http.json import encode
 from daf_views.openapi.components import Components
 from daf_views.openapi.endpoints import endpoints
 from daf_views.openapi.operations import path_item

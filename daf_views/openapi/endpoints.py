@@ -6,13 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils.regex_helper import normalize
-
-from daf_views.api import AsyncAPIView
+from daf_views._core.urlconf import Route, routes
+from daf_views.api.view import AsyncAPIView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _CONVERTERS: Mapping[str, dict[str, Any]] = {
     "IntConverter": {"type": "integer", "minimum": 0},
@@ -44,36 +42,21 @@ class Endpoint:
 
 def endpoints(urlconf: Any = None) -> list[Endpoint]:
     """Return those of a URLconf, by default the site's, in its order."""
-    return list(_below(get_resolver(urlconf), "", {}, {}))
+    return [_endpoint(route, view) for route in routes(urlconf) if (view := _view_of(route.view)) is not None]
 
 
-def _below(
-    resolver: URLResolver, prefix: str, converters: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> Iterator[Endpoint]:
-    for pattern in resolver.url_patterns:
-        route = prefix + _route(pattern)
-        known = {**converters, **pattern.pattern.converters}
-        if isinstance(pattern, URLResolver):
-            yield from _below(pattern, route, known, {**defaults, **pattern.default_kwargs})
-        elif (view := _view_of(pattern)) is not None:
-            yield Endpoint(
-                path="/" + _PARAMETER.sub(r"{\1}", route),
-                view=view,
-                options=getattr(pattern.callback, "view_initkwargs", {}),
-                defaults={**defaults, **pattern.default_args},
-                parameters={name: _schema(known.get(name)) for name in _PARAMETER.findall(route)},
-            )
+def _endpoint(route: Route, view: type[AsyncAPIView]) -> Endpoint:
+    return Endpoint(
+        path="/" + _PARAMETER.sub(r"{\1}", route.path),
+        view=view,
+        options=getattr(route.view, "view_initkwargs", {}),
+        defaults=route.defaults,
+        parameters={name: _schema(route.converters.get(name)) for name in _PARAMETER.findall(route.path)},
+    )
 
 
-def _route(pattern: URLPattern | URLResolver) -> str:
-    """Return a pattern's path, with ``%(name)s`` for parameters; of a regular expression, the simplest there is."""
-    regex = pattern.pattern.regex.pattern
-    [(route, _), *_] = normalize(regex) or [("", [])]
-    return str(route)
-
-
-def _view_of(pattern: URLPattern) -> type[AsyncAPIView] | None:
-    view = getattr(pattern.callback, "view_class", None)
+def _view_of(function: Any) -> type[AsyncAPIView] | None:
+    view = getattr(function, "view_class", None)
     return view if isinstance(view, type) and issubclass(view, AsyncAPIView) else None
 
 

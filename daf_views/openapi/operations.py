@@ -8,16 +8,17 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from daf_views.openapi.conditions import condition_parameters
-from daf_views.openapi.permitting import is_open
+from daf_views.handlers.parameters import Parameter
+from daf_views.handlers.signature import Signature
+from daf_views.http.methods import WITHOUT_CONTENT
+from daf_views.openapi.conditional import condition_parameters
 from daf_views.openapi.responses import is_paged, responses
-from daf_views.parsers import METHODS_WITHOUT_CONTENT
-from daf_views.signatures import Parameter, Signature
+from daf_views.openapi.security import is_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.arguments import Asked, Plan
+    from daf_views.handlers.arguments import ArgumentPlan, Asked
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
 
@@ -46,7 +47,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     }
     if parameters := list(_parameters(endpoint, method, signature, plan, components)):
         operation["parameters"] = parameters
-    if method not in METHODS_WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
+    if method not in WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, method, signature, plan, components)
     if (security := _security(endpoint, method, components)) is not None:
@@ -68,7 +69,7 @@ def _described(endpoint: Endpoint, method: str) -> dict[str, str]:
 
 
 def _parameters(
-    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
+    endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> Iterator[dict[str, Any]]:
     for name, schema in endpoint.parameters.items():
         yield {
@@ -90,7 +91,7 @@ def _parameters(
 
 
 def _of_path(
-    name: str, schema: dict[str, Any], signature: Signature, plan: Plan, components: Components
+    name: str, schema: dict[str, Any], signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
     """Return the schema of the annotation, unless the URL's converter says it better, or makes something of its own."""
     if (parameter := plan.path.get(name)) is None:
@@ -124,7 +125,7 @@ def _is_json(value: Any) -> bool:
     return isinstance(value, bool | int | str) or value == [] or (isinstance(value, float) and math.isfinite(value))
 
 
-def _body(endpoint: Endpoint, plan: Plan, components: Components) -> dict[str, Any] | None:
+def _body(endpoint: Endpoint, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
     schema = components.schema(plan.body.schema) if plan.body is not None else {}
     has_fields = plan.body is None or plan.body.schema.fields() is not None
     media_types = [

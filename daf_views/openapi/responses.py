@@ -6,23 +6,23 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from daf_views import exceptions
-from daf_views.openapi.conditions import ETAG, is_conditional, is_read
-from daf_views.openapi.permitting import is_open
-from daf_views.openapi.raising import raised_by
-from daf_views.parsers import METHODS_WITHOUT_CONTENT, MultiPartParser
-from daf_views.problems import CONTENT_TYPE
+from daf_views.errors.problems import CONTENT_TYPE
+from daf_views.http.methods import READING, WITHOUT_CONTENT
+from daf_views.http.parsers import MultiPartParser
+from daf_views.openapi.conditional import ETAG, is_conditional, is_read
+from daf_views.openapi.raises import raised_by
+from daf_views.openapi.security import is_open
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daf_views.arguments import Plan
+    from daf_views.handlers.arguments import ArgumentPlan
+    from daf_views.handlers.signature import Signature
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
-    from daf_views.signatures import Signature
 
 _PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_SAFE = frozenset({"GET", "HEAD"})
 _HEADERS = {
     401: ("WWW-Authenticate", "How to prove who one is."),
     415: ("Accept", "The media types that are read."),
@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 def responses(
-    endpoint: Endpoint, method: str, signature: Signature, plan: Plan, components: Components
+    endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
     """Return the Responses Object."""
     made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, signature, plan)))}
@@ -59,7 +59,7 @@ def is_paged(endpoint: Endpoint, signature: Signature) -> bool:
     return endpoint.option("pagination") is not None and signature.answers_list
 
 
-def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Plan) -> Iterator[int]:
+def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan) -> Iterator[int]:
     """Yield the statuses of the problems that DAF or the handler answers with."""
     yield from (500, 503)  # a bug; too many requests for the pool
     yield from (error.default_status for error in raised_by(getattr(endpoint.view, method.lower())))
@@ -73,16 +73,16 @@ def _problems(endpoint: Endpoint, method: str, signature: Signature, plan: Plan)
 def _of_who_asks(endpoint: Endpoint, method: str) -> Iterator[int]:
     if endpoint.option("authentication"):
         yield 401
-    if not is_open(endpoint, method) or (method not in _SAFE and endpoint.option("enforces_csrf")):
+    if not is_open(endpoint, method) or (method not in READING and endpoint.option("enforces_csrf")):
         yield 403
     if endpoint.option("throttle") or endpoint.option("throttles") or _is_throttled(endpoint.path):
         yield 429
 
 
-def _of_what_is_sent(endpoint: Endpoint, method: str, plan: Plan) -> Iterator[int]:
+def _of_what_is_sent(endpoint: Endpoint, method: str, plan: ArgumentPlan) -> Iterator[int]:
     if plan.takes_what_may_be_wrong:
         yield 422
-    if method not in METHODS_WITHOUT_CONTENT:
+    if method not in WITHOUT_CONTENT:
         yield from (400, 408, 413, 415)
         if any(isinstance(parser, MultiPartParser) for parser in endpoint.option("parsers")):
             yield 411
@@ -96,8 +96,8 @@ def _of_what_is_there(endpoint: Endpoint, method: str, signature: Signature) -> 
     if is_paged(endpoint, signature):
         yield from (400, 404)
     if is_conditional(endpoint):
-        yield from (304,) if method in _SAFE else (400, 412)
-        if method not in _SAFE and endpoint.option("requires_if_match"):
+        yield from (304,) if method in READING else (400, 412)
+        if method not in READING and endpoint.option("requires_if_match"):
             yield 428
 
 

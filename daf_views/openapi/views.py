@@ -22,9 +22,9 @@ from django.utils.html import format_html
 from django.views.decorators.cache import cache_control, never_cache
 
 from daf_orm import database_sync_to_async
-from daf_views.atomic_views import OptedOut
 from daf_views.openapi.document import as_json
 from daf_views.settings import get_settings
+from daf_views.views.atomic import OptedOut
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Manager, QuerySet
 
-from daf_views.pagination.parameters import QueryParameter, read_number
+from daf_views.pagination.query_parameters import QueryParameter, read_number
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from daf_views.pagination.pages import Page
+    from daf_views.pagination.page import Page
 
 
 @dataclass(frozen=True, kw_only=True)

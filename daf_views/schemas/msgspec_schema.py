@@ -17,8 +17,8 @@ from typing import Any, get_args, get_origin, is_typeddict
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
-from daf_views.schemas.instances import reader_of
-from daf_views.schemas.types import Field, bare, is_list, is_set, item_of, plain_fields
+from daf_views.schemas.annotations import Field, bare, is_list, is_set, item_of, plain_fields
+from daf_views.schemas.readers import reader_of
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 REF = "#/components/schemas/{name}"
@@ -42,7 +42,7 @@ def schema_of(kind: Any) -> MsgspecSchema:
 
 
 class MsgspecSchema:
-    """A type that msgspec checks: see :class:`~daf_views.schemas.library.Schema`."""
+    """A type that msgspec checks: see :class:`~daf_views.schemas.registry.Schema`."""
 
     __slots__ = ("_has_decimals", "_is_plain", "_read", "kind")
 

@@ -9,8 +9,8 @@ import pydantic
 from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from daf_views.schemas.instances import reader_of
-from daf_views.schemas.types import Field, bare, plain_fields
+from daf_views.schemas.annotations import Field, bare, plain_fields
+from daf_views.schemas.readers import reader_of
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def schema_of(kind: Any) -> PydanticSchema:
 
 
 class PydanticSchema:
-    """A type that pydantic checks: see :class:`~daf_views.schemas.library.Schema`."""
+    """A type that pydantic checks: see :class:`~daf_views.schemas.registry.Schema`."""
 
     __slots__ = ("_adapter", "_is_strict", "_read", "kind")
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any
 
-from daf_views.streaming.encoding import as_json
+from daf_views.http.json import as_json
 from daf_views.streaming.response import StreamResponse
 from daf_views.streaming.sources import Content, as_source, close, report
 
@@ -17,7 +17,7 @@ def jsonl(source: AsyncIterable[Any], *, headers: Mapping[str, str] | None = Non
     The source is asked for the next item when the client has taken the last, and closed as soon as the client hangs
     up. If it raises, the error is logged with an id and the connection is broken off, so that a client can tell a part
     from the whole. For the same reason a draining server does not end it early: an endless source should look at
-    :func:`daf_views.draining.current_drain` itself. Raises TypeError if the source is not an async iterable.
+    :func:`daf_views.asgi.current_drain` itself. Raises TypeError if the source is not an async iterable.
     """
     source = as_source(source, used_by="jsonl")
     return StreamResponse(

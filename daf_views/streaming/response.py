@@ -1,10 +1,10 @@
 """The response of a stream: Django's own, closed by the task that sends it."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
 
 from django.http import StreamingHttpResponse
 
+from daf_views._django.responses import iterator_of
 from daf_views.streaming.sources import close
 
 
@@ -21,9 +21,7 @@ class StreamResponse(StreamingHttpResponse):
             self.headers[name] = value
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        # Private, and the only way to what is to be closed: `streaming_content` wraps it anew each time. Middleware
-        # that replaces `streaming_content` puts its own iterator here.
-        iterator: Any = self._iterator  # type: ignore[attr-defined]
+        iterator = iterator_of(self)
         try:
             async for part in iterator:
                 yield self.make_bytes(part)

@@ -12,6 +12,8 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from daf_views._core.cancellation import wait_until_done
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable
 
@@ -116,14 +118,8 @@ async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait until it has ended. If we are cancelled meanwhile, so is the task, once more."""
     if task.done():
         return
-    cancelled: asyncio.CancelledError | None = None
     task.cancel()
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-            task.cancel()
+    cancelled = await wait_until_done(task, task.cancel)
     if not task.cancelled() and (failure := task.exception()) is not None:
         logger.error("The source of a stream failed while it was closed.", exc_info=failure)
     if cancelled is not None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_views.draining import current_drain
+from daf_views._core.cancellation import is_cancelled
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError
-from daf_views.tasks.loops import call_on, loop_for
-from daf_views.tasks.telling import log_soon
+from daf_views.tasks.event_loop import call_on, loop_for
+from daf_views.tasks.notifier import log_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -70,13 +71,12 @@ def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Corout
 
 
 async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    task = asyncio.current_task()
     try:
         await func()
     except (GeneratorExit, KeyboardInterrupt):
         raise
     except asyncio.CancelledError as error:
-        if task is None or not task.cancelling():
+        if not is_cancelled():
             log_soon(logging.ERROR, "%s failed in the background.", name, error=error)
             return
         log_soon(logging.ERROR, "The server stops, and %s, in the background, was cut off.", name)

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from daf_orm import transaction
-from daf_views.tasks.commits import in_any_atomic_block, in_sync_atomic_block
+from daf_views._django.tasks import return_value_of
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     InvalidTask,
@@ -39,9 +39,10 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
-from daf_views.tasks.results import change, new_result, note
+from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
+from daf_views.tasks.notifier import send_soon
+from daf_views.tasks.result import change, new_result, note
 from daf_views.tasks.task import attempt, log_retry, policy_of
-from daf_views.tasks.telling import tell_soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,7 +155,7 @@ class CeleryBackend(BaseTaskBackend):
             with contextlib.suppress(Exception):
                 self.app.backend.forget(_record_id(result.id))
             raise
-        tell_soon(task_enqueued, type(self), result)
+        send_soon(task_enqueued, type(self), result)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
@@ -195,7 +196,7 @@ def run(self: Any, alias: str, record: str) -> None:
             _finish(backend, result, TaskResultStatus.FAILED)
             raise
         _try_again(self, backend, result, error)
-    change(result, _return_value=value)
+    change(result, return_value=value)
     _finish(backend, result, TaskResultStatus.SUCCESSFUL)
 
 
@@ -253,7 +254,7 @@ def _to_record(result: TaskResult) -> str:
         "kwargs": result.kwargs,
         "errors": [(each.exception_class_path, each.traceback) for each in result.errors],
         "worker_ids": result.worker_ids,
-        "value": getattr(result, "_return_value", None),  # there is none before it has succeeded
+        "value": return_value_of(result),
         **{name: _text(getattr(result, name)) for name in _TIMES},
     }
     return json.dumps(record)
@@ -273,7 +274,7 @@ def _from_record(alias: str, result_id: str, text: str) -> TaskResult:
         status=TaskResultStatus(record["status"]),
         errors=[TaskError(exception_class_path=path, traceback=text) for path, text in record["errors"]],
         worker_ids=record["worker_ids"],
-        _return_value=record["value"],
+        return_value=record["value"],
         **{name: _time(record[name]) for name in _TIMES},
     )
     return result

@@ -17,19 +17,20 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
+from daf_views._core.cancellation import is_cancelled
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
-from daf_views.tasks.policy import Policy, is_number
-from daf_views.tasks.results import new_result
-from daf_views.tasks.telling import log_soon
+from daf_views.tasks.notifier import log_soon
+from daf_views.tasks.result import new_result
+from daf_views.tasks.retry_policy import RetryPolicy, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from daf_views.tasks.compat import TaskResult
 
-ONCE = Policy()
+ONCE = RetryPolicy()
 durable_tasks: list[AsyncTask] = []
 """All that were declared: the system check asks for their backends."""
 _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
@@ -40,7 +41,7 @@ _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
 class AsyncTask(Task):
     """A task with a policy. Made by :func:`async_task`."""
 
-    policy: Policy = ONCE
+    policy: RetryPolicy = ONCE
     delay_by: float = 0
     """Seconds after which it is run, at the earliest, when it is enqueued without a ``run_after`` of its own."""
     durable: bool = False
@@ -147,9 +148,9 @@ def is_durable(backend: Any) -> bool:
     return bool(getattr(backend, "is_durable", guess))
 
 
-def policy_of(task: Any) -> Policy:
+def policy_of(task: Any) -> RetryPolicy:
     """Return the policy of a task: one attempt for those that bring none."""
-    policy: Policy = getattr(task, "policy", ONCE)
+    policy: RetryPolicy = getattr(task, "policy", ONCE)
     return policy
 
 
@@ -182,8 +183,7 @@ async def outcome_of(result: TaskResult) -> Outcome:
     except (GeneratorExit, KeyboardInterrupt):
         raise
     except asyncio.CancelledError as error:
-        running = asyncio.current_task()
-        if running is not None and running.cancelling():
+        if is_cancelled():
             raise
         return Outcome(error=error)
     except BaseException as error:  # noqa: BLE001 - the task's failure, and nobody else's
@@ -234,7 +234,7 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     ``durable=True`` refuses a backend that would lose the task with its process. The others are Django's. Raises
     ValueError for a policy that is none, InvalidTask for what the backend cannot run.
     """
-    policy = Policy(retries=retries, backoff=backoff, timeout=timeout)
+    policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout)
     if not is_number(delay, int | float) or delay < 0:
         raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
 

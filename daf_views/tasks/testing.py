@@ -24,8 +24,8 @@ from daf_views.tasks.compat import (
     TaskResultStatus,
     task_backends,
 )
-from daf_views.tasks.loops import running_loop
-from daf_views.tasks.results import change, new_result, note
+from daf_views.tasks.event_loop import running_loop
+from daf_views.tasks.result import change, new_result, note
 from daf_views.tasks.task import attempt, is_durable, policy_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ async def _run(result: TaskResult) -> None:
     for left in reversed(range(policy_of(result.task).retries + 1)):
         result.worker_ids.append("test")
         try:
-            change(result, _return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
+            change(result, return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
         except Exception as error:
             note(result, error)
             if not left:

@@ -1,9 +1,9 @@
 """Limits on how many requests are answered, per client, user, key or view, over all processes of a site."""
 
 from daf_views.throttling import keys
-from daf_views.throttling.concurrency import AsyncConcurrencyThrottle
-from daf_views.throttling.decisions import Hit, Quota
+from daf_views.throttling.concurrency_throttle import AsyncConcurrencyThrottle
 from daf_views.throttling.middleware import throttle_middleware
+from daf_views.throttling.quota import Hit, Quota
 from daf_views.throttling.rate_throttle import AsyncRateThrottle
 from daf_views.throttling.rates import Rate
 

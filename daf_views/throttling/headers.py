@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from daf_views.throttling.decisions import Quota
+    from daf_views.throttling.quota import Quota
 
 PROBLEM_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _NOTES, _ANSWERED = "daf_views_limits", "daf_views_answered"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.urls import Resolver404, ResolverMatch, resolve
 
-from daf_views.authentication import known_user_of
-from daf_views.throttling.clients import client_address
+from daf_views.auth.identity import known_user_of
+from daf_views.http.client_address import client_address
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

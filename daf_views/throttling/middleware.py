@@ -8,8 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.decorators import async_only_middleware
 from django.utils.module_loading import import_string
 
+from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError
-from daf_views.problems import response_for
 from daf_views.settings import get_settings
 from daf_views.throttling.headers import with_limits
 from daf_views.throttling.rate_throttle import AsyncRateThrottle

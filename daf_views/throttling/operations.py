@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from daf_views.throttling.decisions import Hit, Policy, State, quotas, take
+from daf_views.throttling.quota import Hit, Policy, State, quotas, take
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from daf_views.exceptions import ThrottledError
-from daf_views.throttling.gcra import GCRA
+from daf_views.throttling.algorithms.gcra import GCRA
+from daf_views.throttling.algorithms.sliding_window import SlidingWindow
 from daf_views.throttling.headers import PROBLEM_TYPE, note_quotas, quoted
 from daf_views.throttling.operations import Take
 from daf_views.throttling.rates import Rate
-from daf_views.throttling.sliding_window import SlidingWindow
 from daf_views.throttling.throttle import AsyncThrottle
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from daf_views.throttling.decisions import Hit, Policy
+    from daf_views.throttling.quota import Hit, Policy
 
 ALGORITHMS: Mapping[str, type[Any]] = {kind.name: kind for kind in (GCRA, SlidingWindow)}
 """Names that ``algorithm`` takes."""

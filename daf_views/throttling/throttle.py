@@ -7,20 +7,20 @@ import functools
 import hashlib
 import inspect
 import json
-import logging
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
 from django.utils.decorators import method_decorator
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
+from daf_views._core.logs import log_error
+from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, ServiceUnavailableError
-from daf_views.problems import response_for
-from daf_views.requests import load_body, take_body_itself, takes_body_itself
+from daf_views.http.request import load_body, take_body_itself, takes_body_itself
 from daf_views.settings import get_settings
 from daf_views.throttling import keys
 from daf_views.throttling.backends import Backend, get_backend
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from daf_views.throttling.keys import Key
     from daf_views.throttling.operations import Operation, R
 
-logger = logging.getLogger("daf_views")
 
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, NameError, TypeError)
 """Not failures of a backend, but of who uses it: it will not do better in a moment."""
@@ -204,8 +203,7 @@ def _report(error: Exception, *, fails_open: bool) -> None:
     if (now := time.monotonic()) < _next_report:
         return
     number, _unreported, _next_report = _unreported, 0, now + _QUIET
-    log = sync_to_async(logger.error, thread_sensitive=False)
     message = "The throttles' backend failed for %d requests, the last of which was %s: %s: %s"
     fate = "let through" if fails_open else "answered 503"
-    record = log(message, number, fate, type(error).__name__, error, exc_info=error)
-    current_drain().keep(asyncio.ensure_future(record))
+    record = log_error(message, number, fate, type(error).__name__, error, error=error)
+    current_drain().keep(asyncio.get_running_loop().create_task(record))

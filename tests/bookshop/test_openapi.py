@@ -3,7 +3,7 @@
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-pytestmark = pytest.mark.sqlite_memory  # the bookshop brings its own database
+pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(180)]  # the bookshop brings its own database, and opens
 
 
 @pytest.fixture

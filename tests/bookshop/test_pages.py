@@ -6,7 +6,7 @@ import pytest
 
 from tests.bookshop.running import CLERK
 
-pytestmark = pytest.mark.sqlite_memory
+pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(180)]  # it opens a shop
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 BOOK = {
     "isbn": "9789999999991",

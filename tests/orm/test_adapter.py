@@ -23,8 +23,9 @@ from django.db.models.query import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import aget_list_or_404, aget_object_or_404
 
-from daf_orm import adapter, get_pool, transaction
-from daf_orm.iteration import AsyncIteration
+from daf_orm import _adapter, get_pool, transaction
+from daf_orm._aiterator import AsyncIteration
+from daf_orm.patches import Patch
 from tests.project.library.models import Author, Book, Counter, Publisher, Review
 
 ABSENT = set() if django.VERSION >= (6, 0) else {("django.core.paginator", "sync_to_async")}
@@ -51,9 +52,9 @@ def fast_passwords(settings) -> None:
 
 @pytest.fixture
 def without_adapter() -> Iterator[None]:
-    adapter.deactivate()
+    _adapter.deactivate()
     yield
-    adapter.activate()
+    _adapter.activate()
 
 
 # Managers, querysets, instances
@@ -351,52 +352,59 @@ async def test_a_paginator_over_something_else_that_queries() -> None:
 # The table
 
 
+def owner_of(patch: Patch) -> object:
+    try:
+        return patch.resolve_owner()
+    except (ImportError, RuntimeError):
+        return None
+
+
 def test_each_row_is_about_something_this_django_has() -> None:
     missing = {
-        (patch.owner, patch.name) for patch in adapter.PATCHES if not hasattr(adapter._owner(patch.owner), patch.name)
+        (patch.owner, patch.name) for patch in _adapter.PATCHES.patches if not hasattr(owner_of(patch), patch.name)
     }
 
     assert missing == ABSENT
 
 
 def test_each_row_says_why() -> None:
-    assert all(patch.why for patch in adapter.PATCHES)
-    assert len({(patch.owner, patch.name) for patch in adapter.PATCHES}) == len(adapter.PATCHES)
+    assert all(patch.why for patch in _adapter.PATCHES.patches)
+    assert len({(patch.owner, patch.name) for patch in _adapter.PATCHES.patches}) == len(_adapter.PATCHES.patches)
 
 
 def test_the_application_activates_the_table() -> None:
-    for patch in adapter.PATCHES:
+    for patch in _adapter.PATCHES.patches:
         if (patch.owner, patch.name) not in ABSENT:
-            assert vars(adapter._owner(patch.owner))[patch.name] is patch.replacement
+            assert vars(owner_of(patch))[patch.name] is patch.replacement
 
 
 @pytest.mark.usefixtures("without_adapter")
 def test_deactivate_restores_the_originals() -> None:
-    for patch in adapter.PATCHES:
+    for patch in _adapter.PATCHES.patches:
         if (patch.owner, patch.name) not in ABSENT and patch.name == "sync_to_async":
-            assert adapter._owner(patch.owner).sync_to_async is asgiref.sync.sync_to_async
+            assert owner_of(patch).sync_to_async is asgiref.sync.sync_to_async
     assert QuerySet.aiterator.__module__ == "django.db.models.query"
 
 
 @pytest.mark.usefixtures("without_adapter")
 def test_activate_and_deactivate_leave_no_trace() -> None:
     def look() -> list[object]:
-        owners = [(adapter._owner(patch.owner), patch.name) for patch in adapter.PATCHES]
+        owners = [(owner_of(patch), patch.name) for patch in _adapter.PATCHES.patches]
         return [vars(owner).get(name) for owner, name in owners]
 
     before = look()
-    adapter.activate()
+    _adapter.activate()
     assert look() != before
-    adapter.deactivate()
+    _adapter.deactivate()
     assert all(one is other for one, other in zip(look(), before, strict=True))
 
 
 @pytest.mark.usefixtures("without_adapter")
 def test_activating_twice_is_undone_by_deactivating_once() -> None:
-    adapter.activate()
-    adapter.activate()
-    adapter.deactivate()
-    adapter.deactivate()
+    _adapter.activate()
+    _adapter.activate()
+    _adapter.deactivate()
+    _adapter.deactivate()
 
     assert not isinstance(Counter.objects.all().aiterator(), AsyncIteration)
 
@@ -418,22 +426,22 @@ def test_adapt_django_decides_whether_django_is_touched(adapt: bool) -> None:  #
             DAF_ORM={{"ADAPT_DJANGO": {adapt}}},
         )
         django.setup()
-        from daf_orm import adapter
+        from daf_orm import _adapter as adapter
         from django.db.models.query import QuerySet
-        owners = [adapter._owner(patch.owner) for patch in adapter.PATCHES if patch.name == "sync_to_async"]
+        owners = [patch.resolve_owner() for patch in adapter.PATCHES.patches if patch.name == "sync_to_async"]
         print(all(getattr(owner, "sync_to_async", asgiref.sync.sync_to_async) is asgiref.sync.sync_to_async
                   for owner in owners), QuerySet.aiterator.__module__)
     """)
 
-    assert output == (["False", "daf_orm.adapter"] if adapt else ["True", "daf_orm.adapter"])
+    assert output == (["False", "daf_orm._adapter"] if adapt else ["True", "daf_orm._adapter"])
 
 
 @pytest.mark.usefixtures("without_adapter")
 async def test_what_is_not_optional_keeps_djangos_own_iteration_working() -> None:
     await Counter.objects.abulk_create([Counter(name=name) for name in "abc"])
-    adapter.activate(optional=False)
+    _adapter.activate(optional=False)
 
-    assert asgiref.sync.sync_to_async is vars(adapter._owner("django.db.models.query"))["sync_to_async"]
+    assert asgiref.sync.sync_to_async is django.db.models.query.sync_to_async
     assert [row.name async for row in Counter.objects.order_by("name").aiterator(chunk_size=1)] == ["a", "b", "c"]
 
 

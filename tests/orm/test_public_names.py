@@ -13,6 +13,7 @@ from asgiref.sync import iscoroutinefunction
 from django.db import OperationalError, models
 
 import daf_orm
+from tests.support.imports import errors_of
 
 pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]  # modules are the same on every database
 
@@ -121,16 +122,27 @@ def test_importing_it_needs_no_settings_and_no_other_package() -> None:
     assert {name for name in packages if not name.startswith("_")} <= {"asgiref", "daf_orm", "django", "sqlparse"}
 
 
+@pytest.fixture(scope="module")
+def errors_of_importing() -> dict[str, str]:
+    return errors_of(f"import {module}" for module in MODULES)
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module not in NEED_SETTINGS])
-def test_each_module_can_be_imported_before_the_settings(module: str) -> None:
-    assert "daf_orm" in imported_by(f"import {module}")
+def test_each_module_can_be_imported_before_the_settings(module: str, errors_of_importing: dict[str, str]) -> None:
+    assert errors_of_importing[f"import {module}"] == ""
+
+
+@pytest.mark.parametrize("module", sorted(NEED_SETTINGS))
+def test_a_module_that_needs_settings_says_so(module: str, errors_of_importing: dict[str, str]) -> None:
+    assert "ImproperlyConfigured" in errors_of_importing[f"import {module}"]
 
 
 def test_importing_it_patches_nothing() -> None:
     imported_by(
         "import asgiref.sync, django.db; handler = asgiref.sync.SyncToAsync.thread_handler; "
-        "import daf_orm, daf_orm.adapter, daf_orm.binding; "
-        "assert not daf_orm.binding.is_active(); assert asgiref.sync.SyncToAsync.thread_handler is handler; "
+        "import daf_orm, daf_orm._adapter, daf_orm._django.connections; "
+        "assert not daf_orm._django.connections.is_active(); "
+        "assert asgiref.sync.SyncToAsync.thread_handler is handler; "
         "import django.db.models.query; assert django.db.models.query.sync_to_async is asgiref.sync.sync_to_async"
     )
 

@@ -137,6 +137,19 @@ async def test_what_counts_hops_changes_nothing_else() -> None:
     assert hops.total == 1
 
 
+async def test_hops_are_counted_after_another_tool_has_thrown_the_patch_away() -> None:
+    """A tracer that began before a count and ends within it puts asgiref's own method back."""
+    before = SyncToAsync.__call__
+    with count_hops() as hops:
+        SyncToAsync.__call__ = before
+        await sync_to_async(len)("not counted")
+    assert hops.total == 0
+
+    with pytest.raises(AssertionError, match="1 thread hops, at most 0"), count_hops(at_most=0):
+        await sync_to_async(len)("counted")
+    assert SyncToAsync.__call__ is before
+
+
 async def test_hops_are_counted_where_another_tool_has_wrapped_them(monkeypatch: pytest.MonkeyPatch) -> None:
     original = inspect.unwrap(SyncToAsync.__call__)
 

@@ -14,7 +14,7 @@ from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm.leases import ConnectionSet
+from daf_orm._leases.lease import ConnectionSet
 from tests.project.library.models import Author, Counter, Publisher, Tag
 
 

@@ -35,7 +35,7 @@ else:
     import dj_database_url
 
     if DAF_TEST_DATABASE == "postgresql" and not DATABASE_URL:
-        from tests.servers import default_postgres
+        from tests.support.servers import default_postgres
 
         # Processes that a test starts use the same server.
         DATABASE_URL = os.environ["DATABASE_URL"] = default_postgres().url

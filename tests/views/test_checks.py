@@ -9,14 +9,14 @@ from django.core.checks import run_checks
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import modify_settings
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from django.views import View
 
 from daf_views.middleware import thread_free
-from daf_views.middleware.inline import InlineMixin
-from tests.views.test_thread_free import DEFAULT, OTHERS
+from daf_views.middleware.base import InlineMixin
+from tests.views.middleware.test_thread_free import DEFAULT, OTHERS
 
 
 def messages():
@@ -205,4 +205,10 @@ def test_views_without_the_orm_are_an_error():
 def test_a_limit_that_nobody_passes_is_an_error(settings):
     settings.DAF_VIEWS = {"MAX_IN_FLIGHT": 0}
     (error,) = messages()
-    assert "nobody would be answered" in error.msg
+    assert error.msg == "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0."
+
+
+def test_a_route_that_cannot_be_reversed_is_no_business_of_the_checks(settings):
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [re_path(r"^(?i:a)$", View.as_view())]})
+    settings.DAF_VIEWS = {"THROTTLE_BACKEND": "memory"}
+    assert messages() == []

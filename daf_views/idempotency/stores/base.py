@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daf_views.idempotency.answers import Answer
+    from daf_views.idempotency.stored_response import StoredResponse
     from daf_views.settings import Settings
 
 
@@ -35,7 +35,7 @@ class Record:
     """What a store knows of a key that another request has, or had."""
 
     fingerprint: str
-    answer: Answer | None
+    answer: StoredResponse | None
     """None as long as the request is in flight."""
 
 
@@ -68,7 +68,7 @@ class Store(ABC):
         """Begin the lease anew."""
 
     @abstractmethod
-    async def finish(self, claim: Claim, answer: Answer) -> bool:
+    async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
         """Keep the answer. Once that is committed the key is not claimed again while the answer lives."""
 
     @abstractmethod

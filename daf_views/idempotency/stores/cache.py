@@ -6,22 +6,18 @@ looked whether the claim is still its own a moment before. And a cache may drop 
 
 from __future__ import annotations
 
-import inspect
 import math
-import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
-from django.core.cache import InvalidCacheBackendError, caches
-from django.core.cache.backends.base import BaseCache
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
-from daf_views.idempotency.answers import Answer
-from daf_views.idempotency.errors import InFlightError
+from daf_views._core.cancellation import shielded
+from daf_views._core.shared_state import SharedCache
+from daf_views.idempotency.exceptions import InFlightError
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record, Store
-from daf_views.shielding import run_to_the_end
 
 if TYPE_CHECKING:
     from daf_views.settings import Settings
@@ -33,10 +29,9 @@ class CacheStore(Store):
     """Records in the cache ``alias``. Raises ImproperlyConfigured for one that would give a key to two requests."""
 
     def __init__(self, alias: str = "default", *, prefix: str = "daf-idempotency:") -> None:
-        self._alias = alias
+        self._cache = SharedCache(alias, setting="IDEMPOTENCY_LOCATION")
         self._prefix = prefix
-        self._local = threading.local()  # not every cache's client may be shared by threads
-        _refuse_unfit(alias)
+        _refuse_unfit(self._cache)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -52,7 +47,7 @@ class CacheStore(Store):
         """Let the entry live longer."""
         return bool(await self._run(self._renew, claim))
 
-    async def finish(self, claim: Claim, answer: Answer) -> bool:
+    async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
         """Replace the entry by the answer."""
         return bool(await self._run(self._finish, claim, answer))
 
@@ -62,10 +57,10 @@ class CacheStore(Store):
 
     async def _run(self, func: Any, *args: Any) -> Any:
         # To the end: a call that is still under way in its thread would come after the release of a cancelled request.
-        return await run_to_the_end(sync_to_async(func, thread_sensitive=False)(*args))
+        return await shielded(sync_to_async(func, thread_sensitive=False)(*args))
 
     def _claim(self, claim: Claim) -> Record | None:
-        cache, name = self._cache(), self._prefix + claim.key
+        cache, name = self._cache.get(), self._prefix + claim.key
         for _ in range(ATTEMPTS):  # what could not be added may be gone when it is looked at
             if cache.add(name, (claim.token, claim.fingerprint), math.ceil(claim.lease)):
                 return None
@@ -74,54 +69,39 @@ class CacheStore(Store):
         raise InFlightError
 
     def _renew(self, claim: Claim) -> bool:
-        cache = self._cache()
+        cache = self._cache.get()
         return self._is_own(claim) and cache.touch(self._prefix + claim.key, math.ceil(claim.lease))
 
-    def _finish(self, claim: Claim, answer: Answer) -> bool:
+    def _finish(self, claim: Claim, answer: StoredResponse) -> bool:
         if not self._is_own(claim):
             return False
         entry = (claim.token, claim.fingerprint, answer.status, answer.headers, answer.body)
-        self._cache().set(self._prefix + claim.key, entry, math.ceil(claim.ttl))
+        self._cache.get().set(self._prefix + claim.key, entry, math.ceil(claim.ttl))
         return True
 
     def _release(self, claim: Claim) -> None:
         if self._is_own(claim):
-            self._cache().delete(self._prefix + claim.key)
+            self._cache.get().delete(self._prefix + claim.key)
 
     def _is_own(self, claim: Claim) -> bool:
-        return bool(self._cache().get(self._prefix + claim.key) == (claim.token, claim.fingerprint))
-
-    def _cache(self) -> BaseCache:
-        if (cache := getattr(self._local, "cache", None)) is None:
-            # Not caches[alias]: that is a new one, with new connections, in each request.
-            cache = self._local.cache = caches.create_connection(self._alias)
-        return cache
+        return bool(self._cache.get().get(self._prefix + claim.key) == (claim.token, claim.fingerprint))
 
 
 def _record(token: str, fingerprint: str, status: int | None = None, *kept: Any) -> Record:  # noqa: ARG001 - of an entry
     if status is None:
         return Record(fingerprint=fingerprint, answer=None)
     headers, body = kept
-    return Record(fingerprint=fingerprint, answer=Answer(status=status, headers=headers, body=body))
+    return Record(fingerprint=fingerprint, answer=StoredResponse(status=status, headers=headers, body=body))
 
 
-def _refuse_unfit(alias: str) -> None:
-    try:
-        cache = caches[alias]
-    except InvalidCacheBackendError as error:
+def _refuse_unfit(cache: SharedCache) -> None:
+    if cache.is_per_process and not django_settings.DEBUG:
         raise ImproperlyConfigured(
-            f"DAF_VIEWS['IDEMPOTENCY_LOCATION']: there is no cache {alias!r}. {error}"
-        ) from error
-    name = f"{type(cache).__module__}.{type(cache).__qualname__}"
-    if isinstance(cache, LocMemCache) and not django_settings.DEBUG:
-        raise ImproperlyConfigured(
-            f"The cache {alias!r} ({name}) is each process's own, so another one would carry out a request again. Use "
+            f"The cache {cache.name} is each process's own, so another one would carry out a request again. Use "
             "Redis or Memcached, or DAF_VIEWS['IDEMPOTENCY_STORE'] = 'database'."
         )
-    if inspect.unwrap(type(cache).incr) is inspect.unwrap(
-        BaseCache.incr
-    ):  # who cannot increment atomically reads and then writes, in add() too
+    if not cache.has_atomic_operations:
         raise ImproperlyConfigured(
-            f"The cache {alias!r} ({name}) has no atomic operations, so of two requests at the same time both would be "
+            f"The cache {cache.name} has no atomic operations, so of two requests at the same time both would be "
             "carried out. Use Redis or Memcached, or DAF_VIEWS['IDEMPOTENCY_STORE'] = 'database'."
         )

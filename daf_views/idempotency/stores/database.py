@@ -13,57 +13,49 @@ so at once: a claim begins with a read.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
-import logging
-import random
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
-from asgiref.sync import sync_to_async
-from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
-from django.db import Error, OperationalError, connections, router
+from django.db import OperationalError, connections
 from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
-from daf_views.idempotency.answers import Answer
-from daf_views.idempotency.errors import InFlightError
+from daf_views._core import shared_state
+from daf_views._core.clock import wall_clock
+from daf_views._core.shared_state import SharedTable, Sweeper
+from daf_views.idempotency.exceptions import InFlightError
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record, Store
-from daf_views.throttling.backends.base import wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
 
-logger = logging.getLogger("daf_views")
 
 APP = "daf_views.idempotency"
 ATTEMPTS = 10
 _SECOND = 1_000_000
 _CONFLICT = "40001"
 """SQLSTATE: who comes second in a transaction that is REPEATABLE READ or stricter is told so."""
-SWEEP_EVERY = 1000
-"""Claims of a process between two deletions of rows that have expired, and rows deleted at most in each."""
 
 
 class DatabaseStore(Store):
     """Records in the database ``alias``; None is where a router puts them, or the default one."""
 
     def __init__(self, alias: str | None = None, *, clock: Clock = wall_clock) -> None:
-        if not apps.is_installed(APP):
-            raise ImproperlyConfigured(f'The database store of idempotency keys needs "{APP}" in INSTALLED_APPS.')
-        if alias is not None and alias not in connections:
-            raise ImproperlyConfigured(f"DAF_VIEWS['IDEMPOTENCY_LOCATION']: there is no database {alias!r}.")
-        self._model = apps.get_model("daf_idempotency", "IdempotencyRecord")
-        self._alias = alias
+        self._table = SharedTable(
+            "daf_idempotency.IdempotencyRecord",
+            alias,
+            app=APP,
+            setting="IDEMPOTENCY_LOCATION",
+            user="store of idempotency keys",
+        )
         self._clock = clock
-        self._claims = itertools.count(random.randrange(SWEEP_EVERY))  # noqa: S311 - so that processes take turns
+        self._sweeper = Sweeper(self.sweep, "Expired answers")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -72,18 +64,17 @@ class DatabaseStore(Store):
 
     def joins(self, aliases: Sequence[str]) -> bool:
         """Whether one of the transactions is on the database of the records."""
-        return self._database() in aliases
+        return self._table.database in aliases
 
     async def claim(self, claim: Claim) -> Record | None:
         """Take the key. Raises TransactionManagementError inside an atomic block on the same database."""
-        if transaction.in_atomic_block(self._database()):
+        if transaction.in_atomic_block(self._table.database):
             raise TransactionManagementError(
                 "An Idempotency-Key was claimed inside an atomic block, which would keep others waiting until its end. "
                 "Let the view be `atomic`, whose transaction begins after the claim, or begin one in the handler."
             )
         record = await database_sync_to_async(self._claim)(claim)
-        if next(self._claims) % SWEEP_EVERY == 0:
-            current_drain().keep(asyncio.get_running_loop().create_task(self._sweep()))
+        self._sweeper.count()
         return record
 
     async def hold(self, claim: Claim) -> bool:
@@ -96,7 +87,7 @@ class DatabaseStore(Store):
         """Put off the end of the lease."""
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.lease))
 
-    async def finish(self, claim: Claim, answer: Answer) -> bool:
+    async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
         """Write the answer, in the transaction around, if there is one."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.ttl), **values)
@@ -107,9 +98,11 @@ class DatabaseStore(Store):
 
     def sweep(self) -> None:
         """Delete rows that have expired, except those that a transaction holds."""
-        rows, now = self._rows(), self._clock()
+        rows, now = self._table.rows(), self._clock()
         with self._passing_by_locked():
-            expired = self._locked(rows.filter(expires__lte=now)).values_list("pk", flat=True)[:SWEEP_EVERY]
+            expired = self._locked(rows.filter(expires__lte=now)).values_list("pk", flat=True)[
+                : shared_state.SWEEP_EVERY
+            ]
             if keys := list(expired):
                 rows.filter(pk__in=keys, expires__lte=now).delete()  # unless they have come back to life
 
@@ -117,7 +110,7 @@ class DatabaseStore(Store):
 
     def _claim(self, claim: Claim) -> Record | None:
         for _ in range(ATTEMPTS):
-            row = self._rows().filter(pk=claim.key).first()
+            row = self._table.rows().filter(pk=claim.key).first()
             if row is not None and row.token == claim.token:
                 return None
             if row is not None and row.expires > self._clock():
@@ -130,21 +123,21 @@ class DatabaseStore(Store):
 
     def _insert(self, claim: Claim) -> None:
         """Insert a row, unless somebody else has. No error tells that: it would abort a transaction around."""
-        row = self._model(pk=claim.key, **self._values(claim))
+        row = self._table.model(pk=claim.key, **self._values(claim))
         with _coming_second():
-            self._rows().bulk_create([row], ignore_conflicts=True)
+            self._table.rows().bulk_create([row], ignore_conflicts=True)
 
     def _take_over(self, row: Any, claim: Claim) -> bool:
         """Make an expired row that of the claim; return whether it is."""
         blank = {"status": None, "headers": "", "body": None}
-        unchanged = self._rows().filter(pk=row.pk, token=row.token, expires=row.expires)
+        unchanged = self._table.rows().filter(pk=row.pk, token=row.token, expires=row.expires)
         with _coming_second(), self._passing_by_locked():
             is_free = not self._can_pass_by or self._locked(unchanged).values_list("pk", flat=True)
             return bool(is_free and unchanged.update(**self._values(claim), **blank))
         return False
 
     def _has_changed(self, row: Any) -> bool:
-        return not self._rows().filter(pk=row.pk, token=row.token, expires=row.expires).exists()
+        return not self._table.rows().filter(pk=row.pk, token=row.token, expires=row.expires).exists()
 
     def _values(self, claim: Claim) -> dict[str, Any]:
         return {"token": claim.token, "fingerprint": claim.fingerprint, "expires": self._in(claim.lease)}
@@ -155,35 +148,23 @@ class DatabaseStore(Store):
         return bool(self._own(claim).update(**values))
 
     def _own(self, claim: Claim) -> Any:
-        return self._rows().filter(pk=claim.key, token=claim.token, status=None)
+        return self._table.rows().filter(pk=claim.key, token=claim.token, status=None)
 
     @property
     def _can_pass_by(self) -> bool:
-        features = connections[self._database()].features
+        features = connections[self._table.database].features
         return features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit
 
     def _passing_by_locked(self) -> AbstractContextManager[object]:
         """Return a transaction for locks; where there are none, it would only be one more that might fail."""
-        return django_transaction.atomic(using=self._database()) if self._can_pass_by else nullcontext()
+        return django_transaction.atomic(using=self._table.database) if self._can_pass_by else nullcontext()
 
     def _locked(self, rows: Any) -> Any:
         """Lock the rows but for those that somebody else has locked, where the database can pass them by."""
         return rows.select_for_update(skip_locked=True) if self._can_pass_by else rows
 
-    def _rows(self) -> Any:
-        return self._model._base_manager.using(self._database())  # noqa: SLF001 - Meta API
-
-    def _database(self) -> str:
-        return self._alias or router.db_for_write(self._model)
-
     def _in(self, seconds: float) -> int:
         return self._clock() + round(seconds * _SECOND)
-
-    async def _sweep(self) -> None:
-        try:
-            await database_sync_to_async(self.sweep)()
-        except Error:  # they are deleted the next time
-            await sync_to_async(logger.exception, thread_sensitive=False)("Expired answers were not deleted.")
 
 
 @contextmanager
@@ -201,4 +182,4 @@ def _record(row: Any) -> Record:
         return Record(fingerprint=row.fingerprint, answer=None)
     headers = tuple((name, value) for name, value in json.loads(row.headers))
     body = None if row.body is None else bytes(row.body)
-    return Record(fingerprint=row.fingerprint, answer=Answer(status=row.status, headers=headers, body=body))
+    return Record(fingerprint=row.fingerprint, answer=StoredResponse(status=row.status, headers=headers, body=body))

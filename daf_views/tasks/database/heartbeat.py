@@ -12,7 +12,7 @@ from django.db import connections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daf_views.tasks.database.ledger import Ledger
+    from daf_views.tasks.database.queue import TaskQueue
 
 logger = logging.getLogger("daf_views")
 
@@ -27,8 +27,8 @@ class Heartbeat:
     when it comes back, or its lock is free, everybody's lease has ended, and everybody gets time to say that he lives.
     """
 
-    def __init__(self, ledger: Ledger, *, on_lost: Callable[[], None], on_steady: Callable[[], None]) -> None:
-        self._ledger = ledger
+    def __init__(self, queue: TaskQueue, *, on_lost: Callable[[], None], on_steady: Callable[[], None]) -> None:
+        self._queue = queue
         self._on_lost = on_lost
         """Called in the thread when others have taken the worker's tasks, because it was quiet for too long."""
         self._on_steady = on_steady
@@ -49,23 +49,23 @@ class Heartbeat:
 
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(self._ledger.lease / BEATS):
+            while not self._stopped.wait(self._queue.lease / BEATS):
                 self._beat()
         finally:
             connections.close_all()
 
     def _beat(self) -> None:
         try:
-            if not self._ledger.beat():
-                self._ledger.register()
+            if not self._queue.beat():
+                self._queue.register()
                 self._on_lost()
         except Exception:  # the next may reach the database
-            logger.exception("A heartbeat of %s has failed.", self._ledger.worker_id)
+            logger.exception("A heartbeat of %s has failed.", self._queue.worker_id)
             connections.close_all()
             return
         now = time.monotonic()
-        if now - self._last > self._ledger.lease:
+        if now - self._last > self._queue.lease:
             self._since = now
         self._last = now
-        if now - self._since >= self._ledger.lease:
+        if now - self._since >= self._queue.lease:
             self._on_steady()

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.tasks.compat import task_backends, task_started
 from daf_views.tasks.database.heartbeat import Heartbeat
+from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
-from daf_views.tasks.telling import flush, log_soon, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daf_views.tasks.database.ledger import Claim, Ledger
+    from daf_views.tasks.database.queue import Claim, TaskQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,12 +41,12 @@ _MAX_PAUSE = 5.0
 
 
 class DatabaseWorker:
-    """Runs the tasks of a ledger's queues on the running event loop; a worker of its drain, which stops it."""
+    """Runs the tasks of a queue's queues on the running event loop; a worker of its drain, which stops it."""
 
     def __init__(
-        self, ledger: Ledger, *, interval: float = 1.0, batch: bool = False, max_tasks: int | None = None
+        self, queue: TaskQueue, *, interval: float = 1.0, batch: bool = False, max_tasks: int | None = None
     ) -> None:
-        self._ledger = ledger
+        self._queue = queue
         self._interval = interval
         """Seconds after which an idle worker looks for tasks again."""
         self._batch = batch
@@ -69,7 +69,7 @@ class DatabaseWorker:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_worker")
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(
-            ledger, on_lost=self._on(self._stop_what_others_took), on_steady=self._on(self._recover)
+            queue, on_lost=self._on(self._stop_what_others_took), on_steady=self._on(self._recover)
         )
 
     @property
@@ -86,8 +86,8 @@ class DatabaseWorker:
         Raises what the database does, if it cannot even begin.
         """
         drain = current_drain()
-        await self._call(self._ledger.register)
-        log_soon(logging.INFO, "%s runs tasks of %s.", self._ledger.worker_id, self._ledger.queues)
+        await self._call(self._queue.register)
+        log_soon(logging.INFO, "%s runs tasks of %s.", self._queue.worker_id, self._queue.queues)
         drain.add(self)
         self._heartbeat.start()
         requested = asyncio.ensure_future(drain.wait())
@@ -97,7 +97,7 @@ class DatabaseWorker:
                 pass
         finally:
             requested.cancel()
-        log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._ledger.worker_id, len(self._running))
+        log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
 
     def hurry(self) -> None:
         """Cancel what runs, and let it go back, before the drain's time is up."""
@@ -135,14 +135,14 @@ class DatabaseWorker:
     async def _may_get_more(self) -> bool:
         """Whether others may have lost something, which is due as soon as that is certain."""
         try:
-            return await self._call(self._ledger.has_lost)
+            return await self._call(self._queue.has_lost)
         except Error as error:
             log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
             return True
 
     def _room(self) -> int:
-        places = self._ledger.concurrency - len(self._running) - len(self._writing)
-        return places if self._left is None else min(places, self._left)
+        slots = self._queue.concurrency - len(self._running) - len(self._writing)
+        return slots if self._left is None else min(slots, self._left)
 
     async def _take(self, count: int) -> int | None:
         """Take up to so many tasks and start them; return how many were due, or None if nobody can say."""
@@ -152,7 +152,7 @@ class DatabaseWorker:
 
     async def _take_and_start(self, count: int) -> int | None:
         try:
-            taken = await self._call(self._ledger.take, count)
+            taken = await self._call(self._queue.take, count)
         except Exception as error:  # noqa: BLE001 - the next time may go better; logged
             log_soon(logging.ERROR, "The worker cannot take tasks, and asks again soon.", error=error)
             return None
@@ -173,7 +173,7 @@ class DatabaseWorker:
             running.add_done_callback(functools.partial(self._ended, claim))
 
     async def _attempt(self, claim: Claim) -> Outcome:
-        await tell(task_started, type(task_backends[claim.result.backend]), claim.result)
+        await send(task_started, type(task_backends[claim.result.backend]), claim.result)
         return await outcome_of(claim.result)
 
     def _ended(self, claim: Claim, running: asyncio.Task[Outcome]) -> None:
@@ -198,7 +198,7 @@ class DatabaseWorker:
             log_soon(logging.ERROR, "The account of a task came to grief: %s.", claim, error=error)
 
     def _is_ours(self, claim: Claim) -> bool:
-        return claim.worker_id == self._ledger.worker_id
+        return claim.worker_id == self._queue.worker_id
 
     def _stop_what_others_took(self) -> None:
         """Cancel what ran when this worker was taken for dead: others run it now."""
@@ -214,7 +214,7 @@ class DatabaseWorker:
 
     async def _recover_now(self) -> None:
         try:
-            await self._call(self._ledger.recover)
+            await self._call(self._queue.recover)
         except Exception as error:  # noqa: BLE001 - the next time may go better; logged
             log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
         self._woken.set()
@@ -224,18 +224,18 @@ class DatabaseWorker:
     async def _write(self, claim: Claim, outcome: Outcome) -> None:
         if outcome.error is None:
             try:
-                await self._persist(self._ledger.succeed, claim.row, outcome.value)
+                await self._persist(self._queue.succeed, claim.row, outcome.value)
             except Exception as error:  # noqa: BLE001 - JSON or the database cannot hold it: then it is the task's failure
                 outcome = Outcome(error=error)
         if outcome.error is None:
             return
         policy, attempts = policy_of(claim.result.task), len(claim.result.worker_ids)
         if attempts > policy.retries:
-            await self._persist(self._ledger.fail, claim.row, outcome.error)
+            await self._persist(self._queue.fail, claim.row, outcome.error)
         else:
             pause = policy.pause_after(attempts)
             log_retry(claim.result.task, attempts, pause, outcome.error)
-            await self._persist(self._ledger.try_again, claim.row, outcome.error, pause)
+            await self._persist(self._queue.try_again, claim.row, outcome.error, pause)
 
     async def _persist(self, func: Callable[P, bool], *args: P.args, **kwargs: P.kwargs) -> None:
         """Write something down, as often as it takes to reach the database. Raises what it will never take."""
@@ -253,7 +253,7 @@ class DatabaseWorker:
             pause = min(pause * 2, _MAX_PAUSE)
 
     async def _call(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the ledger in its thread, in turn. When an await of this is cancelled, the call goes on."""
+        """Call a method of the queue in its thread, in turn. When an await of this is cancelled, the call goes on."""
         called = functools.partial(_in_a_sound_connection, func, *args, **kwargs)
         return await self._loop.run_in_executor(self._executor, called)
 
@@ -295,21 +295,21 @@ class DatabaseWorker:
         await self._loop.run_in_executor(None, flush)
 
     async def _take_leave(self) -> None:
-        while True:  # in the ledger's thread, so after a claim that was slow
+        while True:  # in the queue's thread, so after a claim that was slow
             await self._call(self._give_back)
             await asyncio.sleep(0)
             if not self._cut_off:
                 break
         await self._stop_heartbeat()  # which would register again
         if self.is_idle():
-            await self._call(self._ledger.unregister)
+            await self._call(self._queue.unregister)
 
     async def _stop_heartbeat(self) -> None:
         await self._loop.run_in_executor(None, self._heartbeat.stop, GRACE)
 
     def _give_back(self) -> None:
         while self._cut_off:
-            if self._ledger.give_back(self._cut_off[-1].row):
+            if self._queue.give_back(self._cut_off[-1].row):
                 log_soon(logging.WARNING, "The worker stops, and gives back what it has begun: %s.", self._cut_off[-1])
             self._cut_off.pop()
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.exceptions import ThrottleBackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from daf_views.settings import Settings
     from daf_views.throttling.operations import Operation, R
-
-    Clock = Callable[[], int]
 
 
 class Backend(ABC):
@@ -40,11 +37,6 @@ class Backend(ABC):
 
     async def aclose(self) -> None:  # noqa: B027 - most have nothing to close
         """Close what the running event loop has open. It is opened again when it is needed."""
-
-
-def wall_clock() -> int:
-    """Return the microseconds since 1970: what processes agree on, as far as their machines' clocks do."""
-    return time.time_ns() // 1000
 
 
 async def in_time(call: Coroutine[Any, Any, R], timeout: float) -> R:

@@ -14,25 +14,23 @@ at the clock and the call that follows may still do harm: the key is then counte
 
 from __future__ import annotations
 
-import inspect
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
-from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
+from daf_views._core.clock import wall_clock
+from daf_views._core.shared_state import SharedCache
 from daf_views.exceptions import ThrottleBackendError
-from daf_views.throttling.backends.base import Backend, in_time, wall_clock
+from daf_views.throttling.backends.base import Backend, in_time
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
-    from daf_views.throttling.decisions import State
     from daf_views.throttling.operations import Operation, R
+    from daf_views.throttling.quota import State
 
 GRACE = 60
 AHEAD = 10
@@ -44,11 +42,10 @@ class CacheBackend(Backend):
     """States in the cache ``alias``. Raises ImproperlyConfigured for one in which counts would go wrong or get lost."""
 
     def __init__(self, alias: str = "default", *, prefix: str = "daf-throttle:", clock: Clock = wall_clock) -> None:
-        self._alias = alias
+        self._cache = SharedCache(alias, setting="THROTTLE_LOCATION")
         self._prefix = prefix
         self._clock = clock
-        self._local = threading.local()  # not every cache's client may be shared by threads
-        _refuse_unfit(alias)
+        _refuse_unfit(self._cache)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -60,7 +57,7 @@ class CacheBackend(Backend):
         return await in_time(sync_to_async(self._change, thread_sensitive=False)(key, operation), timeout)
 
     def _change(self, key: str, operation: Operation[R]) -> R:
-        cache, key = self._cache(), self._prefix + key
+        cache, key = self._cache.get(), self._prefix + key
         number = cache.get(key, 0)
         for _ in range(ATTEMPTS):
             started = time.monotonic()
@@ -77,13 +74,7 @@ class CacheBackend(Backend):
                     cache.set(key, number + 1, lifetime + GRACE)
                 cache.touch(f"{key}:{number}", GRACE)
                 return change.result
-        raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the cache {self._alias!r}.")
-
-    def _cache(self) -> BaseCache:
-        if (cache := getattr(self._local, "cache", None)) is None:
-            # Not caches[alias]: that is a new one, with new connections, in each request.
-            cache = self._local.cache = caches.create_connection(self._alias)
-        return cache
+        raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the cache {self._cache.alias!r}.")
 
 
 def _newest(cache: BaseCache, key: str, number: int) -> tuple[int, State]:
@@ -95,21 +86,14 @@ def _newest(cache: BaseCache, key: str, number: int) -> tuple[int, State]:
     return newest, found.get(f"{key}:{newest}", ())
 
 
-def _refuse_unfit(alias: str) -> None:
-    try:
-        cache = caches[alias]
-    except InvalidCacheBackendError as error:
-        raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_LOCATION']: there is no cache {alias!r}. {error}") from error
-    name = f"{type(cache).__module__}.{type(cache).__qualname__}"
-    if isinstance(cache, LocMemCache):
+def _refuse_unfit(cache: SharedCache) -> None:
+    if cache.is_per_process:
         raise ImproperlyConfigured(
-            f"The cache {alias!r} ({name}) drops live entries when it is full, and counts in each process by itself: "
+            f"The cache {cache.name} drops live entries when it is full, and counts in each process by itself: "
             'DAF_VIEWS["THROTTLE_BACKEND"] = "memory" does the same without dropping any.'
         )
-    if inspect.unwrap(type(cache).incr) is inspect.unwrap(
-        BaseCache.incr
-    ):  # who cannot increment atomically reads and then writes, in add() too
+    if not cache.has_atomic_operations:
         raise ImproperlyConfigured(
-            f"The cache {alias!r} ({name}) has no atomic operations, so requests at the same time would not all be "
+            f"The cache {cache.name} has no atomic operations, so requests at the same time would not all be "
             "counted. Use Redis or Memcached, or DAF_VIEWS['THROTTLE_BACKEND'] = 'database'."
         )

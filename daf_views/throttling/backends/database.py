@@ -6,53 +6,42 @@ any database will do. Needs ``"daf_views.throttling"`` in ``INSTALLED_APPS``, fo
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import logging
-import random
 import secrets
 from typing import TYPE_CHECKING, Any, Self
 
-from asgiref.sync import sync_to_async
-from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
-from django.db import Error, IntegrityError, OperationalError, connections, router
+from django.db import IntegrityError, OperationalError
 from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views.draining import current_drain
+from daf_views._core import shared_state
+from daf_views._core.clock import wall_clock
+from daf_views._core.shared_state import SharedTable, Sweeper
 from daf_views.exceptions import ThrottleBackendError
-from daf_views.throttling.backends.base import Backend, in_time, wall_clock
+from daf_views.throttling.backends.base import Backend, in_time
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
     from daf_views.throttling.operations import Change, Operation, R
 
-logger = logging.getLogger("daf_views")
 
 APP = "daf_views.throttling"
 ATTEMPTS = 100
 _CONFLICTS = frozenset({"40001", "40P01"})
 """SQLSTATEs of the SQL standard and of PostgreSQL: serialization failure, deadlock."""
 _MYSQL_DEADLOCK = 1213
-SWEEP_EVERY = 1000
-"""Operations of a process between two deletions of rows that have expired, and rows deleted at most in each."""
 
 
 class DatabaseBackend(Backend):
     """States in the database ``alias``; None is where a router puts them, or the default one."""
 
     def __init__(self, alias: str | None = None, *, clock: Clock = wall_clock) -> None:
-        if not apps.is_installed(APP):
-            raise ImproperlyConfigured(f'The database backend of throttles needs "{APP}" in INSTALLED_APPS.')
-        if alias is not None and alias not in connections:
-            raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_LOCATION']: there is no database {alias!r}.")
-        self._model = apps.get_model("daf_throttling", "ThrottleState")
-        self._alias = alias
+        self._table = SharedTable(
+            "daf_throttling.ThrottleState", alias, app=APP, setting="THROTTLE_LOCATION", user="backend of throttles"
+        )
         self._clock = clock
-        self._operations = itertools.count(random.randrange(SWEEP_EVERY))  # noqa: S311 - so that processes take turns
+        self._sweeper = Sweeper(self.sweep, "Expired throttle states")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -64,26 +53,25 @@ class DatabaseBackend(Backend):
 
         Raises TransactionManagementError inside an atomic block on the same database.
         """
-        if transaction.in_atomic_block(self._database()):
+        if transaction.in_atomic_block(self._table.database):
             raise TransactionManagementError(
                 "A throttle was asked inside an atomic block, which would take its count back if it is rolled back, "
                 "and keep others waiting until its end. Put it on the view, which asks before its transaction begins."
             )
         result = await in_time(database_sync_to_async(self._change)(key, operation), timeout)
-        if next(self._operations) % SWEEP_EVERY == 0:
-            current_drain().keep(asyncio.get_running_loop().create_task(self._sweep()))
+        self._sweeper.count()
         return result
 
     def sweep(self) -> None:
         """Delete rows that have expired."""
-        rows, now = self._rows(), self._clock()
-        expired = list(rows.filter(expires__lte=now).values_list("pk", flat=True)[:SWEEP_EVERY])
+        rows, now = self._table.rows(), self._clock()
+        expired = list(rows.filter(expires__lte=now).values_list("pk", flat=True)[: shared_state.SWEEP_EVERY])
         if expired:
             rows.filter(pk__in=expired, expires__lte=now).delete()  # unless they have come back to life
 
     def _change(self, key: str, operation: Operation[R]) -> R:
         for _ in range(ATTEMPTS):
-            row = self._rows().filter(pk=key).values_list("state", "version").first()
+            row = self._table.rows().filter(pk=key).values_list("state", "version").first()
             text, version = row or ("", None)
             change = operation.apply(tuple(map(int, text.split())), self._clock())
             try:
@@ -98,28 +86,16 @@ class DatabaseBackend(Backend):
         """Write the state unless somebody else has since it was read; return whether it is there."""
         new = {"state": " ".join(map(str, change.state or ())), "expires": change.expires}
         if version is not None:
-            return bool(self._rows().filter(pk=key, version=version).update(version=version + 1, **new))
+            return bool(self._table.rows().filter(pk=key, version=version).update(version=version + 1, **new))
         if not change.state:
             return True
         try:
-            with django_transaction.atomic(using=self._database()):
+            with django_transaction.atomic(using=self._table.database):
                 # A row that is deleted and made again must not be taken for the one that was read.
-                self._rows().create(pk=key, version=secrets.randbits(48), **new)
+                self._table.rows().create(pk=key, version=secrets.randbits(48), **new)
         except IntegrityError:
             return False
         return True
-
-    async def _sweep(self) -> None:
-        try:
-            await database_sync_to_async(self.sweep)()
-        except Error:  # they are deleted the next time
-            await sync_to_async(logger.exception, thread_sensitive=False)("Expired throttle states were not deleted.")
-
-    def _rows(self) -> Any:
-        return self._model._base_manager.using(self._database())  # noqa: SLF001 - Meta API
-
-    def _database(self) -> str:
-        return self._alias or router.db_for_write(self._model)
 
 
 def _came_second(error: OperationalError) -> bool:

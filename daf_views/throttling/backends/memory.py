@@ -16,10 +16,10 @@ from daf_views.exceptions import ThrottleBackendError
 from daf_views.throttling.backends.base import Backend
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
-    from daf_views.throttling.decisions import State
     from daf_views.throttling.operations import Operation, R
+    from daf_views.throttling.quota import State
 
 SHARDS = 256
 SWEEP_INTERVAL = 60 * 1_000_000 // SHARDS

@@ -11,12 +11,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.throttling.backends.base import Backend, in_time
 
 if TYPE_CHECKING:
+    from daf_views._core.clock import Clock
     from daf_views.settings import Settings
-    from daf_views.throttling.backends.base import Clock
     from daf_views.throttling.operations import Operation, R
 
 MAX_CONNECTIONS = 50

@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from daf_views.health import livez, readyz
-from daf_views.tasks_overview import tasks_overview
+from daf_views.tasks.overview import tasks_overview
 
 urlpatterns = [
     path("livez", livez),

@@ -130,7 +130,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
     django.setup()
     from tests.orm.detection.corpus import BLOCKING, HARMLESS  # noqa: PLC0415 - see above
-    from tests.orm.detection.io_shapes import Blocking, Harmless  # noqa: PLC0415
+    from tests.orm.detection.io.shapes import Blocking, Harmless  # noqa: PLC0415
 
     FILE.write_text(document(BLOCKING, HARMLESS, Blocking, Harmless))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from daf_orm import BlockingCallError
 from daf_orm.detection import BlockingCall, guard, record_blocking, recorders
-from daf_orm.exceptions import BlockingCallError
 from tests.orm.detection.corpus import BLOCKING, HARMLESS, Shape
 from tests.orm.detection.corpus.shelf import Shelf, close_here, fill
 from tests.orm.detection.loops import LOOPS

@@ -4,7 +4,7 @@ import django
 import pytest
 
 from tests.orm.detection.corpus import BLOCKING, HARMLESS
-from tests.orm.detection.io_shapes import Blocking, Harmless
+from tests.orm.detection.io.shapes import Blocking, Harmless
 from tests.orm.detection.shapes_doc import COMMAND, FILE, document
 
 pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]

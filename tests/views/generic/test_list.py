@@ -11,7 +11,7 @@ from daf_views.asgi import get_asgi_application
 from daf_views.generic import ListView, MultipleObjectMixin
 from daf_views.views import AsyncView
 from tests.project.library.models import Author, Book, Tag
-from tests.views.exchange import exchange
+from tests.support.exchange import exchange
 from tests.views.generic.answers import ask, rendered
 
 

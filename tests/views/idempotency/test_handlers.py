@@ -9,13 +9,13 @@ from django.test import AsyncClient, Client
 from django.urls import path
 
 from daf_views import AsyncAPIView
+from daf_views.api import JSONParser, MultiPartParser
 from daf_views.asgi import get_asgi_application
+from daf_views.http import load_body
 from daf_views.idempotency import IdempotencyKey
 from daf_views.idempotency.models import IdempotencyRecord
-from daf_views.parsers import JSONParser, MultiPartParser
-from daf_views.requests import load_body
-from tests.views.connection import Connection
-from tests.views.exchange import exchange
+from tests.support.connection import Connection
+from tests.support.exchange import exchange
 from tests.views.idempotency.shop import KEY, Gate, count, create
 
 pytestmark = pytest.mark.django_db(transaction=True)

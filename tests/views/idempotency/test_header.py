@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daf_views.idempotency.errors import MalformedKeyError
+from daf_views.idempotency.exceptions import MalformedKeyError
 from daf_views.idempotency.header import MAX_LENGTH, parse_key
 
 pytestmark = pytest.mark.sqlite_memory  # no database has a part in it

@@ -6,15 +6,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from daf_views.idempotency.answers import Answer
 from daf_views.idempotency.models import IdempotencyRecord
+from daf_views.idempotency.stored_response import StoredResponse
 from daf_views.idempotency.stores.base import Claim, Record
 from tests.views.idempotency.conftest import KINDS
 
 LEASE, TTL = 1000, 10_000
 KEYS = ["a" * 64, "b" * 64]
 answers = st.builds(
-    Answer,
+    StoredResponse,
     status=st.sampled_from([200, 201, 404]),
     headers=st.lists(st.tuples(st.just("X-A"), st.text(max_size=3))).map(tuple),
     body=st.none() | st.binary(max_size=5),
@@ -105,7 +105,7 @@ class CacheMachine(StoreMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def expire(self, key):
-        self.store._cache().touch(self.store._prefix + key, 0)  # as if its time were over
+        self.store._cache.get().touch(self.store._prefix + key, 0)  # as if its time were over
         self.entries.pop(key, None)
 
 

@@ -10,17 +10,18 @@ from django.test import override_settings
 from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
-from daf_orm.pool import reset_pool
-from daf_views.draining import current_drain
-from daf_views.idempotency.answers import Answer
+from daf_orm._pool.pool import reset_pool
+from daf_views._core import shared_state
+from daf_views.asgi import current_drain
 from daf_views.idempotency.models import IdempotencyRecord
-from daf_views.idempotency.stores import database, get_store
+from daf_views.idempotency.stored_response import StoredResponse
+from daf_views.idempotency.stores import get_store
 from daf_views.idempotency.stores.base import Claim
 from daf_views.idempotency.stores.cache import CacheStore
 from daf_views.idempotency.stores.database import DatabaseStore
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-ANSWER = Answer(status=201, headers=(("Location", "/7"),), body=b"made")
+ANSWER = StoredResponse(status=201, headers=(("Location", "/7"),), body=b"made")
 
 
 def claim_of(key, *, lease=10, ttl=60):
@@ -72,7 +73,7 @@ async def test_rows_that_have_expired_are_deleted_and_no_others(clock):
 
 
 async def test_they_are_deleted_by_the_way_in_batches(clock, monkeypatch):
-    monkeypatch.setattr(database, "SWEEP_EVERY", 5)
+    monkeypatch.setattr(shared_state, "SWEEP_EVERY", 5)
     store = DatabaseStore(clock=clock)
     for number in range(7):
         await store.claim(claim_of(f"old {number}"))
@@ -90,7 +91,7 @@ async def test_that_they_cannot_be_deleted_is_no_request_s_business(monkeypatch,
     def fail(self):
         raise OperationalError("locked")
 
-    monkeypatch.setattr(database, "SWEEP_EVERY", 1)
+    monkeypatch.setattr(shared_state, "SWEEP_EVERY", 1)
     monkeypatch.setattr(DatabaseStore, "sweep", fail)
     assert await DatabaseStore().claim(claim_of("key")) is None
     await current_drain().settle(10)

@@ -15,12 +15,11 @@ from django.utils import translation
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from daf_views import AsyncAPIView
-from daf_views.authentication import APIKeyAuthentication, Authentication
+from daf_views.api import Query
+from daf_views.auth import APIKeyAuthentication, Authentication, IsAuthenticatedOrReadOnly
 from daf_views.openapi import document
 from daf_views.openapi.document import as_json
 from daf_views.pagination import PageNumberPagination
-from daf_views.parameters import Query
-from daf_views.permissions import IsAuthenticatedOrReadOnly
 from tests.project.library.models import Author
 
 

@@ -14,17 +14,21 @@ from django.urls import include, path, re_path
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from daf_views import AsyncAPIView
-from daf_views.authentication import APIKeyAuthentication, BearerAuthentication, SessionAuthentication
+from daf_views.api import Header, JSONParser, Query, Status
+from daf_views.auth import (
+    APIKeyAuthentication,
+    BearerAuthentication,
+    IsAuthenticated,
+    IsAuthenticatedOrReadOnly,
+    SessionAuthentication,
+)
 from daf_views.conditional import ConditionalView, parse_tags
 from daf_views.exceptions import BadRequestError, ConflictError
 from daf_views.idempotency import IdempotencyKey
 from daf_views.openapi import document, raises
 from daf_views.openapi import views as openapi_views
 from daf_views.pagination import PageNumberPagination
-from daf_views.pagination.parameters import read_number
-from daf_views.parameters import Header, Query, Status
-from daf_views.parsers import JSONParser
-from daf_views.permissions import IsAuthenticated, IsAuthenticatedOrReadOnly
+from daf_views.pagination.query_parameters import read_number
 from daf_views.throttling import AsyncRateThrottle
 
 pytestmark = pytest.mark.urls(__name__)

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from daf_views.draining import current_drain
-from daf_views.tasks import async_task, system_checks, task
-from daf_views.tasks import backend as tasks_backend
+from daf_views.asgi import current_drain
+from daf_views.tasks import async_task, checks, task
 from daf_views.tasks.compat import task_backends
+from daf_views.tasks.in_process import backend as tasks_backend
 from tests.views.tasks import jobs
 
 
@@ -31,7 +31,7 @@ def options(settings):
 def durable_in_memory(monkeypatch):
     """A durable task that only this test declares: the system check would find it in all others, too."""
     declared = []
-    for module in (system_checks, task):
+    for module in (checks, task):
         monkeypatch.setattr(module, "durable_tasks", declared)
     return async_task(durable=True)(jobs.no_backend_for_that)
 

@@ -8,10 +8,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from daf_orm import transaction
-from daf_views.draining import current_drain
+from daf_views.asgi import current_drain
 from daf_views.exceptions import NoEventLoopError, ShuttingDownError
 from daf_views.tasks import background, run_in_background
-from daf_views.tasks.telling import flush
+from daf_views.tasks.notifier import flush
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from daf_orm import transaction
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.celery import _to_record
+from daf_views.tasks.checks import check_options
 from daf_views.tasks.compat import (
     TaskResultDoesNotExist,
     TaskResultStatus,
@@ -23,7 +24,6 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
-from daf_views.tasks.system_checks import option_problems
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
@@ -263,7 +263,7 @@ def test_wrong_options_of_celery_are_named(settings):
     options = {"DATABASE": "nowhere", "APPP": "shop.celery.app"}
     settings.TASKS = {"default": {"BACKEND": BACKEND, "OPTIONS": options}}
     where = "TASKS['default']['OPTIONS']"
-    assert list(option_problems()) == [
+    assert [check.msg for check in check_options()] == [
         f"{where}['APPP'] is not a known option.",
         f"{where}['APP'] must be the path of the Celery app, such as 'config.celery.app'.",
         f"{where}['DATABASE'] must be an alias of DATABASES, not 'nowhere'.",

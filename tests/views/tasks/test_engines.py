@@ -9,7 +9,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
 from daf_orm import transaction
-from daf_views.draining import current_drain
+from daf_views.asgi import current_drain
 from daf_views.tasks.compat import TaskResultStatus
 from tests.project.library.models import Author
 from tests.views.tasks import jobs

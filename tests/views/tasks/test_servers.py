@@ -8,8 +8,8 @@ import re
 import httpx
 import pytest
 
-from tests.views.test_servers import serving as serving_application
-from tests.views.test_servers import with_lifespan
+from tests.scenarios.views.test_servers import serving as serving_application
+from tests.scenarios.views.test_servers import with_lifespan
 
 ROUNDS = int(os.environ.get("DAF_SIGTERM", "2"))
 pytestmark = [

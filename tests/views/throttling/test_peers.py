@@ -13,10 +13,10 @@ from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRa
 from throttled.asyncio import MemoryStore, Throttled, rate_limiter
 
 from daf_views.throttling import Rate
+from daf_views.throttling.algorithms.gcra import GCRA
+from daf_views.throttling.algorithms.sliding_window import SlidingWindow
 from daf_views.throttling.backends.memory import MemoryBackend
-from daf_views.throttling.gcra import GCRA
 from daf_views.throttling.operations import Take
-from daf_views.throttling.sliding_window import SlidingWindow
 
 
 async def hit(backend, key, kind=GCRA):

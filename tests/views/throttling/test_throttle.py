@@ -21,8 +21,8 @@ from daf_views.throttling import AsyncRateThrottle
 from daf_views.throttling.backends import Backend, get_backend
 from daf_views.throttling.backends.memory import MemoryBackend
 from daf_views.throttling.middleware import is_below
-from tests.views.connection import Connection
-from tests.views.exchange import exchange
+from tests.support.connection import Connection
+from tests.support.exchange import exchange
 
 
 class Burst(AsyncRateThrottle):

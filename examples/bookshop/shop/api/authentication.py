@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daf_views.authentication import BearerAuthentication, SessionAuthentication
+from daf_views.auth import BearerAuthentication, SessionAuthentication
 from shop.models import ApiToken
 from shop.tokens import digest_of
 

@@ -15,12 +15,11 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from daf_views import AsyncAPIView
+from daf_views.api import JSONParser, Query
 from daf_views.conditional import ConditionalView, EntityTag, compare_and_set
 from daf_views.exceptions import ConflictError, NotFoundError
 from daf_views.openapi import raises
 from daf_views.pagination import PageNumberPagination
-from daf_views.parameters import Query
-from daf_views.parsers import JSONParser
 from shop.api.authentication import BY_TOKEN_OR_SESSION
 from shop.api.permissions import HasPermsUnless
 from shop.models import Author, Book, Stock

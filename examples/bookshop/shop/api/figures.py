@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from daf_orm import get_pool
 from daf_views import AsyncAPIView
-from daf_views.permissions import IsStaff
+from daf_views.auth import IsStaff
 from daf_views.throttling import AsyncRateThrottle
 from shop.api.authentication import BY_TOKEN_OR_SESSION
 from shop.reports import shop_report

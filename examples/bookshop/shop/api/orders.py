@@ -9,13 +9,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from daf_views import AsyncAPIView
+from daf_views.api import JSONParser, Status
+from daf_views.auth import HasPerms
 from daf_views.exceptions import ConflictError, NotFoundError
 from daf_views.idempotency import IdempotencyKey
 from daf_views.openapi import raises
 from daf_views.pagination import CursorPagination
-from daf_views.parameters import Status
-from daf_views.parsers import JSONParser
-from daf_views.permissions import HasPerms
 from shop.api.authentication import BY_TOKEN_OR_SESSION
 from shop.api.permissions import HasPermsUnless
 from shop.models import Order, Receipt

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from daf_views.permissions import HasPerms
+from daf_views.auth import HasPerms
 
 
 class HasPermsUnless(HasPerms):

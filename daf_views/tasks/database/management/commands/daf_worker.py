@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
 from daf_orm import get_pool
-from daf_views.draining import current_drain
+from daf_views._core.drain import current_drain
 from daf_views.settings import get_settings
 from daf_views.tasks.compat import task_backends, tasks_logger
 from daf_views.tasks.database.heartbeat import BEATS
@@ -98,12 +98,12 @@ def _exit_at_once() -> None:
 
 def _worker(options: dict[str, Any]) -> DatabaseWorker:
     # Both import models, which are there only if the engine is installed.
-    from daf_views.tasks.database.ledger import Ledger, Queues  # noqa: PLC0415
+    from daf_views.tasks.database.queue import Queues, TaskQueue  # noqa: PLC0415
     from daf_views.tasks.database.worker import DatabaseWorker  # noqa: PLC0415
 
     queues = Queues(backend=_backend(options["backend"]), **_queues(options["queue_name"], options["exclude_queues"]))
-    ledger = Ledger(queues, concurrency=options["concurrency"], lease=BEATS * options["heartbeat"])
-    return DatabaseWorker(ledger, interval=options["interval"], batch=options["batch"], max_tasks=options["max_tasks"])
+    queue = TaskQueue(queues, concurrency=options["concurrency"], lease=BEATS * options["heartbeat"])
+    return DatabaseWorker(queue, interval=options["interval"], batch=options["batch"], max_tasks=options["max_tasks"])
 
 
 def _backend(alias: str) -> str:

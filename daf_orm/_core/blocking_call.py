@@ -1,0 +1,83 @@
+"""One blocking call on an event loop, as it is recorded, reported and raised."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.core.exceptions import SynchronousOnlyOperation
+
+SQL_LENGTH = 120
+"""Characters of a statement that a message shows. The record has the whole statement, never its parameters."""
+_HERE = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - once: a message is made on the event loop
+_COLUMNS = re.compile(r"^(SELECT(?: DISTINCT)?) [^(]{20,}? FROM ")  # COUNT(*) says something
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockingCall:
+    """A call that blocked an event loop, or would have: where it stands, what it does, what to write instead."""
+
+    filename: str
+    lineno: int
+    function: str
+    """Qualified name of the function the line is in."""
+    module: str
+    expression: str
+    """The source of the very expression that blocked; empty where the source cannot be had."""
+    operation: str
+    """What was called, in Django's words: ``QuerySet.count``, ``ForwardManyToOneDescriptor``, ``atomic``."""
+    model: str | None = None
+    """Label of the model, ``shop.Book``."""
+    field: str | None = None
+    """Name of the field or relation that was loaded."""
+    sql: str | None = None
+    template: str | None = None
+    """Where in a template, ``shop/detail.html:12``, if it was rendered."""
+    suggestion: str = ""
+    swallowed: bool = False
+    """Whether the error was raised and never seen: the code went on with a wrong answer. Known when a test ends."""
+
+    @property
+    def site(self) -> str:
+        """The place in the user's code, ``shop/views.py:41 in detail``: relative to where the process was started."""
+        return f"{self.filename.removeprefix(_HERE)}:{self.lineno} in {self.function}"
+
+    @property
+    def effect(self) -> str:
+        """What it does: ``loads Book.author (SELECT …)``."""
+        statement = f" ({_shorten(self.sql)})" if self.sql else ""
+        place = f" in template {self.template}" if self.template else ""
+        if self.model and self.field:
+            field = f"{self.model.rpartition('.')[2]}.{self.field}"
+            # A lazy load is named after its descriptor, any other operation after a method.
+            verb = f"runs {self.operation} of" if "." in self.operation else "loads"
+            return f"{verb} {field}{statement}{place}"
+        of_model = f" of {self.model}" if self.model else ""
+        return f"runs {self.operation}{of_model}{statement}{place}"
+
+    def __str__(self) -> str:
+        expression = f"{self.expression} → " if self.expression else ""
+        swallowed = " The error was swallowed." if self.swallowed else ""
+        remedy = f" {self.suggestion}" if self.suggestion else ""
+        return f"{self.site}: {expression}{self.effect} on the event loop.{remedy}{swallowed}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, fit for JSON."""
+        return asdict(self)
+
+
+class BlockingCallError(SynchronousOnlyOperation):
+    """Synchronous database code was about to block an event loop. ``call`` says where, what, and what to write."""
+
+    __module__ = "daf_orm"  # where users know it, in tracebacks and summaries
+
+    def __init__(self, call: BlockingCall) -> None:
+        super().__init__(str(call))
+        self.call = call
+
+
+def _shorten(sql: str) -> str:
+    statement = _COLUMNS.sub(r"\1 … FROM ", " ".join(sql.split()))
+    return statement if len(statement) <= SQL_LENGTH else f"{statement[: SQL_LENGTH - 1]}…"

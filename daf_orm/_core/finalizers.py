@@ -1,0 +1,60 @@
+"""A thread for what finalizers leave behind.
+
+A dropped coroutine is ended by the garbage collector, at any moment and in any thread, perhaps one that holds the very
+lock that tidying up needs. So a finalizer takes no lock and does no I/O: it puts its work here, which is safe (see
+:meth:`queue.SimpleQueue.put`), and a thread of our own does it.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+logger = logging.getLogger("daf_orm")
+
+_work: SimpleQueue[Callable[[], object]] = SimpleQueue()
+_starting = threading.Lock()
+_pid: int | None = None  # of the process whose reaper runs: a fork has the queue, but not the thread
+
+
+def start() -> None:
+    """See that the thread runs. Idempotent; to be called before anything is left to a finalizer."""
+    global _pid  # noqa: PLW0603 - one thread per process
+    if _pid == os.getpid():
+        return
+    with _starting:
+        if _pid != os.getpid():
+            _pid = os.getpid()
+            threading.Thread(target=_run_deferred, name="daf_orm-finalizers", daemon=True).start()
+
+
+def defer(work: Callable[[], object]) -> None:
+    """Have ``work`` done soon, from a finalizer. It should be short: longer work it submits to an executor."""
+    _work.put(work)
+
+
+def flush(timeout: float = 1.0) -> None:
+    """Wait until what has been left so far is done."""
+    done = threading.Event()
+    defer(done.set)
+    done.wait(timeout)
+
+
+def _run_deferred() -> None:
+    while True:
+        work = _work.get()
+        try:
+            work()
+        except Exception:
+            logger.exception("Tidying up after a dropped task failed.")
+        del work
+
+
+def _after_fork() -> None:
+    global _work, _starting
+    _work, _starting = SimpleQueue(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

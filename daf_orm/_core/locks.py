@@ -1,0 +1,205 @@
+"""First come, first served: queues whose waiters are coroutines of any event loop, or plain threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from daf_orm._core import finalizers
+from daf_orm.exceptions import PoolTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Waiter(Generic[T]):
+    """One place in a queue.
+
+    Its future is a thread-safe one: who serves the queue may be a worker thread, who waits an event loop.
+    """
+
+    __slots__ = ("_future", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._future: Future[T] = Future()
+        self.loop = loop
+
+    def give(self, item: T) -> bool:
+        """Hand the item over. False if the waiter has left, or its event loop is closed."""
+        if self.loop is not None and self.loop.is_closed():
+            return False
+        if not self._future.set_running_or_notify_cancel():
+            return False
+        self._future.set_result(item)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Let the wait raise ``error``, unless the waiter has left."""
+        if self._future.set_running_or_notify_cancel():
+            self._future.set_exception(error)
+
+    def withdraw(self) -> bool:
+        """Leave. False if the item was handed over first: it is then in :meth:`item` and must be dealt with."""
+        return self._future.cancel()
+
+    def item(self) -> T | None:
+        """Return what was handed over; None if the wait was made to fail."""
+        return None if self._future.exception() else self._future.result()
+
+    def when_given(self, func: Callable[[], object]) -> None:
+        """Call ``func`` when the item is handed over, in the thread that does it."""
+        self._future.add_done_callback(lambda _: func())
+
+    async def wait(self, timeout: float | None) -> T:
+        """Wait on the event loop; TimeoutError after ``timeout`` seconds."""
+        async with asyncio.timeout(timeout):
+            return await asyncio.wrap_future(self._future)
+
+    def wait_blocking(self, timeout: float | None) -> T:
+        """Wait on a thread; TimeoutError after ``timeout`` seconds."""
+        return self._future.result(timeout)
+
+
+class WaitQueue(Generic[T]):
+    """Waiters in the order they came. Not thread-safe: its owner's lock guards every method."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        # Ordered, because a cancelled waiter leaves from the middle and must not cost a scan.
+        self._waiters: OrderedDict[Waiter[T], None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[T]:
+        """Add a waiter at the end. ``loop`` is the event loop that waits; None is a thread."""
+        waiter: Waiter[T] = Waiter(loop)
+        self._waiters[waiter] = None
+        return waiter
+
+    def leave(self, waiter: Waiter[T]) -> None:
+        """Remove a waiter that gave up."""
+        self._waiters.pop(waiter, None)
+
+    def pop(self) -> Waiter[T] | None:
+        """Remove and return the first waiter; None if there is none."""
+        return self._waiters.popitem(last=False)[0] if self._waiters else None
+
+    def fail_all(self, error: Exception) -> None:
+        """Let every waiter raise ``error``."""
+        while (waiter := self.pop()) is not None:
+            waiter.fail(error)
+
+
+class FifoLock:
+    """A lock for one call at a time, taken in order of arrival by coroutines and threads alike.
+
+    It belongs to whoever took it, not to a thread: an event loop takes it and a worker thread gives it back.
+    """
+
+    __slots__ = ("_lock", "_queue", "_taken", "ended", "thread")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: WaitQueue[None] = WaitQueue()
+        self._taken = False
+        self.thread: int | None = None
+        """Identity of the thread that runs the present call, once it does."""
+        self.ended = 0.0
+        """When the last call ended, by ``time.monotonic()``."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody's turn it is."""
+        return self._taken
+
+    async def acquire(self, timeout: float | None) -> None:
+        """Wait for the turn on the event loop; PoolTimeout after ``timeout`` seconds (None: for ever)."""
+        waiter = self._join(asyncio.get_running_loop())
+        if waiter is None:
+            return
+        try:
+            await waiter.wait(timeout)
+        except GeneratorExit:  # a finalizer takes no lock; the queue passes over a waiter that has withdrawn
+            if not waiter.withdraw():
+                finalizers.defer(self.release)
+            raise
+        except BaseException as error:
+            self._give_up(waiter, error, timeout)
+            raise
+
+    def acquire_blocking(self, timeout: float | None) -> None:
+        """Wait for the turn on a worker thread; PoolTimeout after ``timeout`` seconds (None: for ever)."""
+        waiter = self._join(None)
+        if waiter is None:
+            return
+        try:
+            waiter.wait_blocking(timeout)
+        except BaseException as error:
+            self._give_up(waiter, error, timeout)
+            raise
+
+    def when_free(self, func: Callable[[], object]) -> None:
+        """Take the turn when it is free, without a thread that waits; then call ``func``, which must not block."""
+        waiter = self._join(None)
+        if waiter is None:
+            func()
+        else:
+            waiter.when_given(func)
+
+    def acquire_unless(self, given_up: Callable[[], bool], interval: float) -> bool:
+        """Wait for the turn on a worker thread, asking every ``interval`` seconds whether to go on. False if not."""
+        waiter = self._join(None)
+        while waiter is not None:
+            try:
+                waiter.wait_blocking(interval)
+            except TimeoutError:
+                if given_up():
+                    self._leave(waiter)
+                    return False
+            else:
+                break
+        return True
+
+    def release(self) -> None:
+        """End the turn; the first waiter has it next."""
+        while True:
+            with self._lock:
+                self.thread = None
+                self.ended = time.monotonic()
+                waiter = self._queue.pop()
+                if waiter is None:
+                    self._taken = False
+                    return
+            if waiter.give(None):  # without the lock: what when_free() has left is called in here
+                return
+
+    def _join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[None] | None:
+        with self._lock:
+            if self._taken:
+                return self._queue.join(loop)
+            self._taken = True
+            return None
+
+    def _leave(self, waiter: Waiter[None]) -> None:
+        with self._lock:
+            self._queue.leave(waiter)
+            served = not waiter.withdraw()
+        if served:
+            self.release()
+
+    def _give_up(self, waiter: Waiter[None], error: BaseException, timeout: float | None) -> None:
+        self._leave(waiter)
+        if isinstance(error, TimeoutError):
+            message = (
+                f"The connection of this transaction or cursor was in use by another call for {timeout} s. "
+                "Calls on one lease run one at a time: shorten them, or raise DAF_ORM['TIMEOUT']."
+            )
+            raise PoolTimeout(message) from error

@@ -1,0 +1,1 @@
+"""Everything private of Django's and asgiref's that DAF touches."""

@@ -1,0 +1,43 @@
+"""The private names of Django's and asgiref's that ``daf_orm`` depends on, each with what for.
+
+``tests/scenarios/test_private_names.py`` fails where an installed version lacks one, or where the code uses another.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "asgiref.current_thread_executor:CurrentThreadExecutor": {
+        "_broken": "whether a synchronous parent has returned",
+        "_old_executor": "the parent around that one",
+        "_work_thread": "the parent's thread",
+    },
+    "asgiref.sync:AsyncToSync": {
+        "executors": "the synchronous parent that waits for the running code",
+        "loop_thread_executors": "the same, by event loop",
+    },
+    "asgiref.sync:SyncToAsync": {
+        "__call__": "wrapped by count_hops()",
+        "thread_handler": "what runs in the worker thread, wrapped to know where a hop begins and ends",
+    },
+    "django.db.backends.base.base:BaseDatabaseWrapper": {
+        "_thread_ident": "the thread of an in-memory connection",
+    },
+    "django.db.models.manager:BaseManager": {
+        "_built_with_as_manager": "how migrations name the queryset class of a manager",
+    },
+    "django.db.models.query:QuerySet": {
+        "_fetch_all": "fetches rows and prefetches in one hop",
+        "_fields": "whether values() was called",
+        "_prefetch_done": "whether there is anything to fetch",
+        "_prefetch_related_lookups": "the same",
+        "_result_cache": "the same",
+    },
+    "django.test.testcases:TestCase": {
+        "_enter_atomics": "where a test's transaction begins",
+        "_rollback_atomics": "where it ends",
+    },
+    "django.utils.connection:BaseConnectionHandler": {
+        "_connections": "the thread-local storage of django.db.connections, wrapped",
+    },
+}

@@ -1,0 +1,211 @@
+"""Run synchronous ORM code off the event loop, by three rules.
+
+1. A synchronous parent waits for us (``async_to_sync`` above: ``TestCase``, WSGI, a management command): the code runs
+   on its thread, so that its transaction is seen. One task at a time has that thread's connections.
+2. The task has a lease (in ``atomic``, ``cursor``, ``aiterator``): the code runs on that lease, when it is its turn.
+3. Otherwise a lease is taken for this one call, cleaned in the same thread hop, and given back.
+
+A call that is cancelled while it waits leaves the queue and never runs. :mod:`daf_orm._execution.call` says what
+happens to one that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError
+
+from daf_orm._core import finalizers
+from daf_orm._core.call_site import find_call_site
+from daf_orm._django import connections as leased_connections
+from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
+from daf_orm._leases.lease import (
+    Lease,
+    Scope,
+    enter_if_outside,
+    enter_scope,
+    innermost_scope,
+    leave_scope,
+    return_to,
+    step_back,
+)
+from daf_orm._pool.pool import get_pool
+from daf_orm.detection.watchdog import watchdog
+from daf_orm.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def run(func: Callable[[], T]) -> T:
+    """Run ``func`` by the three rules and return what it returns."""
+    while (scope := innermost_scope()) is not None:
+        if _on_parent(scope.lease):
+            scope.lease.refuse_beside_copy(None)
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+        await _take_turn(scope.lease, None)
+        if scope.is_alive:
+            return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
+        scope.lease.turn.release()  # it has ended while this call waited
+    return await _run_once(func)
+
+
+async def run_in(scope: Scope, func: Callable[[], T]) -> T:
+    """Run ``func`` on the lease of a scope, also from a task that has another one, or none.
+
+    Raises InterfaceError if the scope has ended.
+    """
+    before = enter_if_outside(scope)
+    try:
+        if not scope.is_alive:
+            raise InterfaceError(f"What was opened at {scope.origin} is closed.")
+        if _on_parent(scope.lease):
+            scope.lease.refuse_beside_copy(scope)
+            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+        await _take_turn(scope.lease, scope)
+        if not scope.is_alive:
+            scope.lease.turn.release()
+            raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
+        return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
+    finally:
+        return_to(before)
+
+
+# Leases held across awaits
+
+
+async def open_scope(alias: str | None = None, *, within: Scope | None = None) -> Scope:
+    """Hold a lease from here on: the one that the task has, or a new one. End it with :func:`close_scope`.
+
+    ``alias`` makes it the scope of an atomic block on that database; ``within`` puts it inside another one.
+    """
+    origin = find_call_site()
+    outer = within or innermost_scope()
+    if outer is not None:
+        lease, is_guest = outer.lease, outer.is_guest
+    else:
+        lease, is_guest = await _take_lease()
+        lease.origin = lease.origin if is_guest else origin
+    scope = Scope(lease, outer, origin, alias, is_guest=is_guest)
+    lease.scopes.add(scope)
+    enter_scope(scope)
+    return scope
+
+
+async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
+    """Run ``last_call`` on the scope's lease, whatever cancellations arrive; the last scope on it gives it back.
+
+    ``last_call`` is told whether the task has been cancelled. If it has, CancelledError is raised afterwards.
+    """
+    lease = scope.lease
+    if lease.connections is not None and leased_connections.parent_executor() is not None:
+        return await _close_within_hop(scope, last_call)
+    if lease.connections is not None and lease.turn.thread == threading.get_ident():
+        abandon_scope(scope, last_call)
+        raise RuntimeError(_NESTED_LOOP)
+    on_parent = lease.connections is None
+    cancelled = None if on_parent else await _acquire_finally(lease)
+    outside = enter_scope(scope)
+    try:
+        call = Call(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
+        return await call.perform(cancelled)
+    finally:
+        leave_scope(scope, outside)
+
+
+async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
+    """Do the same where a hop waits for us which may have the lease's turn: the lease goes back when that hop ends."""
+    outside = enter_scope(scope)
+    try:
+        return await Call(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
+    finally:
+        leave_scope(scope, outside)
+        scope.lease.scopes.discard(scope)
+        if not scope.lease.scopes:
+            Call(scope.lease, lambda _: None, GIVE_BACK, final=True).perform_detached()
+
+
+def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
+    """Do the same from a finalizer, where nothing can be awaited: a worker thread sees to it, soon."""
+    context = contextvars.copy_context()
+    context.run(enter_scope, scope)
+    step_back(scope)
+    scope.is_abandoned = True
+    scope.lease.has_left_calls = True
+    call = Call(scope.lease, last_call, EndScope(scope), final=True)
+    finalizers.defer(lambda: call.perform_detached(context))
+
+
+def _on_parent(lease: Lease) -> bool:
+    """Whether a call must run on the thread of a sync parent.
+
+    Its own lease's always do. On another one a hop that waits for us may have the turn: we run within that.
+    """
+    return lease.connections is None or leased_connections.parent_executor() is not None
+
+
+async def _take_lease() -> tuple[Lease, bool]:
+    """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
+    leased_connections.activate()
+    finalizers.start()
+    if watchdog.wanted:
+        watchdog.watch_running_loop()
+    if (executor := leased_connections.parent_executor()) is None:
+        return await get_pool().lend(), False
+    lease = leased_connections.parent_lease(executor)
+    if lease.has_left_calls:  # they have its turn
+        await _end_left_calls()
+    if leased_connections.waits_in_turn(lease, executor):
+        return lease, True
+    await lease.turn.acquire(get_settings().TIMEOUT)
+    lease.executor, lease.loop = executor, asyncio.get_running_loop()
+    return lease, False
+
+
+_end_left_calls = sync_to_async(leased_connections.end_left_calls, thread_sensitive=True)
+
+
+async def _take_turn(lease: Lease, scope: Scope | None) -> None:
+    if lease.turn.thread == threading.get_ident():
+        raise RuntimeError(_NESTED_LOOP)
+    await lease.turn.acquire(get_settings().TIMEOUT)
+    try:
+        lease.refuse_beside_copy(scope)
+    except InterfaceError:
+        lease.turn.release()
+        raise
+
+
+async def _run_once(func: Callable[[], T]) -> T:
+    """Run ``func`` on a lease that is taken for it alone."""
+    lease, is_guest = await _take_lease()
+    on_parent = lease.connections is None
+    if not on_parent:
+        await lease.turn.acquire(None)  # at once: nobody else knows this lease
+    ending = KEEP_TURN if is_guest else GIVE_BACK
+    return await Call(lease, lambda _: func(), ending, on_parent=on_parent, subject=func).perform()
+
+
+async def _acquire_finally(lease: Lease) -> asyncio.CancelledError | None:
+    """Wait for the turn as long as it takes; return the cancellation that arrived meanwhile, if one did."""
+    cancelled = None
+    while True:
+        try:
+            await lease.turn.acquire(None)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        else:
+            return cancelled
+
+
+_NESTED_LOOP = (
+    "asyncio.run() was called by synchronous code that has a connection in use, and what it runs wants the same "
+    "connection: each would wait for the other. Use asgiref's async_to_sync() there, or make the calling code async."
+)

@@ -1,0 +1,148 @@
+"""The state every connection is in when its lease ends: quiet, in autocommit, outside any transaction.
+
+Everything here does I/O and runs on a worker thread, in the hop that ends the lease.
+"""
+
+import logging
+import select
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from daf_orm.databases.cancellation import cut_off_if_silent
+
+logger = logging.getLogger("daf_orm")
+
+_POLLIN = getattr(select, "POLLIN", 0)
+
+
+def clean(wrapper: BaseDatabaseWrapper, *, origin: object) -> bool:
+    """Bring a connection back to its clean state; close it where that is not certain.
+
+    Return False if something was wrong with it. ``origin`` names the borrower in the report. Never raises.
+    """
+    if wrapper.connection is None:
+        return _forget_transaction(wrapper)
+    if _is_closed(wrapper.connection):  # by the server, in the middle of something
+        close(wrapper)
+        return False
+    try:
+        healthy = _end_transaction(wrapper, origin) and _is_pristine(wrapper)
+    except Exception:
+        logger.warning("Connection %r could not be cleaned and is closed.", wrapper.alias, exc_info=True)
+        healthy = False
+    if not healthy:
+        close(wrapper)
+    wrapper.queries_log.clear()
+    return healthy
+
+
+def close(wrapper: BaseDatabaseWrapper) -> None:
+    """Close a connection, whatever state it is in. Never raises. SQLite keeps the one that is a memory database."""
+    _forget_transaction(wrapper)
+    try:
+        wrapper.close()
+    except Exception:
+        logger.warning("Closing connection %r failed.", wrapper.alias, exc_info=True)
+        wrapper.connection = None
+
+
+def close_for_good(wrapper: BaseDatabaseWrapper) -> None:
+    """Close a connection that will not be used again, a memory database's too. Never raises."""
+    close(wrapper)
+    if wrapper.connection is not None:
+        BaseDatabaseWrapper.close(wrapper)
+
+
+def has_died(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether the server hung up on an idle connection. No round trip: its socket is asked whether it has ended."""
+    if (connection := wrapper.connection) is None:
+        return False
+    if _is_closed(connection):
+        return True
+    socket = getattr(getattr(connection, "pgconn", None), "socket", None)
+    if socket is None:
+        return False
+    if not _is_readable(socket):
+        return False
+    # Something arrived on an idle connection: a farewell, or a harmless notice. Only a round trip can tell.
+    return not wrapper.is_usable()
+
+
+def leave_blocks(wrapper: BaseDatabaseWrapper, depth: int) -> bool:
+    """Roll back the synchronous atomic blocks opened above ``depth``. False if there were any."""
+    left_open = wrapper.atomic_blocks[depth:]
+    if left_open:
+        with cut_off_if_silent(wrapper):
+            for block in reversed(left_open):
+                block.__exit__(DatabaseError, DatabaseError("The lease ended inside this block."), None)
+    return not left_open
+
+
+def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
+    if leave_blocks(wrapper, 0) and not in_transaction(wrapper.connection):
+        return True
+    logger.error(
+        "A transaction was left open on connection %r by %s; it was rolled back. "
+        "End it where it began, best with daf_orm.transaction.atomic().",
+        wrapper.alias,
+        origin,
+    )
+    if wrapper.connection is not None:
+        with cut_off_if_silent(wrapper):
+            wrapper.rollback()
+    return False
+
+
+def in_transaction(connection: Any) -> bool:
+    """Ask the driver whether a transaction is open; False where it cannot tell."""
+    if (open_one := getattr(connection, "in_transaction", None)) is not None:  # sqlite3
+        return bool(open_one() if callable(open_one) else open_one)
+    status = getattr(getattr(connection, "pgconn", None), "transaction_status", 0)  # psycopg: 0 is IDLE
+    return bool(status)
+
+
+def _is_pristine(wrapper: BaseDatabaseWrapper) -> bool:
+    if wrapper.get_autocommit() != wrapper.settings_dict["AUTOCOMMIT"]:
+        return False
+    if _isolation_changed(wrapper):
+        return False
+    if wrapper.errors_occurred:
+        wrapper.errors_occurred = False
+        with cut_off_if_silent(wrapper):
+            return bool(wrapper.is_usable())
+    return True
+
+
+def _isolation_changed(wrapper: BaseDatabaseWrapper) -> bool:
+    if (wanted := getattr(wrapper, "isolation_level", None)) is None:
+        return False
+    return getattr(wrapper.connection, "isolation_level", None) not in (None, wanted)
+
+
+def _forget_transaction(wrapper: BaseDatabaseWrapper) -> bool:
+    """Reset what Django remembers of a transaction that its server no longer knows. True if that was nothing."""
+    nothing = not wrapper.in_atomic_block
+    wrapper.in_atomic_block = False
+    wrapper.needs_rollback = False
+    wrapper.closed_in_transaction = False
+    wrapper.commit_on_exit = True
+    wrapper.savepoint_ids.clear()
+    wrapper.atomic_blocks.clear()
+    wrapper.run_on_commit = []
+    return nothing
+
+
+def _is_closed(connection: Any) -> bool:
+    """Ask the driver whether it knows that the connection is lost; False where it cannot tell."""
+    closed = getattr(connection, "closed", False)
+    return isinstance(closed, int) and bool(closed)
+
+
+def _is_readable(socket: int) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(socket, _POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([socket], [], [], 0)[0])  # Windows

@@ -1,0 +1,1 @@
+"""The pool that lends the leases."""

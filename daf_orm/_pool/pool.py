@@ -1,0 +1,497 @@
+"""The connection pool: lends leases, first come, first served, and takes them back clean.
+
+There is one per process, whatever the number of event loops. Vocabulary and statistics are psycopg_pool's. A lease in
+use holds a connection, not a thread; a call in progress holds both, so the executor can be as small as the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from django.apps import apps
+from django.core.signals import setting_changed
+from django.db import connections as django_connections
+
+from daf_orm._core import finalizers
+from daf_orm._core.locks import Waiter, WaitQueue
+from daf_orm._django import connections as leased_connections
+from daf_orm._leases.lease import ConnectionSet, Lease
+from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
+from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
+
+logger = logging.getLogger("daf_orm")
+_REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten what holds them"
+_OF_A_TEST = "A test has one: start the task inside the block that holds it, or make the test transactional. Held at"
+
+
+class ConnectionPool:
+    """At most ``max_size`` leases, hence at most ``max_size`` connections per database alias.
+
+    Sizes count leases; times are seconds. Source of the names: :class:`psycopg_pool.ConnectionPool`.
+    """
+
+    def __init__(  # noqa: PLR0913 - one for each setting
+        self,
+        *,
+        min_size: int = 0,
+        max_size: int = DEFAULT_MAX_SIZE,
+        timeout: float = 30.0,
+        max_waiting: int = 0,
+        max_lifetime: float = 3600.0,
+        max_idle: float = 600.0,
+    ) -> None:
+        if not 0 <= min_size <= max_size or max_size < 1:
+            raise ValueError(f"max_size must be at least 1 and min_size, got {min_size=} and {max_size=}.")
+        self.min_size = min_size
+        self.max_size = max_size
+        self.timeout = timeout
+        self.max_waiting = max_waiting
+        self.max_lifetime = max_lifetime
+        self.max_idle = max_idle
+        self.in_test = leased_connections.in_test()
+        """Whether its leases borrow a test's connections."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
+        self._closed = False
+        self._idle: list[ConnectionSet] = []  # last in, first out: what is not needed ages at the front
+        self._lent: dict[Lease, ConnectionSet] = {}
+        self._size = 0  # idle, lent, or being closed
+        self._queue: WaitQueue[Lease] = WaitQueue()
+        self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
+        self._trimmer: asyncio.AbstractEventLoop | None = None
+        self._counters = _new_counters()
+        self.executor = self._new_executor()
+
+    # Lending
+
+    async def lend(self, *, timeout: float | None = None) -> Lease:
+        """Lend a lease; whoever gets it must see that :meth:`finish` is called with it, once.
+
+        Waits up to ``timeout`` seconds (default: the pool's). Raises PoolTimeout, TooManyRequests or PoolClosed.
+        """
+        timeout = self.timeout if timeout is None else timeout
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._counters["requests_num"] += 1
+            self._refuse_if_closed()
+            if not self._queue and (connections := self._take()) is not None:
+                self._keep_trimming(loop)
+                return self._new_lease(connections, loop)
+            waiter = self._join_queue(loop)
+        started = time.monotonic()
+        try:
+            self._reclaim_orphans()
+            lease = await waiter.wait(timeout)
+        except GeneratorExit:
+            self._defer_giving_back(waiter)
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
+            lease = self._give_up(waiter, error, timeout)
+        self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        return lease
+
+    def finish(self, lease: Lease) -> None:
+        """Clean a lease's connections and take it back. Does I/O: call it on a worker thread."""
+        connections = self._lent.get(lease)
+        if connections is None or lease.forgotten:
+            return
+        lease.blocks.clear()
+        if not connections.clean(lease.origin or "a call"):
+            self._count("returns_bad", 1)
+        if not self._take_back(lease):
+            connections.close()
+            self._end_executor()
+
+    def put_back(self, lease: Lease) -> None:
+        """Take a lease back that has not been used. Does no I/O: any thread may call it."""
+        if not self._take_back(lease) and lease.connections is not None:
+            self._close_elsewhere([lease.connections])
+            self._end_executor()
+
+    def _finish_orphan(self, lease: Lease) -> None:
+        leased_connections.run_on_lease(lease, lambda: self.finish(lease))
+        lease.turn.release()
+
+    # Looking
+
+    def get_stats(self) -> dict[str, int]:
+        """Return current figures and counters; the keys are psycopg_pool's, plus ``connections_open``."""
+        with self._lock:
+            return self._stats()
+
+    def pop_stats(self) -> dict[str, int]:
+        """Return the same as :meth:`get_stats` and start the counters again from 0."""
+        with self._lock:
+            stats = self._stats()
+            self._counters = _new_counters()
+            return stats
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool lends no more."""
+        return self._closed
+
+    # Closing
+
+    async def aclose(self, timeout: float | None = 5.0) -> None:
+        """Lend no more, let waiters raise PoolClosed, wait for the leases that are out, close every connection.
+
+        After ``timeout`` seconds (None: no limit) it gives up waiting, says who still holds a lease, and returns; those
+        leases are closed when they end.
+        """
+        idle, last_return = self._shut()
+        await asyncio.shield(asyncio.wrap_future(self._close_elsewhere(idle)))
+        if last_return is not None:
+            try:
+                async with asyncio.timeout(timeout):
+                    await asyncio.shield(asyncio.wrap_future(last_return))
+            except TimeoutError:
+                logger.warning("The pool was closed with leases still held: %s.", self._name_holders())
+        self._end_executor()
+
+    def close(self) -> None:
+        """Do the same from synchronous code, without waiting for leases that are out."""
+        idle, _ = self._shut()
+        if leased_connections.on_event_loop():
+            self._close_elsewhere(idle)
+        else:
+            _close_all(idle)
+        self._end_executor()
+
+    def open(self) -> None:
+        """Lend again after :meth:`aclose`, as an application does that is started twice in one process."""
+        with self._lock:
+            if self._closed:
+                self._closed = False
+                for future in self._emptied:
+                    future.set_result(None)
+                self._emptied.clear()
+                if self._executor_ended:
+                    self.executor = self._new_executor()
+
+    # Under the lock
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            self._counters["requests_errors"] += 1
+            raise PoolClosed("The pool is closed: the application is shutting down. get_pool().open() reopens it.")
+
+    def _take(self) -> ConnectionSet | None:
+        if self._idle:
+            return self._idle.pop()
+        if self._size < self.max_size:
+            self._size += 1
+            return ConnectionSet(max_lifetime=self.max_lifetime)
+        return None
+
+    def _new_lease(self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop) -> Lease:
+        lease = Lease(connections, self.executor, loop, home=self)
+        self._lent[lease] = connections
+        return lease
+
+    def _join_queue(self, loop: asyncio.AbstractEventLoop) -> Waiter[Lease]:
+        if self.max_waiting and len(self._queue) >= self.max_waiting:
+            self._counters["requests_errors"] += 1
+            message = (
+                f"{len(self._queue)} calls already wait for a connection (pool: {len(self._lent)} of {self.max_size} "
+                "lent). Raise DAF_ORM['MAX_WAITING'] or DAF_ORM['MAX_SIZE'], or shed load earlier."
+            )
+            raise TooManyRequests(message)
+        self._counters["requests_queued"] += 1
+        return self._queue.join(loop)
+
+    def _serve(self) -> None:
+        """Lend to the first waiters what has become free."""
+        while self._queue and (connections := self._take()) is not None:
+            waiter = self._queue.pop()
+            assert waiter is not None
+            assert waiter.loop is not None
+            lease = self._new_lease(connections, waiter.loop)
+            if not waiter.give(lease):  # it left at this moment
+                del self._lent[lease]
+                self._idle.append(connections)
+
+    def _stats(self) -> dict[str, int]:
+        held = [*self._idle, *self._lent.values()]
+        return {
+            "pool_min": self.min_size,
+            "pool_max": self.max_size,
+            "pool_size": self._size,
+            "pool_available": len(self._idle),
+            "requests_waiting": len(self._queue),
+            "connections_open": sum(len(connections.open_aliases()) for connections in held),
+            **self._counters,
+        }
+
+    # Without the lock
+
+    def _take_back(self, lease: Lease) -> bool:
+        """Put the lease's connections among the idle ones. False if the pool is closed: close them instead."""
+        with self._lock:
+            connections = self._lent.pop(lease, None)
+            if connections is None or lease.forgotten:
+                return True
+            lease.ended = True
+            connections.idle_since = time.monotonic()
+            if self._closed:
+                self._size -= 1
+                self._tell_if_empty()
+                return False
+            self._idle.append(connections)
+            self._serve()
+            return True
+
+    def _tell_if_empty(self) -> None:
+        if not self._lent:
+            for future in self._emptied:
+                future.set_result(None)
+            self._emptied.clear()
+
+    def _end_executor(self) -> None:
+        """Let the worker threads end, once no lease needs them; unless the pool has been opened again meanwhile."""
+        with self._lock:
+            if self._closed and not self._lent:
+                self._executor_ended = True
+                self.executor.shutdown(wait=False)
+
+    def _give_up(self, waiter: Waiter[Lease], error: BaseException, timeout: float) -> Lease:
+        """A wait has failed: leave the queue, unless a lease was handed over at the same moment."""
+        with self._lock:
+            self._queue.leave(waiter)
+            if waiter.withdraw():
+                self._counters["requests_errors"] += 1
+                waiting = len(self._queue)
+            else:
+                waiting = -1
+        if waiting < 0 and (lease := waiter.item()) is not None:
+            if isinstance(error, TimeoutError):
+                return lease
+            self.put_back(lease)
+        if isinstance(error, TimeoutError):
+            message = (
+                f"No connection became free within {timeout} s (pool: {len(self._lent)} of {self.max_size} lent, "
+                f"{waiting} more waiting). {_OF_A_TEST if self.in_test else _REMEDY}: {self._name_holders()}."
+            )
+            raise PoolTimeout(message) from error
+        raise error
+
+    def _defer_giving_back(self, waiter: Waiter[Lease]) -> None:
+        """A finalizer's way to give up: no lock. The queue passes over a waiter that has withdrawn."""
+        if not waiter.withdraw():
+            finalizers.defer(lambda: self._put_back_from(waiter))
+
+    def _put_back_from(self, waiter: Waiter[Lease]) -> None:
+        if (lease := waiter.item()) is not None:
+            self.put_back(lease)
+
+    def holders(self) -> list[str]:
+        """Say who holds the leases that are out."""
+        with self._lock:
+            places = Counter(str(lease.origin) for lease in self._lent if lease.origin is not None)
+            single = sum(lease.origin is None for lease in self._lent)
+        held = [f"{place} ({count} times)" if count > 1 else place for place, count in sorted(places.items())]
+        return [*held, *([f"{single} single calls"] if single else [])]
+
+    def _name_holders(self) -> str:
+        return ", ".join(self.holders()) or "nobody by now"
+
+    def _reclaim_orphans(self) -> None:
+        """Take back the leases of event loops that were closed without ending their tasks."""
+        with self._lock:
+            orphans = [lease for lease in self._lent if lease.loop.is_closed() and not lease.turn.taken]
+        for lease in orphans:
+            logger.error("The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin)
+            lease.turn.when_free(functools.partial(self.executor.submit, self._finish_orphan, lease))
+
+    def _keep_trimming(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See that idle connections are closed in time, for as long as some event loop runs."""
+        if self._trimmer is None or self._trimmer.is_closed():
+            self._trimmer = loop
+            loop.call_later(self.max_idle / 2, _trim, weakref.ref(self))  # a pool that was replaced may go
+
+    def trim(self) -> None:
+        """Close connections that have been idle for too long. On an event loop."""
+        oldest_allowed = time.monotonic() - self.max_idle
+        with self._lock:
+            self._trimmer = None
+            if self._closed:
+                return
+            surplus: list[ConnectionSet] = []
+            while self._idle and self._size - len(surplus) > self.min_size:
+                if self._idle[0].idle_since > oldest_allowed:
+                    break
+                surplus.append(self._idle.pop(0))
+            if self._size > len(surplus):
+                self._keep_trimming(asyncio.get_running_loop())
+        if surplus:
+            self.executor.submit(self._discard, surplus)
+
+    def _discard(self, surplus: list[ConnectionSet]) -> None:
+        _close_all(surplus)
+        with self._lock:  # only now is there room for others: connections never exceed max_size
+            self._size -= len(surplus)
+            self._serve()
+
+    def _shut(self) -> tuple[list[ConnectionSet], Future[None] | None]:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            self._size -= len(idle)
+            self._queue.fail_all(PoolClosed("The pool was closed while this call waited for a connection."))
+            if not self._lent:
+                return idle, None
+            last_return: Future[None] = Future()
+            self._emptied.append(last_return)
+            return idle, last_return
+
+    def _close_elsewhere(self, sets: list[ConnectionSet]) -> Future[None]:
+        """Close connections on a worker thread: closing is I/O, and Django refuses it on an event loop's thread."""
+        try:
+            return self.executor.submit(_close_all, sets)
+        except RuntimeError:  # closed and shut down before
+            done: Future[None] = Future()
+            threading.Thread(target=_close_all, args=(sets,), name="daf_orm-close").start()
+            done.set_result(None)
+            return done
+
+    def _count(self, counter: str, amount: int) -> None:
+        with self._lock:
+            self._counters[counter] += amount
+
+    def count_lost(self, number: int) -> None:
+        """Count connections that the server had closed while they were idle."""
+        if number:
+            self._count("connections_lost", number)
+
+    def _new_executor(self) -> ThreadPoolExecutor:
+        # A call in progress has a lease, so max_size threads would do for calls; as many again stop statements.
+        self._executor_ended = False
+        return ThreadPoolExecutor(2 * self.max_size + 1, thread_name_prefix="daf_orm")
+
+    def forget(self) -> None:
+        """In the child of a fork: let go of everything without touching the parent's sockets."""
+        for lease in self._lent:
+            lease.forgotten = True
+        _inherited.append((self._idle, self._lent, self.executor))
+
+
+def _trim(reference: weakref.ref[ConnectionPool]) -> None:
+    if (pool := reference()) is not None:
+        pool.trim()
+
+
+def _close_all(sets: list[ConnectionSet]) -> None:
+    for connections in sets:
+        connections.close()
+
+
+def _new_counters() -> dict[str, int]:
+    return dict.fromkeys(
+        (
+            "requests_num",
+            "requests_queued",
+            "requests_wait_ms",
+            "requests_errors",
+            "returns_bad",
+            "connections_lost",
+        ),
+        0,
+    )
+
+
+_inherited: list[Any] = []  # kept alive on purpose: finalizers would say goodbye on the parent process's sockets
+_pool: ConnectionPool | None = None
+_pool_lock = threading.Lock()
+
+
+def get_pool() -> ConnectionPool:
+    """Return the process's pool, made from ``DAF_ORM`` at the first call."""
+    global _pool  # noqa: PLW0603 - one pool per process is the design
+    if _pool is not None and _pool.in_test == leased_connections.in_test():
+        return _pool
+    reset_pool()
+    with _pool_lock:
+        if _pool is None:
+            if apps.ready and not apps.is_installed("daf_orm"):
+                logger.warning(
+                    '"daf_orm" is not in INSTALLED_APPS: Django\'s own a… methods stay as they are, and '
+                    "nothing checks the DAF_ORM setting."
+                )
+            leased_connections.activate()
+            setting_changed.connect(_reset_on_change, dispatch_uid="daf_orm._pool.pool")
+            _pool = _from_settings(get_settings())
+        return _pool
+
+
+def _from_settings(settings: Settings) -> ConnectionPool:
+    return ConnectionPool(
+        min_size=min(settings.MIN_SIZE, effective_max_size(settings)),
+        max_size=effective_max_size(settings),
+        timeout=settings.TIMEOUT,
+        max_waiting=settings.MAX_WAITING,
+        max_lifetime=settings.MAX_LIFETIME,
+        max_idle=settings.MAX_IDLE,
+    )
+
+
+def effective_max_size(settings: Settings) -> int:
+    """Return the number of leases: 1 in a test or where an alias is in-memory SQLite, which have one connection."""
+    if leased_connections.in_test() or memory_aliases():
+        return 1
+    return settings.MAX_SIZE or DEFAULT_MAX_SIZE
+
+
+def memory_aliases() -> list[str]:
+    """Return the aliases that are in-memory SQLite."""
+    return [
+        alias
+        for alias in django_connections
+        if (is_memory := getattr(django_connections[alias], "is_in_memory_db", None)) is not None and is_memory()
+    ]
+
+
+def current_pool() -> ConnectionPool | None:
+    """Return the process's pool, if there is one yet."""
+    return _pool
+
+
+def reset_pool() -> None:
+    """Close the pool, if there is one; the next call makes a new one from the settings then in force."""
+    global _pool
+    with _pool_lock:
+        pool, _pool = _pool, None
+    if pool is not None:
+        pool.close()
+
+
+def _reset_on_change(*, setting: str, **_: object) -> None:
+    if setting in {"DAF_ORM", "DATABASES"}:
+        reset_pool()
+
+
+def _close_at_exit() -> None:
+    if _pool is not None:
+        _pool.close()
+
+
+def _forget_after_fork() -> None:
+    global _pool, _pool_lock
+    leased_connections.forget_hops()
+    if _pool is not None:
+        _pool.forget()
+    _pool, _pool_lock = None, threading.Lock()  # the lock may have been held in the parent
+
+
+atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

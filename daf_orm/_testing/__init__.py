@@ -1,0 +1,1 @@
+"""What the pytest plugin and Django's ``TestCase`` need of DAF."""

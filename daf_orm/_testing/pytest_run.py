@@ -1,0 +1,239 @@
+"""One pytest run under the guard: what each test recorded, what was known before, and the summary at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daf_orm._core.blocking_call import BlockingCall
+from daf_orm._django.connections import on_event_loop
+from daf_orm._testing import shared_transaction
+from daf_orm.detection import allowances, guard, io
+from daf_orm.detection.allowances import Allowance
+from daf_orm.detection.baseline import Baseline
+from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
+from daf_orm.detection.report import as_text, group
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from _pytest.terminal import TerminalReporter
+
+_allowance = pytest.StashKey[Allowance]()
+
+
+class BlockingRun:
+    """The plugin proper, registered for the run if there is something to guard."""
+
+    def __init__(self, config: pytest.Config, mode: str | None) -> None:
+        """Raise ValueError, saying what is wrong, for a file that is no baseline, and for I/O without blockbuster."""
+        self.recorder = CallList()
+        self.baseline = Baseline.load(config.getoption("--daf-baseline"))
+        self._writes = config.getoption("--daf-write-baseline")
+        self._new: list[BlockingCall] = []
+        self._known: list[BlockingCall] = []
+        self._unused: dict[str, str] = {}  # place of an allowance -> its reason
+        self._used: set[str] = set()  # places, by any process
+        self._tests: set[str] = set()  # that ran: not those that were skipped
+        finds_io = config.getoption("--daf-io") or config.getini("daf_io")
+        if finds_io and not io.is_available():
+            raise ValueError(io.MISSING)
+        self._in_test = False  # whether a test's own function runs: what is reported meanwhile are subtests
+        self._subtest_errors: list[BaseException | None] = []  # that came out of them
+        guard.force_mode(mode)
+        self.mode = guard.current_mode()
+        shared_transaction.activate()
+        if self.mode != "off":
+            guard.activate()
+            guard.let_run(self._lets_run)
+            add_recorder(self.recorder)
+        self._activates_io = self.mode != "off" and bool(finds_io) and not io.is_active()
+        if self._activates_io:
+            io.activate()
+
+    def end(self) -> None:
+        """Undo everything."""
+        shared_transaction.deactivate()
+        guard.force_mode(None)
+        guard.let_run(None)
+        if self._activates_io:
+            io.deactivate()
+        if self.mode != "off":
+            remove_recorder(self.recorder)
+
+    def _lets_run(self, call: BlockingCall) -> bool:
+        return bool(self._writes) or self.baseline.has(call)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Prove that the guard is on, before a run without findings says so."""
+        if self.mode != "off" and not on_event_loop() and not guard.is_armed():
+            raise pytest.UsageError(
+                "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
+                "Run with --daf-blocking=off, and report it."
+            )
+
+    def pytest_report_header(self) -> str:
+        """Say what the run does about blocking calls."""
+        armed = f", armed{', I/O too' if io.is_active() else ''}" if self.mode != "off" else ""
+        return f"daf_orm: blocking calls: {self.mode}{armed}"
+
+    # Each test
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Allow what the test's marker allows."""
+        allowance = self._allow(item)
+        try:
+            return (yield)
+        finally:
+            if allowance is not None:
+                allowances.disallow_everywhere(allowance)
+                if not allowance.uses:
+                    self._unused[allowance.place] = allowance.reason
+
+    def _allow(self, item: pytest.Item) -> Allowance | None:
+        if (mark := item.get_closest_marker("allow_blocking")) is None:
+            return None
+        reason = _reason(mark)
+        if not reason:  # pytest_runtest_setup fails the test
+            return None
+        allowance = Allowance(reason, f"@pytest.mark.allow_blocking at {item.nodeid}")
+        allowances.allow_everywhere(allowance)
+        return allowance
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test whose marker does not say why."""
+        if (mark := item.get_closest_marker("allow_blocking")) is not None and not _reason(mark):
+            pytest.fail("allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…).", pytrace=False)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+        """Know when a test's own function runs."""
+        self._in_test = True
+        try:
+            return (yield)
+        finally:
+            self._in_test = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Fail the phase in which a call was recorded, be its error swallowed or not."""
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if self._in_test:  # a subtest has ended: the calls are its test's
+            self._subtest_errors.append(error)
+            return report
+        if call.when == "call" and not report.skipped:
+            self._tests.add(item.nodeid)
+        calls = self._drain(item, error)
+        if not calls:
+            return report
+        new = [each for each in calls if not self.baseline.knows(each, item.nodeid)]
+        self._new += new
+        self._known += [each for each in calls if each not in new]
+        report.sections.append(("blocking calls", as_text(calls)))
+        if new and self.mode == "raise" and not self._writes and not report.failed:
+            report.outcome = "failed"
+            vars(report).pop("wasxfail", None)  # what was expected to fail was not expected to fail like this
+            report.longrepr = f"{len(new)} blocking calls on the event loop:\n{as_text(new)}"
+        return report
+
+    def _drain(self, item: pytest.Item, error: BaseException | None) -> list[BlockingCall]:
+        """Take what was recorded since the last phase; mark what was raised and never came out as far as the test."""
+        seen = set().union(*map(_chain, (error, *self._subtest_errors)))
+        self._subtest_errors.clear()
+        return [
+            dataclasses.replace(
+                call, swallowed=raised is not None and id(raised) not in seen and not _met(item, raised)
+            )
+            for call, raised in self.recorder.take()
+        ]
+
+    # The end
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Send what a worker of xdist has found to its controller; the one in charge writes the baseline."""
+        output = getattr(session.config, "workeroutput", None)
+        self._used |= allowances.used_places()
+        for allowance in allowances.unused():
+            self._unused.setdefault(allowance.place, allowance.reason)
+        if output is not None:
+            output["daf_orm"] = self._as_data()
+            return
+        finished = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and self._tests
+        if self._writes and finished and not session.config.option.collectonly:
+            self.baseline.write(self._new + self._known, self._tests)
+        elif self.baseline.stale(self._tests) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _as_data(self) -> dict[str, Any]:
+        return {
+            "new": [call.as_dict() for call in self._new],
+            "known": [call.as_dict() for call in self._known],
+            "unused": self._unused,
+            "used": sorted(self._used),
+            "tests": sorted(self._tests),
+            "baseline": self.baseline.seen_as_data(),
+        }
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of xdist has found."""
+        data = getattr(node, "workeroutput", {}).get("daf_orm")
+        if data is None:  # it crashed
+            return
+        self._new += [BlockingCall(**fields) for fields in data["new"]]
+        self._known += [BlockingCall(**fields) for fields in data["known"]]
+        self._unused.update(data["unused"])
+        self._used.update(data["used"])
+        self._tests.update(data["tests"])
+        self.baseline.take_seen(data["baseline"])
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Print the calls by site, and what can be removed."""
+        for title, calls in (("blocking calls", self._new), ("known blocking calls (baseline)", self._known)):
+            if calls:
+                terminalreporter.section(f"{title}: {len(calls)} at {len(group(calls))} sites")
+                terminalreporter.write_line(as_text(calls))
+        unused = {place: reason for place, reason in self._unused.items() if place not in self._used}
+        if unused:
+            terminalreporter.section("allowances that were not used")
+            for place, reason in sorted(unused.items()):
+                terminalreporter.write_line(f"{place}: {reason}")
+        if stale := self.baseline.stale(self._tests):
+            terminalreporter.section("fixed since the baseline: remove these entries, or --daf-write-baseline")
+            for entry in stale:
+                terminalreporter.write_line(str(entry))
+
+
+def _reason(mark: pytest.Mark) -> str:
+    return str(mark.kwargs.get("reason") or (mark.args[0] if mark.args else "")).strip()
+
+
+def _met(item: pytest.Item, error: BaseException) -> bool:
+    """Whether an error has come as far as the test's own function: it is what caught it, as pytest.raises() does."""
+    code = getattr(inspect.unwrap(getattr(item, "function", None) or _met), "__code__", None)
+    return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _chain(error: BaseException | None) -> set[int]:
+    """Return the identities of an exception and of all that it was raised from, in or as a group of."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+    return seen

@@ -1,0 +1,50 @@
+"""What DAF must know of a database, asked as capabilities; and the careful answers where it knows nothing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from daf_orm.databases.statements import Effect, Grammar
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Database:
+    """A kind of database that DAF knows nothing of: a connection whose session may have changed is closed."""
+
+    grammar = Grammar()
+    driver_options: tuple[str, ...] = ()
+    """Attributes of the driver's connection that code may set, and that a reset does not undo."""
+
+    def __init__(self) -> None:
+        self._effect_of = lru_cache(maxsize=4096)(self.grammar.effect_of)
+
+    def learn(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Find out what :meth:`effect_of` has to know, on an open connection outside any transaction."""
+
+    def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Take note that an owner's transactions have ended."""
+
+    def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:  # noqa: ARG002 - for those that ask it
+        """Return what a statement that is about to be sent may leave on the session."""
+        return self._effect_of(sql) if isinstance(sql, str) else Effect.UNKNOWN
+
+    def options_of(self, connection: Any) -> tuple[Any, ...]:
+        """Return what the options of a driver's connection are set to."""
+        return tuple(getattr(connection, name, None) for name in self.driver_options)
+
+    def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
+        """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""
+        return None
+
+    def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
+        """Put a session back to its snapshot."""
+
+    def reset(self, wrapper: BaseDatabaseWrapper) -> bool:  # noqa: ARG002 - for those that can
+        """Bring the session to the state of a new connection's. False if it cannot be: it is then closed.
+
+        On a worker thread, in autocommit. May raise what the driver raises.
+        """
+        return False

@@ -1,0 +1,189 @@
+"""SQLite: a session that cannot be reset, and the wait for the write lock, in order of arrival.
+
+SQLite waits in C, where ``interrupt()`` does not reach it, and wakes at random, so that some writers starve. On a lease
+it waits for short moments only; between them we ask whether the call has been cancelled, and whose turn it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from django.db import OperationalError
+
+from daf_orm._core.locks import FifoLock
+from daf_orm.databases.base import Database
+from daf_orm.databases.statements import Grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
+
+
+class SQLite(Database):
+    """SQLite. PRAGMA, ATTACH and temporary tables stay until the connection is closed."""
+
+    grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
+    driver_options = ("isolation_level", "row_factory", "text_factory")
+
+    def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:
+        """Return what PRAGMAs are set to, and the names of attached databases and temporary tables."""
+        connection: Any = wrapper.connection
+        if connection is None:
+            return None
+        pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+        return pragmas, _attached(connection), _temporary(connection)
+
+    def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
+        """Set PRAGMAs as they were; detach and drop what has been attached and made since."""
+        connection: Any = wrapper.connection
+        pragmas, attached, temporary = snapshot
+        for name, value in pragmas.items():
+            if connection.execute(f"PRAGMA {name}").fetchone()[0] != value:
+                connection.execute(f"PRAGMA {name} = {value}")
+        for kind, name in _temporary(connection) - temporary:
+            connection.execute(f'DROP {kind} IF EXISTS temp."{name}"')
+        for name in _attached(connection) - attached:
+            connection.execute(f'DETACH "{name}"')
+
+
+PRAGMAS: Final = (
+    *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
+    *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
+    *("automatic_index", "cache_size", "synchronous", "temp_store", "full_column_names", "short_column_names"),
+)
+"""Those that change what statements of the same connection do."""
+
+
+def _attached(connection: Any) -> set[str]:
+    return {name for _, name, _ in connection.execute("PRAGMA database_list")}
+
+
+def _temporary(connection: Any) -> set[tuple[str, str]]:
+    kinds = "('table', 'view', 'trigger', 'index')"
+    rows = connection.execute(f"SELECT upper(type), name FROM sqlite_temp_master WHERE type IN {kinds}")  # noqa: S608
+    return {(kind, name) for kind, name in rows if not name.startswith("sqlite_")}
+
+
+OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
+"""Defaults for a database file on a lease; ``OPTIONS`` in the settings wins. A deferred transaction that reads and then
+writes fails with "database is locked" at once when another one wrote in between; an immediate one waits its turn."""
+
+MOMENT: Final = 0.05
+"""Seconds that SQLite itself waits for the lock; after that we look around."""
+
+_turns: dict[str, FifoLock] = {}
+_turns_lock = threading.Lock()
+
+
+class LockPatience:
+    """An execute wrapper that waits for a database file's write lock, up to ``timeout`` seconds."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper, timeout: float, gone: Callable[[], bool]) -> None:
+        self._wrapper = wrapper
+        self._timeout = timeout
+        self._gone = gone
+        self.readers = 0
+        """Iterations that this connection is in the middle of: they keep the file from being written to."""
+        self._sqlite_waits: tuple[Any, float] = (None, timeout)
+        self._turn = _turn_for(str(wrapper.settings_dict["NAME"]))
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
+        """Execute a statement. Inside a transaction the lock is ours already, or waiting would be a deadlock."""
+        if many or self._in_transaction():
+            self._let_sqlite_wait(self._timeout)
+            return execute(sql, params, many, context)
+        result = self.wait_for_lock(lambda: execute(sql, params, many, context))
+        if "RETURNING" in sql and not self.readers:
+            self._let_sqlite_wait(self._timeout)  # INSERT … RETURNING commits when its last row is fetched
+        return result
+
+    def wait_for_lock(self, attempt: Callable[[], T]) -> T:
+        """Make the attempt again until the database is not locked. Raises Django's OperationalError after the time."""
+        self._let_sqlite_wait(MOMENT)
+        try:
+            return attempt()
+        except OperationalError as error:
+            if not _is_locked(error) or self._gone():
+                raise
+            if self.readers:  # whoever has the lock may be waiting for us to finish reading
+                raise OperationalError(_READING.format(alias=self._wrapper.alias)) from error
+        deadline = time.monotonic() + self._timeout
+        with _Place(self._turn, deadline, self._gone):
+            while True:
+                try:
+                    return attempt()
+                except OperationalError as error:
+                    if not _is_locked(error) or self._gone() or time.monotonic() > deadline:
+                        raise
+
+    def _let_sqlite_wait(self, seconds: float) -> None:
+        """Set how long SQLite itself waits, where that is not what it is set to. It is not stopped while it does."""
+        connection = self._wrapper.connection
+        if connection is not None and self._sqlite_waits != (connection, seconds):
+            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            self._sqlite_waits = (connection, seconds)
+
+    def _in_transaction(self) -> bool:
+        return bool(getattr(self._wrapper.connection, "in_transaction", False))
+
+
+def takes_lock_at_once(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether transactions begin with the write lock. Those that ask for it later leave the waiting to SQLite."""
+    mode = wrapper.settings_dict["OPTIONS"].get("transaction_mode") or ""
+    return str(mode).upper() in {"IMMEDIATE", "EXCLUSIVE"}
+
+
+def count_reader(wrapper: BaseDatabaseWrapper, change: int) -> None:
+    """Take note that an iteration on this connection has begun (1) or ended (-1)."""
+    for execute_wrapper in wrapper.execute_wrappers:
+        if isinstance(execute_wrapper, LockPatience):
+            execute_wrapper.readers += change
+
+
+_READING = (
+    "database is locked: {alias!r} is being written to by another connection, and waiting for it could last for ever, "
+    "because this task reads from it with aiterator(). Put the loop in transaction.atomic(), or load the rows first: "
+    "async for over the queryset itself, or await queryset.alist()."
+)
+
+
+class _Place:
+    """A place among this process's writers to one file. Who waits too long, or is gone, tries without its turn."""
+
+    def __init__(self, turn: FifoLock, deadline: float, gone: Callable[[], bool]) -> None:
+        self._turn, self._deadline, self._gone = turn, deadline, gone
+        self._has_turn = False
+
+    def __enter__(self) -> None:
+        self._has_turn = self._turn.acquire_unless(lambda: self._gone() or time.monotonic() > self._deadline, MOMENT)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._has_turn:
+            self._turn.release()
+
+
+def _turn_for(name: str) -> FifoLock:
+    with _turns_lock:
+        return _turns.setdefault(name, FifoLock())
+
+
+def _is_locked(error: OperationalError) -> bool:
+    # Not SQLITE_BUSY_SNAPSHOT and its kind: those do not pass by waiting.
+    return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+
+
+def _after_fork() -> None:
+    """In the child of a fork: whose turn it was in the parent, nobody here would end."""
+    global _turns, _turns_lock
+    _turns, _turns_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,86 @@
+"""The blocking calls that a project had when it adopted the guard: known, listed, and to become fewer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from daf_orm._core.blocking_call import BlockingCall
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KnownCall:
+    """A known call. Without its line number, which changes with every edit above it."""
+
+    module: str
+    function: str
+    expression: str
+    operation: str
+
+    @classmethod
+    def of(cls, call: BlockingCall) -> Self:
+        """Return the entry for a call."""
+        return cls(call.module, call.function, call.expression, call.operation)
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.function}: {self.expression or self.operation}"
+
+
+class Baseline:
+    """The entries of a file, each with a test that has seen it: if that test runs and does not, the entry is stale."""
+
+    def __init__(self, path: Path | None, entries: dict[KnownCall, str]) -> None:
+        self._path = path
+        self._entries = entries
+        self._seen: dict[KnownCall, str] = {}
+
+    @classmethod
+    def load(cls, path: str | None) -> Self:
+        """Read the file. One that does not exist yet is an empty baseline. ValueError if it is not one of ours."""
+        if path is None:
+            return cls(None, {})
+        file = Path(path)
+        if not file.exists():
+            return cls(file, {})
+        try:
+            rows: list[dict[str, Any]] = json.loads(file.read_text())["blocking_calls"]
+            entries = {KnownCall(**{key: row[key] for key in KnownCall.__slots__}): str(row["test"]) for row in rows}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a baseline of daf_orm; write one with --daf-write-baseline.") from error
+        return cls(file, entries)
+
+    def knows(self, call: BlockingCall, test: str) -> bool:
+        """Whether the call is in the file. Remembers that ``test`` has seen it."""
+        entry = KnownCall.of(call)
+        self._seen.setdefault(entry, test)
+        return entry in self._entries
+
+    def has(self, call: BlockingCall) -> bool:
+        """Whether the call is in the file."""
+        return KnownCall.of(call) in self._entries
+
+    def stale(self, tests: set[str]) -> list[KnownCall]:
+        """Return the entries whose test is among those that ran, and that no test has seen."""
+        return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
+
+    def write(self, calls: Iterable[BlockingCall], tests: set[str]) -> None:
+        """Write the file anew: these calls, and what is known of tests other than ``tests``, which ran."""
+        assert self._path is not None
+        kept = {entry: test for entry, test in self._entries.items() if test not in tests}
+        kept |= {entry: self._seen[entry] for entry in map(KnownCall.of, calls)}
+        rows = [{**asdict(entry), "test": test} for entry, test in sorted(kept.items())]
+        self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
+
+    def seen_as_data(self) -> list[list[str]]:
+        """Return what was seen, fit to be sent to another process."""
+        return [[*asdict(entry).values(), test] for entry, test in self._seen.items()]
+
+    def take_seen(self, data: list[list[str]]) -> None:
+        """Take over what another process has seen."""
+        for *fields, test in data:
+            self._seen.setdefault(KnownCall(*fields), test)

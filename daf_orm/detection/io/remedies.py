@@ -1,0 +1,81 @@
+"""What to write instead of input and output that blocks: asyncio's or Django's own way, or a thread."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Final
+
+from daf_orm.detection.explain.rewrite import Expression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EQUALS: Final[Mapping[str, str]] = {
+    "Event": "asyncio.Event",
+    "Condition": "asyncio.Condition",
+    "Semaphore": "asyncio.Semaphore",
+    "BoundedSemaphore": "asyncio.BoundedSemaphore",
+    "Barrier": "asyncio.Barrier",
+    "Queue": "asyncio.Queue",
+    "threading": "asyncio.Lock",
+    "socket": "an async client (asyncio.open_connection(), httpx.AsyncClient)",
+    "ssl": "an async client (asyncio.open_connection(), httpx.AsyncClient)",
+    "subprocess": "await asyncio.create_subprocess_exec(…)",
+}
+_RESOLVERS: Final = frozenset({"socket.getaddrinfo", "socket.getnameinfo"})
+_REACHES_DATABASE: Final = frozenset({"call_command", "FieldFile.save", "FieldFile.delete"})
+
+
+def remedy(operation: str, source: str) -> str:
+    """Return a sentence that says what to write instead of ``source``, the expression that blocked."""
+    expression = Expression(source)
+    if isinstance(expression.tree, ast.Await):
+        return "What is awaited blocks in its own code. Call its synchronous twin in a thread: asyncio.to_thread()."
+    if operation in _REACHES_DATABASE:
+        return f"Do it in one hop: {expression.hopped() or 'await database_sync_to_async(func)(…)'}."
+    if (twin := _awaited(operation, expression)) is not None:
+        return f"Use {twin}."
+    thread = f"in a thread: {_threaded(expression)}."
+    equal = _EQUALS.get(operation.partition(".")[0])
+    return f"Use {equal}, or do it {thread}" if equal else f"Do it {thread}"
+
+
+def _awaited(operation: str, expression: Expression) -> str | None:
+    """Return the asynchronous twin of exactly this call, if it has one."""
+    subject, _, method = operation.rpartition(".")
+    if operation == "time.sleep":
+        return f"await asyncio.sleep({_arguments(expression) or '…'})"
+    if operation == "Future.result":
+        return f"await asyncio.wrap_future({expression.receiver('result') or 'future'})"
+    if operation in _RESOLVERS:
+        return f"await asyncio.get_running_loop().{method}(…)"
+    if subject == "cache" or operation == "check_password":
+        return expression.awaited(method, f"a{method}") or _pattern(subject, method)
+    return None
+
+
+def _pattern(subject: str, method: str) -> str:
+    return f"await {subject}.a{method}(…)" if subject else f"await a{method}(…)"
+
+
+def _threaded(expression: Expression) -> str:
+    is_call = isinstance(expression.tree, ast.Call)
+    if expression.tree is None or (expression.awaits and not is_call):  # a lambda cannot await
+        return "await asyncio.to_thread(func, …)"
+    if not isinstance(expression.tree, ast.Call):
+        return f"await asyncio.to_thread(lambda: {expression.source})"
+    arguments = _arguments(expression)
+    function = _text(expression, expression.tree.func)
+    return f"await asyncio.to_thread({function}{f', {arguments}' if arguments else ''})"
+
+
+def _arguments(expression: Expression) -> str:
+    """Return what stands between the brackets of a call."""
+    call = expression.tree
+    if not isinstance(call, ast.Call):
+        return ""
+    return ", ".join(_text(expression, argument) for argument in (*call.args, *call.keywords))
+
+
+def _text(expression: Expression, node: ast.AST) -> str:
+    return ast.get_source_segment(f"({expression.source})", node) or "…"

@@ -1,0 +1,57 @@
+"""Work that must run to its end, and cancellations told apart: of the running task, or of something it awaits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from daf_views.exceptions import StrayCancellationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+T = TypeVar("T")
+
+
+async def shielded(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
+    """Run a coroutine in a task of its own and wait until that has ended, however often this task is cancelled.
+
+    A cancellation meanwhile is raised in the end.
+    """
+    task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
+    if (cancelled := await wait_until_done(task)) is not None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            raise cancelled from failure
+        raise cancelled
+    return task.result()
+
+
+async def wait_until_done(
+    task: asyncio.Task[Any], on_cancel: Callable[[], object] | None = None
+) -> asyncio.CancelledError | None:
+    """Wait until a task has ended, however often this one is cancelled; return the last cancellation.
+
+    ``on_cancel`` is called at each.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if on_cancel is not None:
+                on_cancel()
+    return cancelled
+
+
+def is_cancelled() -> bool:
+    """Return True if the running task has been cancelled, rather than something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and bool(task.cancelling())
+
+
+def refuse_stray_cancellation(error: asyncio.CancelledError) -> None:
+    """Raise StrayCancellationError unless it is the running task that has been cancelled."""
+    if asyncio.current_task() is not None and not is_cancelled():
+        raise StrayCancellationError("Something that was awaited had been cancelled, but not the request.") from error

@@ -1,0 +1,72 @@
+"""Walk a URLconf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.regex_helper import normalize
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A pattern of the URLconf with what the ``include()`` s above it add."""
+
+    pattern: URLPattern
+    above: tuple[URLResolver, ...] = ()
+    converters: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that the URLconf gives to the view."""
+
+    @property
+    def path(self) -> str:
+        """Without the leading slash, ``%(name)s`` for parameters; of a regular expression, the simplest match.
+
+        Raises ValueError for a regular expression that Django cannot reverse.
+        """
+        patterns: tuple[URLPattern | URLResolver, ...] = (*self.above, self.pattern)
+        return "".join(map(_path, patterns))
+
+    @property
+    def view(self) -> Any:
+        """The view function."""
+        return self.pattern.callback
+
+    @property
+    def name(self) -> str:
+        """The dotted path of the view."""
+        return self.pattern.lookup_str
+
+
+def routes(urlconf: Any = None) -> Iterator[Route]:
+    """Yield the routes of a URLconf in its order, by default the site's; none where no setting names one."""
+    if urlconf is not None or getattr(settings, "ROOT_URLCONF", None):
+        yield from _below(get_resolver(urlconf), (), {}, {})
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are: enough to know where to look."""
+    some = ", ".join(names[:_NAMED])
+    return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"
+
+
+def _below(
+    resolver: URLResolver, above: tuple[URLResolver, ...], converters: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[Route]:
+    for pattern in resolver.url_patterns:
+        known = {**converters, **pattern.pattern.converters}
+        if isinstance(pattern, URLResolver):
+            yield from _below(pattern, (*above, pattern), known, {**defaults, **pattern.default_kwargs})
+        else:
+            yield Route(pattern=pattern, above=above, converters=known, defaults={**defaults, **pattern.default_args})
+
+
+def _path(pattern: URLPattern | URLResolver) -> str:
+    regex = pattern.pattern.regex.pattern
+    [(path, _), *_] = normalize(regex) or [("", [])]
+    return str(path)

@@ -1,0 +1,27 @@
+"""What handlers and signals keep under private names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from django.dispatch import Signal
+
+
+def live_receivers(signal: Signal, sender: type) -> tuple[list[Any], list[Any]]:
+    """Return the receivers of a signal, weak references resolved: the synchronous and the asynchronous ones."""
+    sync_receivers, async_receivers = signal._live_receivers(sender)
+    return sync_receivers, async_receivers
+
+
+def non_atomic_aliases(view: object) -> AbstractSet[str]:
+    """Return the aliases that ``non_atomic_requests`` has named for a view."""
+    aliases: AbstractSet[str] = getattr(view, "_non_atomic_requests", frozenset())
+    return aliases
+
+
+def set_non_atomic_aliases(view: Any, aliases: AbstractSet[str]) -> None:
+    """Replace the set that Django's handler asks, and to which ``non_atomic_requests`` adds."""
+    view._non_atomic_requests = aliases

@@ -1,0 +1,95 @@
+"""What requests keep under private names: the body, the form, the user, the messages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import IO, TYPE_CHECKING, Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.utils.functional import empty
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from django.http import HttpRequest
+
+
+class AsyncRequest(ASGIRequest):
+    """An ASGI request that is made before its body has been received: ``daf_views.http.load_body`` does that."""
+
+    receive_body: Callable[[int | None], Awaitable[IO[bytes]]] | None = None
+    """Receives the body, as far as the given number of bytes, into a file. None once that has been done."""
+
+    _stands_in_for_form = False
+
+    def _load_post_and_files(self) -> None:
+        if self.receive_body is None or asyncio._get_running_loop() is not None:  # the cheap way to ask
+            super()._load_post_and_files()
+            return
+        # On a worker thread only those ask who report an error: log handlers, error pages. They get an empty form.
+        mark_form_unreadable(self)
+        self._stands_in_for_form = True
+
+    def body_has_come(self, stream: Any) -> None:
+        """Take the body; forget what stood in for it."""
+        self._stream = stream
+        self.receive_body = None
+        if self._stands_in_for_form:
+            del self._post, self._files  # type: ignore[attr-defined]
+            self._stands_in_for_form = False
+
+
+def stream_of(request: HttpRequest) -> Any:
+    """Return the file that the body is read from, once; None if the request has none."""
+    return getattr(request, "_stream", None)
+
+
+def has_read_body(request: HttpRequest) -> bool:
+    """Return True if the body has been read into memory."""
+    return hasattr(request, "_body")
+
+
+def has_parsed_form(request: HttpRequest) -> bool:
+    """Return True if ``request.POST`` is there without reading the body."""
+    return hasattr(request, "_post")
+
+
+def mark_form_unreadable(request: HttpRequest) -> None:
+    """Make the form empty, as Django does with one that it cannot read: else it would be read again."""
+    request._mark_post_parse_error()  # type: ignore[attr-defined]
+
+
+def files_of(request: HttpRequest | None) -> Any:
+    """Return the uploaded files if a form has been parsed, else None."""
+    return getattr(request, "_files", None)
+
+
+def set_files(request: HttpRequest, files: Any) -> None:
+    """Let the request close these files in the end."""
+    request._files = files  # type: ignore[attr-defined]
+
+
+def is_exempt_from_csrf(request: HttpRequest) -> bool:
+    """Return True for a request of Django's test clients that enforce no CSRF checks."""
+    return bool(getattr(request, "_dont_enforce_csrf_checks", False))
+
+
+def message_storage_of(request: HttpRequest) -> Any:
+    """Return the storage of ``django.contrib.messages``, None without its middleware."""
+    return getattr(request, "_messages", None)
+
+
+def has_loaded_user(request: HttpRequest) -> bool:
+    """Return True if ``request.user`` costs no query."""
+    return hasattr(request, "_cached_user")
+
+
+def set_loaded_user(request: HttpRequest, user: Any) -> None:
+    """Make ``user`` what ``request.user`` is once it is asked for."""
+    request._cached_user = user  # type: ignore[attr-defined]
+
+
+def is_unevaluated(lazy: Any, kind: type[Any]) -> bool:
+    """Return True if ``lazy`` is a lazy object of this kind that has not been evaluated."""
+    # type(), because isinstance() would evaluate it.
+    return issubclass(type(lazy), kind) and vars(lazy)["_wrapped"] is empty

@@ -1,0 +1,101 @@
+"""The requests in flight on one event loop: how many may be, who waits for a slot, and when the last has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from daf_views.exceptions import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from daf_views.asgi.receiver import Receiver
+    from daf_views.settings import Settings
+
+
+class InFlightLimiter:
+    """At most ``MAX_IN_FLIGHT`` requests are answered at a time; ``MAX_WAITING`` wait for a slot, first come first.
+
+    Of one event loop, and used on it only.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._receivers: set[Receiver] = set()
+        self._slots = None if settings.MAX_IN_FLIGHT is None else asyncio.Semaphore(settings.MAX_IN_FLIGHT)
+        self._waiting = 0
+        self._is_closed = False
+        self._emptied = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._receivers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more request would have to wait."""
+        return self._slots is not None and self._slots.locked()
+
+    async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> asyncio.Semaphore | None:
+        """Count a request in, when there is a slot for it; return what :meth:`leave` wants back.
+
+        ``unlimited``: it needs no slot. Raises ServiceUnavailableError if too many wait, if it waited in vain, or if
+        the drain is over.
+        """
+        if self._is_closed:
+            raise self._overload()
+        slots = None if unlimited else self._slots
+        if slots is not None:
+            await self._take_slot(slots)
+        self._receivers.add(receiver)
+        return slots
+
+    def leave(self, receiver: Receiver, slots: asyncio.Semaphore | None) -> None:
+        """Count it out."""
+        if slots is not None:
+            slots.release()
+        self._receivers.discard(receiver)
+        if not self._receivers:
+            self._emptied.set()
+
+    async def _take_slot(self, slots: asyncio.Semaphore) -> None:
+        if not slots.locked():
+            await slots.acquire()  # at once
+            return
+        limits = self._settings
+        if self._waiting >= limits.MAX_WAITING:
+            raise self._overload()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(limits.WAIT_TIMEOUT):
+                await slots.acquire()
+        except TimeoutError as error:
+            raise self._overload() from error
+        finally:
+            self._waiting -= 1
+        if self._is_closed:
+            slots.release()
+            raise self._overload()
+
+    def _overload(self) -> ServiceUnavailableError:
+        return ServiceUnavailableError(retry_after=self._settings.RETRY_AFTER, code="overloaded")
+
+    async def drain(self, timeout: float) -> int:
+        """Wait until no request is in flight; cancel those that are after ``timeout`` seconds and return their number.
+
+        Those that are cancelled have ended when this returns, and no other request is let in.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wait_until_empty()
+        except TimeoutError:
+            self._is_closed = True
+            late = [*self._receivers]
+            for receiver in late:
+                receiver.abort()
+            await self._wait_until_empty()
+            return len(late)
+        return 0
+
+    async def _wait_until_empty(self) -> None:
+        while self._receivers:
+            self._emptied.clear()
+            await self._emptied.wait()

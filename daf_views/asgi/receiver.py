@@ -1,0 +1,187 @@
+"""The client of one request, as ASGI shows it: it sends a body, and it may hang up.
+
+Both arrive through one ``receive()``, so one object owns it. Whoever wants the body gets it first; while nobody does,
+a listener waits for ``http.disconnect``. It is started late, by the event loop's next turn, because most requests are
+answered before that and then never pay for the task.
+
+Source: the ASGI HTTP specification, ``http.request`` and ``http.disconnect``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import IO, TYPE_CHECKING, Any
+
+from django.core.exceptions import RequestAborted
+from django.http import UnreadablePostError
+
+from daf_views.asgi.body import SpooledBody
+from daf_views.exceptions import APIError
+from daf_views.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    Message = Mapping[str, Any]
+
+
+_NOTHING_ARRIVES = asyncio.Event()
+
+
+class Receiver:
+    """Who sent the request that the creating task answers, and is cancelled by :meth:`watch` when it hangs up.
+
+    ``expects_body``: it has announced one, for which it is not waited for ever.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_body_ended",
+        "_cancelled_before",
+        "_cancelled_task",
+        "_error",
+        "_expects_body",
+        "_handle",
+        "_is_watching",
+        "_listener",
+        "_receive",
+        "_received",
+        "_spoilt",
+        "_task",
+    )
+
+    def __init__(self, receive: Callable[[], Awaitable[Message]], *, expects_body: bool = False) -> None:
+        self._receive = receive
+        self._expects_body = expects_body
+        self._task = asyncio.current_task()
+        self._received: Message | None = None
+        """A part of the body that the listener came upon."""
+        self._body_ended = False
+        self._spoilt: Exception | None = None
+        """Why the body cannot be had any more."""
+        self._handle: asyncio.Handle | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._arrived = _NOTHING_ARRIVES
+        """Set when the listener has come upon a part of the body."""
+        self._cancelled_before = self._task.cancelling() if self._task is not None else 0
+        self._cancelled_task = False
+        self._is_watching = False
+        self._error: Exception | None = None
+
+    # The body
+
+    async def body(self, limit: int | None = None) -> IO[bytes]:
+        """Receive the body: in memory, and beyond ``FILE_UPLOAD_MAX_MEMORY_SIZE`` in a temporary file.
+
+        Raises RequestDataTooBig once it has more than ``limit`` bytes, RequestAborted if the client hangs up, a 408 if
+        it is silent for ``BODY_TIMEOUT`` seconds.
+        """
+        if self._spoilt is not None:  # what is left of it is not the body
+            raise self._spoilt
+        body = SpooledBody(limit)
+        try:
+            while not self._body_ended:
+                if part := await self._next_part():
+                    await body.add(part)
+        except BaseException as error:
+            interrupted = UnreadablePostError("Receiving the body was interrupted.")
+            self._spoilt = error if isinstance(error, Exception) else interrupted
+            await body.discard()
+            raise
+        body.file.seek(0)
+        self.watch()
+        return body.file
+
+    async def late_body(self, limit: int | None = None) -> IO[bytes]:
+        """Do the same for a request under way: if the client hangs up, that is cancelled as at any other time."""
+        try:
+            return await self.body(limit)
+        except RequestAborted:
+            self._cancel_task()
+            if asyncio.current_task() is not self._task:
+                raise  # a child of the request's task, which nobody may be waiting for
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # cancelled here
+
+    async def _next_part(self) -> bytes:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._listener is not None:  # it has asked for the next part, or learns that there is none
+            await self._arrived.wait()
+        message, self._received = self._received, None
+        if message is None:
+            message = await (self._receive_in_time() if self._expects_body else self._receive())
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        self._body_ended = not message.get("more_body", False)
+        return message.get("body", b"")  # type: ignore[no-any-return]
+
+    async def _receive_in_time(self) -> Message:
+        seconds = get_settings().BODY_TIMEOUT
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._receive()
+        except TimeoutError as error:
+            raise APIError(f"No more of the body came within {seconds} s.", status=408, code="body_timeout") from error
+
+    def abort(self) -> None:
+        """Cancel the request's task: the server stops and has waited for it long enough."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # Hanging up
+
+    def client_disconnected(self) -> bool:
+        """Whether the task was cancelled because its client has left, and for nothing else. Call it once, at the end.
+
+        Raises what the listener died of, if it did.
+        """
+        if not (self._cancelled_task and self._task is not None):
+            return False
+        alone = self._task.uncancel() <= self._cancelled_before
+        if self._error is not None:
+            raise self._error
+        return alone
+
+    def watch(self) -> None:
+        """Cancel the request's task when the client hangs up, from the event loop's next turn on."""
+        self._is_watching = True
+        if self._handle is None and (self._listener is None or self._listener.done()):
+            self._handle = asyncio.get_running_loop().call_soon(self._start_listening)
+
+    def unwatch(self) -> None:
+        """Leave the task alone from here on."""
+        self._is_watching = False
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
+
+    def _start_listening(self) -> None:
+        self._handle, self._arrived = None, asyncio.Event()
+        self._listener = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        try:
+            message = await self._receive()
+            if message["type"] == "http.request" and not self._body_ended:
+                self._received = message  # for whoever wants the body
+                self._arrived.set()
+                if message.get("more_body", False):
+                    return  # not asked for more, so the client is held back
+                message = await self._receive()
+            if message["type"] != "http.disconnect":
+                raise AssertionError(f"Invalid ASGI message after request body: {message['type']}")
+        except Exception as error:  # noqa: BLE001 - raised by the handler, in the request's own task
+            self._error = error
+        finally:
+            self._arrived.set()
+        if self._is_watching:
+            self._cancel_task()
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._cancelled_task = True
+            self._task.cancel()

@@ -1,0 +1,123 @@
+"""Who a request is from: what an ``AsyncAPIView`` asks, in turn, as its ``authentication = [...]``.
+
+The first that knows decides; if none does, the request is nobody's, whatever middleware has found out. What a client
+sends as proof and is none is a 401 at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+
+from daf_views.auth.identity import is_known, user_of
+from daf_views.exceptions import NotAuthenticatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from django.http import HttpRequest
+
+
+class Authentication:
+    """One way to prove who one is. One object serves all requests of a view, concurrently."""
+
+    challenge: str = ""
+    """What a 401 asks for, in its ``WWW-Authenticate`` (RFC 9110 §11.6.1)."""
+    is_sent_by_browsers: ClassVar[bool] = True
+    """Whether a browser may send the proof by itself, as it does cookies, certificates and HTTP's Basic: then CSRF is
+    checked, for another site may be behind it."""
+    name: ClassVar[str] = ""
+    """The name of its security scheme in OpenAPI documents."""
+
+    async def authenticate(self, request: HttpRequest) -> Any:
+        """Return the user, None if the request has no such proof. Raises NotAuthenticatedError for one that is none."""
+        raise NotImplementedError
+
+    def security_scheme(self) -> Mapping[str, Any] | None:
+        """Return the OpenAPI Security Scheme Object; None: documents do not mention it."""
+        return None
+
+
+class SessionAuthentication(Authentication):
+    """Django's session, by ``AuthenticationMiddleware``. Its cookie is a browser's to send: CSRF is checked."""
+
+    challenge = "Session"
+    name = "session"
+
+    async def authenticate(self, request: HttpRequest) -> Any:
+        """Return the user who has logged in."""
+        user = await user_of(request)
+        return user if is_known(user) and getattr(user, "is_active", True) else None
+
+    def security_scheme(self) -> Mapping[str, Any]:
+        """Return the scheme: a cookie."""
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
+class _ProofAuthentication(Authentication):
+    """A proof that a client puts into a header, as no browser does by itself."""
+
+    is_sent_by_browsers = False
+
+    async def authenticate(self, request: HttpRequest) -> Any:
+        """Return the user whose proof it is."""
+        proof = self._proof(request)
+        if proof is None:
+            return None
+        user = await self.get_user(proof)
+        if not user or not getattr(user, "is_active", True):  # None; or False, of `token == … and user`
+            raise NotAuthenticatedError(challenge=self._refusal)
+        return user
+
+    async def get_user(self, proof: str) -> Any:
+        """Return the user whose proof it is, or None if it is nobody's. Who is not active is refused.
+
+        Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
+        """
+        raise NotImplementedError
+
+    def _proof(self, request: HttpRequest) -> str | None:
+        raise NotImplementedError
+
+    @property
+    def _refusal(self) -> str:
+        return self.challenge
+
+
+class BearerAuthentication(_ProofAuthentication):
+    """``Authorization: Bearer <token>`` (RFC 6750). Write ``async def get_user(self, token)``."""
+
+    challenge = "Bearer"
+    name = "bearer"
+
+    def security_scheme(self) -> Mapping[str, Any]:
+        """Return the scheme: HTTP's own."""
+        return {"type": "http", "scheme": "bearer"}
+
+    def _proof(self, request: HttpRequest) -> str | None:
+        scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+
+    @property
+    def _refusal(self) -> str:
+        return f'{self.challenge} error="invalid_token"'
+
+
+class APIKeyAuthentication(_ProofAuthentication):
+    """A key in the header ``header``. Write ``async def get_user(self, key)``."""
+
+    header: ClassVar[str] = "X-API-Key"
+    name = "api_key"
+
+    @property
+    def challenge(self) -> str:  # type: ignore[override] # an attribute elsewhere
+        """What a 401 asks for: a scheme of our own, for there is none."""
+        return f'APIKey header="{self.header}"'
+
+    def security_scheme(self) -> Mapping[str, Any]:
+        """Return the scheme: a header."""
+        return {"type": "apiKey", "in": "header", "name": self.header}
+
+    def _proof(self, request: HttpRequest) -> str | None:
+        return request.headers.get(self.header)

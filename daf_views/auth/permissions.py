@@ -1,0 +1,72 @@
+"""Who may: what an ``AsyncAPIView`` asks as its ``permissions = [...]``, all of which must agree.
+
+Whoever may not is answered 403, or 401 if nobody knows who it is. ``has_object_permission``, where a permission has it,
+is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
+are the methods that a permission lets everybody use: OpenAPI documents ask for no proof there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daf_views.auth.identity import is_known, user_of
+from daf_views.http.methods import SAFE
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+_OPEN = SAFE - {"TRACE"}  # which shows the headers of a request
+
+
+class IsAuthenticated:
+    """Everybody who has proven who he is."""
+
+    async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
+        """Return whether it is so."""
+        return is_known(await user_of(request))
+
+
+class IsAuthenticatedOrReadOnly(IsAuthenticated):
+    """They may do everything, everybody else may read."""
+
+    open_methods = _OPEN
+
+    async def has_permission(self, request: HttpRequest, view: Any) -> bool:
+        """Return whether it is so."""
+        return request.method in _OPEN or await super().has_permission(request, view)
+
+
+class IsStaff:
+    """Members of staff."""
+
+    async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
+        """Return whether it is so."""
+        user = await user_of(request)
+        return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
+
+
+class HasPerms:
+    """Who has all of these permissions of Django's: ``HasPerms("shop.add_order")``.
+
+    ``per_object=True`` asks for them for the object, too; Django's own backend gives nobody any for a single object.
+    """
+
+    def __init__(self, *perms: str, per_object: bool = False) -> None:
+        if not perms or not all("." in perm for perm in perms):
+            raise TypeError(f"HasPerms{perms!r}: name permissions as 'app_label.codename'.")
+        self.perms = perms
+        self._per_object = per_object
+
+    async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
+        """Return whether the user has them; with ``per_object``, whether there is one: the object decides."""
+        user = await user_of(request)
+        return is_known(user) if self._per_object else await _has(user, self.perms)
+
+    async def has_object_permission(self, request: HttpRequest, view: Any, obj: Any) -> bool:  # noqa: ARG002
+        """Return whether the user has them for the object."""
+        return not self._per_object or await _has(await user_of(request), self.perms, obj)
+
+
+async def _has(user: Any, *asked: Any) -> bool:
+    """Ask a user of Django's; one of another kind has no permissions."""
+    return hasattr(user, "ahas_perms") and bool(await user.ahas_perms(*asked))

@@ -1,0 +1,80 @@
+"""What a typed handler returns, as the response that its annotation promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core import mail
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from daf_orm import database_sync_to_async
+from daf_views.http.json import encode, refuse_secrets
+from daf_views.schemas import SchemaError
+from daf_views.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daf_views.handlers.signature import Signature
+    from daf_views.pagination import Page
+    from daf_views.schemas import Schema
+
+
+async def answer(signature: Signature, value: Any) -> Any:
+    """Return the response. One that the handler has made, and what has no annotation, is returned as it is.
+
+    A queryset is evaluated in a thread, in one hop. Raises TypeError, a bug, for what is not as promised; what is of
+    the right class already is looked at only where :func:`validates`.
+    """
+    if isinstance(value, HttpResponseBase) or not signature.has_answer:
+        return value
+    if signature.answer is None:
+        if value is not None:
+            raise TypeError(f"{signature.name} returned {type(value).__name__}, and says that it returns None.")
+        return without_content(signature.status)
+    if isinstance(value, QuerySet):
+        refuse_secrets(value)
+        value = await database_sync_to_async(list)(value)
+    return HttpResponse(dumped(signature, value), status=signature.status, content_type="application/json")
+
+
+def paged(signature: Signature, page: Page) -> HttpResponse:
+    """Return the response of a page, whose items are those of the list that the handler promises."""
+    schema = signature.answer
+    assert schema is not None
+    body = encode(page.envelope(schema.plain(_shaped(signature, schema, page.items))))
+    return HttpResponse(body, status=signature.status, content_type="application/json", headers=page.headers)
+
+
+def dumped(signature: Signature, value: Any) -> bytes:
+    """Return what a handler has returned as JSON. Raises TypeError, as above."""
+    schema = signature.answer
+    assert schema is not None
+    return schema.dump(_shaped(signature, schema, value))
+
+
+def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
+    try:
+        return schema.shape(value, is_checked=validates())
+    except SynchronousOnlyOperation as error:  # a relation that was not loaded, of which only we know what it was for
+        error.add_note(f"It was wanted for what {signature.name} returned, as {signature.returns!r}.")
+        raise
+    except SchemaError as error:
+        raise TypeError(f"{signature.name} returned what is not {signature.returns!r}: {error}") from error
+
+
+def validates() -> bool:
+    """Whether what handlers return is checked whole: ``VALIDATE_OUTPUT``, by default with DEBUG and in tests."""
+    wanted = get_settings().VALIDATE_OUTPUT
+    return wanted if wanted is not None else settings.DEBUG or hasattr(mail, "outbox")  # which test runners set up
+
+
+def without_content(status: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return a response that has no content, and so no type of it."""
+    response = HttpResponse(status=status, headers=headers)
+    response.headers.pop("Content-Type", None)
+    return response

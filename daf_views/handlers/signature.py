@@ -1,0 +1,191 @@
+"""What a handler's signature asks for, and what it answers with: read once, when its class is made.
+
+``async def post(self, request, body: OrderIn, page: int = 1) -> OrderOut``: a parameter that the URL gives is from the
+path, as in Django. Of the others, ``body``, and one whose type has fields, is the body; the rest are from the query.
+:mod:`daf_views.handlers.parameters` says it otherwise. A handler without annotations is called as it always was.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from functools import cached_property
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from django.http.response import HttpResponseBase
+
+from daf_views.handlers.arguments import ArgumentPlan
+from daf_views.handlers.parameters import Body, Header, Parameter, Query, Source, Status
+from daf_views.http.methods import WITHOUT_CONTENT
+from daf_views.schemas import Schema, schema_of
+from daf_views.schemas.annotations import bare, is_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NONE = inspect.Parameter.empty
+_WITHOUT_CONTENT = frozenset({204, 205})
+_LEAST = 2  # self and request
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Signature:
+    """The signature of one handler."""
+
+    def __init__(self, name: str, parameters: Iterable[Parameter], returns: Any, status: int | None) -> None:
+        self.name = name
+        """Of the handler, as errors give it."""
+        self.parameters = tuple(parameters)
+        self.returns = returns
+        """The type of what is answered, None if there is no content, ``Parameter.empty`` if nobody says."""
+        self.status = status or (204 if returns is None else 200)
+        self._schemas: dict[str, Schema] = {}
+        self._plans: dict[frozenset[str], ArgumentPlan] = {}
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether there is anything to do for it."""
+        return self.has_answer or any(each.kind is not _NONE for each in self.parameters)
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether it says what it answers with."""
+        return self.returns is not _NONE
+
+    @cached_property
+    def answer(self) -> Schema | None:
+        """The schema of what it answers with."""
+        return schema_of(self.returns) if self.has_answer and self.returns is not None else None
+
+    @cached_property
+    def answers_list(self) -> bool:
+        """Whether it answers with as many values as there are, which may come in pages."""
+        return self.has_answer and is_list(self.returns)
+
+    @cached_property
+    def body(self) -> Parameter | None:
+        """The parameter that is the body."""
+        return next((each for each in self.parameters if isinstance(each.source, Body)), None)
+
+    def prepare(self) -> None:
+        """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""
+        for parameter in self.parameters:
+            if isinstance(parameter.source, Body | Query | Header) and parameter.kind is not _NONE:
+                self.schema(parameter)
+        try:
+            _ = self.answer
+        except TypeError as error:
+            raise TypeError(f"{self.name} returns {self.returns!r}: {error}") from error
+
+    def plan(self, given: Iterable[str]) -> ArgumentPlan:
+        """Return where its arguments come from if the URL gives those names: a URLconf has few sets of them."""
+        names = frozenset(given)
+        if (plan := self._plans.get(names)) is None:
+            plan = self._plans[names] = ArgumentPlan(self.name, self.parameters, self.schema, names)
+        return plan
+
+    def schema(self, parameter: Parameter) -> Schema:
+        """Return the schema of a parameter's type, made when it is first wanted."""
+        if (schema := self._schemas.get(parameter.name)) is None:
+            schema = self._schemas[parameter.name] = schema_of(parameter.kind)
+        return schema
+
+
+def signatures_of(cls: Any) -> dict[str, Signature]:
+    """Read the signatures of a view class's handlers, and return those that are typed, by method."""
+    names = [name for name in cls.http_method_names if name != "options" and hasattr(cls, name)]
+    return {name: signature for name in names if (signature := signature_of(cls, name)).is_typed}
+
+
+def signature_of(cls: type, method: str) -> Signature:
+    """Read the signature of a class's handler. Raises TypeError, which names it, for what cannot be."""
+    handler = inspect.unwrap(getattr(cls, method))
+    name = f"{cls.__module__}.{cls.__qualname__}.{method}()"
+    parameters = list(inspect.signature(handler).parameters.values())
+    if len(parameters) < _LEAST and all(each.kind in _NAMED for each in parameters):
+        raise TypeError(f"{name} takes no request: write `async def {method}(self, request, …)`.")
+    parameters = parameters[_LEAST:]
+    hints = _hints(handler)
+    if "body" not in hints and any(each.name == "body" and each.annotation is not _NONE for each in parameters):
+        raise TypeError(
+            f"{name}: the annotation of 'body' is not known when the class is made: define or import its type above, "
+            "and not under TYPE_CHECKING."
+        )
+    read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
+    returns, status = _answer(hints.get("return", _NONE))
+    made = Signature(name, read, returns, status)
+    if sum(isinstance(each.source, Body) for each in read) > 1:
+        raise TypeError(f"{name} has two parameters that are the body: give one of them Annotated[…, Query()].")
+    made.prepare()
+    return made
+
+
+def _read(name: str, method: str, parameter: inspect.Parameter, hint: Any) -> Parameter:
+    sources = [each for each in get_args(hint)[1:] if isinstance(each, Source)] if _is_annotated(hint) else []
+    if len(sources) > 1:
+        raise TypeError(f"{name}: {parameter.name!r} has more than one source.")
+    source = sources[0] if sources else _default_source(parameter.name, hint)
+    if isinstance(source, Body) and method.upper() in WITHOUT_CONTENT:
+        raise TypeError(
+            f"{name}: {parameter.name!r} would be the body, which {method.upper()} has not: "
+            "write Annotated[…, Query()] to take its fields from the query."
+        )
+    return Parameter(name=parameter.name, kind=hint, source=source, default=parameter.default)
+
+
+def _default_source(name: str, hint: Any) -> Source | None:
+    if hint is not _NONE and (name == "body" or _has_fields(hint)):
+        return Body()
+    return None
+
+
+def _has_fields(hint: Any) -> bool:
+    kind = bare(hint)
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and any(
+        hasattr(kind, each)
+        for each in ("__dataclass_fields__", "__struct_fields__", "model_fields", "__required_keys__")
+    )
+
+
+def _answer(hint: Any) -> tuple[Any, int | None]:
+    """Return the type of what is answered, without responses among it, and the status that goes with it."""
+    status = None
+    if _is_annotated(hint):
+        status = next((each.code for each in get_args(hint)[1:] if isinstance(each, Status)), None)
+    kinds = _members(hint)
+    said = [kind for kind in kinds if not _is_response(kind)]
+    if hint is _NONE or hint is Any or not said:
+        return _NONE, status
+    if said == [NoneType]:
+        return None, status
+    if status in _WITHOUT_CONTENT:
+        raise TypeError(f"Status({status}) has no content, and {hint!r} is some: annotate it with None.")
+    return (hint if len(said) == len(kinds) else functools.reduce(operator.or_, said)), status
+
+
+def _members(hint: Any) -> list[Any]:
+    kind = get_args(hint)[0] if _is_annotated(hint) else hint
+    return list(get_args(kind)) if get_origin(kind) in {Union, UnionType} else [kind]
+
+
+def _is_response(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, HttpResponseBase)
+
+
+def _is_annotated(hint: Any) -> bool:
+    return get_origin(hint) is Annotated
+
+
+def _hints(handler: Any) -> dict[str, Any]:
+    """Return the annotations that are known at run time: one for type checkers alone is none."""
+    hints = {}
+    for name, annotation in getattr(handler, "__annotations__", {}).items():
+        holder: Any = type("holder", (), {"__annotations__": {name: annotation}, "__module__": handler.__module__})
+        try:
+            hints.update(get_type_hints(holder, handler.__globals__, include_extras=True))
+        except NameError:
+            continue
+    return hints

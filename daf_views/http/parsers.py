@@ -1,0 +1,285 @@
+"""The body of a request, parsed: strict JSON, forms and uploads.
+
+A view names the parsers it takes, classes or instances: ``parsers = [JSONParser, MultiPartParser(limit=10_000_000)]``.
+Whatever is wrong with a body is an :class:`~daf_views.exceptions.APIError` that says where: 400, 413 or 415.
+"""
+
+from __future__ import annotations
+
+import json
+from io import SEEK_END
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import QueryDict
+
+from daf_views._django.requests import has_read_body, set_files, stream_of
+from daf_views.exceptions import APIError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
+from daf_views.http.request import load_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django.http import HttpRequest
+
+
+_MAX_INLINE = 64 * 2**10
+"""Bytes of JSON that are parsed on the event loop: at most some 20 ms of it. More are parsed on a worker thread."""
+
+
+class Parser:
+    """Turns bodies of some media types into ``request.data``. ``limit`` is the most bytes a body may have.
+
+    Derive from it: name the ``media_types`` (``application/*+json`` stands for every subtype with that suffix), and
+    write ``async def parse(self, request)``, which is called once the body is there.
+    """
+
+    media_types: ClassVar[Sequence[str]] = ()
+    default_limit: ClassVar[int | None] = None
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self._limit = limit
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes a body may have; None is no limit."""
+        return self._limit if self._limit is not None else self.default_limit
+
+    def reads(self, media_type: str) -> bool:
+        """Whether it parses bodies of this media type."""
+        return any(_matches(pattern, media_type) for pattern in self.media_types)
+
+    async def parse(self, request: HttpRequest) -> Any:
+        """Return the data. The body has been received, and is no longer than the limit."""
+        raise NotImplementedError
+
+
+class _InMemoryParser(Parser):
+    """For bodies that are held in memory, so never longer than Django allows for those."""
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes a body may have: ``DATA_UPLOAD_MAX_MEMORY_SIZE``, or less."""
+        limits = [limit for limit in (self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE) if limit is not None]
+        return min(limits, default=None)
+
+    async def read(self, request: HttpRequest) -> bytes:
+        """Return the body. Raise ContentTooLargeError if it is longer than the limit, whatever Content-Length said."""
+        try:
+            body = await _read(request)
+        except RequestDataTooBig:
+            raise _too_large(self.limit) from None
+        if self.limit is not None and len(body) > self.limit:
+            raise _too_large(self.limit)
+        return body
+
+
+class JSONParser(_InMemoryParser):
+    """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates, no NUL.
+
+    The last two are what a database's text cannot hold: PostgreSQL's for one.
+    """
+
+    media_types = ("application/json", "application/*+json")
+
+    async def parse(self, request: HttpRequest) -> Any:
+        """Return the value. Raise ParseError with ``line``, ``column`` and ``position`` where it is malformed."""
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
+            raise _unsupported(request, [self], "JSON is UTF-8.")
+        body = await self.read(request)
+        if len(body) <= _MAX_INLINE:
+            return load_json(body)
+        return await sync_to_async(load_json, thread_sensitive=False)(body)
+
+
+class FormParser(_InMemoryParser):
+    """``application/x-www-form-urlencoded``, for every method: a QueryDict."""
+
+    media_types = ("application/x-www-form-urlencoded",)
+
+    async def parse(self, request: HttpRequest) -> Any:
+        """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``.
+
+        UnsupportedMediaTypeError for a charset but UTF-8: the media type has none (RFC 1866), Django's POST refuses it.
+        """
+        if (request.encoding or "utf-8").lower() not in {"utf-8", "utf8"}:
+            raise _unsupported(request, [self], "A form is UTF-8.")
+        body = await self.read(request)
+        return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
+
+
+class MultiPartParser(Parser):
+    """``multipart/form-data``, for every method: the fields as a QueryDict, the files in ``request.FILES``.
+
+    Files may be larger than what is held in memory: upload handlers decide where they go, on a worker thread.
+    """
+
+    media_types = ("multipart/form-data",)
+    default_limit = 32 * 2**20
+
+    async def parse(self, request: HttpRequest) -> Any:
+        """Return the fields."""
+        return await sync_to_async(_parse_multipart, thread_sensitive=False)(request, self.limit)
+
+
+def load_json(body: bytes) -> Any:
+    """Return the value that ``body`` is the JSON text of. Raise ParseError, with the place, if it is none."""
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        if "\\ud" in text or "\\uD" in text:  # what a lone surrogate takes; a pair has become one character
+            json.dumps(value, ensure_ascii=False).encode()
+        if "\\u0000" in text and _has_nul(value):
+            raise _NotStrictError("The body has a null character.")
+    except json.JSONDecodeError as error:
+        detail = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        raise ParseError(detail, line=error.lineno, column=error.colno, position=error.pos) from None
+    except UnicodeDecodeError as error:
+        raise ParseError(f"The body is not UTF-8 (byte {error.start}).", position=error.start) from None
+    except UnicodeEncodeError:
+        raise ParseError("The body has a lone surrogate, which is no character.") from None
+    except RecursionError:
+        raise ParseError("The body is nested too deeply.") from None
+    except _NotStrictError as error:
+        raise ParseError(str(error)) from None
+    except ValueError:  # Python's limit for the digits of an int
+        raise ParseError("The body has a number with too many digits.") from None
+    return value
+
+
+def is_short(request: HttpRequest) -> bool:
+    """Whether a body is so short that the event loop may look at it. One of unknown length is not."""
+    length = _content_length(request)
+    return length is not None and length <= _MAX_INLINE
+
+
+async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
+    """Receive the body and parse it by the parser for its media type. An absent body is None.
+
+    Raises UnsupportedMediaTypeError, before anything is received, if no parser takes it; ContentTooLargeError beyond
+    the parser's limit, before anything is received if Content-Length says so.
+    """
+    if not request.content_type and await _is_empty(request):
+        return None
+    parser = next((parser for parser in parsers if parser.reads(request.content_type or "")), None)
+    if parser is None:
+        raise _unsupported(request, parsers, None)
+    if (_content_length(request) or 0) > (parser.limit if parser.limit is not None else float("inf")):
+        raise _too_large(parser.limit)
+    try:
+        await load_body(request, limit=parser.limit)
+    except RequestDataTooBig:
+        raise _too_large(parser.limit) from None
+    if request.method == "DELETE" and await _is_empty(request):
+        return None  # clients send the Content-Type of an API whether there is content or not
+    return await parser.parse(request)
+
+
+# Strict JSON
+
+
+class _NotStrictError(ValueError):
+    """Python's parser takes it, RFC 8259 or 7493 does not."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _NotStrictError(f"The body has the name {name[:100]!r} twice in one object.")
+    return value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+
+
+def _refuse(constant: str) -> Any:
+    raise _NotStrictError(f"The body has {constant}, which is not JSON.")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in {float("inf"), float("-inf")}:
+        raise _NotStrictError("The body has a number that is too large.")
+    return value
+
+
+# Receiving
+
+
+async def _is_empty(request: HttpRequest) -> bool:
+    """Whether there is no content. Only where no Content-Length says so is the body looked at."""
+    if (length := _content_length(request)) is not None:
+        return length == 0
+    await load_body(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    return not await _read(request)
+
+
+async def _read(request: HttpRequest) -> bytes:
+    length = _content_length(request)
+    if length is not None and length <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+        return request.body
+    # It may have been spooled to a file.
+    return await sync_to_async(lambda: request.body, thread_sensitive=False)()
+
+
+def _content_length(request: HttpRequest) -> int | None:
+    try:
+        return int(request.META["CONTENT_LENGTH"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _parse_multipart(request: HttpRequest, limit: int | None) -> Any:
+    if _content_length(request) is None:
+        length = _received(request)
+        if limit is not None and length > limit:
+            raise _too_large(limit)
+        request.META["CONTENT_LENGTH"] = str(length)  # Django parses nothing without
+    if request.method == "POST":
+        return request.POST
+    post, files = request.parse_file_upload(request.META, request)
+    set_files(request, files)  # Django parses POST alone, and closes the files it knows of
+    return post
+
+
+def _received(request: HttpRequest) -> int:
+    """Return the length of the body that has been received. Raise APIError, 411, where it is not known, as in WSGI."""
+    if has_read_body(request):
+        return len(request.body)
+    stream = stream_of(request)
+    if not (hasattr(stream, "seekable") and stream.seekable()):
+        raise APIError("Send a Content-Length with a multipart body.", status=411, code="length_required")
+    place: int = stream.tell()
+    stream.seek(0, SEEK_END)
+    end: int = stream.tell()
+    stream.seek(place)
+    return end - place
+
+
+def _matches(pattern: str, media_type: str) -> bool:
+    prefix, star, suffix = pattern.partition("*")
+    if not star:
+        return media_type == pattern
+    return media_type.startswith(prefix) and media_type.endswith(suffix) and len(media_type) > len(prefix + suffix)
+
+
+def _too_large(limit: int | None) -> ContentTooLargeError:
+    return ContentTooLargeError(f"The body may have at most {limit} bytes.", limit=limit)
+
+
+def _unsupported(request: HttpRequest, parsers: Iterable[Parser], detail: str | None) -> UnsupportedMediaTypeError:
+    accepted = [media_type for parser in parsers for media_type in parser.media_types if "*" not in media_type]
+    # Accept-Patch: RFC 5789 §2.2; Accept-Post: W3C Linked Data Platform §7.1.
+    name = {"POST": "Accept-Post", "PATCH": "Accept-Patch"}.get(request.method or "")
+    headers = {name: ", ".join(accepted)} if name and accepted else {}
+    return UnsupportedMediaTypeError(
+        detail or f"Send one of these media types: {', '.join(accepted) or 'none'}.", accepted=accepted, headers=headers
+    )

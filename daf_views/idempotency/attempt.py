@@ -1,0 +1,177 @@
+"""One request with a key: from its claim to what becomes of that.
+
+Where the store takes part in the view's transaction, answer and effect are committed together, or not at all. Elsewhere
+the answer is written when the effect has been committed, and the lease is renewed until then: who is killed in between
+has had an effect, and the retry has a second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import ProgrammingError
+from django.db.transaction import TransactionManagementError
+
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._core.cancellation import shielded
+from daf_views._core.logs import log_error
+from daf_views.exceptions import APIError, ServiceUnavailableError
+from daf_views.idempotency.exceptions import InFlightError, ReusedKeyError
+from daf_views.idempotency.lease_renewal import Renewal
+from daf_views.idempotency.stored_response import StoredResponse, is_final
+from daf_views.settings import get_settings
+from daf_views.views.atomic import run_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from django.http.response import HttpResponseBase
+
+    from daf_views.idempotency.stores import Claim, Record, Store
+
+    Work = Callable[[], Awaitable[HttpResponseBase]]
+
+T = TypeVar("T")
+
+_NOT_ASKED = (APIError, PoolTimeout, TooManyRequests, PoolClosed)
+"""What a store raises that has written nothing; each has an answer of its own."""
+_BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, TransactionManagementError, AttributeError, TypeError)
+"""Not failures of a store, but of who uses it: it will not do better in a moment."""
+
+
+class Attempt:
+    """One request with a key: ``await run()``; then, however that has ended, ``await settle()`` or ``abandon()``."""
+
+    def __init__(self, store: Store, max_size: int, claim: Callable[[], Awaitable[Claim]]) -> None:
+        self._store = store
+        self._max_size = max_size
+        self._make_claim = claim
+        self._claim: Claim | None = None
+        """None as long as there is no claim, once it has been lost, and once it has an answer."""
+        self._renewal: Renewal | None = None
+        self._may_have_had_effect = False
+
+    async def run(self, aliases: Sequence[str], work: Work) -> HttpResponseBase:
+        """Do the work, in transactions on ``aliases``, unless it has been done: then return the answer that it had.
+
+        Raises InFlightError, ReusedKeyError or AnswerNotKeptError; ServiceUnavailableError if the store cannot answer.
+        """
+        claim = self._claim = await self._make_claim()
+        try:
+            record = await _asked(self._store.claim(claim))
+        except _NOT_ASKED:
+            self._claim = None
+            raise
+        if record is not None:
+            self._claim = None
+            return _replayed(record, claim)
+        if self._store.joins(aliases):
+            return await self._run_joined(claim, aliases, work)
+        return await self._run_apart(claim, aliases, work)
+
+    async def settle(self, response: HttpResponseBase) -> None:
+        """Keep the answer if it is one to an error that would be the same again; else make the key free."""
+        if self._claim is None:
+            return
+        if is_final(response.status_code):
+            await shielded(self._keep(self._claim, response))
+        else:
+            await shielded(self._release(self._claim))
+
+    async def abandon(self, error: BaseException) -> None:
+        """Make the key free where nobody answers the error; not after a cancellation that may have come too late."""
+        is_undone = isinstance(error, asyncio.CancelledError) and not self._may_have_had_effect
+        # After a GeneratorExit, or at the end of the process, nothing can be awaited: the lease ends by itself.
+        if self._claim is not None and (is_undone or isinstance(error, Exception)):
+            await shielded(self._release(self._claim))
+
+    async def _run_joined(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:
+        response = await run_atomic(aliases, functools.partial(self._work_and_finish, claim, work))
+        if is_final(response.status_code):
+            self._claim = None
+        return response
+
+    async def _work_and_finish(self, claim: Claim, work: Work) -> HttpResponseBase:
+        if not await _asked(self._store.hold(claim)):  # it took longer than the lease to get here
+            raise InFlightError
+        response = await work()
+        # In the transaction, which is rolled back by whatever goes wrong from here on.
+        if is_final(response.status_code) and not await _asked(self._finish(claim, response)):
+            raise InFlightError
+        return response
+
+    async def _run_apart(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:
+        # Made before a transaction of the view begins, its task takes no part in that.
+        self._renewal = Renewal(self._store, claim)
+        self._may_have_had_effect = True
+        try:
+            response = await run_atomic(aliases, work)
+        finally:
+            self._renewal.stop()
+        if is_final(response.status_code):
+            await shielded(self._keep(claim, response))
+        return response
+
+    def _finish(self, claim: Claim, response: HttpResponseBase) -> Awaitable[bool]:
+        return self._store.finish(claim, StoredResponse.of(response, self._max_size))
+
+    async def _keep(self, claim: Claim, response: HttpResponseBase) -> None:
+        """Write the answer. It is given in any case: to say that nothing has happened would be worse."""
+        self._claim = None
+        if self._renewal is not None:  # in a cache, a renewal under way would shorten the life of the answer
+            await self._renewal.stopped()
+        try:
+            is_kept = await self._finish(claim, response)
+        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
+            await log_error("An answer to a request with an Idempotency-Key could not be kept.", error=error)
+        else:
+            if not is_kept and self._may_have_had_effect:
+                await log_error(_LOST)
+
+    async def _release(self, claim: Claim) -> None:
+        self._claim = None
+        try:
+            async with asyncio.timeout(claim.lease):  # after which it is free by itself
+                await self._store.release(claim)
+        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
+            await log_error("The claim of an Idempotency-Key could not be released.", error=error)
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    """Return what a store says. Raises ServiceUnavailableError if it fails, but for bugs and overload."""
+    try:
+        return await call
+    except (*_NOT_ASKED, *_BUGS):
+        raise
+    except Exception as error:  # whatever a store's client raises; logged
+        await log_error("The store of idempotency keys failed, and a request was answered 503.", error=error)
+        raise ServiceUnavailableError(retry_after=get_settings().RETRY_AFTER, code="idempotency_unavailable") from error
+
+
+def _replayed(record: Record, claim: Claim) -> HttpResponseBase:
+    if record.fingerprint != claim.fingerprint:
+        raise ReusedKeyError
+    if record.answer is None:
+        raise InFlightError
+    return record.answer.replay()
+
+
+async def ended(respond: Awaitable[HttpResponseBase], attempt: Callable[[], Attempt | None]) -> HttpResponseBase:
+    """Await a view's response, and end the attempt that there may have been."""
+    try:
+        response = await respond
+    except BaseException as error:
+        if (begun := attempt()) is not None:
+            await begun.abandon(error)
+        raise
+    if (begun := attempt()) is not None:
+        await begun.settle(response)
+    return response
+
+
+_LOST = (
+    "The lease of an Idempotency-Key ended while its request was carried out: another may have been carried out too."
+)

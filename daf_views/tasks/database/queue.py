@@ -1,0 +1,270 @@
+"""What a worker writes in the database: which tasks it has taken, what has become of them, and that it is alive.
+
+A task that runs belongs to the worker that took it last, and as long as that one lives. It lives until its row expires,
+by the database's clock, which it puts off with every heartbeat. What is then left of it is taken from it; and should
+it come back from wherever it was, nothing that it writes about those tasks counts, for they were started again since.
+Nothing here knows of event loops: it is called from threads, which need a connection each.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass, field
+from datetime import timedelta
+from secrets import token_hex
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error, connections, router
+from django.db import transaction as django_transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from daf_views.exceptions import WorkerLostError
+from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished
+from daf_views.tasks.database.models import Worker
+from daf_views.tasks.notifier import send_soon
+from daf_views.tasks.task import policy_of
+
+if TYPE_CHECKING:
+    from daf_views.tasks.compat import TaskResult
+
+logger = logging.getLogger("daf_views")
+
+PREFIX = "daf_worker:"
+"""How the ids of our workers begin: of others' nobody knows whether they are alive."""
+LOST = 3
+"""Times that a task may be lost with its worker, which it may be the end of, and is run again beyond its policy."""
+_ROLLOUT = timedelta(hours=1)
+_PAUSE = timedelta(minutes=1)
+"""A task that this worker cannot load is put off for so long at a time: newer code may have enqueued it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """Which tasks a worker takes: those of a backend, in all queues but some or in some."""
+
+    backend: str
+    names: frozenset[str] | None = frozenset({"default"})
+    """None: all."""
+    excluded: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        """Name them as the command does."""
+        names = "*" if self.names is None else ",".join(sorted(self.names))
+        return f"{names} without {','.join(sorted(self.excluded))}" if self.excluded else names
+
+    def of(self, rows: Any) -> Any:
+        """Return those of the rows that are in these queues."""
+        rows = rows.filter(backend_name=self.backend)
+        if self.names is not None:
+            rows = rows.filter(queue_name__in=self.names)
+        return rows.exclude(queue_name__in=self.excluded) if self.excluded else rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A task that a worker has taken."""
+
+    row: DBTaskResult[..., Any]
+    result: TaskResult
+    worker_id: str
+
+    def __str__(self) -> str:
+        """Name it without what it was given."""
+        return _name(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker has got."""
+
+    claims: list[Claim]
+    looked_at: int
+    """Tasks that were due, with those that this process cannot run."""
+
+
+@dataclass(slots=True, eq=False)
+class TaskQueue:
+    """What one worker writes. Its methods raise what the database does."""
+
+    queues: Queues
+    concurrency: int
+    lease: float
+    """Seconds without a heartbeat after which it is taken for dead."""
+    worker_id: str = field(default="", init=False)
+
+    # The worker
+
+    def register(self) -> None:
+        """Say that a worker lives, under a new name: before it takes anything."""
+        name = f"{PREFIX}{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(4)}"
+        self._workers().create(
+            pk=name,
+            queue_names=str(self.queues),
+            concurrency=self.concurrency,
+            started_at=Now(),
+            expires_at=self._expiry,
+            backend_name=self.queues.backend,
+        )
+        self.worker_id = name
+
+    def beat(self) -> bool:
+        """Say that it lives on. Return False if others have taken it for dead, and its tasks from it."""
+        return self._renew(self.worker_id)
+
+    def unregister(self) -> None:
+        """Say that it has ended, and runs nothing."""
+        self._workers().filter(pk=self.worker_id).delete()
+
+    def recover(self) -> None:
+        """Take from workers of these queues' backend that are dead what they ran, and have it run again."""
+        self._workers().filter(expires_at__lt=Now()).delete()
+        for row in self._lost(self._workers()):
+            try:
+                self._recover(row)
+            except Error:
+                raise
+            except Exception:  # it must not keep others from being run
+                logger.exception("What a lost worker ran cannot be run again: %s.", _name(row))
+
+    def has_lost(self) -> bool:
+        """Whether there is something to recover, now or as soon as it is certain that its worker is dead."""
+        return bool(self._lost(self._workers().filter(expires_at__gte=Now())))
+
+    def _lost(self, alive: Any) -> list[DBTaskResult[..., Any]]:
+        # In this order: whoever runs one of these had registered before.
+        rows = self._rows().filter(status=TaskResultStatus.RUNNING, backend_name=self.queues.backend)
+        running = [row for row in rows.defer("args_kwargs", "return_value", "traceback") if _is_of_ours(row)]
+        living = set(alive.values_list("pk", flat=True)) if running else set()
+        return [row for row in running if row.worker_ids[-1] not in living]
+
+    def _recover(self, row: DBTaskResult[..., Any]) -> None:
+        begun, result = len(row.worker_ids), _result_of(row)
+        if result is not None and begun > policy_of(result.task).retries + LOST:
+            error = WorkerLostError(f"{row.task_path} was begun {begun} times, the last of which was lost.")
+            self.fail(row, error)
+        elif self._settle(row, status=TaskResultStatus.READY):
+            logger.warning("A worker was lost, and a task that it ran is run again: %s.", _name(row))
+
+    def _renew(self, worker_id: str) -> bool:
+        return bool(self._workers().filter(pk=worker_id).update(expires_at=self._expiry))
+
+    # Its tasks
+
+    def take(self, count: int) -> Taken:
+        """Take up to so many tasks that are due, as the engine orders them. Who is taken for dead gets none."""
+        due = self.queues.of(self._rows().ready())
+        if not due.exists():
+            return Taken([], 0)
+        worker_id = self.worker_id  # a heartbeat may change it
+        with django_transaction.atomic(using=due.db):
+            # Begun with a write, the transaction waits for SQLite's lock; begun with a read, it might fail for it.
+            rows = self._take(due, count, worker_id) if self._renew(worker_id) else []
+        claims = [claim for row in rows if (claim := self._known(row, worker_id)) is not None]
+        return Taken(claims, len(rows))
+
+    def _take(self, due: Any, count: int, worker_id: str) -> list[DBTaskResult[..., Any]]:
+        features = connections[due.db].features
+        if features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit:
+            due = due.select_for_update(skip_locked=True)  # other workers pass them by
+        return [row for row in due[:count] if self._is_ours(row, worker_id)]
+
+    def _is_ours(self, row: DBTaskResult[..., Any], worker_id: str) -> bool:
+        """Take a task, unless another worker was faster."""
+        taken = {
+            "status": TaskResultStatus.RUNNING,
+            "started_at": timezone.now(),
+            "worker_ids": [*row.worker_ids, worker_id],
+        }
+        return self._change(row, TaskResultStatus.READY, taken)
+
+    def _known(self, row: DBTaskResult[..., Any], worker_id: str) -> Claim | None:
+        """Return the claim of a task that this process can run. Others are put off, for an hour at most."""
+        try:
+            return Claim(row, row.task_result, worker_id)
+        except Exception as error:  # whatever its module raises when it is imported
+            if timezone.now() - row.enqueued_at > _ROLLOUT:
+                self.fail(row, error)
+            else:
+                self.give_back(row, run_after=timezone.now() + _PAUSE)
+                logger.exception("A task is put off, because this worker cannot load it: %s.", _name(row))
+            return None
+
+    def succeed(self, row: DBTaskResult[..., Any], value: Any) -> bool:
+        """Write down what a task has returned. Return False, as below, if it was taken from this worker."""
+        success = {"return_value": value, "exception_class_path": "", "traceback": ""}
+        return self._finish(row, None, status=TaskResultStatus.SUCCESSFUL, **success)
+
+    def fail(self, row: DBTaskResult[..., Any], error: BaseException) -> bool:
+        """Write down that a task has failed for good."""
+        return self._finish(row, error, status=TaskResultStatus.FAILED, return_value=None, **_described(error))
+
+    def try_again(self, row: DBTaskResult[..., Any], error: BaseException, pause: float) -> bool:
+        """Have a task tried again, by any worker, after a pause of so many seconds."""
+        due = timezone.now() + timedelta(seconds=pause)
+        return self._settle(row, status=TaskResultStatus.READY, run_after=due, **_described(error))
+
+    def give_back(self, row: DBTaskResult[..., Any], **values: Any) -> bool:
+        """Have a task run by another worker, as if this one had never taken it."""
+        return self._settle(row, status=TaskResultStatus.READY, worker_ids=row.worker_ids[:-1], **values)
+
+    def _finish(self, row: DBTaskResult[..., Any], error: BaseException | None, **values: Any) -> bool:
+        if not self._settle(row, finished_at=timezone.now(), **values):
+            return False
+        if (result := _result_of(row)) is not None:
+            send_soon(task_finished, type(task_backends[row.backend_name]), result, error)
+        else:
+            logger.error("A task has failed, because no worker knows it: %s.", _name(row), exc_info=error)
+        return True
+
+    def _settle(self, row: DBTaskResult[..., Any], **values: Any) -> bool:
+        """Change a task that runs, unless it has been started again, or ended, since its row was read."""
+        return self._change(row, TaskResultStatus.RUNNING, values)
+
+    def _change(self, row: DBTaskResult[..., Any], before: str, values: dict[str, Any]) -> bool:
+        unchanged = self._rows().filter(pk=row.pk, status=before, started_at=row.started_at)
+        if not unchanged.update(**values):
+            return False
+        for name, value in values.items():
+            setattr(row, name, value)
+        return True
+
+    @property
+    def _expiry(self) -> Any:
+        return Now() + timedelta(seconds=self.lease)
+
+    def _rows(self) -> Any:
+        return DBTaskResult.objects.using(router.db_for_write(DBTaskResult))
+
+    def _workers(self) -> Any:
+        workers = Worker._base_manager.using(router.db_for_write(Worker))  # noqa: SLF001 - Meta API
+        return workers.filter(backend_name=self.queues.backend)
+
+
+def _is_of_ours(row: DBTaskResult[..., Any]) -> bool:
+    return bool(row.worker_ids) and row.worker_ids[-1].startswith(PREFIX)
+
+
+def _result_of(row: DBTaskResult[..., Any]) -> TaskResult | None:
+    """Return the result, or None if this process cannot load the task: its module may raise anything."""
+    try:
+        result: TaskResult = row.task_result
+    except Exception:  # noqa: BLE001 - logged where the task is taken
+        return None
+    return result
+
+
+def _name(row: DBTaskResult[..., Any]) -> str:
+    return f"{row.task_path}, id {row.pk}"
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """Return the columns of an error. A message may hold what no database does: a NUL, a lone surrogate."""
+    kind = type(error)
+    text = "".join(format_exception(error)).replace("\0", "\\0")
+    traceback = text.encode("utf-8", "backslashreplace").decode()
+    return {"exception_class_path": f"{kind.__module__}.{kind.__qualname__}", "traceback": traceback}

@@ -1,0 +1,1 @@
+"""The task backend that runs tasks in the process that enqueues them."""

@@ -1,0 +1,43 @@
+"""How often a task is tried, for how long, and how far apart."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+MAX_PAUSE = 3600.0
+"""Seconds between two attempts, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """What becomes of a task that fails: ``retries`` more attempts, each after a longer pause."""
+
+    retries: int = 0
+    """Attempts after the first, at most."""
+    backoff: float = 1.0
+    """Seconds before the second attempt; doubled for each that follows, up to an hour."""
+    timeout: float | None = None
+    """Seconds that one attempt may take. None: as long as it takes."""
+
+    def __post_init__(self) -> None:
+        if not is_number(self.retries, int) or self.retries < 0:
+            raise ValueError(f"retries must be a whole number, 0 or more, not {self.retries!r}.")
+        if not is_number(self.backoff, int | float) or self.backoff < 0:
+            raise ValueError(f"backoff must be 0 seconds or more, not {self.backoff!r}.")
+        if self.timeout is not None and (not is_number(self.timeout, int | float) or self.timeout <= 0):
+            raise ValueError(f"timeout must be more than 0 seconds, or None, not {self.timeout!r}.")
+
+    def pause_after(self, attempts: int) -> float:
+        """Return the seconds to wait after so many attempts: at random between half and all of what is due.
+
+        Tasks that failed together, because a server was down, do not come back together.
+        """
+        due = min(self.backoff * 2.0 ** min(attempts - 1, 63), MAX_PAUSE)
+        return due * random.uniform(0.5, 1.0)  # noqa: S311 - spreads, and keeps no secret
+
+
+def is_number(value: object, kind: object) -> bool:
+    """Whether a value is a finite number of the kind, and not True or False."""
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type] # a type or a union

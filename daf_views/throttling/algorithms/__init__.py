@@ -1,0 +1,1 @@
+"""The algorithms that decide whether a hit is within its rate."""

@@ -1,0 +1,233 @@
+"""``AsyncView``: Django's class-based view, every part of which runs on the event loop.
+
+What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``services`` are made;
+``receive()`` takes its body; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
+the transaction ends, and the services do; for a streaming response the services live until it has been sent, for an
+unrendered one until it has been rendered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.utils.decorators import classonlymethod
+from django.views import View
+
+from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_views._core.cancellation import refuse_stray_cancellation
+from daf_views.errors.problems import response_for
+from daf_views.exceptions import APIError, DeadlineExceededError
+from daf_views.services.container import Services, overridden
+from daf_views.services.plan import ServicePlan
+from daf_views.services.scope import ServiceScope
+from daf_views.views.atomic import OptedOut, aliases_of, run_atomic
+from daf_views.views.class_checks import (
+    check_options,
+    refuse_async_access,
+    refuse_ignored,
+    refuse_sync,
+    refuse_sync_hooks,
+)
+from daf_views.views.dispatch import call, make_async, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+class AsyncView(View):
+    """A class-based view whose handlers are coroutine functions: ``async def get(self, request)``.
+
+    Decorators and mixins of ``django.contrib.auth`` and ``django.views.decorators`` work on it as on Django's. A
+    handler that is not async is a TypeError when the class is made. An APIError, an exhausted pool and a missed
+    deadline are answered as problems; other exceptions are Django's to answer, or ``async_error_middleware``'s.
+    """
+
+    services: Any = {}  # noqa: RUF012 - replaced, never changed
+    """Names and factories of what a request needs, see :mod:`daf_views.services`; on the instance, what they made."""
+    atomic: bool | str | None = None
+    """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
+    exception or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
+    deadline: float | None = None
+    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. Once the handler has
+    answered it holds no longer: neither for the commit nor for the end of services."""
+
+    view_is_async = True
+    _remedy: ClassVar[str] = "Return one, as JsonResponse(data) or TemplateResponse(request, template)."
+    _hooks: ClassVar[tuple[str, ...]] = ("async_setup", "admit", "receive", "handle_exception")
+    _not_asked: ClassVar[tuple[str, ...]] = (
+        "authentication",
+        "idempotency",
+        "permissions",
+        "throttle",
+        "throttles",
+    )
+    _plan: ClassVar[ServicePlan]
+    _opted_out: OptedOut = OptedOut()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _check(cls, {})
+        cls._plan = ServicePlan.for_view(cls)
+        make_async(cls)
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
+        """Return the view for a URLconf, a coroutine function. Raises TypeError for unknown arguments, as Django's."""
+        prepared = super().as_view(**initkwargs)  # checks them, and collects what decorators have set on dispatch()
+        if "services" in initkwargs:
+            raise TypeError(f"{cls.__name__}.as_view() takes no services: name them in a subclass.")
+        _check(cls, initkwargs)
+
+        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            self = cls(**initkwargs)
+            self.request, self.args, self.kwargs = request, args, kwargs
+            self.services = Services({}, self._plan.names)
+            self._opted_out = opted_out
+            return await self._respond()
+
+        view.__doc__, view.__module__ = prepared.__doc__, prepared.__module__
+        view.__dict__.update(prepared.__dict__)
+        opted_out = OptedOut.put_on(view)
+        return view
+
+    async def async_setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Run before the handler, in its transaction: for what all handlers of a view need."""
+
+    async def admit(self, request: HttpRequest) -> None:
+        """Let the request in, or raise: before services are made and the body is looked at."""
+
+    async def receive(self, request: HttpRequest) -> None:
+        """Take the body, where the view wants one: before the transaction begins."""
+
+    async def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        """Return the response to what was raised in the view, or raise it again."""
+        if isinstance(exc, APIError | PoolTimeout | TooManyRequests | PoolClosed):
+            return await response_for(self.request, exc)
+        raise exc
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Answer the request by the handler for its method."""
+        handler = self._handler(request)
+        if handler is None:
+            return await self.http_method_not_allowed(request, *args, **kwargs)
+        if getattr(handler, "__func__", None) is AsyncView.options:
+            return await handler(request, *args, **kwargs)  # tells nothing, needs nothing
+        timeout = asyncio.timeout(self.deadline)
+        try:
+            async with timeout:
+                return await self._serve(request, functools.partial(handler, request, *args, **kwargs), timeout)
+        except TimeoutError as error:
+            if not timeout.expired():  # it is the view's own
+                raise
+            detail = f"There was no answer within {self.deadline} s."
+            raise DeadlineExceededError(detail) from error
+
+    async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override] # noqa: ARG002
+        """Answer OPTIONS with the methods that are allowed (RFC 9110 §9.3.7)."""
+        headers = {"Allow": ", ".join(self.allowed_methods()), "Content-Length": "0"}
+        response = HttpResponse(headers=headers)
+        del response.headers["Content-Type"]  # of no content
+        return response
+
+    async def http_method_not_allowed(  # type: ignore[override]
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> HttpResponseBase:
+        """Answer 405 with the methods that are allowed (RFC 9110 §15.5.6)."""
+        return HttpResponseNotAllowed(self.allowed_methods())
+
+    def allowed_methods(self) -> list[str]:
+        """Return the methods that the view has handlers for."""
+        return [name.upper() for name in self.http_method_names if hasattr(self, name)]
+
+    async def _respond(self) -> HttpResponseBase:
+        try:
+            self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
+            return _checked(self, await self._dispatched())
+        except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
+            return await self.handle_exception(exc)
+
+    async def _dispatched(self) -> Any:
+        try:
+            return await settled(call(self.dispatch, self.request, *self.args, **self.kwargs))
+        except asyncio.CancelledError as error:
+            refuse_stray_cancellation(error)
+            raise
+
+    def _handler(self, request: HttpRequest) -> Handler | None:
+        """Return the handler. A method is looked up as an attribute only if it is on the list: a client names it."""
+        name = (request.method or "").lower()
+        if name not in self.http_method_names:
+            return None
+        if name in vars(self):  # set in setup(), so that no class was looked at
+            refuse_sync(self, name)
+        return getattr(self, name, None)
+
+    async def _serve(
+        self, request: HttpRequest, handler: functools.partial[Any], timeout: asyncio.Timeout
+    ) -> HttpResponseBase:
+        await self.admit(request)
+        await self._check_before_body(request)
+        scope = ServiceScope(overridden(self._plan), request)
+        try:
+            self.services = await scope.open()
+            await self.receive(request)
+            await self._check_after_body(request)
+            aliases = aliases_of(self.atomic, self._opted_out)
+            response = await self._run(aliases, functools.partial(self._handle, handler, timeout))
+        except BaseException as exc:
+            await scope.close(exc)
+            raise
+        if response.streaming or not getattr(response, "is_rendered", True):
+            scope.close_after(response)
+        else:
+            await scope.close()
+        return response
+
+    async def _check_before_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``admit()`` does."""
+
+    async def _check_after_body(self, request: HttpRequest) -> None:
+        """Refuse what must be refused whatever ``receive()`` does."""
+
+    async def _run(self, aliases: list[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
+        """Do what the request asks for: the setup and the handler, in transactions."""
+        return await run_atomic(aliases, work)
+
+    async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
+        await self.async_setup(*handler.args, **handler.keywords)
+        response = _checked(self, await settled(handler()))
+        if not timeout.expired():
+            timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
+        return response
+
+
+def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
+    for name in given.get("http_method_names", cls.http_method_names):
+        refuse_sync(cls, name)
+    refuse_async_access(cls, given)
+    refuse_sync_hooks(cls, cls._hooks)
+    refuse_ignored(cls, cls._not_asked)
+    check_options(cls, given.get("atomic", cls.atomic), given.get("deadline", cls.deadline))
+
+
+def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
+    if isinstance(response, HttpResponseBase):
+        return response
+    cls = type(view)
+    method = (view.request.method or "").lower()
+    raise TypeError(
+        f"{cls.__module__}.{cls.__qualname__}.{method}() returned {type(response).__name__}, not an HttpResponse. "
+        f"{view._remedy}"  # noqa: SLF001 - our own
+    )
+
+
+AsyncView._plan = ServicePlan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself

@@ -1,0 +1,110 @@
+"""What is said of a statement before it is sent: too much costs a connection, too little leaks state."""
+
+import time
+
+import pytest
+
+from daf_orm.databases.base import Database
+from daf_orm.databases.postgresql import PostgreSQL
+from daf_orm.databases.sqlite import SQLite
+from daf_orm.databases.statements import Effect
+
+pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]  # the same on every database
+
+NONE = (
+    'SELECT "library_book"."id" FROM "library_book" WHERE "library_book"."title" LIKE %s ORDER BY 1 LIMIT 21',
+    'SELECT COUNT(*) AS "__count" FROM "library_book"',
+    'INSERT INTO "library_book" ("title", "price") VALUES (%s, %s), (%s, %s) RETURNING "library_book"."id"',
+    "insert into book (title) values ('a')",
+    'UPDATE "library_book" SET "price" = (COALESCE("library_book"."price", %s) + %s) WHERE "id" IN (%s, %s)',
+    'DELETE FROM "library_book" WHERE "id" IN (SELECT U0."id" FROM "library_book" U0)',
+    'SELECT ("meta" #> %s) FROM "library_book" FOR UPDATE',
+    'SAVEPOINT "s1_x1"',
+    "WITH old AS (SELECT 1) SELECT * FROM old",
+    "  (SELECT 1) UNION (SELECT 2)",
+    "SELECT 1;",
+)
+RESETTABLE = (
+    "SET ROLE app",
+    "select set_config('app.tenant', %s, false)",
+    "SELECT pg_catalog.set_config('app.tenant', 'a', false)",
+    "SET search_path = a, public",
+    "SELECT pg_advisory_lock(1)",
+    "select  pg_try_advisory_lock (1)",
+    "LISTEN channel",
+    "CREATE TEMPORARY TABLE t (id int)",
+    "SELECT 1 AS a INTO TEMP t",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "SET ROLE app; SELECT set_config('app.tenant', 'a', false)",
+    "WITH x AS (SELECT set_config('a.b', 'c', false)) SELECT * FROM x",
+    "INSERT INTO t (a) VALUES (nextval('s'))",
+)
+UNKNOWN = (
+    "DO $$ BEGIN PERFORM set_config('a.b', 'c', false); END $$",
+    "LOAD 'auto_explain'",
+    "PREPARE p AS SELECT 1",
+    "CALL anything()",
+    "SELECT my_function(1)",
+    "SELECT my_schema.set_config('a', 'b', false)",
+    "SELECT \"set_config\"('a.b', 'c', false)",
+    "SELECT set_config/**/('a.b', 'c', false)",
+    "SELECT 1 -- a comment",
+    "",
+    b"SELECT 1",
+    None,
+    "SELECT 'a;b'; nonsense",
+)
+
+
+@pytest.mark.parametrize("sql", NONE)
+@pytest.mark.parametrize("grammar", [PostgreSQL.grammar, SQLite.grammar])
+def test_what_django_compiles_leaves_nothing(grammar, sql):
+    assert grammar.effect_of(sql) is Effect.NONE
+
+
+@pytest.mark.parametrize("sql", RESETTABLE)
+def test_what_a_reset_undoes_is_known(sql):
+    assert PostgreSQL.grammar.effect_of(sql) is Effect.RESETTABLE
+
+
+@pytest.mark.parametrize("sql", UNKNOWN)
+def test_what_is_not_understood_is_unknown(sql):
+    assert Database().effect_of(None, sql) in {Effect.UNKNOWN, Effect.NONE if sql == "" else Effect.UNKNOWN}
+    if isinstance(sql, str) and sql:
+        assert PostgreSQL.grammar.effect_of(sql) is Effect.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["PRAGMA foreign_keys = OFF", "ATTACH 'x' AS y", "CREATE TEMP TABLE t (id)", "SELECT load_extension('x')"],
+)
+def test_what_stays_on_sqlite_is_unknown(sql):
+    assert SQLite.grammar.effect_of(sql) is Effect.UNKNOWN
+
+
+def test_functions_of_sqlite_leave_nothing():
+    assert (
+        SQLite.grammar.effect_of('SELECT django_date_extract(%s, "a"), json_extract("b", %s) FROM "t"') is Effect.NONE
+    )
+
+
+def test_where_nothing_is_known_only_common_functions_are():
+    effect_of = Database().grammar.effect_of
+    assert effect_of("SELECT COUNT(*), LOWER(`a`) FROM `t` WHERE `id` IN (%s) LIMIT 21") is Effect.NONE
+    assert effect_of("INSERT INTO `t` (`a`) VALUES (%s)") is Effect.NONE
+    for unknown in ("SELECT GET_LOCK('a', 1)", "SET @tenant = 1", "SELECT @a := 1", "SET NAMES utf8mb4", "USE other"):
+        assert effect_of(unknown) is Effect.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "part", ["a", "a ", "a.b", "$a", "(", "a(", '"', '"a" (', "INTO ", "INTO a.", ";", "SELECT ", "  ", "'", "(%s), "]
+)
+def test_the_time_is_linear_in_the_length(part):
+    def seconds(times):
+        sql = "SELECT " + part * times
+        start = time.process_time()
+        PostgreSQL.grammar.effect_of(sql)
+        return time.process_time() - start
+
+    short, long = seconds(5_000), seconds(40_000)
+    assert long < 0.02 + 32 * max(short, 0.001)

@@ -1,0 +1,255 @@
+"""A lease is a clean session: what one owner leaves on a connection, no other finds there. DESIGN invariant 3."""
+
+import asyncio
+
+import pytest
+from django.db import connection
+from django.db import transaction as django_transaction
+from django.db.backends.signals import connection_created
+
+from daf_orm import cursor, database_sync_to_async, transaction
+from daf_orm._leases.session import Session
+from tests.project.library.models import Counter
+
+POSTGRESQL = {
+    "custom setting": ("SELECT set_config('app.tenant', 'alpha', false)", "SELECT current_setting('app.tenant', true)"),
+    "set": ("SET statement_timeout = '12s'", "SHOW statement_timeout"),
+    "search_path": ("SET search_path = pg_catalog", "SHOW search_path"),
+    "time zone": ("SET TIME ZONE 'Asia/Tokyo'", "SHOW TimeZone"),
+    "role": ("SET ROLE pg_monitor", "SELECT current_user"),
+    "session authorization": ("SET SESSION AUTHORIZATION pg_monitor", "SELECT session_user"),
+    "read only": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SHOW default_transaction_read_only"),
+    "replication role": ("SET session_replication_role = replica", "SHOW session_replication_role"),
+    "temporary table": ("CREATE TEMP TABLE scratch (id int)", "SELECT to_regclass('pg_temp.scratch')::text"),
+    "advisory lock": ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+    "listen": ("LISTEN news", "SELECT count(*) FROM pg_listening_channels()"),
+    "cursor with hold": ("DECLARE kept CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) FROM pg_cursors"),
+    "prepared statement": ("PREPARE kept AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements"),
+    "do": (
+        "DO $$ BEGIN PERFORM set_config('app.done', 'x', false); END $$",
+        "SELECT current_setting('app.done', true)",
+    ),
+}
+SQLITE = {
+    "foreign keys": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys"),
+    "query only": ("PRAGMA query_only = ON", "PRAGMA query_only"),
+    "recursive triggers": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
+    "attached database": ("ATTACH ':memory:' AS extra", "SELECT count(*) FROM pragma_database_list"),
+    "temporary table": ("CREATE TEMP TABLE scratch (id)", "SELECT count(*) FROM sqlite_temp_master"),
+}
+STATES = [
+    *(
+        pytest.param(*state, id=f"postgresql {name}", marks=pytest.mark.postgresql)
+        for name, state in POSTGRESQL.items()
+    ),
+    *(pytest.param(*state, id=f"sqlite {name}", marks=pytest.mark.sqlite) for name, state in SQLITE.items()),
+]
+
+
+def run_sql(sql):
+    with connection.cursor() as sync_cursor:
+        sync_cursor.execute(sql)
+        return sync_cursor.fetchall()[0][0] if sync_cursor.description else None
+
+
+async def in_a_hop(sql):
+    await database_sync_to_async(run_sql)(sql)
+
+
+async def in_a_cursor(sql):
+    async with cursor() as cur:
+        await cur.execute(sql)
+
+
+async def in_a_block(sql):
+    async with transaction.atomic():
+        await Counter.objects.acount()
+        await database_sync_to_async(run_sql)(sql)
+
+
+async def in_a_block_of_djangos(sql):
+    def work():
+        with django_transaction.atomic():
+            run_sql(sql)
+
+    await database_sync_to_async(work)()
+
+
+async def cancelled_afterwards(sql):
+    has_run = asyncio.Event()
+
+    async def work():
+        async with cursor() as cur:
+            await cur.execute(sql)
+            has_run.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await has_run.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+NOT_IN_A_TRANSACTION = ("foreign_keys", "ATTACH")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [in_a_hop, in_a_cursor, in_a_block, in_a_block_of_djangos, cancelled_afterwards],
+    ids=lambda way: way.__name__,
+)
+@pytest.mark.parametrize(("change", "look"), STATES)
+async def test_what_an_owner_sets_the_next_one_does_not_find(pool_with, way, change, look):
+    if "block" in way.__name__ and any(word in change for word in NOT_IN_A_TRANSACTION):
+        pytest.skip("SQLite does nothing of it in a transaction")
+    pool_with(MAX_SIZE=1)
+    before = await database_sync_to_async(run_sql)(look)
+
+    await way(change)
+
+    after = await database_sync_to_async(run_sql)(look)
+    assert (after or None) == (before or None)  # a custom setting is '' after RESET ALL
+
+
+@pytest.mark.postgresql
+async def test_a_reset_keeps_the_connection(pool_with):
+    pool_with(MAX_SIZE=1)
+    before = await database_sync_to_async(run_sql)("SELECT pg_backend_pid()")
+
+    await in_a_hop("SET statement_timeout = '12s'")
+
+    assert await database_sync_to_async(run_sql)("SELECT pg_backend_pid()") == before
+
+
+@pytest.mark.postgresql
+async def test_a_session_that_cannot_be_reset_is_closed(pool_with, caplog):
+    pool_with(MAX_SIZE=1)
+
+    await in_a_hop("SELECT pg_advisory_lock(9)")
+    await database_sync_to_async(
+        lambda: (run_sql("SELECT pg_advisory_lock(8)"), run_sql("SET statement_timeout = 1"))
+    )()
+
+    assert await database_sync_to_async(run_sql)("SHOW statement_timeout") == "0"
+    assert await database_sync_to_async(run_sql)(POSTGRESQL["advisory lock"][1]) == 0
+
+
+@pytest.mark.postgresql
+async def test_a_trigger_that_sets_something_is_known(pool_with):
+    pool_with(MAX_SIZE=1)
+    await in_a_hop(
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM set_config('app.left', 'by a trigger', false); RETURN NEW; END $$"
+    )
+    await in_a_hop("CREATE TRIGGER leave BEFORE INSERT ON library_counter FOR EACH ROW EXECUTE FUNCTION leave()")
+    try:
+        await Counter.objects.acreate(name="a")
+        assert not await database_sync_to_async(run_sql)("SELECT current_setting('app.left', true)")
+    finally:
+        await in_a_hop("DROP FUNCTION leave() CASCADE")
+
+
+@pytest.mark.parametrize("name", ["execute_wrappers", "force_debug_cursor", "attribute", "changed attribute"])
+async def test_what_is_set_on_djangos_wrapper_the_next_one_does_not_find(pool_with, name):
+    pool_with(MAX_SIZE=1)
+    seen = []
+
+    def change():
+        connection.ensure_connection()
+        if name == "execute_wrappers":
+            connection.execute_wrappers.append(lambda execute, *args: seen.append(args[0]) or execute(*args))
+        elif name == "force_debug_cursor":
+            connection.force_debug_cursor = True
+        elif name == "attribute":
+            connection.tenant = "alpha"
+        else:
+            connection.ops = object()
+
+    def look():
+        run_sql("SELECT 1")
+        return (
+            len(connection.queries_log),
+            connection.force_debug_cursor,
+            hasattr(connection, "tenant"),
+            type(connection.ops) is object,
+        )
+
+    before = await database_sync_to_async(look)()
+    await database_sync_to_async(change)()
+
+    assert await database_sync_to_async(look)() == before
+    assert seen == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("name", ["row_factory", "read_only", "prepare_threshold"])
+async def test_what_is_set_on_the_drivers_connection_the_next_one_does_not_find(pool_with, name):
+    from psycopg.rows import dict_row  # noqa: PLC0415
+
+    values = {"row_factory": dict_row, "read_only": True, "prepare_threshold": 3}
+    pool_with(MAX_SIZE=1)
+
+    def look():
+        connection.ensure_connection()
+        return getattr(connection.connection, name)
+
+    before = await database_sync_to_async(look)()
+    await database_sync_to_async(
+        lambda: setattr(connection.connection, name, values[name]) if look() is before else None
+    )()
+
+    assert await database_sync_to_async(look)() == before
+
+
+@pytest.mark.postgresql
+async def test_a_receiver_of_connection_created_is_told_of_each_owner(pool_with):
+    """What it sets from the context is the owner's, also where the connection was open before."""
+    pool_with(MAX_SIZE=1)
+    tenants = iter(["alpha", "beta", None])
+
+    def set_tenant(connection, **_):
+        if (tenant := next(tenants)) is not None:
+            with connection.cursor() as sync_cursor:
+                sync_cursor.execute("SELECT set_config('app.tenant', %s, false)", [tenant])
+
+    await Counter.objects.acount()
+    connection_created.connect(set_tenant)
+    try:
+        found = [await database_sync_to_async(run_sql)("SELECT current_setting('app.tenant', true)") for _ in range(3)]
+    finally:
+        connection_created.disconnect(set_tenant)
+
+    assert found == ["alpha", "beta", ""]
+
+
+async def test_untouched_sessions_are_not_reset(many_connections, pool_with, monkeypatch):
+    """Django's own statements cost nothing when a lease ends: no round trip, no new connection."""
+    pool_with(MAX_SIZE=1)
+    effects, clean = [], Session.clean
+    monkeypatch.setattr(Session, "clean", lambda self: effects.append(self._effect) or clean(self))
+
+    counter = await Counter.objects.acreate(name="a")
+    counter.name = "b"
+    await counter.asave()
+    async with transaction.atomic():
+        await Counter.objects.select_for_update().aget(pk=counter.pk)
+        async with transaction.atomic():
+            await Counter.objects.filter(name__icontains="B").aupdate(name="c")
+    await Counter.objects.all().adelete()
+
+    assert set(effects) == {0}
+
+
+async def test_state_does_not_cross_many_concurrent_owners(many_connections, pool_with):
+    pool_with(MAX_SIZE=3)
+    change, look, clean = (
+        ("SELECT set_config('app.tenant', '{}', false)", "SELECT current_setting('app.tenant', true)", {None, ""})
+        if connection.vendor == "postgresql"
+        else ("PRAGMA query_only = ON", "PRAGMA query_only", {0})
+    )
+
+    async def owner(number):
+        await in_a_hop(change.format(number))
+        return await database_sync_to_async(run_sql)(look)
+
+    assert set(await asyncio.gather(*map(owner, range(200)))) <= clean

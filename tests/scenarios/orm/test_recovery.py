@@ -1,0 +1,407 @@
+"""PostgreSQL goes away and comes back: callers get Django's error, nothing hangs, no lease is lost."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Self
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.db import OperationalError, connection, connections
+
+from daf_orm import cursor, database_sync_to_async, get_pool, transaction
+from daf_orm._execution import call
+from daf_orm._pool.pool import ConnectionPool, reset_pool
+from daf_orm.databases import cancellation
+from tests.project.library.models import Author
+from tests.support.servers import PostgresServer
+
+pytestmark = pytest.mark.postgresql
+PATIENCE = 30
+
+
+class Proxy:
+    """A TCP proxy to the test database that can be told to drop its connections, or to go silent."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._upstream = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._forwards = threading.Event()
+        self._forwards.set()
+        self._threads = [threading.Thread(target=self._accept)]
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.speak()
+        self.drop()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def drop(self) -> None:
+        """Close every connection, as a restarted load balancer does."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def fall_silent(self) -> None:
+        """Accept everything, deliver nothing: what an unplugged cable looks like from here."""
+        self._forwards.clear()
+
+    def speak(self) -> None:
+        """Deliver again, also what was held back."""
+        self._forwards.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            server = socket.create_connection(self._upstream)
+            self._pairs.append((client, server))
+            for source, target in ((client, server), (server, client)):
+                self._threads.append(threading.Thread(target=self._forward, args=(source, target)))
+                self._threads[-1].start()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with source, suppress(OSError):
+            while data := source.recv(65536):
+                self._forwards.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def administrator() -> Iterator[Callable[[str], Any]]:
+    """Run a statement in a session outside the test database, on a thread."""
+    with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as session:
+        yield lambda statement, *params: asyncio.to_thread(session.execute, statement, params)
+
+
+@pytest.fixture
+def terminate(administrator: Callable[..., Any]) -> Callable[[], Any]:
+    """End every session in the test database but the test's own, and wait until they are gone."""
+    own = connection.cursor().connection.info.backend_pid
+    others = f"FROM pg_stat_activity WHERE datname = %s AND pid <> {own} AND backend_type = 'client backend'"
+
+    async def run() -> None:
+        await administrator(f"SELECT pg_terminate_backend(pid) {others}", connection.settings_dict["NAME"])
+        while (await administrator(f"SELECT {others}", connection.settings_dict["NAME"])).fetchall():
+            await asyncio.sleep(0.01)
+
+    return run
+
+
+@pytest.fixture
+def at_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Let leases connect to another port of this machine; the test's own connection stays where it is."""
+
+    def redirect(port: int, **options: Any) -> None:
+        place = {**connections.settings["default"], **options, "HOST": "127.0.0.1", "PORT": port}
+        monkeypatch.setitem(connections.settings, "default", place)
+        reset_pool()
+
+    yield redirect
+    reset_pool()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a server less time to answer a cancellation."""
+    for module in (call, cancellation):
+        monkeypatch.setattr(module, "CANCEL_TIMEOUT", 0.3)
+
+
+@pytest.fixture
+def proxy(at_port: Callable[..., None]) -> Iterator[Proxy]:
+    place = connection.settings_dict
+    with Proxy(place["HOST"], int(place["PORT"])) as proxy:
+        at_port(proxy.port)
+        yield proxy
+        reset_pool()
+
+
+def settled(pool: ConnectionPool) -> bool:
+    stats = pool.get_stats()
+    return stats["pool_available"] == stats["pool_size"] and not stats["requests_waiting"]
+
+
+@database_sync_to_async
+def sleep_on_server() -> None:
+    with connection.cursor() as db_cursor:
+        db_cursor.execute("SELECT pg_sleep(600)")
+
+
+async def sleeping(administrator: Callable[..., Any], number: int) -> None:
+    count = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+    while (await administrator(count)).fetchone() != (number,):
+        await asyncio.sleep(0.01)
+
+
+@database_sync_to_async
+def driver_connection() -> Any:
+    connection.ensure_connection()
+    return connection.connection
+
+
+# Sessions are killed
+
+
+async def test_calls_in_flight_get_djangos_error_and_the_next_ones_succeed(
+    pool_with: Callable[..., ConnectionPool], administrator: Callable[..., Any], terminate: Callable[[], Any]
+) -> None:
+    pool = pool_with(MAX_SIZE=4)
+    sleepers = [asyncio.create_task(sleep_on_server()) for _ in range(4)]
+    await sleeping(administrator, 4)
+    await terminate()
+
+    errors = await asyncio.gather(*sleepers, return_exceptions=True)
+
+    assert [type(error) for error in errors] == [OperationalError] * 4
+    assert settled(pool)
+    assert await asyncio.gather(*(Author.objects.acount() for _ in range(8))) == [0] * 8
+
+
+async def test_a_transaction_whose_session_dies_fails_and_leaves_nothing(
+    pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool = pool_with(MAX_SIZE=1)
+    with pytest.raises(OperationalError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            await terminate()
+            await Author.objects.acreate(name="lost too")
+
+    assert settled(pool)
+    assert await Author.objects.acount() == 0
+
+
+async def test_a_commit_that_finds_its_session_dead_is_no_success(
+    pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool = pool_with(MAX_SIZE=1)
+    with pytest.raises(OperationalError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            await terminate()
+
+    assert settled(pool)
+    assert await Author.objects.acount() == 0
+
+
+async def test_a_cursor_and_an_iteration_whose_session_dies_give_their_lease_back(
+    pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool = pool_with(MAX_SIZE=1)
+    await Author.objects.abulk_create([Author(name=str(number)) for number in range(20)])
+    with pytest.raises(OperationalError):
+        async with cursor() as cur:
+            await cur.execute("SELECT 1")
+            await terminate()
+            await cur.execute("SELECT 1")
+    assert settled(pool)
+    with pytest.raises(OperationalError):
+        async for _ in Author.objects.aiterator(chunk_size=2):
+            await terminate()
+
+    assert settled(pool)
+    assert await Author.objects.acount() == 20
+
+
+async def test_connections_killed_while_idle_are_replaced_before_their_first_use(
+    pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool = pool_with(MAX_SIZE=3)
+    together = threading.Barrier(3)
+    use = database_sync_to_async(lambda: (connection.ensure_connection(), together.wait(PATIENCE)))
+    await asyncio.gather(*(use() for _ in range(3)))
+    await terminate()
+
+    assert await asyncio.gather(*(Author.objects.acount() for _ in range(3))) == [0] * 3
+    await asyncio.gather(*(use() for _ in range(3)))  # whichever of them was not used above
+    assert pool.get_stats()["connections_lost"] == 3
+    assert pool.get_stats()["returns_bad"] == 0
+
+
+async def test_a_connection_killed_while_idle_may_begin_a_transaction(
+    pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool_with(MAX_SIZE=1)
+    await Author.objects.acount()
+    await terminate()
+    async with transaction.atomic():
+        await Author.objects.acreate(name="kept")
+
+    assert await Author.objects.acount() == 1
+
+
+# The server restarts
+
+
+@pytest.fixture(scope="module")
+def second_server() -> Iterator[PostgresServer]:
+    """A server that may be stopped: the suite's own holds everybody's tables."""
+    if connection.vendor != "postgresql":
+        pytest.skip(f"needs postgresql; this run is on {django_settings.DAF_TEST_DATABASE}")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_the_pool_recovers_from_a_restart_of_the_server(
+    mode: Any, second_server: PostgresServer, at_port: Callable[..., None]
+) -> None:
+    at_port(second_server.port, NAME="postgres")
+    with psycopg.connect(second_server.url, autocommit=True) as session:
+        session.execute("SET synchronous_commit = on")  # the server is about to be stopped in the middle
+        session.execute("CREATE TABLE IF NOT EXISTS library_author (id int, name text, email text)")
+    pool = get_pool()
+    assert await Author.objects.acount() == 0
+    sleeper = asyncio.create_task(sleep_on_server())
+    while not pool.get_stats()["connections_open"]:
+        await asyncio.sleep(0)
+    await asyncio.to_thread(second_server.stop, mode)
+
+    with pytest.raises(OperationalError):
+        await sleeper
+    with pytest.raises(OperationalError):
+        await Author.objects.acount()
+    assert settled(pool)
+    await asyncio.to_thread(second_server.start)
+    assert await asyncio.gather(*(Author.objects.acount() for _ in range(8))) == [0] * 8
+
+
+# The network drops
+
+
+async def test_dropped_connections_are_djangos_error_and_the_next_calls_succeed(
+    proxy: Proxy, administrator: Callable[..., Any]
+) -> None:
+    sleepers = [asyncio.create_task(sleep_on_server()) for _ in range(3)]
+    await sleeping(administrator, 3)
+    proxy.drop()
+
+    errors = await asyncio.gather(*sleepers, return_exceptions=True)
+
+    assert [type(error) for error in errors] == [OperationalError] * 3
+    assert await asyncio.gather(*(Author.objects.acount() for _ in range(3))) == [0] * 3
+    assert settled(get_pool())
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_call_on_a_silent_network_ends_with_its_timeout(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    assert await Author.objects.acount() == 0
+    proxy.fall_silent()
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(Author.objects.acount(), 0.1)
+
+    assert settled(get_pool())
+    assert "does not answer; its connection is cut" in caplog.text
+    proxy.speak()
+    assert await Author.objects.acount() == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_transaction_on_a_silent_network_ends_with_its_timeout_and_leaves_nothing(
+    proxy: Proxy,
+) -> None:
+    async def work() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            proxy.fall_silent()
+            await Author.objects.acreate(name="lost too")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(work(), 0.5)
+    assert settled(get_pool())
+    proxy.speak()
+    assert await Author.objects.acount() == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_rollback_on_a_silent_network_ends(proxy: Proxy) -> None:
+    entered = asyncio.Event()
+
+    async def work() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            proxy.fall_silent()
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=3)
+    proxy.drop()  # if that is needed
+    proxy.speak()
+    await asyncio.wait([task])
+
+    assert done
+    assert settled(get_pool())
+    assert await Author.objects.acount() == 0
+
+
+# Django's own pool
+
+
+@pytest.fixture
+def djangos_pool(at_port: Callable[..., None]) -> Iterator[Any]:
+    place = connections.settings["default"]
+    options = {**place.get("OPTIONS", {}), "pool": {"min_size": 0, "max_size": 2, "timeout": 5}}
+    at_port(int(place["PORT"]), OPTIONS=options, CONN_MAX_AGE=0)
+    fresh = connections.create_connection("default")
+    yield fresh.pool
+    reset_pool()
+    fresh.close_pool()
+
+
+async def taken_from(pool: Any, number: int) -> None:
+    """Wait until so many connections are out: a thread of the pool's own takes them back."""
+    async with asyncio.timeout(PATIENCE):
+        while (stats := pool.get_stats())["pool_size"] - stats["pool_available"] != number:
+            await asyncio.sleep(0.01)
+
+
+async def test_leases_hand_their_connections_back_to_djangos_pool(
+    djangos_pool: Any, pool_with: Callable[..., ConnectionPool]
+) -> None:
+    pool = pool_with(MAX_SIZE=2)
+    await asyncio.gather(*(Author.objects.acreate(name="pooled") for _ in range(6)))
+    async with transaction.atomic():
+        assert await Author.objects.acount() == 6
+        await taken_from(djangos_pool, 1)
+
+    await taken_from(djangos_pool, 0)
+    assert djangos_pool.get_stats()["pool_size"] <= 2
+    assert pool.get_stats()["connections_open"] == 0
+
+
+async def test_a_connection_of_djangos_pool_that_died_is_replaced(
+    djangos_pool: Any, pool_with: Callable[..., ConnectionPool], terminate: Callable[[], Any]
+) -> None:
+    pool_with(MAX_SIZE=1)
+    async with transaction.atomic():
+        await Author.objects.acreate(name="kept")
+    with pytest.raises(OperationalError):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="lost")
+            await terminate()
+
+    assert await Author.objects.acount() == 1

@@ -1,0 +1,291 @@
+"""Who a request is from, and what he may."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.test import AsyncClient, AsyncRequestFactory
+from django.urls import path
+
+from daf_views import AsyncAPIView
+from daf_views.auth import HasPerms, IsAuthenticated, IsAuthenticatedOrReadOnly, IsStaff
+from daf_views.auth.authentication import (
+    APIKeyAuthentication,
+    Authentication,
+    BearerAuthentication,
+    SessionAuthentication,
+)
+from daf_views.auth.identity import user_of
+from tests.project.library.models import Author
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+class Tokens(BearerAuthentication):
+    async def get_user(self, token):
+        return await User.objects.filter(username=token.removeprefix("token-of-")).afirst()
+
+
+class Keys(APIKeyAuthentication):
+    async def get_user(self, key):
+        return await User.objects.filter(username=key.removeprefix("key-of-")).afirst()
+
+
+class Who(AsyncAPIView):
+    authentication = (Tokens, Keys, SessionAuthentication)
+
+    async def get(self, request):
+        return self.success((await request.auser()).username)
+
+    post = get
+
+
+class Members(Who):
+    permissions = (IsAuthenticated,)
+
+
+class Readers(Who):
+    permissions = (IsAuthenticatedOrReadOnly,)
+
+
+class Staff(Who):
+    permissions = (IsStaff,)
+
+
+class Editors(Who):
+    permissions = (HasPerms("library.change_author"),)
+
+
+class TokensOnly(Members):
+    authentication = (Tokens,)
+
+
+class AnyUser(AsyncAPIView):
+    permissions = (IsAuthenticated,)
+
+    async def get(self, request):
+        return self.success(None)
+
+
+urlpatterns = [
+    path("who/", Who.as_view()),
+    path("members/", Members.as_view()),
+    path("readers/", Readers.as_view()),
+    path("staff/", Staff.as_view()),
+    path("editors/", Editors.as_view()),
+    path("tokens/", TokensOnly.as_view()),
+    path("any/", AnyUser.as_view()),
+]
+
+
+@pytest.fixture(autouse=True)
+def middleware(settings):
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ]
+
+
+@pytest.fixture
+async def ada():
+    return await User.objects.acreate(username="ada")
+
+
+@pytest.fixture
+async def client():
+    return AsyncClient(enforce_csrf_checks=True)
+
+
+TOKEN, KEY = {"Authorization": "Bearer token-of-ada"}, {"X-API-Key": "key-of-ada"}
+
+
+@pytest.mark.parametrize("headers", [TOKEN, KEY, {"Authorization": "bearer  token-of-ada"}])
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_a_token_or_a_key_says_who_it_is(ada, client, headers, method):
+    response = await getattr(client, method)("/members/", headers=headers)
+    assert (response.status_code, response.json()) == (200, "ada")
+
+
+async def test_so_does_a_session_whose_cookie_another_site_cannot_use(ada, client):
+    await client.aforce_login(ada)
+    assert (await client.get("/members/")).json() == "ada"
+    assert (await client.post("/members/")).status_code == 403
+    assert (await client.post("/members/", headers=KEY)).status_code == 200  # no other site can send the key
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer token-of-eve"}, {"X-API-Key": "key-of-eve"}])
+async def test_what_proves_nothing_is_refused_even_where_nobody_need_prove_anything(ada, client, headers):
+    response = await client.get("/who/", headers=headers)
+    assert response.status_code == 401
+    expected = 'Bearer error="invalid_token"' if "Authorization" in headers else 'APIKey header="X-API-Key"'
+    assert response["WWW-Authenticate"] == expected
+
+
+@pytest.mark.parametrize("headers", [TOKEN, KEY])
+async def test_who_is_not_active_is_refused(ada, client, headers):
+    await User.objects.aupdate(is_active=False)
+    assert (await client.get("/who/", headers=headers)).status_code == 401
+
+
+async def test_nobody_is_asked_who_he_is(client):
+    response = await client.get("/members/")
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer, APIKey header="X-API-Key", Session'
+    assert (await client.get("/who/")).json() == ""
+
+
+async def test_a_session_is_nobodys_where_it_is_not_asked_for(ada, client):
+    await client.aforce_login(ada)
+    assert (await client.get("/tokens/")).status_code == 401
+    assert (await client.get("/tokens/", headers=TOKEN)).json() == "ada"
+
+
+async def test_without_authentication_it_is_whom_middleware_knows(ada, client):
+    assert (await client.get("/any/")).status_code == 403
+    await client.aforce_login(ada)
+    assert (await client.get("/any/")).status_code == 200
+
+
+async def test_everybody_may_read(ada, client):
+    assert (await client.get("/readers/")).status_code == 200
+    assert (await client.post("/readers/")).status_code == 401
+    assert (await client.post("/readers/", headers=KEY)).status_code == 200
+
+
+async def test_staff(ada, client):
+    assert (await client.get("/staff/", headers=KEY)).status_code == 403
+    await User.objects.aupdate(is_staff=True)
+    assert (await client.get("/staff/", headers=KEY)).status_code == 200
+
+
+async def test_permissions_of_djangos(ada, client):
+    assert (await client.get("/editors/")).status_code == 401
+    assert (await client.get("/editors/", headers=KEY)).status_code == 403
+    await ada.user_permissions.aadd(await Permission.objects.aget(codename="change_author"))
+    assert (await client.get("/editors/", headers=KEY)).status_code == 200
+
+
+class IsOwn:
+    message = "It is not yours."
+
+    async def has_permission(self, request, view):
+        return True
+
+    async def has_object_permission(self, request, view, obj):
+        return obj.name == (await request.auser()).username
+
+
+class Authors(Who):
+    authentication = (Keys,)
+    permissions = (IsOwn, HasPerms("library.view_author", per_object=True))
+
+    async def get(self, request, pk):
+        author = await Author.objects.aget(pk=pk)
+        await self.check_object_permissions(request, author)
+        return self.success(author.name)
+
+
+async def answer_to(user, author):
+    request = AsyncRequestFactory().get("/", headers={"X-API-Key": f"key-of-{user.username}"})
+    response = await Authors.as_view()(request, pk=author.pk)
+    return response.status_code, json.loads(response.content)
+
+
+async def test_one_object_may_be_anothers(ada, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OwnersBackend"]
+    own, other = await Author.objects.acreate(name="ada"), await Author.objects.acreate(name="eve")
+    assert await answer_to(ada, own) == (200, "ada")
+    status, problem = await answer_to(ada, other)
+    assert (status, problem["detail"]) == (403, "It is not yours.")
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]  # which knows no objects
+    assert (await answer_to(ada, own))[0] == 403
+
+
+class OwnersBackend:
+    async def ahas_perm(self, user, perm, obj=None):
+        return obj is not None and obj.name == user.username
+
+
+async def test_a_user_of_another_kind_is_somebody():
+    class Strings(BearerAuthentication):
+        async def get_user(self, token):
+            return token
+
+    class View(Members):
+        authentication = (Strings,)
+
+        async def get(self, request):
+            return self.success(await request.auser())
+
+    response = await View.as_view()(AsyncRequestFactory().get("/", headers=TOKEN))
+    assert json.loads(response.content) == "token-of-ada"
+
+
+async def test_nobody_is_no_user_to_throttles():
+    request = AsyncRequestFactory().get("/")
+    assert (await Who.as_view(authentication=(Tokens,))(request)).status_code == 200
+    assert not hasattr(request, "proven_user")
+    assert isinstance(await request.auser(), AnonymousUser)
+
+
+async def test_where_nothing_says_who_it_is_that_is_said():
+    with pytest.raises(ImproperlyConfigured, match="put AuthenticationMiddleware into MIDDLEWARE, or give the view"):
+        await user_of(AsyncRequestFactory().get("/"))
+
+
+@pytest.mark.parametrize("perms", [(), ("change_author",)])
+def test_permissions_have_an_app(perms):
+    with pytest.raises(TypeError, match=r"app_label\.codename"):
+        HasPerms(*perms)
+
+
+def test_a_check_of_an_object_must_be_async():
+    class Sync(IsAuthenticated):
+        def has_object_permission(self, request, view, obj):
+            return True
+
+    with pytest.raises(TypeError, match=r"has_object_permission\(\) is not async"):
+        type("View", (AsyncAPIView,), {"permissions": [Sync]})
+
+
+class Cookies(Authentication):
+    async def authenticate(self, request):
+        return await User.objects.filter(username=request.COOKIES.get("jwt")).afirst()
+
+
+async def test_a_proof_of_another_kind_is_one_that_another_site_may_use(ada):
+    client = AsyncClient(enforce_csrf_checks=True)
+    client.cookies["jwt"] = "ada"
+    view = Members.as_view(authentication=(Cookies,))
+    request = AsyncRequestFactory().post("/", headers={"Cookie": "jwt=ada", "Origin": "https://evil.example"})
+    request._dont_enforce_csrf_checks = False
+    assert (await view(request)).status_code == 403
+
+
+@pytest.mark.parametrize("user", [None, False, ""])
+async def test_what_is_no_user_is_nobody(user):
+    class Sloppy(BearerAuthentication):
+        async def get_user(self, token):
+            return user
+
+    request = AsyncRequestFactory().get("/", headers=TOKEN)
+    assert (await Members.as_view(authentication=(Sloppy,))(request)).status_code == 401
+
+
+@pytest.mark.parametrize("permission", [IsStaff, HasPerms("app.codename")])
+async def test_a_user_of_another_kind_has_no_permissions_of_djangos(permission):
+    class Strings(BearerAuthentication):
+        async def get_user(self, token):
+            return token
+
+    request = AsyncRequestFactory().get("/", headers=TOKEN)
+    view = Who.as_view(authentication=(Strings,), permissions=(permission,))
+    assert (await view(request)).status_code == 403
+
+
+async def test_a_session_of_who_is_not_active_is_nobodys(ada, client, settings):
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    await client.aforce_login(ada)
+    await User.objects.aupdate(is_active=False)
+    assert (await client.get("/members/")).status_code == 401

@@ -1,0 +1,178 @@
+"""The boundary under Django's own handler, which lets no exception through to a middleware."""
+
+import asyncio
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.handlers import exception as django_exceptions
+from django.http import Http404, HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
+from django.urls import path
+from django.utils.decorators import async_only_middleware, sync_only_middleware
+
+from daf_views.errors import boundary
+from daf_views.errors.boundary import async_error_middleware
+from daf_views.exceptions import ConflictError, StrayCancellationError
+
+BOUNDARY = "daf_views.errors.boundary.async_error_middleware"
+FAILURES = {
+    "bug": (LookupError("secret"), 500),
+    "missing": (Http404("secret"), 404),
+    "denied": (PermissionDenied("secret"), 403),
+    "conflict": (ConflictError("told"), 409),
+}
+
+
+async def afail(request, name):
+    raise FAILURES[name][0]
+
+
+def fail(request, name):
+    raise FAILURES[name][0]
+
+
+async def fine(request, name):
+    return HttpResponse()
+
+
+@async_only_middleware
+def async_failing(get_response):
+    async def middleware(request):
+        response = await get_response(request)
+        raise FAILURES[request.path.rpartition("/")[2]][0]
+        return response
+
+    return middleware
+
+
+@sync_only_middleware
+def sync_failing(get_response):
+    def middleware(request):
+        raise FAILURES[request.path.rpartition("/")[2]][0]
+
+    return middleware
+
+
+class ViewFailing:
+    async_capable = True
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        raise FAILURES[kwargs["name"]][0]
+
+
+urlpatterns = [path("async/<name>", afail), path("sync/<name>", fail), path("fine/<name>", fine)]
+CASES = {
+    "view": ("/async/", []),
+    "synchronous view": ("/sync/", []),
+    "middleware": ("/fine/", [f"{__name__}.async_failing"]),
+    "synchronous middleware": ("/fine/", [f"{__name__}.sync_failing"]),
+    "process_view": ("/fine/", [f"{__name__}.ViewFailing"]),
+}
+
+
+@pytest.fixture
+def client():
+    return AsyncClient(raise_request_exception=False)
+
+
+@pytest.fixture(autouse=True)
+def unpatched():
+    yield
+    boundary.deactivate()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("case", CASES)
+async def test_what_is_raised_inside_is_a_problem(client, settings, case, name, debug):
+    prefix, middleware = CASES[case]
+    settings.MIDDLEWARE = [BOUNDARY, *middleware]
+    settings.DEBUG = debug
+    response = await client.get(prefix + name)
+    assert (response.status_code, response.headers["Content-Type"]) == (FAILURES[name][1], "application/problem+json")
+    assert debug or ("secret" not in response.text and "Traceback" not in response.text)
+    assert name != "conflict" or response.json()["detail"] == "told"
+
+
+async def test_what_the_resolver_raises_is_a_problem(client, settings):
+    settings.MIDDLEWARE = [BOUNDARY]
+    response = await client.get("/nowhere")
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
+
+
+async def test_a_bug_is_logged_once_and_its_signal_reaches_the_test_client(settings, caplog):
+    settings.MIDDLEWARE = [BOUNDARY]
+    with pytest.raises(LookupError):
+        await AsyncClient().get("/async/bug")
+    assert [record.name for record in caplog.records] == ["django.request"]
+
+
+async def stray(request):
+    task = asyncio.create_task(asyncio.Event().wait())
+    task.cancel()
+    await task
+
+
+urlpatterns.append(path("stray", stray))
+
+
+async def test_a_cancellation_that_is_not_the_requests_is_a_500(client, settings, caplog):
+    settings.MIDDLEWARE = [BOUNDARY]
+    assert (await client.get("/stray")).status_code == 500
+    assert isinstance(caplog.records[0].exc_info[1], StrayCancellationError)
+
+
+async def test_a_404_is_logged_once(client, settings, caplog):
+    settings.MIDDLEWARE = [BOUNDARY]
+    await client.get("/async/missing")
+    assert [record.name for record in caplog.records] == ["django.request"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_browsers_get_djangos_pages(client, settings, debug):
+    settings.MIDDLEWARE = [BOUNDARY]
+    settings.DEBUG = debug
+    response = await client.get("/async/bug", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert response.status_code == 500
+    assert ("secret" in response.text) == debug
+
+
+async def test_without_the_boundary_django_answers_as_ever(client, settings):
+    boundary.activate()
+    settings.MIDDLEWARE = []
+    assert (await client.get("/async/missing")).headers["Content-Type"].startswith("text/html")
+
+
+async def test_exceptions_are_propagated_where_that_is_wanted(settings):
+    settings.MIDDLEWARE = [BOUNDARY]
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = True
+    with pytest.raises(LookupError):
+        await AsyncClient(raise_request_exception=False).get("/async/bug")
+
+
+def test_it_works_under_wsgi(settings):
+    settings.MIDDLEWARE = [BOUNDARY]
+    response = Client(raise_request_exception=False).get("/sync/bug")
+    assert (response.status_code, response.headers["Content-Type"]) == (500, "application/problem+json")
+
+
+async def test_a_handler_that_converts_nothing_is_served_too():
+    async def get_response(request):
+        raise Http404
+
+    assert (await async_error_middleware(get_response)(RequestFactory().get("/"))).status_code == 404
+
+
+def test_activation_is_idempotent_and_can_be_undone():
+    before = django_exceptions.response_for_exception
+    boundary.activate()
+    boundary.activate()
+    assert django_exceptions.response_for_exception is boundary.response_for_exception
+    boundary.deactivate()
+    assert django_exceptions.response_for_exception is before

@@ -1,0 +1,633 @@
+"""``daf_worker``: the tasks of the database, many at a time, none lost with a worker."""
+
+import asyncio
+import logging
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from daf_orm import allow_blocking, database_sync_to_async, get_pool
+from daf_orm._pool.pool import reset_pool
+from daf_views.asgi import current_drain
+from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started, tasks_logger
+from daf_views.tasks.database import worker as working_module
+from daf_views.tasks.database.models import Worker
+from daf_views.tasks.database.queue import LOST, PREFIX, Queues, TaskQueue
+from daf_views.tasks.database.worker import DatabaseWorker
+from daf_views.tasks.notifier import flush
+from tests.project import settings as project
+from tests.project.library.models import Author
+from tests.views.tasks import jobs
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "other"]),
+    pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it"),
+]
+
+
+def make_queue(concurrency=10, lease=60.0, **queues):
+    return TaskQueue(Queues(backend="database", **{"names": None, **queues}), concurrency=concurrency, lease=lease)
+
+
+@pytest.fixture
+async def working():
+    """Start a worker; at the end it is stopped, and has no connection open."""
+    running = []
+
+    def start(queue=None, **options):
+        worker = DatabaseWorker(queue or make_queue(), interval=0.01, **options)
+        running.append(asyncio.create_task(worker.run()))
+        worker.end = running[-1]
+        return worker
+
+    yield start
+    jobs.go_on.set()
+    current_drain().request()
+    await asyncio.gather(*running, return_exceptions=True)
+    await current_drain().settle(10)
+    assert await Worker.objects.acount() == 0
+
+
+def on_database(task):
+    return task.using(backend="database")
+
+
+async def finished(result):
+    async with asyncio.timeout(20):
+        while True:
+            row = await DBTaskResult.objects.aget(pk=result.id)
+            if row.status in {TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED}:
+                return row
+            await asyncio.sleep(0.01)
+
+
+async def row_of(result):
+    return await DBTaskResult.objects.aget(pk=result.id)
+
+
+async def in_queue_thread(func, *args, **kwargs):
+    return await database_sync_to_async(func)(*args, **kwargs)
+
+
+async def test_many_tasks_run_at_the_same_time_and_no_more_than_that(working):
+    results = [await on_database(jobs.wait).aenqueue(number) for number in range(3)]
+    working(make_queue(concurrency=2))
+    assert [await jobs.started.get() for _ in range(2)] == [0, 1]
+    assert (await row_of(results[0])).worker_ids[-1].startswith(PREFIX)
+    assert (await row_of(results[2])).status == TaskResultStatus.READY
+    jobs.go_on.set()
+    assert [(await finished(result)).status for result in results] == [TaskResultStatus.SUCCESSFUL] * 3
+
+
+async def test_a_synchronous_task_runs_and_may_query(working):
+    working()
+    row = await finished(await on_database(jobs.note_in_thread).aenqueue("hello"))
+    assert (row.status, jobs.done) == (TaskResultStatus.SUCCESSFUL, ["hello"])
+
+
+async def test_more_synchronous_tasks_than_the_pool_has_connections_all_run(working):
+    tasks = 2 * get_pool().max_size
+    results = [await on_database(jobs.note_in_thread).aenqueue(number) for number in range(tasks)]
+    working(make_queue(concurrency=tasks))
+    assert {(await finished(result)).status for result in results} == {TaskResultStatus.SUCCESSFUL}
+
+
+async def test_a_task_is_tried_by_its_policy(working):
+    working()
+    row = await finished(await on_database(jobs.times_out_then_raises_then_succeeds).aenqueue("key"))
+    assert (row.status, row.return_value, row.traceback) == (TaskResultStatus.SUCCESSFUL, 2, "")
+    assert (len(row.worker_ids), await Author.objects.filter(name="key").acount()) == (3, 3)
+
+
+async def test_a_task_that_never_succeeds_fails_after_its_last_attempt(working):
+    working()
+    row = await finished(await on_database(jobs.fail_always).aenqueue())
+    assert (row.status, row.exception_class_path) == (TaskResultStatus.FAILED, "builtins.LookupError")
+    assert jobs.done == ["tried"] * 4
+
+
+async def test_a_pause_is_kept_in_the_database_and_takes_no_place(working):
+    failed = await on_database(jobs.fail_with_a_long_pause).aenqueue()
+    working(make_queue(concurrency=1))
+    await finished(await on_database(jobs.note).aenqueue("meanwhile"))
+    row = await row_of(failed)
+    assert (row.status, row.exception_class_path) == (TaskResultStatus.READY, "builtins.LookupError")
+    assert row.run_after > timezone.now() + timedelta(seconds=400)
+
+
+@pytest.mark.parametrize("task", [jobs.cancel_itself, jobs.leave, jobs.raise_oddly, jobs.await_what_is_cancelled])
+async def test_whatever_a_task_raises_is_its_failure_and_no_end_of_the_worker(working, task):
+    working()
+    assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
+    assert (await finished(await on_database(jobs.note).aenqueue("next"))).status == TaskResultStatus.SUCCESSFUL
+
+
+async def test_signals_are_sent_and_a_task_may_have_its_context(working):
+    seen = []
+
+    def see(signal, task_result, **_):
+        seen.append((signal is task_finished, task_result.status, task_result.attempts))
+
+    for signal in (task_started, task_finished):
+        signal.connect(see)
+    try:
+        working()
+        await finished(await on_database(jobs.with_context).aenqueue("hello"))
+        await asyncio.to_thread(flush)
+    finally:
+        for signal in (task_started, task_finished):
+            signal.disconnect(see)
+    assert seen == [(False, TaskResultStatus.RUNNING, 1), (True, TaskResultStatus.SUCCESSFUL, 1)]
+    assert jobs.done == [(1, "hello")]
+
+
+async def test_it_takes_the_queues_it_is_told_to():
+    task = on_database(jobs.note)
+    for name in ("default", "mail", "slow"):
+        await task.using(queue_name=name).aenqueue(name)
+    await jobs.note.using(backend="second").aenqueue("of another backend")
+
+    def names(**queues):
+        return [row.queue_name for row in make_queue(**queues).queues.of(DBTaskResult.objects.order_by("queue_name"))]
+
+    def check():
+        assert names(names=None) == ["default", "mail", "slow"]
+        assert names(names=frozenset({"mail"})) == ["mail"]
+        assert names(names=None, excluded=frozenset({"slow"})) == ["default", "mail"]
+
+    await in_queue_thread(check)
+
+
+async def test_a_batch_ends_when_nothing_is_due(working):
+    result = await on_database(jobs.note).aenqueue("hello")
+    await on_database(jobs.note).using(run_after=timezone.now() + timedelta(hours=1)).aenqueue("later")
+    await working(batch=True).end
+    assert (await row_of(result)).status == TaskResultStatus.SUCCESSFUL
+    assert jobs.done == ["hello"]
+
+
+async def test_it_ends_after_as_many_tasks_as_it_may_run(working):
+    for number in range(3):
+        await on_database(jobs.note).aenqueue(number)
+    await working(max_tasks=2).end
+    assert jobs.done == [0, 1]
+
+
+# The end
+
+
+async def test_a_drain_waits_for_what_runs_and_takes_no_more(working):
+    first = await on_database(jobs.wait).aenqueue("first")
+    worker = working(make_queue(concurrency=1))
+    await jobs.started.get()
+    second = await on_database(jobs.wait).aenqueue("second")
+    current_drain().request()
+    await worker.end
+    settling = asyncio.create_task(current_drain().settle(10))
+    await asyncio.sleep(0)
+    jobs.go_on.set()
+    await settling
+    assert (await row_of(first)).status == TaskResultStatus.SUCCESSFUL
+    assert (await row_of(second)).status == TaskResultStatus.READY
+
+
+@pytest.mark.parametrize("is_hurried", [False, True])
+async def test_what_does_not_end_in_time_goes_back_as_if_it_had_not_begun(working, is_hurried, caplog):
+    result = await on_database(jobs.wait).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    current_drain().request()
+    await worker.end
+    if is_hurried:
+        worker.hurry()
+    await current_drain().settle(30 if is_hurried else 0.01)
+    row = await row_of(result)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+    assert "gives back what it has begun: tests.views.tasks.jobs.wait" in caplog.text
+
+
+async def test_what_will_not_be_cancelled_is_left_to_the_end_of_the_lease(working, monkeypatch, caplog):
+    monkeypatch.setattr(working_module, "GRACE", 0.01)
+    result = await on_database(jobs.stubborn).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(0.01)
+    assert (await row_of(result)).status == TaskResultStatus.RUNNING
+    assert await Worker.objects.acount() == 1
+    await Worker.objects.all().adelete()
+    assert "a task has not ended: tests.views.tasks.jobs.stubborn" in caplog.text
+
+
+async def test_a_database_that_does_not_answer_keeps_no_process_from_its_end(working, monkeypatch, caplog):
+    monkeypatch.setattr(working_module, "GRACE", 0.05)
+    unregister, may_answer = TaskQueue.unregister, threading.Event()
+
+    def unregister_late(self):
+        may_answer.wait(10)
+        unregister(self)
+
+    monkeypatch.setattr(TaskQueue, "unregister", unregister_late)
+    worker = working()
+    await finished(await on_database(jobs.note).aenqueue("it has begun"))
+    assert not worker.is_left_running
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(5)
+    assert worker.is_left_running
+    assert "could not take its leave" in caplog.text
+    may_answer.set()
+    async with asyncio.timeout(10):
+        while await Worker.objects.acount():
+            await asyncio.sleep(0.01)  # the thread goes on
+
+
+async def test_a_worker_that_is_cancelled_while_it_takes_loses_nothing(working, monkeypatch):
+    result = await on_database(jobs.wait).aenqueue()
+    queue, is_taking, may_take = make_queue(), threading.Event(), threading.Event()
+    take = TaskQueue.take
+
+    def take_slowly(self, count):
+        is_taking.set()
+        may_take.wait(10)
+        return take(self, count)
+
+    monkeypatch.setattr(TaskQueue, "take", take_slowly)
+    worker = working(queue)
+    await asyncio.to_thread(is_taking.wait, 10)
+    worker.end.cancel()
+    may_take.set()
+    await jobs.started.get()
+    await current_drain().settle(0.01)
+    assert (await row_of(result)).status == TaskResultStatus.READY
+
+
+# The database fails
+
+
+async def test_it_asks_again_when_the_database_did_not_answer(working, monkeypatch, caplog):
+    take, errors = TaskQueue.take, [OperationalError("gone")]
+
+    def fail_once(self, count):
+        if errors:
+            raise errors.pop()
+        return take(self, count)
+
+    monkeypatch.setattr(TaskQueue, "take", fail_once)
+    working()
+    assert (await finished(await on_database(jobs.note).aenqueue("hello"))).status == TaskResultStatus.SUCCESSFUL
+    await asyncio.to_thread(flush)
+    assert "cannot take tasks" in caplog.text
+
+
+async def test_what_came_of_a_task_is_written_as_soon_as_the_database_takes_it(working, monkeypatch, caplog):
+    succeed, errors = TaskQueue.succeed, [OperationalError("gone")]
+
+    def fail_once(self, row, value):
+        if errors:
+            raise errors.pop()
+        return succeed(self, row, value)
+
+    monkeypatch.setattr(TaskQueue, "succeed", fail_once)
+    working()
+    assert (await finished(await on_database(jobs.note).aenqueue("hello"))).return_value == "hello"
+    assert jobs.done == ["hello"]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("task", [jobs.return_a_nul, jobs.raise_a_nul])
+async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
+    working()
+    assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
+
+
+# Other workers
+
+
+async def taken(queue, count=1):
+    await in_queue_thread(queue.register)
+    return (await in_queue_thread(queue.take, count)).claims
+
+
+async def expire(queue):
+    past = timezone.now() - timedelta(days=1)
+    assert await Worker.objects.filter(pk=queue.worker_id).aupdate(expires_at=past)
+
+
+async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(caplog):
+    result = await on_database(jobs.note).aenqueue("hello")
+    dead, alive = make_queue(), make_queue()
+    [lost] = await taken(dead)
+    await expire(dead)
+    await in_queue_thread(alive.register)
+    await in_queue_thread(alive.recover)
+    assert "a task that it ran is run again: tests.views.tasks.jobs.note" in caplog.text
+    [claim] = (await in_queue_thread(alive.take, 1)).claims
+    assert not await in_queue_thread(dead.succeed, lost.row, "from the dead")
+    assert not await in_queue_thread(dead.give_back, lost.row)
+    assert not await in_queue_thread(dead.beat)
+    assert await in_queue_thread(alive.succeed, claim.row, "hello")
+    row = await row_of(result)
+    assert (row.return_value, row.worker_ids) == ("hello", [dead.worker_id, alive.worker_id])
+    await in_queue_thread(alive.unregister)
+
+
+async def test_what_living_workers_run_is_left_alone_and_so_is_what_others_run():
+    results = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
+    alive, other = make_queue(), make_queue()
+    await taken(alive)
+    [row] = await database_sync_to_async(list)(DBTaskResult.objects.ready())
+    await in_queue_thread(row.claim, "a worker of the engine's own")
+    await in_queue_thread(other.recover)
+    assert [(await row_of(result)).status for result in results] == [TaskResultStatus.RUNNING] * 2
+    await in_queue_thread(alive.unregister)
+
+
+async def test_a_task_that_is_the_end_of_its_workers_is_given_up():
+    result = await on_database(jobs.note).aenqueue("hello")
+    for _ in range(LOST + 1):
+        queue = make_queue()
+        assert len(await taken(queue)) == 1
+        await expire(queue)
+        await in_queue_thread(make_queue().recover)
+    row = await row_of(result)
+    assert (row.status, len(row.worker_ids)) == (TaskResultStatus.FAILED, LOST + 1)
+    assert row.exception_class_path == "daf_views.exceptions.WorkerLostError"
+
+
+async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(working, caplog):
+    result = await on_database(jobs.wait).aenqueue("first")
+    queue = make_queue(lease=0.05)
+    working(queue)
+    await jobs.started.get()
+    name = queue.worker_id
+    await Worker.objects.filter(pk=name).adelete()
+    await jobs.started.get()  # it is run again, here or elsewhere
+    row = await row_of(result)
+    assert name != queue.worker_id
+    assert row.worker_ids == [name, queue.worker_id]
+    jobs.go_on.set()
+    await finished(result)
+    assert jobs.done == ["first"]
+    assert "The worker was quiet for too long" in caplog.text
+
+
+async def test_a_worker_lives_while_a_task_blocks_its_event_loop(working, monkeypatch):
+    beat, has_beaten = TaskQueue.beat, threading.Event()
+
+    def beat_and_tell(self):
+        has_beaten.set()
+        return beat(self)
+
+    monkeypatch.setattr(TaskQueue, "beat", beat_and_tell)
+    working(make_queue(lease=0.3))
+    await finished(await on_database(jobs.note).aenqueue("it has begun"))
+    has_beaten.clear()
+    with allow_blocking(reason="as tasks do that should not"):
+        assert has_beaten.wait(10)
+
+
+async def test_of_many_workers_each_task_has_one():
+    for number in range(40):
+        await on_database(jobs.note).aenqueue(number)
+    queues = [make_queue() for _ in range(4)]
+
+    def take_all(queue):
+        queue.register()
+        rows = []
+        for _ in range(100):
+            rows += [claim.row.pk for claim in queue.take(3).claims]
+        queue.unregister()
+        return rows
+
+    rows = await asyncio.gather(*(database_sync_to_async(take_all)(queue) for queue in queues))
+    taken_rows = [row for each in rows for row in each]
+    assert len(taken_rows) == len(set(taken_rows)) == 40
+
+
+# What a reviewer has found
+
+
+async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeypatch):
+    take, asked = TaskQueue.take, []
+
+    def counted(self, count):
+        asked.append(count)
+        return take(self, count)
+
+    monkeypatch.setattr(TaskQueue, "take", counted)
+    worker = DatabaseWorker(make_queue(), interval=1000)
+    running = asyncio.create_task(worker.run())
+    await finished_soon(lambda: asked)
+    for _ in range(5):
+        await Author.objects.acount()  # time for one that does not wait
+    assert len(asked) == 1
+    current_drain().request()
+    await running
+
+
+async def finished_soon(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def poisoned():
+    """A due task, before all others, whose module raises something when it is imported."""
+    result = await on_database(jobs.note).using(priority=100).aenqueue("poison")
+    await DBTaskResult.objects.filter(pk=result.id).aupdate(task_path="tests.views.tasks.poison.task")
+    return result
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_task_that_cannot_be_loaded_keeps_no_other_from_being_run(working, poisoned, batch, caplog):
+    good = await on_database(jobs.note).aenqueue("good")
+    worker = working(make_queue(concurrency=1), batch=batch)
+    assert (await finished(good)).status == TaskResultStatus.SUCCESSFUL
+    assert (await row_of(poisoned)).status == TaskResultStatus.READY
+    assert "KeyError: 'poison'" in caplog.text
+    if batch:
+        await worker.end
+
+
+async def test_nor_does_it_when_it_was_lost_with_a_worker(working, poisoned):
+    dead = make_queue()
+    await in_queue_thread(dead.register)
+    await DBTaskResult.objects.filter(pk=poisoned.id).aupdate(
+        status=TaskResultStatus.RUNNING, started_at=timezone.now(), worker_ids=[dead.worker_id] * 9
+    )
+    await expire(dead)
+    await in_queue_thread(make_queue().recover)
+    assert (await row_of(poisoned)).status == TaskResultStatus.READY  # others may know it
+
+
+async def test_rows_of_an_alias_that_is_gone_are_no_business_of_others():
+    dead = make_queue()
+    await on_database(jobs.note).aenqueue("hello")
+    await taken(dead)
+    await expire(dead)
+    await DBTaskResult.objects.aupdate(backend_name="gone")
+    await Worker.objects.aupdate(backend_name="gone")
+    await in_queue_thread(make_queue().recover)
+    assert (await DBTaskResult.objects.aget()).status == TaskResultStatus.RUNNING
+    await Worker.objects.all().adelete()
+
+
+@pytest.mark.parametrize(
+    "task", [jobs.raise_a_surrogate, jobs.return_a_huge_number, jobs.return_nan, jobs.raise_generator_exit]
+)
+async def test_what_cannot_be_written_down_is_a_failure(working, task, caplog):
+    caplog.set_level(logging.CRITICAL + 1, tasks_logger.name)  # xdist cannot pass on what it says of a lone surrogate
+    working()
+    assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
+
+
+async def test_a_task_that_cancels_itself_as_it_returns_has_failed(working):
+    working()
+    assert (await finished(await on_database(jobs.cancel_at_its_end).aenqueue())).status == TaskResultStatus.FAILED
+
+
+async def test_what_has_ended_is_written_down_before_the_worker_goes(working, monkeypatch):
+    succeed, is_writing, may_write = TaskQueue.succeed, threading.Event(), threading.Event()
+
+    def succeed_slowly(self, row, value):
+        is_writing.set()
+        may_write.wait(10)
+        return succeed(self, row, value)
+
+    monkeypatch.setattr(TaskQueue, "succeed", succeed_slowly)
+    results = [await on_database(jobs.note).aenqueue(number) for number in range(5)]
+    worker = working()
+    await asyncio.to_thread(is_writing.wait, 10)
+    current_drain().request()
+    worker.hurry()
+    may_write.set()
+    await worker.end
+    await current_drain().settle(0.01)
+    assert {(await row_of(result)).status for result in results} == {TaskResultStatus.SUCCESSFUL}
+
+
+async def test_what_raises_while_it_is_cancelled_at_the_end_goes_back(working):
+    result = await on_database(jobs.raise_when_cancelled).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(0.01)
+    row = await row_of(result)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+
+
+async def test_whose_row_is_gone_takes_nothing_until_he_has_registered_again():
+    await on_database(jobs.note).aenqueue("hello")
+    queue = make_queue()
+    await in_queue_thread(queue.register)
+    await Worker.objects.all().adelete()
+    assert (await in_queue_thread(queue.take, 1)).claims == []
+
+
+async def test_after_a_lock_that_was_longer_than_the_lease_nobody_is_taken_for_dead(working, monkeypatch):
+    beat, may_beat, is_waiting = TaskQueue.beat, threading.Event(), threading.Semaphore(0)
+    recovered = []
+    monkeypatch.setattr(TaskQueue, "recover", lambda self: recovered.append(self))
+
+    def beat_late(self):
+        is_waiting.release()
+        may_beat.wait(10)
+        return beat(self)
+
+    monkeypatch.setattr(TaskQueue, "beat", beat_late)
+    queue = make_queue(lease=0.6)
+    working(queue)
+    await asyncio.to_thread(is_waiting.acquire)
+    await asyncio.to_thread(time.sleep, 1.0)  # longer than the lease, which is the point
+    may_beat.set()
+    await asyncio.to_thread(is_waiting.acquire)  # the next beat: the first has been judged by
+    assert recovered == []
+
+
+# What newer code has enqueued
+
+
+@pytest.fixture
+async def unknown():
+    result = await on_database(jobs.note).aenqueue("hello")
+    await DBTaskResult.objects.aupdate(task_path="tests.views.tasks.jobs.newer")
+    return result
+
+
+async def test_a_task_that_is_not_known_is_put_off(unknown, caplog):
+    queue = make_queue()
+    assert await taken(queue) == []
+    row = await row_of(unknown)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+    assert row.run_after > timezone.now()
+    assert "cannot load it" in caplog.text
+    await in_queue_thread(queue.unregister)
+
+
+async def test_a_task_that_nobody_knows_fails_after_an_hour(unknown, caplog):
+    await DBTaskResult.objects.aupdate(enqueued_at=timezone.now() - timedelta(hours=2))
+    queue = make_queue()
+    assert await taken(queue) == []
+    assert (await row_of(unknown)).exception_class_path == "builtins.ImportError"
+    await in_queue_thread(queue.unregister)
+
+
+# The command
+
+
+def run_command(**options):
+    try:
+        call_command(
+            "daf_worker", **{"backend": "database", "queue_name": "*", "batch": True, "verbosity": 0, **options}
+        )
+    finally:
+        reset_pool()
+
+
+def test_the_command_runs_what_is_due():
+    result = on_database(jobs.note).enqueue("hello")
+    run_command()
+    assert DBTaskResult.objects.get(pk=result.id).status == TaskResultStatus.SUCCESSFUL
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "nowhere"}, "there is no 'nowhere' in TASKS, only default, second, database"),
+        ({"backend": "default"}, "'default' is not one of django-tasks-db's"),
+        ({"queue_name": ","}, "names no queue"),
+        ({"queue_name": "default", "exclude_queues": "slow"}, r"write --queue-name=\* beside it"),
+    ],
+)
+def test_the_command_says_what_is_wrong(options, message):
+    with pytest.raises(CommandError, match=message):
+        run_command(**options)
+
+
+@pytest.mark.parametrize("argument", ["--concurrency=0", "--interval=0", "--heartbeat=nan", "--max-tasks=1.5"])
+def test_the_command_refuses_numbers_that_are_none(argument):
+    with pytest.raises(CommandError, match=argument.partition("=")[0]):
+        call_command("daf_worker", argument)
+
+
+def test_without_its_table_it_says_what_to_do(monkeypatch):
+    def register(self):
+        raise OperationalError("no such table: daf_tasks_worker")
+
+    monkeypatch.setattr(TaskQueue, "register", register)
+    with pytest.raises(CommandError, match=r"no such table.*Has `manage.py migrate` been run\?"):
+        run_command()
+
+
+def test_the_migrations_make_what_the_models_say():
+    call_command("makemigrations", "daf_tasks", check=True, dry_run=True, verbosity=0)

