@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from django.db import NotSupportedError
+
 from daf_orm.databases.statements import Effect, Grammar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
@@ -34,6 +38,13 @@ class Database:
     def options_of(self, connection: Any) -> tuple[Any, ...]:
         """Return what the options of a driver's connection are set to."""
         return tuple(getattr(connection, name, None) for name in self.driver_options)
+
+    def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:  # noqa: ARG002
+        """Give settings of the session other values; None is the value of a new connection. In autocommit."""
+        raise NotSupportedError(
+            f"DAF_ORM['CONFIGURE'] wants settings for {wrapper.alias!r}, and {wrapper.display_name} has none that a "
+            "function can name. It is for PostgreSQL."
+        )
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
         """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""

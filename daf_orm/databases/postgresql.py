@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models.signals import post_migrate
@@ -13,6 +12,8 @@ from daf_orm.databases.base import Database
 from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("daf_orm")
@@ -34,13 +35,14 @@ HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_typeof justify_days justify_hours
     justify_interval lower_inc lower_inf make_date make_interval make_time make_timestamp make_timestamptz mode
     num_nonnulls num_nulls numrange overlay percentile_cont percentile_disc pg_advisory_xact_lock pg_backend_pid
-    pg_column_size pg_get_serial_sequence pg_relation_size pg_size_pretty pg_sleep pg_total_relation_size
+    pg_column_size pg_get_serial_sequence pg_notify pg_relation_size pg_size_pretty pg_sleep pg_total_relation_size
     pg_try_advisory_xact_lock pg_typeof phraseto_tsquery plainto_tsquery random range_merge regexp_match
     regexp_matches regexp_replace regexp_split_to_array regr_avgx regr_avgy regr_count regr_intercept regr_r2
     regr_slope regr_sxx regr_sxy regr_syy row_to_json scale setweight sha224 sha256 sha384 sha512 similarity
     split_part starts_with statement_timestamp strict_word_similarity string_agg strpos to_char to_date to_json
     to_jsonb to_number to_regclass to_timestamp to_tsquery to_tsvector transaction_timestamp translate trunc
-    ts_headline ts_rank ts_rank_cd tsrange tstzrange txid_current unaccent unnest upper_inc upper_inf uuidv4 uuidv7
+    ts_headline ts_rank ts_rank_cd tsrange tstzrange txid_current unaccent unnest uuid_generate_v1mc
+    uuid_generate_v4 version upper_inc upper_inf uuidv4 uuidv7
     websearch_to_tsquery width_bucket word_similarity
     """.split()
 )
@@ -48,34 +50,66 @@ HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
 RESETTABLE: Final = frozenset(
     """
     set_config nextval currval lastval setval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock
-    pg_advisory_unlock_all pg_advisory_unlock_shared pg_try_advisory_lock pg_try_advisory_lock_shared pg_notify
+    pg_advisory_unlock_all pg_advisory_unlock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
     """.split()
 )
+KEEPING: Final = Grammar().keeping | {"SHOW", "NOTIFY", "LOCK", "COPY", "MERGE"}
 STATEMENTS: Final = frozenset(
     """
-    SET RESET SHOW DISCARD LISTEN UNLISTEN NOTIFY DECLARE FETCH MOVE CLOSE LOCK CREATE ALTER DROP TRUNCATE COMMENT
-    GRANT REVOKE REINDEX ANALYZE VACUUM REFRESH CLUSTER COPY MERGE
+    SET RESET DISCARD LISTEN UNLISTEN DECLARE FETCH MOVE CLOSE REFRESH CLUSTER
     """.split()
 )
 _CODE: Final = """
-    SELECT c.relname, '' FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
+    SELECT c.relname, '', t.tgrelid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
     UNION ALL
-    SELECT c.relname, concat(pg_get_expr(p.polqual, p.polrelid), ' ', pg_get_expr(p.polwithcheck, p.polrelid))
+    SELECT c.relname, concat(pg_get_expr(p.polqual, p.polrelid), ' ', pg_get_expr(p.polwithcheck, p.polrelid)), c.oid
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
     UNION ALL
-    SELECT c.relname, CASE r.rulename WHEN '_RETURN' THEN pg_get_viewdef(c.oid) ELSE '' END
+    SELECT c.relname, pg_get_expr(d.adbin, d.adrelid), c.oid FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+    UNION ALL
+    SELECT c.relname, CASE r.rulename WHEN '_RETURN' THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid
     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
-"""Tables with triggers, policies or rules, and views: each with the SQL that it runs, "" where that is not known."""
+"""Tables with triggers, policies, rules or defaults, and views: each with the SQL that it runs, "" where that is not
+known."""
+_DEPENDENTS: Final = """
+    SELECT c.relname, w.ev_class, d.refobjid FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
+    JOIN pg_class c ON c.oid = w.ev_class
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+    UNION
+    SELECT c.relname, i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
+"""
+"""Views, each with what it reads from; tables, each with its partitions and the tables that inherit from it."""
 _DDL: Final = re.compile(r"\b(?:CREATE|ALTER|DROP)\b", re.IGNORECASE)
-_TRANSACTION: Final = re.compile(r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|START)\b", re.IGNORECASE)
+_OF_CATALOGUE: Final = re.compile(
+    r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|START|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|SHOW)\b"
+    r"(?:(?!;\s*\S|\bSELECT\b).)*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Statements that read from no table and write to none."""
+
+
+class _PostGIS(Database):
+    """What statements do where functions that begin with ``st_`` are PostGIS's."""
+
+    grammar = Grammar(
+        keeping=KEEPING,
+        resettable=STATEMENTS,
+        harmless_functions=HARMLESS,
+        harmless_prefix="st_",
+        resettable_functions=RESETTABLE,
+    )
 
 
 class PostgreSQL(Database):
     """PostgreSQL. A session is reset in one round trip."""
 
-    grammar = Grammar(resettable=STATEMENTS, harmless_functions=HARMLESS, resettable_functions=RESETTABLE)
+    grammar = Grammar(
+        keeping=KEEPING, resettable=STATEMENTS, harmless_functions=HARMLESS, resettable_functions=RESETTABLE
+    )
     driver_options = (
         *("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory", "server_cursor_factory"),
         "prepare_threshold",
@@ -83,41 +117,68 @@ class PostgreSQL(Database):
 
     def __init__(self) -> None:
         super().__init__()
+        self._gis = _PostGIS()
         self._tables: dict[str, frozenset[str]] = {}
         """Tables by database whose triggers, policies or rules may leave something on a session."""
-        self._changing: weakref.WeakSet[BaseDatabaseWrapper] = weakref.WeakSet()
-        """Connections that may have changed tables, in a transaction that others do not see yet."""
+        self._stale: set[str] = set()
+        """Databases whose tables may have changed since."""
+        self._changing: set[int] = set()
+        """Drivers' connections that may have changed tables, in a transaction that others do not see yet."""
         post_migrate.connect(self._forget_tables, dispatch_uid="daf_orm.databases.postgresql")
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue which tables run code, once per database, and again after tables have changed."""
-        name, connection = str(wrapper.settings_dict["NAME"]), wrapper.connection
-        if name in self._tables or not hasattr(connection, "pgconn") or not connection.autocommit:
+        name, connection = self._name_of(wrapper), wrapper.connection
+        if (
+            (name in self._tables and name not in self._stale)
+            or not hasattr(connection, "pgconn")
+            or not connection.autocommit
+        ):
+            return
+        if connection.pgconn.transaction_status:  # an error here would be that transaction's
             return
         try:
             rows = connection.execute(_CODE).fetchall()
+            dependents = connection.execute(_DEPENDENTS).fetchall()
         except Exception:  # a statement time-out, say: until it is known, every statement counts as one that sets
             logger.debug("The catalogue of %r could not be read.", wrapper.alias, exc_info=True)
         else:
-            self._tables[name] = frozenset(table for table, code in rows if not code or self._leaves(code))
+            unclean = {oid: table for table, code, oid in rows if not code or self._leaves(code)}
+            while found := {oid: table for table, oid, of in dependents if of in unclean and oid not in unclean}:
+                unclean |= found
+            self._tables[name] = frozenset(table.lower() for table in unclean.values())
+            self._stale.discard(name)
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
         """Return what a statement may leave, also by triggers, policies and rules of the tables that it names."""
-        effect = super().effect_of(wrapper, sql)
-        if effect is Effect.NONE:
-            tables = self._tables.get(str(wrapper.settings_dict["NAME"]))
-            is_clean = tables is not None and not any(table in sql for table in tables)
-            return Effect.NONE if is_clean or _TRANSACTION.match(sql) else Effect.RESETTABLE
-        if effect is Effect.UNKNOWN or _DDL.search(sql):
-            self._tables.clear()
-            self._changing.add(wrapper)
+        is_gis = getattr(wrapper.features, "gis_enabled", False)
+        effect = self._gis.effect_of(wrapper, sql) if is_gis else super().effect_of(wrapper, sql)
+        if effect is Effect.UNKNOWN or (isinstance(sql, str) and _DDL.search(sql)):
+            self._stale.update(self._tables)
+            self._changing.add(id(wrapper.connection))
+        if effect is Effect.NONE and not _OF_CATALOGUE.fullmatch(sql):
+            name = self._name_of(wrapper)
+            if name not in self._tables or name in self._stale:
+                self.learn(wrapper)
+            # Where it cannot be asked, in a transaction: what was known before holds, but not for who has changed it.
+            knows = name not in self._stale or id(wrapper.connection) not in self._changing
+            tables = self._tables.get(name) if knows else None
+            text = sql.lower()
+            is_clean = tables is not None and not any(table in text for table in tables)
+            return Effect.NONE if is_clean else Effect.RESETTABLE
         return effect
 
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue again, now that what has been changed is committed."""
-        if wrapper in self._changing:
-            self._changing.discard(wrapper)
-            self._tables.clear()
+        if id(wrapper.connection) in self._changing:
+            self._changing.discard(id(wrapper.connection))
+            self._stale.update(self._tables)
+
+    def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:
+        """Give settings of the session other values, in one round trip."""
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(changes))
+        with wrapper.wrap_database_errors, wrapper.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {calls}", [part for change in changes.items() for part in change])
 
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:
         """Release locks, channels, cursors and temporary tables; reset role and settings."""
@@ -128,8 +189,13 @@ class PostgreSQL(Database):
         wrapper.init_connection_state()  # the time zone and the role of the settings
         return True
 
+    @staticmethod
+    def _name_of(wrapper: BaseDatabaseWrapper) -> str:
+        return "|".join(str(wrapper.settings_dict.get(key, "")) for key in ("HOST", "PORT", "NAME"))
+
     def _leaves(self, code: str) -> bool:
-        return self.grammar.effect_of(f"SELECT {code.removesuffix(';')}") is not Effect.NONE
+        code = code.removesuffix(";").replace("nextval(", "abs(")  # of a serial column: what lastval() says is no state
+        return self.grammar.effect_of(f"SELECT {code}") is not Effect.NONE
 
     def _forget_tables(self, **_: object) -> None:
-        self._tables.clear()
+        self._stale.update(self._tables)

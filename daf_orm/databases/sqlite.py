@@ -7,6 +7,7 @@ it waits for short moments only; between them we ask whether the call has been c
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -16,7 +17,7 @@ from django.db import OperationalError
 
 from daf_orm._core.locks import FifoLock
 from daf_orm.databases.base import Database
-from daf_orm.databases.statements import Grammar
+from daf_orm.databases.statements import Effect, Grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,12 @@ class SQLite(Database):
 
     grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
     driver_options = ("isolation_level", "row_factory", "text_factory")
+
+    def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
+        """Return what a statement may leave. A PRAGMA that only asks leaves nothing."""
+        if isinstance(sql, str) and _QUESTION.fullmatch(sql):
+            return Effect.NONE
+        return super().effect_of(wrapper, sql)
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:
         """Return what PRAGMAs are set to, and the names of attached databases and temporary tables."""
@@ -53,6 +60,11 @@ class SQLite(Database):
             connection.execute(f'DETACH "{name}"')
 
 
+_QUESTION: Final = re.compile(
+    r"\s*PRAGMA\s+(?:\w+\s*|(?:\w+\.)?(?:table_x?info|table_list|index_list|index_x?info|foreign_key_list|"
+    r"foreign_key_check|integrity_check|quick_check)\s*\([^;]*\)\s*);?\s*",
+    re.IGNORECASE,
+)
 PRAGMAS: Final = (
     *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
     *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
@@ -62,7 +74,7 @@ PRAGMAS: Final = (
 
 
 def _attached(connection: Any) -> set[str]:
-    return {name for _, name, _ in connection.execute("PRAGMA database_list")}
+    return {name for _, name, _ in connection.execute("PRAGMA database_list")} - {"main", "temp"}
 
 
 def _temporary(connection: Any) -> set[tuple[str, str]]:
@@ -91,7 +103,7 @@ class LockPatience:
         self._gone = gone
         self.readers = 0
         """Iterations that this connection is in the middle of: they keep the file from being written to."""
-        self._sqlite_waits: tuple[Any, float] = (None, timeout)
+        self.sqlite_waits: tuple[Any, float] = (None, timeout)
         self._turn = _turn_for(str(wrapper.settings_dict["NAME"]))
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
@@ -126,9 +138,9 @@ class LockPatience:
     def _let_sqlite_wait(self, seconds: float) -> None:
         """Set how long SQLite itself waits, where that is not what it is set to. It is not stopped while it does."""
         connection = self._wrapper.connection
-        if connection is not None and self._sqlite_waits != (connection, seconds):
+        if connection is not None and self.sqlite_waits != (connection, seconds):
             connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-            self._sqlite_waits = (connection, seconds)
+            self.sqlite_waits = (connection, seconds)
 
     def _in_transaction(self) -> bool:
         return bool(getattr(self._wrapper.connection, "in_transaction", False))

@@ -43,26 +43,48 @@ class Grammar:
         """.split()
     )
     """First words of statements that leave nothing by themselves."""
+    lasting: frozenset[str] = frozenset(
+        """
+        CREATE ALTER DROP TRUNCATE COMMENT GRANT REVOKE REINDEX ANALYZE VACUUM
+        """.split()
+    )
+    """First words of statements whose effect is the database's and not the session's, unless it is temporary."""
     resettable: frozenset[str] = frozenset()
-    """First words of statements whose effect a reset undoes, or that is the database's and not the session's."""
+    """First words of statements whose effect a reset undoes."""
     harmless_functions: frozenset[str] | None = COMMON_FUNCTIONS
     """Functions that leave nothing; None: all but those in ``unknown_functions``."""
+    harmless_prefix: str = ""
+    """What else leaves nothing if its name begins with it."""
     resettable_functions: frozenset[str] = frozenset()
     unknown_functions: frozenset[str] = field(default_factory=frozenset)
 
     def effect_of(self, sql: str) -> Effect:
         """Return what a string of one or more statements may leave."""
-        if _COMMENT.search(sql):
+        bare = without_literals(sql)
+        if bare is not None and "'temp'" in sql.lower():  # SQLite takes strings for names
             return Effect.UNKNOWN
-        return max((self._effect_of_one(part) for part in sql.split(";") if part.strip()), default=Effect.NONE)
+        if bare is None or _COMMENT.search(bare):
+            return Effect.UNKNOWN
+        return max((self._effect_of_one(part) for part in bare.split(";") if part.strip()), default=Effect.NONE)
 
     def _effect_of_one(self, sql: str) -> Effect:
+        if (explained := _EXPLAIN.match(sql)) is not None:  # with ANALYZE it is executed
+            sql = sql[explained.end() :]
         first = _FIRST_WORD.match(sql)
         word = first[1].upper() if first is not None else ""
         if word in self.keeping:
             # SELECT … INTO makes a table, perhaps a temporary one.
             effect = Effect.RESETTABLE if word != "INSERT" and _INTO.search(sql) else Effect.NONE
+        elif word in self.lasting:
+            if _TEMPORARY.search(sql):
+                effect = Effect.RESETTABLE
+            elif _DEFINITION.match(sql):
+                return Effect.NONE
+            else:
+                effect = Effect.NONE
         elif word in self.resettable:
+            if _LOCAL.match(sql):
+                return Effect.NONE
             effect = Effect.RESETTABLE
         else:
             return Effect.UNKNOWN
@@ -70,22 +92,69 @@ class Grammar:
 
     def _effect_of_call(self, sql: str, call: re.Match[str]) -> Effect:
         name, before = call[1], sql[max(0, call.start() - _LONG) : call.end(1)]
+        if name.startswith("."):  # of a schema in quotes
+            return Effect.NONE if _COLUMNS.search(before) else Effect.UNKNOWN
         if name.upper() in _KEYWORDS or _COLUMNS.search(before):
             return Effect.NONE
         function = name.lower().removeprefix("pg_catalog.")
         if function in self.resettable_functions:
-            return Effect.RESETTABLE
+            is_local = function == "set_config" and _LOCAL_ARGUMENTS.match(sql, call.end())
+            return Effect.NONE if is_local else Effect.RESETTABLE
         if self.harmless_functions is None:
             return Effect.UNKNOWN if function in self.unknown_functions else Effect.NONE
-        is_harmless = function in self.harmless_functions or function.startswith("st_")  # PostGIS, and its kin
-        return Effect.NONE if is_harmless else Effect.UNKNOWN
+        if self.harmless_prefix and function.startswith(self.harmless_prefix):
+            return Effect.NONE
+        return Effect.NONE if function in self.harmless_functions else Effect.UNKNOWN
 
 
+def without_literals(sql: str) -> str | None:
+    """Return the statement with its strings emptied and without comments; None if it cannot be told where one ends.
+
+    A body in dollar quotes is one, unless it is that of a ``DO``, which runs at once.
+    """
+    if "\\" in sql or _DO.match(sql):  # where a backslash escapes a quote, and where it does not, is a setting
+        return None if "'" in sql or "$" in sql else sql
+    parts: list[str] = []
+    end = 0
+    while (found := _QUOTE.search(sql, end)) is not None:
+        parts.append(sql[end : found.start()])
+        mark = found[0]
+        closing = sql.find(_CLOSING.get(mark, mark), found.end())
+        if closing < 0 and mark != "--":
+            return None
+        end = closing + len(_CLOSING.get(mark, mark)) if closing >= 0 else len(sql)
+        inside = sql[found.start() : end]
+        if mark in _CLOSING:
+            if not _IS_COMMENT.match(inside) or "/*" in inside[2:]:
+                return None
+            parts.append(" ")
+        else:
+            parts.append(inside if mark in _NAMES else "''")
+    return "".join(parts) + sql[end:]
+
+
+_QUOTE: Final = re.compile(r"""['"`]|(?<![\w$])\$\w*\$|--|/\*""")
+_CLOSING: Final = {"--": "\n", "/*": "*/"}
+# MySQL executes /*! … */, and takes two dashes for a comment only before a space.
+_IS_COMMENT: Final = re.compile(r"--(?:\s|$)|/\*(?!!)")
+_NAMES: Final = ('"', "`")
+_DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)
+_TEMPORARY: Final = re.compile(r"\bTEMP(?:ORARY)?\b|\bpg_temp", re.IGNORECASE)
+_EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b(?:\s*\([^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b)*", re.IGNORECASE)
+_LOCAL: Final = re.compile(r"\s*SET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
+_LOCAL_ARGUMENTS: Final = re.compile(r"[^(),;]*,[^(),;]*,\s*true\s*\)", re.IGNORECASE)
+"""Of ``set_config()``: for the transaction alone."""
+_DEFINITION: Final = re.compile(
+    r"\s*(?:DROP|GRANT|REVOKE|COMMENT|(?:CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+|EVENT\s+|RECURSIVE\s+)?"
+    r"(?:AGGREGATE|CAST|DOMAIN|FUNCTION|OPERATOR|POLICY|PROCEDURE|RULE|TRIGGER|TYPE|VIEW))\b",
+    re.IGNORECASE,
+)
+"""Statements that name functions and call none."""
 _FIRST_WORD: Final = re.compile(r"[\s(]*([A-Za-z]+)")
 # Comments, but not the operators #> and #- of JSON; and assignments to MySQL's variables.
 _COMMENT: Final = re.compile(r"/\*|--|#(?!>|-)|:=")
 # What stands before a parenthesis: a word, or the end of a quoted name.
-_CALL: Final = re.compile(r"""((?<![\w$.])[A-Za-z_][\w$.]*+|["`\]])\s*+\(""")
+_CALL: Final = re.compile(r"""((?<![\w$.])[^\W\d][\w$.]*+|\.\s*+[\w$]++|["`\]])\s*+\(""")
 # The table of a list of columns: INSERT INTO "book" ("title"), CREATE TABLE book (title text).
 _COLUMNS: Final = re.compile(
     r"""\b(?:INTO|TABLE|EXISTS)\s+(?:\w+\.|["`][^"`]*["`]\.)?(?:\w+|["`][^"`]*["`])$""", re.IGNORECASE

@@ -47,8 +47,8 @@ UNKNOWN = (
     "SELECT my_function(1)",
     "SELECT my_schema.set_config('a', 'b', false)",
     "SELECT \"set_config\"('a.b', 'c', false)",
-    "SELECT set_config/**/('a.b', 'c', false)",
-    "SELECT 1 -- a comment",
+    "SELECT set_config/*!*/('a.b', 'c', false)",
+    "SELECT 1 --1",
     "",
     b"SELECT 1",
     None,
@@ -78,8 +78,8 @@ def test_what_is_not_understood_is_unknown(sql):
     "sql",
     ["PRAGMA foreign_keys = OFF", "ATTACH 'x' AS y", "CREATE TEMP TABLE t (id)", "SELECT load_extension('x')"],
 )
-def test_what_stays_on_sqlite_is_unknown(sql):
-    assert SQLite.grammar.effect_of(sql) is Effect.UNKNOWN
+def test_what_stays_on_sqlite_is_known_to(sql):
+    assert SQLite.grammar.effect_of(sql) is not Effect.NONE
 
 
 def test_functions_of_sqlite_leave_nothing():
@@ -108,3 +108,63 @@ def test_the_time_is_linear_in_the_length(part):
 
     short, long = seconds(5_000), seconds(40_000)
     assert long < 0.02 + 32 * max(short, 0.001)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL app.tenant = 'a'",
+        "set local role reader",
+        "SET TRANSACTION READ ONLY",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "SELECT set_config('app.tenant', %s, true)",
+        "SELECT set_config('a(b', 'c, d', TRUE)",
+        "CREATE TABLE t (id int DEFAULT 0, note varchar(9))",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $body$ SELECT set_config('a', 'b', false); $body$",
+        "CREATE TRIGGER t BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION f()",
+        "DROP TABLE t",
+        "GRANT ALL ON t TO u",
+        "SELECT 'set_config(1); SET x = y' FROM t",
+        "SELECT 1 -- set_config(1)",
+        "/* SET x = y; */ SELECT '--' FROM t /* traceparent='00-a' */",
+    ],
+)
+def test_what_is_of_the_transaction_or_the_database_is_not_of_the_session(sql):
+    assert PostgreSQL.grammar.effect_of(sql) is Effect.NONE
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET SESSION app.tenant = 'a'",
+        "SELECT set_config('app.tenant', %s, %s)",
+        "SELECT set_config('app.tenant', %s, false)",
+        "SELECT set_config('a', 'b', true), set_config('c', 'd', false)",
+        "SET LOCAL a = 'b'; SET c = 'd'",
+        "CREATE TEMP TABLE t (id int)",
+        "CREATE LOCAL TEMPORARY VIEW v AS SELECT 1",
+        "CREATE TABLE pg_temp.t (id int)",
+        "CREATE TABLE t AS SELECT set_config('a', 'b', false)",
+        "CREATE INDEX i ON t (f(x))",
+        "DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$",
+        """SELECT "it's", set_config('a', 'b', false)""",
+        "SELECT 'it''s', set_config('a', 'b', false)",
+        r"SELECT E'\'', set_config('a', 'b', false), '",
+        "SELECT $a$ ' $a$, set_config('a', 'b', false)",
+        "SELECT 'open, set_config(1)",
+        """SELECT "pg_catalog".set_config('a', 'b', false)""",
+        "SELECT éleave()",
+        "SELECT 1 AS a$b$, set_config('a', 'b', false) AS c$b$",
+        "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1",
+        "EXPLAIN (ANALYZE, VERBOSE) SELECT set_config('a', 'b', false)",
+        "SELECT st_leave()",
+        "CREATE TABLE 'temp'.t (id)",
+        "SELECT 1 -- a\n, set_config('a', 'b', false)",
+        "SELECT 1 /* a */, set_config('a', 'b', false) /* b */",
+        "SELECT 1 /* a /* nested */ , set_config('a', 'b', false) /* */ */",
+        "SELECT 1 /*! , set_config('a', 'b', false) */",
+        "SELECT 1--1, set_config('a', 'b', false)",
+    ],
+)
+def test_what_is_of_the_session_is_found(sql):
+    assert PostgreSQL.grammar.effect_of(sql) is not Effect.NONE
