@@ -1,0 +1,1 @@
+"""The rows that each tenant has in its own schema."""
