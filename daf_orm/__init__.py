@@ -9,6 +9,7 @@ from daf_orm.cursor import cursor
 from daf_orm.detection import BlockingCall, allow_blocking
 from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.manager import AsyncManager
+from daf_orm.owners import pinned
 from daf_orm.query import AsyncQuerySet
 from daf_orm.sync import await_safe, database_sync_to_async
 
@@ -29,6 +30,7 @@ __all__ = [
     "cursor",
     "database_sync_to_async",
     "get_pool",
+    "pinned",
     "transaction",
 ]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from django.db import connections
 
 from daf_orm import _execution
+from daf_orm._django.connections import on_event_loop
+from daf_orm._django.owners import owner_here
 from daf_orm.databases import sqlite
 from daf_orm.databases.cancellation import cut_off_if_silent
 
@@ -36,6 +38,7 @@ class AsyncIteration(Generic[T]):
         if chunk_size <= 0:
             raise ValueError("Chunk size must be strictly positive.")
         self._chunk_size = chunk_size
+        self._owner = owner_here() if on_event_loop() else None  # other tasks may drive it
         self._rows = _Rows(queryset, chunk_size)
         self._chunk: Iterator[T] = iter(())
         self._finished = False
@@ -92,7 +95,7 @@ class AsyncIteration(Generic[T]):
 
     async def _fetch(self) -> None:
         if self._scope is None:
-            self._scope = await _execution.open_scope()
+            self._scope = await _execution.open_iteration(self._owner)
         try:
             chunk = await _execution.run_in(self._scope, self._rows.next_chunk)
         except GeneratorExit:  # the finalizer sees to it

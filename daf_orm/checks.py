@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
 from django.db.utils import Error as DatabaseError
+from django.utils.module_loading import import_string
 
 from daf_orm._pool.pool import effective_max_size, memory_aliases
 from daf_orm.detection import io
@@ -32,6 +34,27 @@ def check_blocking_io(**_: Any) -> list[CheckMessage]:
     if settings is None or not settings.BLOCKING_IO or io.is_available():
         return []
     return [Error(f"DAF_ORM['BLOCKING_IO'] is True. {io.MISSING}", id="daf_orm.E002")]
+
+
+@register("daf_orm")
+def check_configure(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.E003``: ``CONFIGURE`` names no function that can be called, or no database that could take it."""
+    settings = _valid_settings()
+    if settings is None or settings.CONFIGURE is None:
+        return []
+    where, hint = f"DAF_ORM['CONFIGURE'] is {settings.CONFIGURE!r}", "It takes no arguments and returns a dict."
+    try:
+        function = import_string(settings.CONFIGURE)
+        inspect.signature(function).bind()
+    except ImportError as error:
+        return [Error(f"{where}, which cannot be imported: {error}", hint=hint, id="daf_orm.E003")]
+    except (TypeError, ValueError):
+        return [Error(f"{where}, which cannot be called without arguments.", hint=hint, id="daf_orm.E003")]
+    others = [alias for alias in connections if connections[alias].vendor != "postgresql"]
+    return [
+        Error(f"{where}, and database {alias!r} is not PostgreSQL: its calls would fail.", id="daf_orm.E003")
+        for alias in others
+    ]
 
 
 @register("daf_orm")

@@ -15,6 +15,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+POOL_MODES = ("auto", "session")
 MODES = ("raise", "warn", "log", "off")
 
 
@@ -69,6 +70,17 @@ class Settings:
     """Age at which a connection is closed when its lease ends (less up to 10 %, so that not all go at once)."""
     MAX_IDLE: float = limited(600.0, check=_waitable)
     """Time unused after which a connection is closed."""
+    MAX_PINNED: int | None = limited(None, least=1)
+    """Leases at most that owners keep because they have set something on their connection. None: all but one, so that
+    one is left for who sets nothing."""
+    MAX_ITERATING: int | None = limited(None, least=1)
+    """Leases at most that aiterator() has outside transactions: clients that read slowly hold them. None: all but
+    one."""
+    POOL_MODE: str = limited("auto", choices=POOL_MODES)
+    """When an owner keeps its connection: "auto", once it has set something on it; "session", from its first query."""
+    CONFIGURE: str | None = None
+    """Dotted path to a function without parameters. It returns the settings, by name, that the connection of the call
+    about to run must have: a tenant's. It sees the caller's context variables. None: no settings."""
     ADAPT_DJANGO: bool = True
     """Whether Django's own a… methods follow the execution rules."""
     BLOCKING: str | None = limited(None, choices=MODES)
@@ -164,9 +176,14 @@ def _beyond(value: Any, kind: Any, limit: Limit) -> str | None:
 
 def _contradictions(raw: Mapping[Any, Any]) -> list[str]:
     least, most = raw.get("MIN_SIZE", 0), raw.get("MAX_SIZE") or DEFAULT_MAX_SIZE
-    if least > most:
-        return [f"DAF_ORM['MIN_SIZE'] is {least}, more than DAF_ORM['MAX_SIZE'], which is {most}."]
-    return []
+    found = [f"DAF_ORM['MIN_SIZE'] is {least}, more than DAF_ORM['MAX_SIZE'], which is {most}."] if least > most else []
+    parts = {key: raw.get(key) or 0 for key in ("MAX_PINNED", "MAX_ITERATING")}
+    found += [
+        f"DAF_ORM[{key!r}] is {part}, more than DAF_ORM['MAX_SIZE'], which is {most}."
+        for key, part in parts.items()
+        if part > most
+    ]
+    return found
 
 
 @cache

@@ -22,6 +22,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm import _execution
 from daf_orm._django import connections as leased_connections
+from daf_orm._django.connections import OrderedCallback
 from daf_orm._execution import idle_transactions
 from daf_orm._leases import reset
 from daf_orm._leases.lease import CommitHook, Scope, current_task, innermost_block
@@ -201,6 +202,7 @@ class _Block:
         self._outer: Scope | None = None
         self._django = django_transaction.Atomic(self._alias, savepoint, durable)
         self._depth = -1  # of Django's stack of blocks, before this one; -1 until it has begun
+        self._of_django: list[Any] = []
         self._kept = False  # whether it has ended by a commit, or the release of its savepoint
 
     def begin(self) -> None:
@@ -268,6 +270,8 @@ class _Block:
         """Let Django end the block. Only a rollback has a time limit: a commit cut short may have happened or not."""
         # Django rolls back without a word what an error that was caught inside has marked for it.
         rolls_back = exc_info[0] is not None or connection.needs_rollback or connection.closed_in_transaction
+        if not rolls_back and self._outer is None and len(connection.atomic_blocks) == 1:
+            self._of_django, connection.run_on_commit = connection.run_on_commit, []  # they run with ours, in order
         with cut_off_if_silent(connection) if rolls_back else contextlib.nullcontext():
             self._django.__exit__(*exc_info)
         self._kept = not rolls_back
@@ -290,6 +294,8 @@ class _Block:
     def _silent_failure(self) -> TransactionManagementError | None:
         """Say why a block whose body raised nothing cannot commit all the same."""
         connection = connections[self._alias]
+        if connection.closed_in_transaction:
+            return TransactionManagementError(_CLOSED.format(alias=self._alias, origin=self.scope.origin))
         if self.scope.lease.cancelled_in_block and connection.needs_rollback:
             return TransactionManagementError(_CALL_CANCELLED.format(origin=self.scope.origin))
         pgconn = getattr(connection.connection, "pgconn", None)
@@ -304,9 +310,20 @@ class _Block:
             self._outer.hooks.extend(hooks)
         elif connection.in_atomic_block:
             for hook in hooks:
-                connection.on_commit(_as_sync(hook.func), robust=hook.robust)
+                callback = OrderedCallback(_as_sync(hook.func))
+                callback.number = hook.number
+                connection.on_commit(callback, robust=hook.robust)
+            connection.run_on_commit.sort(key=_number_of)  # stable: what was there before the block has none
         else:
-            self.hooks_to_run = hooks
+            of_django = [
+                CommitHook(func, robust, _number_of((sids, func, robust))) for sids, func, robust in self._of_django
+            ]
+            self.hooks_to_run = sorted([*of_django, *hooks], key=lambda hook: hook.number)
+
+
+def _number_of(entry: Any) -> int:
+    """Return the place of one of Django's callbacks in the order of registration; -1 for one from before the block."""
+    return int(getattr(entry[1], "number", -1))
 
 
 def _as_exc_info(error: BaseException) -> ExcInfo:
@@ -368,6 +385,10 @@ def _start(work: Coroutine[Any, Any, None]) -> None:
     task.add_done_callback(_started.discard)
 
 
+_CLOSED = (
+    "The connection {alias!r} was closed inside the atomic block at {origin}: what the block did is rolled back. "
+    "Do not call connections.close_all() or connection.close() in a transaction."
+)
 _INNER_BLOCK_OPEN = (
     "The atomic block at {origin} ended while a block inside it on {alias!r} was still open: both are rolled back. "
     "Wait for every task that opens blocks of its own before the outer block ends."

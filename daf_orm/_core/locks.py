@@ -203,3 +203,48 @@ class FifoLock:
                 "Calls on one lease run one at a time: shorten them, or raise DAF_ORM['TIMEOUT']."
             )
             raise PoolTimeout(message) from error
+
+
+class FifoSemaphore:
+    """A number of places, taken on event loops in order of arrival and given back on any thread."""
+
+    __slots__ = ("_free", "_lock", "_queue")
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._queue: WaitQueue[None] = WaitQueue()
+        self._free = places
+
+    async def acquire(self, timeout: float | None) -> None:
+        """Wait for a place; TimeoutError after ``timeout`` seconds (None: for ever)."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            waiter = self._queue.join(asyncio.get_running_loop())
+        try:
+            await waiter.wait(timeout)
+        except GeneratorExit:  # a finalizer takes no lock; the queue passes over a waiter that has withdrawn
+            if not waiter.withdraw():
+                finalizers.defer(self.release)
+            raise
+        except BaseException:
+            with self._lock:
+                self._queue.leave(waiter)
+                served = not waiter.withdraw()
+            if served:
+                self.release()
+            raise
+
+    def fail_all(self, error: Exception) -> None:
+        """Let every waiter raise ``error``."""
+        with self._lock:
+            self._queue.fail_all(error)
+
+    def release(self) -> None:
+        """Give a place back; the first waiter has it next."""
+        with self._lock:
+            while (waiter := self._queue.pop()) is not None:
+                if waiter.give(None):
+                    return
+            self._free += 1

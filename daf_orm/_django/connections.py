@@ -8,6 +8,7 @@ lease, and the event loop's own thread must not query at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import sys
@@ -17,6 +18,7 @@ from concurrent.futures.thread import _WorkItem
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import AsyncToSync, SyncToAsync
+from django.db import InterfaceError
 from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
@@ -24,17 +26,28 @@ from django.db.transaction import TransactionManagementError
 from daf_orm._core import finalizers
 from daf_orm._core.call_site import CallSite, find_call_site
 from daf_orm._core.locks import FifoLock
+from daf_orm._django import owners
+from daf_orm._leases import owner as owner_module
 from daf_orm._leases import reset
-from daf_orm._leases.lease import Lease, describe_task, holds_block, innermost_scope
+from daf_orm._leases.lease import (
+    Lease,
+    current_task,
+    describe_task,
+    holds_block,
+    innermost_scope,
+    next_number,
+)
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
     from types import FrameType
 
     from asgiref.current_thread_executor import CurrentThreadExecutor
+
+    from daf_orm._leases.owner import Guest, Owner
 
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
@@ -52,19 +65,142 @@ _LEFT_CALLS = "_daf_orm_left_calls"
 _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
 
 
+_borrowed: dict[int, Lease] = {}
+"""The leases that hops of foreign code have taken, by thread."""
+
+
 class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
-    __slots__ = ("_holds_turn", "has_test_turn", "lease", "opened_own", "outer", "serves_parent", "task")
+    __slots__ = (
+        *(
+            "_guests",
+            "_has_borrowed_turn",
+            "_holds_turn",
+            "_is_guest",
+            "_owner",
+            "borrowed",
+            "has_test_turn",
+            "lease",
+            "loop",
+            "moved_from",
+        ),
+        *("outer", "serves_parent", "task"),
+    )
 
     def __init__(self, outer: Hop | None, *, serves_parent: bool = False) -> None:
         self.outer = outer
         self.serves_parent = serves_parent  # whether the thread is a sync parent's, which closes its own connections
         self.lease: Lease | None = None
         self.task: asyncio.Task[Any] | None = None
-        self.opened_own = False  # of the outermost: whether code without a lease used this thread's own connections
         self.has_test_turn = False  # of the outermost: on the connections of a test
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.borrowed: Lease | None = None
+        """Of the outermost, without a lease: the one that it has taken for its queries."""
+        self.moved_from: Lease | None = None
+        """The lease that the call was begun on, if it had to go on on another."""
+        self._guests: dict[str, Guest] | None = None
+        self._owner: Owner | None = None
         self._holds_turn = False
+        self._has_borrowed_turn = False
+        self._is_guest = False
+
+    @property
+    def outermost(self) -> Hop:
+        """The hop that the thread began with."""
+        hop = self
+        while hop.outer is not None:
+            hop = hop.outer
+        return hop
+
+    @property
+    def owner(self) -> Owner:
+        """Whose call it is."""
+        if self._owner is None or self._owner.ended:
+            self._owner = owners.owner_here(self.task)
+        return self._owner
+
+    def held(self, alias: str) -> Guest | None:
+        """Return the wrapper that code of this hop has been given before it had a lease."""
+        return None if self._guests is None else self._guests.get(alias)
+
+    def guest(self, alias: str) -> Guest | None:
+        """Return the owner's wrapper that this hop has, which gets a connection at its first query."""
+        if self._guests is not None and (guest := self._guests.get(alias)) is not None:
+            return guest
+        return None if (guest := self.owner.guest(alias)) is None else self.have(guest)
+
+    def have(self, guest: Guest) -> Guest:
+        """Let the hop have a wrapper, until it ends."""
+        if self._guests is None:
+            self._guests = {}
+        self._guests[guest.wrapper.alias] = guest
+        return guest
+
+    def borrow(self) -> Lease:
+        """Take a lease for the rest of the hop: the one that its owner keeps, or one of its own. Waits for it."""
+        while self.borrowed is None:
+            assert self.loop is not None
+            assert lend_to_thread is not None
+            if (of_parent := _lease_of_waiting_thread(self.owner)) is not None:
+                self.lease = self.borrowed = of_parent
+                self._is_guest = True
+                break
+            pinned: Lease | None = self.owner.pinned
+            lease = pinned or lend_to_thread(self.owner, self.loop)
+            # All calls of an owner with one thread run there in order: the turn may be that of one behind us.
+            self._has_borrowed_turn = self.owner.executor is None
+            if self._has_borrowed_turn:
+                lease.take_turn_blocking(get_settings().TIMEOUT)
+            if lease.ended:  # while this hop waited
+                if self._has_borrowed_turn:
+                    lease.turn.release()
+                continue
+            if self._has_borrowed_turn:
+                lease.turn.thread = threading.get_ident()
+            self.lease = self.borrowed = _borrowed[threading.get_ident()] = lease
+            if lease.connections is not None:
+                lease.connections.configure()
+        return self.borrowed
+
+    def _end_borrowing(self) -> None:
+        for guest in (self._guests or {}).values():
+            if guest.session is None:
+                guest.is_taken = False
+        lease, self.borrowed = self.borrowed, None
+        if lease is None:
+            return
+        _borrowed.pop(threading.get_ident(), None)
+        try:
+            if self.moved_from is not None:
+                _end_move(self.moved_from, lease, keeps_transactions=True)
+                lease = self.moved_from
+            if self._is_guest:
+                return
+            assert lease.home is not None
+            lease.home.finish(lease, keeps_transactions=True)  # as Django does, from hop to hop of a request
+        finally:
+            if self._has_borrowed_turn:
+                lease.turn.release()
+
+    def _end_left_blocks(self) -> None:
+        """Roll back the async blocks of tasks that were left behind when this thread stopped waiting for them."""
+        thread = threading.current_thread()
+        parent: Lease | None = getattr(thread, _PARENT_LEASE, None)
+        if parent is None or not parent.blocks:
+            return
+        logger.error(
+            "async_to_sync() returned while a task it had started was in the atomic block at %s; it is rolled back. "
+            "Wait for the task inside the function.",
+            ", ".join(str(block.origin) for block in parent.blocks.values()),
+        )
+        for scope in tuple(parent.scopes):
+            scope.is_open = False
+        parent.blocks.clear()
+        delattr(thread, _PARENT_LEASE)
+        if self.borrowed is not None and self.borrowed.connections is not None:
+            for wrapper in self.borrowed.connections.own():
+                reset.clean(wrapper, origin="a task left behind")
 
     def join(self, lease: Lease) -> None:
         """Use a lease that foreign code found in its context: wait for the turn, unless this thread has it."""
@@ -75,6 +211,7 @@ class Hop:
                 return
             lease.turn.thread = threading.get_ident()
             self._holds_turn = True
+            lease.connections.configure()
         self.lease = lease
 
     def take_turn_in_test(self) -> None:
@@ -87,7 +224,7 @@ class Hop:
             hop.has_test_turn = True
 
     def end(self) -> None:
-        """Give the turn back; close what foreign code opened on a worker thread that nobody else would close."""
+        """Give back the turn, and what the hop has borrowed."""
         if self._holds_turn:
             assert self.lease is not None
             self.lease.turn.release()
@@ -95,9 +232,8 @@ class Hop:
             _test_turn.release()
         if self.outer is None and not self.serves_parent:
             end_left_calls()
-            _end_left_blocks()
-            if self.opened_own:
-                _close_own_connections()
+            self._end_left_blocks()
+            self._end_borrowing()
 
 
 def on_event_loop() -> bool:
@@ -111,6 +247,17 @@ def current_hop() -> Hop | None:
     return hop
 
 
+@contextlib.contextmanager
+def outside_hops() -> Iterator[None]:
+    """Let ``django.db.connections`` be the thread's own, as if no event loop had sent this code here."""
+    hop, _thread.hop = current_hop(), None
+    _thread.is_outside = True
+    try:
+        yield
+    finally:
+        _thread.hop, _thread.is_outside = hop, False
+
+
 def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | None = None) -> T:
     """Run ``func`` on this thread, on behalf of ``task``, as a hop with the lease. The turn must be the caller's."""
     outer = current_hop()
@@ -122,8 +269,53 @@ def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | 
         return func()
     finally:
         _thread.hop = outer
+        if hop.moved_from is not None:
+            assert hop.lease is not None
+            assert hop.lease.home is not None
+            _thread.hop = hop
+            try:
+                _end_move(lease, hop.lease, keeps_transactions=False)
+            finally:
+                _thread.hop = outer
         if lease.connections is None:  # the turn may last longer than the call; on a pooled lease it is over
             lease.turn.thread = before
+
+
+lend_to_thread: Callable[[Owner, asyncio.AbstractEventLoop], Lease] | None = None
+"""How synchronous code on a thread gets a lease; the pool, which knows this module, puts it here."""
+
+
+def move_hop(begun: Lease, lease: Lease) -> None:
+    """Let the running call go on on another lease of its owner's, whose turn it has, with the wrappers that it has."""
+    hop = current_hop()
+    while hop is not None and hop.lease is not begun:
+        hop = hop.outer
+    assert hop is not None
+    guests = begun.take_wrappers()
+    begun.moved_to, lease.runs_for = lease, begun  # what stops the call stops it there
+    lease.turn.thread = threading.get_ident()
+    hop.moved_from, hop.lease = begun, lease
+    if hop.borrowed is begun:
+        hop.borrowed = lease
+    for guest in guests:
+        lease.attach(guest)
+
+
+def _end_move(begun: Lease, lease: Lease, *, keeps_transactions: bool) -> None:
+    """End a call that was begun on one lease and has gone on on another."""
+    assert lease.home is not None
+    try:
+        lease.home.finish(lease, keeps_transactions=keeps_transactions)
+    finally:
+        begun.moved_to = lease.runs_for = None
+        lease.turn.release()
+
+
+def end_with_task(owner: Owner) -> None:
+    """End an owner that is a task with it, from any thread."""
+    if (task := owner.task) is not None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            task.get_loop().call_soon_threadsafe(task.add_done_callback, lambda _: owners.end_owner(owner))
 
 
 def parent_executor() -> CurrentThreadExecutor | None:
@@ -177,6 +369,29 @@ def waits_in_turn(lease: Lease, executor: CurrentThreadExecutor) -> bool:
     return lease.turn.thread == executor._work_thread.ident and executor is not lease.executor
 
 
+class OrderedCallback:
+    """A callback for after the commit that synchronous code in an async block has registered, and when."""
+
+    def __init__(self, func: Callable[[], object]) -> None:
+        functools.update_wrapper(self, func, updated=())
+        self.func = func
+        self.number = next_number()
+
+    def __call__(self) -> object:
+        return self.func()
+
+
+def _on_commit(register: Any) -> Any:
+    @functools.wraps(register)
+    def on_commit(self: BaseDatabaseWrapper, func: Any, robust: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+        hop = current_hop()
+        if hop is not None and self.in_atomic_block and callable(func) and not isinstance(func, OrderedCallback):
+            func = OrderedCallback(func)
+        register(self, func, robust=robust)
+
+    return on_commit
+
+
 class LeasedConnections:
     """The storage of ``django.db.connections``: the lease of the running hop first, Django's own otherwise."""
 
@@ -184,44 +399,63 @@ class LeasedConnections:
         object.__setattr__(self, "_django", django_storage)
 
     def __getattr__(self, alias: str) -> Any:
-        lease = _lease_here(alias)
-        if lease is None:
-            shared = _shared_outside_leases(alias)
-            return shared if shared is not None else getattr(self._django, alias)
-        assert lease.connections is not None
-        try:
-            return lease.connections.wrappers[alias]
-        except KeyError:
-            raise AttributeError(alias) from None
+        if (hop := current_hop()) is None:
+            lease = None
+            _refuse_stray(alias)
+        else:
+            lease = _lease_here(alias, hop)
+        if lease is not None:
+            assert lease.connections is not None
+            wrapper = lease.connections.wrappers.get(alias)
+            if wrapper is None and _shared(alias) is None:
+                held = hop.outermost.held(alias) if hop is not None else None
+                wrapper = lease.wrapper(alias) if held is None or held.owner is not lease.owner else lease.attach(held)
+            if wrapper is None:
+                raise AttributeError(alias)
+            return wrapper
+        if hop is not None and _borrows(hop):
+            if (guest := hop.outermost.guest(alias)) is None:
+                raise AttributeError(alias)
+            return guest.wrapper
+        shared = _shared_outside_leases(alias)
+        return shared if shared is not None else getattr(self._django, alias)
 
     def __setattr__(self, alias: str, wrapper: Any) -> None:
-        lease = _lease_here(alias)
-        if lease is None:
+        hop = current_hop()
+        lease = None if hop is None else _lease_here(alias, hop)
+        if lease is not None:
+            assert lease.connections is not None
+            assert lease.owner is not None
+            shared = _shared(alias)
+            if shared is not None and wrapper is shared:
+                on_return = _test_turn.release if _test_connections else None
+                lease.connections.borrow(alias, wrapper, lease.owner, on_return)
+            else:
+                lease.attach(lease.owner.add(alias, wrapper))
+        elif hop is not None and _borrows(hop):
+            hop.outermost.have(hop.outermost.owner.add(alias, wrapper))
+        else:
             setattr(self._django, alias, wrapper)
             _report_stray(wrapper)
-            return
-        assert lease.connections is not None
-        shared = _shared(alias)
-        if shared is not None and wrapper is shared:
-            lease.connections.borrow(alias, wrapper, _test_turn.release if _test_connections else None)
-        else:
-            lease.connections.adopt(alias, wrapper)
 
     def __delattr__(self, alias: str) -> None:
-        lease = _lease_here(alias)
+        hop = current_hop()
+        lease = None if hop is None else _lease_here(alias, hop)
         if lease is None:
-            delattr(self._django, alias)
+            if hop is None or not _borrows(hop):
+                delattr(self._django, alias)
         else:
             assert lease.connections is not None
-            lease.connections.wrappers.pop(alias, None)
+            lease.connections.forget(alias)
 
 
-def _lease_here(alias: str) -> Lease | None:
+def _borrows(hop: Hop) -> bool:
+    """Whether code in a hop without a lease has its owner's wrapper: not a sync parent's, which has its own."""
+    return not (_test_connections or hop.outermost.serves_parent or on_event_loop())
+
+
+def _lease_here(alias: str, hop: Hop) -> Lease | None:
     """Return the lease whose connection ``alias`` means in the code that is running; None for the thread's own."""
-    hop = current_hop()
-    if hop is None:
-        _refuse_stray(alias)
-        return None
     if on_event_loop():
         return None
     while hop.lease is None and (scope := innermost_scope()) is not None:
@@ -237,22 +471,51 @@ def _lease_here(alias: str) -> Lease | None:
                 break
         inner = inner.outer
     if lease is None:
-        _note_own_use(hop, alias)
+        lease = _note_own_use(hop, alias)
     return lease
+
+
+def _lease_of_waiting_thread(owner: Owner) -> Lease | None:
+    """Return the lease of a thread that waits for the code which sent us here, and so does nothing with it."""
+    executor = getattr(AsyncToSync.executors, "current", None)
+    while executor is not None:
+        lease = _borrowed.get(executor._work_thread.ident)
+        if lease is not None and lease.owner is owner:
+            return lease
+        executor = executor._old_executor
+    return None
+
+
+def attach_here(guest: Guest) -> None:
+    """Let a wrapper have the connection of the call that uses it. A hop without a lease takes one for it."""
+    hop = current_hop()
+    if hop is None or on_event_loop() or hop.outermost.serves_parent:
+        raise InterfaceError(_ELSEWHERE.format(alias=guest.wrapper.alias, owner=guest.owner.name))
+    lease = _lease_here(guest.wrapper.alias, hop) or hop.outermost.borrow()
+    if lease.owner is not guest.owner:
+        raise InterfaceError(_ELSEWHERE.format(alias=guest.wrapper.alias, owner=guest.owner.name))
+    lease.attach(guest)
+
+
+owner_module.attach_here = attach_here
+_ELSEWHERE = (
+    "Connection {alias!r} of {owner} was used outside its calls, or in those of another owner. Take "
+    "django.db.connection where you query, and keep no connection for later."
+)
 
 
 def _check(lease: Lease, alias: str, hop: Hop) -> None:
     lease.check(alias, innermost_scope(), describe_task(hop.task))
 
 
-def _note_own_use(hop: Hop, alias: str) -> None:
+def _note_own_use(hop: Hop, alias: str) -> Lease | None:
+    """Where no lease is in use: return the one that the owner keeps, or that of a memory database."""
     parent: Lease | None = getattr(threading.current_thread(), _PARENT_LEASE, None)
     if parent is not None and parent.blocks:
         _check(parent, alias, hop)
-    # Code in a worker thread may be a sync parent too: what is opened while it waits is closed when its own hop ends.
-    while hop.outer is not None:
-        hop = hop.outer
-    hop.opened_own = not hop.serves_parent
+    if _borrows(hop) and (hop.outermost.owner.pinned is not None or _shared(alias) is not None):
+        return hop.outermost.borrow()
+    return None
 
 
 def _is_sync_parent() -> bool:
@@ -265,59 +528,9 @@ def _is_sync_parent() -> bool:
     return False
 
 
-def _end_left_blocks() -> None:
-    """Roll back the async blocks of tasks that were left behind when this worker thread stopped waiting for them."""
-    thread = threading.current_thread()
-    lease: Lease | None = getattr(thread, _PARENT_LEASE, None)
-    if lease is None or not lease.blocks:
-        return
-    logger.error(
-        "async_to_sync() returned while a task it had started was in the atomic block at %s; it is rolled back. "
-        "Wait for the task inside the function.",
-        ", ".join(str(block.origin) for block in lease.blocks.values()),
-    )
-    for scope in tuple(lease.scopes):
-        scope.is_open = False
-    lease.blocks.clear()
-    delattr(thread, _PARENT_LEASE)
-    for wrapper in django_connections.all(initialized_only=True):
-        reset.clean(wrapper, origin="a task left behind")
-        reset.close_for_good(wrapper)
-
-
-def _close_own_connections() -> None:
-    """Close this worker thread's own connections, except one inside somebody's hand-made transaction.
-
-    The thread may die with its request, or idle for ever in an executor: nobody would close them later.
-    """
-    if _test_connections:  # it had those
-        return
-    for wrapper in django_connections.all(initialized_only=True):
-        if wrapper.in_atomic_block or _is_in_manual_transaction(wrapper):
-            logger.warning(
-                "A hop ended inside a transaction on the thread's own connection %r. "
-                "Use daf_orm.transaction.atomic(), which keeps its connection across hops.",
-                wrapper.alias,
-            )
-        elif _is_shared_memory(wrapper):
-            BaseDatabaseWrapper.close(wrapper)  # SQLite's own close() keeps the last connection to a memory database
-        else:
-            wrapper.close()
-
-
-def _is_in_manual_transaction(wrapper: BaseDatabaseWrapper) -> bool:
-    return wrapper.connection is not None and (
-        wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or reset.in_transaction(wrapper.connection)
-    )
-
-
-def _is_shared_memory(wrapper: BaseDatabaseWrapper) -> bool:
-    return wrapper.vendor == "sqlite" and "mode=memory" in str(wrapper.settings_dict["NAME"])
-
-
 def _refuse_stray(alias: str) -> None:
     """A to_thread() call in an atomic block has its context but not its lease: its rows would not be the block's."""
-    block = holds_block()
+    block = None if getattr(_thread, "is_outside", False) else holds_block()
     if block is None or on_event_loop() or not _was_sent_here():
         return
     message = (
@@ -358,14 +571,15 @@ def stray_connections() -> list[tuple[BaseDatabaseWrapper, CallSite]]:
 def _create_connection(create: Callable[[str], BaseDatabaseWrapper], alias: str) -> BaseDatabaseWrapper:
     """Make a connection; for in-memory SQLite on a lease, take the one that holds the database."""
     hop = current_hop()
-    if hop is not None and (lease := _lease_here(alias)) is not None:
+    if hop is not None and (lease := _lease_here(alias, hop)) is not None:
         assert lease.connections is not None
         if _test_connections and not lease.connections.has_borrowed:
             _test_turn.acquire_blocking(get_settings().TIMEOUT)
         fresh: BaseDatabaseWrapper = _shared(alias) or create(alias)
         return fresh
     own: BaseDatabaseWrapper = create(alias)
-    _remember_memory(alias, own)
+    if hop is None or not _borrows(hop):
+        _remember_memory(alias, own)
     return own
 
 
@@ -425,20 +639,29 @@ def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
         _memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)
 
 
-def _thread_handler(handler: Any) -> Any:
-    @functools.wraps(handler)
-    def thread_handler(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outer = current_hop()
-        hop = _thread.hop = Hop(outer, serves_parent=outer is None and _is_sync_parent())
-        try:
-            return handler(self, *args, **kwargs)
-        finally:
-            try:
-                hop.end()
-            finally:
-                _thread.hop = outer
+class _ThreadHandler:
+    """In the place of asgiref's method: looked up on the event loop, in the task whose code is sent to a thread."""
 
-    return thread_handler
+    def __init__(self, handler: Any) -> None:
+        self.__wrapped__ = handler
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return functools.partial(_handle, self.__wrapped__, current_task(), instance)
+
+
+def _handle(handler: Any, task: asyncio.Task[Any] | None, instance: Any, *args: Any, **kwargs: Any) -> Any:
+    outer = current_hop()
+    hop = _thread.hop = Hop(outer, serves_parent=outer is None and _is_sync_parent())
+    hop.task, hop.loop = task, args[0]
+    try:
+        return handler(instance, *args, **kwargs)
+    finally:
+        try:
+            hop.end()
+        finally:
+            _thread.hop = outer
 
 
 def forget_hops() -> None:
@@ -459,7 +682,10 @@ PATCHES = PatchTable(
     ),
     Patch(owner=django_connections, name="_connections", wrapper=LeasedConnections, why="the lease comes first"),
     Patch(
-        owner=SyncToAsync, name="thread_handler", wrapper=_thread_handler, why="what runs in a worker thread is a hop"
+        owner=BaseDatabaseWrapper, name="on_commit", wrapper=_on_commit, why="callbacks run in order of registration"
+    ),
+    Patch(
+        owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="what runs in a worker thread is a hop"
     ),
 )
 
@@ -480,10 +706,12 @@ def activate() -> None:
         for alias in django_connections:
             if (wrapper := getattr(storage, alias, None)) is not None:
                 _remember_memory(alias, wrapper)
-        PATCHES.activate()
+        owners.PATCHES.activate()
+        PATCHES.activate()  # the last: who finds us active needs all of it
 
 
 def deactivate() -> None:
     """Put Django and asgiref back as they were."""
     with _activation:
         PATCHES.deactivate()
+        owners.PATCHES.deactivate()

@@ -117,7 +117,7 @@ class Call(Generic[T]):
             leased_connections.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
             return
         try:
-            self._lease.executor.submit(context.run, self._call_quietly)
+            self._spare_executor.submit(context.run, self._call_quietly)
         except RuntimeError:  # the pool is closed and shut down
             logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
             self._give_up()
@@ -176,6 +176,8 @@ class Call(Generic[T]):
                 leased_connections.end_left_calls()
             if not self._lease.is_ready:
                 self._make_ready()
+            if self._lease.connections is not None:
+                self._lease.connections.configure()
             if self._final and (copying := self._lease.copying) is not None and not self._ending.is_of(copying.scope):
                 copying.abort()  # a task's COPY may outlast the cursor or block around it
             return self._func(self._cancelled is not None)
@@ -193,21 +195,22 @@ class Call(Generic[T]):
 
     def _make_ready(self) -> None:
         self._lease.is_ready = True
-        if self._lease.connections is not None and self._lease.home is not None:
-            self._lease.home.count_lost(self._lease.connections.make_ready())
+        if self._lease.connections is not None:
+            self._lease.connections.make_ready()
 
     def _settle(self) -> None:
         """From here on no request to stop may reach the connection."""
         with self._aim:
             self._ended = True
         if self._stopping is not None:
-            connections = self._lease.connections
-            assert connections is not None
             self._stopping.set()
-            connections.stopping = False
-            self._lease.cancelled_in_block |= connections.poison()
+            self._lease.stopping = False
+            self._lease.cancelled_in_block |= self._lease.poison()
 
     def _call_quietly(self) -> None:
+        if self._lease.ended:  # taken back meanwhile, with all that was open on it
+            self._ending(self._lease, used=False)
+            return
         try:
             self._begin(self._ticket)
         except Exception:
@@ -216,29 +219,32 @@ class Call(Generic[T]):
     # Stopping, from a second worker thread
 
     def _request_stop(self) -> None:
-        connections = self._lease.connections
-        if self._on_parent or connections is None:
+        if self._on_parent or self._lease.connections is None:
             return  # the connection is the parent's: its statement is waited for
         with self._aim:
             if self._ended:
                 return
-            connections.stopping = True
+            self._lease.stopping = True
             self._stopping = threading.Event()
         try:
-            self._lease.executor.submit(self._stop)
+            self._spare_executor.submit(self._stop)
         except RuntimeError:  # the pool is closed and shut down
             threading.Thread(target=self._stop, name="daf_orm-stop").start()
 
+    @property
+    def _spare_executor(self) -> Executor:
+        """Threads beside the one that the call runs in, which may be the only one of the lease's own executor."""
+        return self._lease.executor if self._lease.home is None else self._lease.home.executor
+
     def _stop(self) -> None:
-        connections, ended = self._lease.connections, self._stopping
-        assert connections is not None
+        ended = self._stopping
         assert ended is not None
         patience = time.monotonic() + CANCEL_TIMEOUT
         while True:
             with self._aim:
                 if self._ended:
                     return
-                for wrapper in connections.own():
+                for wrapper in self._lease.in_use():
                     if wrapper.connection is not None and (not stop_statement(wrapper) or time.monotonic() > patience):
                         cut_off(wrapper)
             if ended.wait(STOP_INTERVAL):
@@ -302,8 +308,10 @@ class EndScope(Ending):
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Give the lease back, or leave it to the scopes that go on."""
         lease.scopes.discard(self._scope)
+        self._scope.leave_share()
         if self._scope.is_guest:
             return
+        lease.leave_gate(self._scope)
         if not lease.scopes:
             GIVE_BACK(lease, used=used)
         elif lease.connections is not None:

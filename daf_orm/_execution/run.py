@@ -22,6 +22,7 @@ from django.db import InterfaceError
 from daf_orm._core import finalizers
 from daf_orm._core.call_site import find_call_site
 from daf_orm._django import connections as leased_connections
+from daf_orm._django.owners import owner_here
 from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
 from daf_orm._leases.lease import (
     Lease,
@@ -40,6 +41,11 @@ from daf_orm.settings import get_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asgiref.current_thread_executor import CurrentThreadExecutor
+
+    from daf_orm._core.call_site import CallSite
+    from daf_orm._leases.owner import Owner
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -50,7 +56,7 @@ async def run(func: Callable[[], T]) -> T:
         if _on_parent(scope.lease):
             scope.lease.refuse_beside_copy(None)
             return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
-        await _take_turn(scope.lease, None)
+        await _take_turn(scope.lease, scope)
         if scope.is_alive:
             return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
         scope.lease.turn.release()  # it has ended while this call waited
@@ -69,7 +75,8 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
         if _on_parent(scope.lease):
             scope.lease.refuse_beside_copy(scope)
             return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
-        await _take_turn(scope.lease, scope)
+        stands = scope if scope.lease.is_in_block(scope) else before
+        await _take_turn(scope.lease, stands, copying=scope)
         if not scope.is_alive:
             scope.lease.turn.release()
             raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
@@ -88,15 +95,94 @@ async def open_scope(alias: str | None = None, *, within: Scope | None = None) -
     """
     origin = find_call_site()
     outer = within or innermost_scope()
-    if outer is not None:
-        lease, is_guest = outer.lease, outer.is_guest
-    else:
-        lease, is_guest = await _take_lease()
-        lease.origin = lease.origin if is_guest else origin
-    scope = Scope(lease, outer, origin, alias, is_guest=is_guest)
-    lease.scopes.add(scope)
+    scope: Scope | None = None
+    if outer is None:
+        scope = await _scope_on_pinned(origin, alias)
+    elif outer.lease.is_pinned and not outer.lease.is_in_block(outer):
+        scope = await _join_pinned(Scope(outer.lease, outer, origin, alias))
+    if scope is None:
+        if outer is not None:
+            lease, is_guest = outer.lease, outer.is_guest
+        else:
+            lease, is_guest = await _take_lease()
+            lease.origin = lease.origin if is_guest else origin
+        scope = Scope(lease, outer, origin, alias, is_guest=is_guest)
+        lease.scopes.add(scope)
     enter_scope(scope)
     return scope
+
+
+async def open_iteration(owner: Owner | None) -> Scope:
+    """Hold a lease for an iteration. It shares the pool with other iterations, and leaves some to who does not iterate.
+
+    ``owner`` is who has made the iterator, if tasks of other owners may drive it: its own queries go on beside it.
+    """
+    if innermost_scope() is not None or _is_beside_parent():
+        return await open_scope()
+    origin, owner = find_call_site(), owner_here() if owner is None or owner.ended else owner
+    scope = await _scope_on_pinned(origin, owner=owner)
+    if scope is None:
+        pool, timeout = get_pool(), get_settings().TIMEOUT
+        try:
+            await pool.iterations.acquire(timeout)
+        except TimeoutError as error:
+            raise pool.too_many_iterations(timeout) from error
+        try:
+            lease = await pool.lend(owner=owner)
+        except BaseException:
+            pool.iterations.release()
+            raise
+        lease.origin = origin
+        scope = Scope(lease, None, origin, share=pool.iterations)
+        lease.scopes.add(scope)
+        if owner is not owner_here():
+            pool.share(lease, owner)
+    enter_scope(scope)
+    return scope
+
+
+async def _scope_on_pinned(origin: CallSite, alias: str | None = None, owner: Owner | None = None) -> Scope | None:
+    """Return a scope on the lease that the owner of this code keeps; None if it keeps none."""
+    scope: Scope | None = None
+    while scope is None and (pinned := _pinned_lease(owner)) is not None:
+        scope = await _join_pinned(Scope(pinned, None, origin, alias))
+    return scope
+
+
+async def _join_pinned(scope: Scope) -> Scope | None:
+    """Let a scope hold a lease that its owner's other tasks use too: a block keeps them waiting until it has ended.
+
+    None if the owner has given the lease up meanwhile.
+    """
+    lease = scope.lease
+    if scope.alias is None:
+        await _take_turn(lease, scope.outer, copying=scope.outer)
+    else:
+        await lease.pass_gate(get_settings().TIMEOUT)
+        scope.holds_gate = True
+        try:
+            await _take_turn(lease, scope, copying=scope.outer)
+        except BaseException:
+            lease.leave_gate(scope)
+            raise
+    if lease.ended:
+        lease.leave_gate(scope)
+    else:
+        lease.scopes.add(scope)
+    lease.turn.release()
+    return None if lease.ended else scope
+
+
+def _pinned_lease(owner: Owner | None = None) -> Lease | None:
+    """Return the lease that an owner keeps, by default that of this code."""
+    if _is_beside_parent():
+        return None
+    pinned: Lease | None = (owner or owner_here()).pinned
+    return pinned
+
+
+def _is_beside_parent() -> bool:
+    return leased_connections.parent_executor() is not None
 
 
 async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
@@ -128,6 +214,8 @@ async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
     finally:
         leave_scope(scope, outside)
         scope.lease.scopes.discard(scope)
+        scope.lease.leave_gate(scope)
+        scope.leave_share()
         if not scope.lease.scopes:
             Call(scope.lease, lambda _: None, GIVE_BACK, final=True).perform_detached()
 
@@ -159,6 +247,10 @@ async def _take_lease() -> tuple[Lease, bool]:
         watchdog.watch_running_loop()
     if (executor := leased_connections.parent_executor()) is None:
         return await get_pool().lend(), False
+    return await _parent_lease(executor)
+
+
+async def _parent_lease(executor: CurrentThreadExecutor) -> tuple[Lease, bool]:
     lease = leased_connections.parent_lease(executor)
     if lease.has_left_calls:  # they have its turn
         await _end_left_calls()
@@ -172,25 +264,37 @@ async def _take_lease() -> tuple[Lease, bool]:
 _end_left_calls = sync_to_async(leased_connections.end_left_calls, thread_sensitive=True)
 
 
-async def _take_turn(lease: Lease, scope: Scope | None) -> None:
+async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None = None) -> None:
     if lease.turn.thread == threading.get_ident():
         raise RuntimeError(_NESTED_LOOP)
-    await lease.turn.acquire(get_settings().TIMEOUT)
+    await lease.take_turn(scope, get_settings().TIMEOUT)
     try:
-        lease.refuse_beside_copy(scope)
+        lease.refuse_beside_copy(copying)
     except InterfaceError:
         lease.turn.release()
         raise
 
 
 async def _run_once(func: Callable[[], T]) -> T:
-    """Run ``func`` on a lease that is taken for it alone."""
-    lease, is_guest = await _take_lease()
-    on_parent = lease.connections is None
-    if not on_parent:
+    """Run ``func`` on the lease that its owner keeps, or on one that is taken for it alone."""
+    if leased_connections.parent_executor() is not None:
+        lease, is_guest = await _take_lease()
+        ending = KEEP_TURN if is_guest else GIVE_BACK
+        return await Call(lease, lambda _: func(), ending, on_parent=True, subject=func).perform()
+    leased_connections.activate()
+    finalizers.start()
+    if watchdog.wanted:
+        watchdog.watch_running_loop()
+    owner = owner_here()
+    while (lease := owner.pinned) is not None:
+        await _take_turn(lease, None)
+        if not lease.ended:
+            break
+        lease.turn.release()
+    else:
+        lease = await get_pool().lend(owner=owner)
         await lease.turn.acquire(None)  # at once: nobody else knows this lease
-    ending = KEEP_TURN if is_guest else GIVE_BACK
-    return await Call(lease, lambda _: func(), ending, on_parent=on_parent, subject=func).perform()
+    return await Call(lease, lambda _: func(), GIVE_BACK, subject=func).perform()
 
 
 async def _acquire_finally(lease: Lease) -> asyncio.CancelledError | None:

@@ -9,270 +9,54 @@ used by one call at a time, and by no task that is outside the innermost atomic 
 from __future__ import annotations
 
 import asyncio
-import functools
+import itertools
 import logging
-import random
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.db import InterfaceError
-from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
-from daf_orm._core.locks import FifoLock
-from daf_orm._leases import reset
-from daf_orm._leases.session import BorrowedSession, Session
-from daf_orm.databases import sqlite
-from daf_orm.exceptions import CallCancelled
+from daf_orm._core.locks import FifoLock, FifoSemaphore
+from daf_orm.exceptions import PoolTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from daf_orm._core.call_site import CallSite
+    from daf_orm._leases.connection_set import ConnectionSet
+    from daf_orm._leases.owner import Guest, Owner
 
 
 logger = logging.getLogger("daf_orm")
 
 
-class ConnectionSet:
-    """What the pool lends: one connection per alias, each opened on first use and kept from lease to lease."""
-
-    def __init__(self, *, max_lifetime: float = 3600.0) -> None:
-        self.wrappers: dict[str, BaseDatabaseWrapper] = {}
-        self.idle_since = 0.0
-        self.stopping = False
-        """Set while the running call is being cancelled: nothing more is sent to a server on its behalf."""
-        self.needs_cleaning = False
-        """Whether the end of its last lease could not be carried out."""
-        self._sessions: dict[str, Session] = {}
-        self._borrowed_sessions: dict[str, BorrowedSession] = {}
-        self._borrowed: dict[str, int] = {}  # alias -> atomic depth at the time: somebody else's connection
-        self._on_return: Callable[[], None] | None = None
-        self._expires: dict[str, tuple[object, float]] = {}  # alias -> (driver connection, clock)
-        self._max_lifetime = max_lifetime
-
-    def adopt(self, alias: str, wrapper: BaseDatabaseWrapper) -> None:
-        """Keep a new connection, which any thread may use from now on, one at a time."""
-        wrapper.inc_thread_sharing()
-        wrapper.settings_dict = _lease_settings(wrapper)
-        session = Session(wrapper)
-        wrapper.execute_wrappers.insert(0, functools.partial(self._execute, session))
-        commit = wrapper.commit
-        if _is_sqlite_file(wrapper) and sqlite.takes_lock_at_once(wrapper):
-            patience = self._be_patient(wrapper)
-            commit = functools.partial(patience.wait_for_lock, commit)  # in rollback-journal mode it waits for readers
-        wrapper.commit = functools.partial(self._commit, commit)  # type: ignore[method-assign]
-        wrapper.connect = functools.partial(_connect_wholly, wrapper, session, wrapper.connect)  # type: ignore[method-assign]
-        wrapper.close_if_unusable_or_obsolete = _leave_to_the_pool  # type: ignore[method-assign]
-        wrapper.set_autocommit = functools.partial(_set_autocommit, wrapper, wrapper.set_autocommit)  # type: ignore[method-assign]
-        session.begin()
-        self._sessions[alias] = session
-        self.wrappers[alias] = wrapper
-
-    def _be_patient(self, wrapper: BaseDatabaseWrapper) -> sqlite.LockPatience:
-        options = wrapper.settings_dict["OPTIONS"]
-        patience = sqlite.LockPatience(wrapper, options["timeout"], lambda: self.stopping)
-        wrapper.execute_wrappers.append(patience)  # innermost: what it repeats is the statement alone
-        return patience
-
-    def borrow(self, alias: str, wrapper: BaseDatabaseWrapper, on_return: Callable[[], None] | None = None) -> None:
-        """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one.
-
-        ``on_return`` is called when the last one that was borrowed has been given back.
-        """
-        self._on_return = on_return
-        if alias not in self._borrowed:
-            wrapper.inc_thread_sharing()
-            self._borrowed_sessions[alias] = BorrowedSession(wrapper)
-        self._borrowed[alias] = len(wrapper.atomic_blocks)
-        self.wrappers[alias] = wrapper
-
-    @property
-    def has_borrowed(self) -> bool:
-        """Whether a connection of somebody else's is in use."""
-        return bool(self._borrowed)
-
-    def own(self) -> list[BaseDatabaseWrapper]:
-        """Return the connections that are ours to stop and to close: all but the borrowed ones."""
-        return [wrapper for alias, wrapper in tuple(self.wrappers.items()) if alias not in self._borrowed]
-
-    def open_aliases(self) -> list[str]:
-        """Return the aliases that have an open connection of our own."""
-        return [wrapper.alias for wrapper in self.own() if wrapper.connection is not None]
-
-    def make_ready(self) -> int:
-        """Before the first use on a lease: drop connections that died or moved while idle. Return how many."""
-        if self.needs_cleaning:
-            self.needs_cleaning = False
-            self.clean("a lease that could not be ended")
-        lost = 0
-        for alias, wrapper in tuple(self.wrappers.items()):
-            if _has_moved(alias, wrapper):
-                self._drop(alias)
-            elif wrapper.connection is not None and reset.has_died(wrapper):
-                reset.close(wrapper)
-                lost += 1
-            elif alias in self._sessions:
-                if getattr(wrapper, "health_check_enabled", False):
-                    wrapper.health_check_done = False  # type: ignore[attr-defined] # the stubs lack it
-                self._sessions[alias].start_lease()
-        return lost
-
-    def clean(self, origin: object) -> bool:
-        """Make every connection fit for the next lease. False if one had to be repaired or closed."""
-        healthy = True
-        for alias, wrapper in tuple(self.wrappers.items()):
-            if alias in self._borrowed:
-                healthy &= self._give_back(alias)
-                continue
-            healthy &= reset.clean(wrapper, origin=origin) & self._clean_session(alias, wrapper)
-            if self._is_due(alias, wrapper):
-                reset.close(wrapper)
-        return healthy
-
-    def _clean_session(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
-        """Let the next owner find nothing of this one's. False if that failed, and the connection was closed for it."""
-        try:
-            if not self._sessions[alias].clean():
-                reset.close(wrapper)
-        except Exception:
-            logger.warning("Connection %r could not be reset and is closed.", wrapper.alias, exc_info=True)
-            reset.close(wrapper)
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close all connections of our own."""
-        for alias in tuple(self.wrappers):
-            if alias in self._borrowed:
-                self._give_back(alias)
-            else:
-                self._drop(alias)
-
-    def poison(self) -> bool:
-        """After a cancelled call: let Django refuse further statements in its transaction. True if it was in one.
-
-        PostgreSQL aborts the transaction, SQLite may have rolled it back: neither may be mistaken for a success.
-        """
-        inside = [wrapper for wrapper in self.own() if wrapper.in_atomic_block]
-        for wrapper in inside:
-            wrapper.needs_rollback = True
-        return bool(inside)
-
-    def _give_back(self, alias: str) -> bool:
-        wrapper, depth = self.wrappers.pop(alias), self._borrowed.pop(alias)
-        wrapper.dec_thread_sharing()
-        healthy = reset.leave_blocks(wrapper, depth)
-        try:
-            self._borrowed_sessions.pop(alias).clean()
-        except Exception:
-            logger.warning("Connection %r could not be restored.", wrapper.alias, exc_info=True)
-        if not self._borrowed and self._on_return is not None:
-            on_return, self._on_return = self._on_return, None
-            on_return()
-        return healthy
-
-    def _drop(self, alias: str) -> None:
-        reset.close_for_good(self.wrappers.pop(alias))
-        self._sessions.pop(alias, None)
-        self._expires.pop(alias, None)
-
-    def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether the connection has reached its age, or belongs back in the pool of ``OPTIONS["pool"]``."""
-        if wrapper.connection is None:
-            return False
-        if wrapper.settings_dict["OPTIONS"].get("pool"):
-            return True
-        opened, expires = self._expires.get(alias, (None, 0.0))
-        if opened is not wrapper.connection:
-            jitter = random.uniform(0.9, 1.0)  # noqa: S311 - spreads reconnects, keeps no secret
-            expires = time.monotonic() + self._max_lifetime * jitter
-            self._expires[alias] = (wrapper.connection, expires)
-        return time.monotonic() >= expires
-
-    def _commit(self, commit: Callable[[], None]) -> None:
-        """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
-        if self.stopping:
-            raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
-        commit()
-
-    def _execute(self, session: Session, execute: Any, sql: str, *arguments: Any) -> Any:
-        """Look at a statement, as an execute wrapper."""
-        if self.stopping:
-            raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
-        session.look_at(sql)
-        return execute(sql, *arguments)
-
-
-def _connect_wholly(wrapper: BaseDatabaseWrapper, session: Session, connect: Callable[[], None]) -> None:
-    """Keep no connection that was stopped halfway: a search path or a role that was to be set would be missing."""
-    try:
-        session.connect(connect)
-    except BaseException:
-        reset.close(wrapper)
-        raise
-
-
-def _leave_to_the_pool() -> None:
-    """Keep ``close_old_connections()``, which libraries call around their queries, from ending a transaction."""
-
-
-def _set_autocommit(
-    wrapper: BaseDatabaseWrapper, set_autocommit: Any, autocommit: Any, *args: Any, **kwargs: Any
-) -> None:
-    """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
-    if wrapper.connection is None and autocommit == wrapper.settings_dict["AUTOCOMMIT"]:
-        return
-    set_autocommit(autocommit, *args, **kwargs)
-
-
-POSTGRESQL_OPTIONS = {
-    "connect_timeout": 10,  # seconds
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,  # milliseconds
-}
-"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Neither connecting nor a COMMIT can be cancelled, so a server
-that vanishes without a word must be noticed by TCP."""
-
-
-def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
-    settings: dict[str, Any] = dict(wrapper.settings_dict)
-    if not settings["OPTIONS"].get("pool"):
-        settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
-        if wrapper.vendor == "postgresql":
-            settings["OPTIONS"] = {**POSTGRESQL_OPTIONS, **settings["OPTIONS"]}
-    if _is_sqlite_file(wrapper):
-        settings["OPTIONS"] = {**sqlite.OPTIONS, **settings["OPTIONS"]}
-    return settings
-
-
-def _is_sqlite_file(wrapper: BaseDatabaseWrapper) -> bool:
-    return wrapper.vendor == "sqlite" and not wrapper.is_in_memory_db()  # type: ignore[attr-defined] # SQLite has it
-
-
-def _has_moved(alias: str, wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether the alias means another database by now: test runners rename it in place."""
-    return bool(django_connections.settings[alias]["NAME"] != wrapper.settings_dict["NAME"])
-
-
 class Home(Protocol):
     """Where a lease comes from: the pool."""
 
-    def finish(self, lease: Lease) -> None:
-        """Clean the lease's connections and take it back, on a worker thread."""
+    def finish(self, lease: Lease, *, keeps_transactions: bool = False) -> None:
+        """Clean the lease's connections and take it back, unless its owner keeps it. On a worker thread."""
 
     def put_back(self, lease: Lease) -> None:
         """Take it back unused, on any thread."""
 
     def count_lost(self, number: int) -> None:
         """Count connections that had died while idle."""
+
+    def keep(self, lease: Lease) -> None:
+        """Pin the lease to its owner, or move the running call to the owner's other one. On a worker thread."""
+
+    @property
+    def executor(self) -> Executor:
+        """Threads that are always to be had."""
+
+    def end(self, lease: Lease) -> Future[None]:
+        """Take a pinned lease back, as its owner has ended."""
 
 
 class Copying(NamedTuple):
@@ -292,12 +76,26 @@ class Lease:
 
     connections: ConnectionSet | None
     executor: Executor
-    loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop | None
     home: Home | None = None
     """Who takes it back; None for a sync parent's thread."""
     scopes: set[Scope] = field(default_factory=set)
     """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
+    owner: Owner | None = None
+    """Whose calls it is for; None for a sync parent's thread."""
     turn: FifoLock = field(default_factory=FifoLock)
+    gate: FifoLock | None = None
+    """Of a pinned lease: held by an atomic block, beside which the owner's other tasks wait."""
+    sent: bool = False
+    """Whether a statement has been sent."""
+    stopping: bool = False
+    """Whether the call that was begun on it is being cancelled."""
+    moved_to: Lease | None = None
+    """The lease that the running call has gone on on."""
+    runs_for: Lease | None = None
+    """The lease that the running call was begun on, if that was another one."""
+    pinned_for: str = ""
+    """Why it is pinned, for messages."""
     blocks: dict[str, Scope] = field(default_factory=dict)
     """The innermost open atomic block per alias."""
     origin: CallSite | None = None
@@ -308,11 +106,154 @@ class Lease:
     """Whether a call was cancelled inside the transaction, which must then not be taken for a success."""
     is_ready: bool = False
     """Whether its first call has looked the connections over."""
+    is_orphan: bool = False
+    """Whether its event loop was found closed, and it is about to be taken back."""
     has_left_calls: bool = False
     """Of a sync parent's thread: whether a finalizer has left a last call to it."""
     ended: bool = False
     forgotten: bool = False
     """Set in the child of a fork: the connections are the parent process's."""
+
+    def lend_to(self, owner: Owner) -> None:
+        """Let it be for the calls of an owner."""
+        self.owner = owner
+        self.executor = owner.executor or self.executor
+
+    @property
+    def has_lost_loop(self) -> bool:
+        """Whether the event loop that waits for its calls is closed."""
+        return self.loop is not None and self.loop.is_closed()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the running call is being cancelled: nothing more is sent to a server on its behalf."""
+        return self.stopping or (self.runs_for is not None and self.runs_for.stopping)
+
+    def may_move(self) -> bool:
+        """Whether the running call may go on on another lease, as if it had begun there."""
+        return not (self.sent or self.scopes or self.connections is None or self.connections.is_in_transaction())
+
+    def can_be_joined(self) -> bool:
+        """Whether a call that has begun elsewhere may go on here: no transaction of the owner's is open."""
+        return self.connections is not None and not self.connections.is_in_transaction()
+
+    def poison(self) -> bool:
+        """After a cancelled call: let Django refuse further statements in its transaction. True if it was in one.
+
+        PostgreSQL aborts the transaction, SQLite may have rolled it back: neither may be mistaken for a success.
+        """
+        inside = [wrapper for wrapper in self.in_use() if wrapper.in_atomic_block]
+        for wrapper in inside:
+            wrapper.needs_rollback = True
+        return bool(inside)
+
+    def in_use(self) -> list[BaseDatabaseWrapper]:
+        """Return the connections of the running call that are ours to stop and to close."""
+        connections = (self.moved_to or self).connections
+        return [] if connections is None else connections.own()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether its owner keeps it, and still can."""
+        return self.owner is not None and self.owner.pinned is self and not (self.owner.ended or self.forgotten)
+
+    def keep(self) -> None:
+        """Pin it to its owner, before a statement is sent that changes its session."""
+        if self.home is not None and not self.is_pinned:
+            self.home.keep(self)
+
+    def wrapper(self, alias: str) -> BaseDatabaseWrapper | None:
+        """Return the owner's wrapper with the alias's connection; None if Django has to make one."""
+        connections, owner = self.connections, self.owner
+        assert connections is not None
+        assert owner is not None
+        guest = owner.guest(alias) or connections.new_guest(alias, owner)
+        return None if guest is None else self.attach(guest)
+
+    def attach(self, guest: Guest) -> BaseDatabaseWrapper:
+        """Let a wrapper of the owner's have the connection of its alias."""
+        assert self.connections is not None
+        if not self.connections.attach(guest.wrapper.alias, guest, self) and self.home is not None:
+            self.home.count_lost(1)
+        return guest.wrapper
+
+    # Turns
+
+    async def take_turn(self, scope: Scope | None, timeout: float | None) -> None:
+        """Wait until the caller's call may run. ``scope`` is where it stands."""
+        gate = None if self.is_in_block(scope) else self.gate
+        if gate is not None:
+            await self.pass_gate(timeout)
+        try:
+            await self.turn.acquire(timeout)
+        finally:
+            if gate is not None:
+                gate.release()
+
+    async def pass_gate(self, timeout: float | None) -> None:
+        """Wait until no block of another task is open."""
+        assert self.gate is not None
+        try:
+            await self.gate.acquire(timeout)
+        except PoolTimeout as error:
+            raise self._name_block(timeout) from error
+
+    def take_turn_blocking(self, timeout: float, is_given_up: Callable[[], bool] | None = None) -> None:
+        """Do the same as :meth:`take_turn` on a thread, for a caller that stands in no block of this lease."""
+        deadline, gate = time.monotonic() + timeout, self.gate
+
+        def is_over() -> bool:
+            return time.monotonic() > deadline or (is_given_up is not None and is_given_up())
+
+        if gate is not None and not gate.acquire_unless(is_over, _MOMENT):
+            raise self._name_block(timeout)
+        try:
+            if not self.turn.acquire_unless(is_over, _MOMENT):
+                raise self._name_block(timeout)
+        finally:
+            if gate is not None:
+                gate.release()
+
+    def take_wrappers(self) -> list[Guest]:
+        """Take the wrappers from the running call's connections."""
+        assert self.connections is not None
+        return self.connections.take_guests()
+
+    def close_gate(self) -> None:
+        """Make a gate, as the lease is pinned: the block that the running call stands in has passed it."""
+        self.gate = FifoLock()
+        for scope in self.blocks.values():
+            outermost, outer = scope, scope.outer
+            while outer is not None:
+                if outer.alias is not None and outer.lease is self:
+                    outermost = outer
+                outer = outer.outer
+            if not any(held.holds_gate for held in self.scopes):
+                self.gate.when_free(lambda: None)
+                outermost.holds_gate = True
+
+    def leave_gate(self, scope: Scope) -> None:
+        """Let the others pass, as the block that they waited for has ended."""
+        if scope.holds_gate:
+            scope.holds_gate = False
+            assert self.gate is not None
+            self.gate.release()
+
+    def is_in_block(self, scope: Scope | None) -> bool:
+        """Whether a scope stands in an atomic block on this lease."""
+        while scope is not None:
+            if scope.alias is not None and scope.lease is self:
+                return True
+            scope = scope.outer
+        return False
+
+    def _name_block(self, timeout: float | None) -> PoolTimeout:
+        blocks = tuple(self.blocks.values())
+        holders = ", ".join(f"{block.task} in the block at {block.origin}" for block in blocks) or "another call"
+        return PoolTimeout(
+            f"{describe_task(current_task())} waited {timeout} s for the one connection that it shares with {holders}: "
+            f"{self.pinned_for}. End that block sooner, or open it where the connection is not shared."
+        )
 
     def refuse_beside_copy(self, scope: Scope | None) -> None:
         """Raise InterfaceError if a COPY other than that of ``scope`` is in progress: a query would wait for ever."""
@@ -335,12 +276,17 @@ class Lease:
         raise TransactionManagementError(message)
 
 
+next_number = itertools.count().__next__
+
+
 @dataclass(frozen=True, slots=True)
 class CommitHook:
     """A callback for after the commit. A robust one's errors are logged instead of raised, as in Django."""
 
     func: Callable[[], object]
     robust: bool
+    number: int = field(default_factory=next_number)
+    """Its place in the order of registration."""
 
 
 @dataclass(slots=True, eq=False)
@@ -358,6 +304,10 @@ class Scope:
     is_open: bool = True
     is_abandoned: bool = False
     """Whether its task dropped it, so that whoever still has it in the context is not one of its child tasks."""
+    holds_gate: bool = False
+    """Whether the other tasks of a pinned lease's owner wait for it."""
+    share: FifoSemaphore | None = None
+    """Of an iteration that has a lease of its own: where its place among those is."""
     is_guest: bool = False
     """Whether it uses the turn of a call on a sync parent's thread which waits for it."""
     hooks: list[CommitHook] = field(default_factory=list)
@@ -379,6 +329,12 @@ class Scope:
         while scope is not None and (scope.alias is None or scope.is_open):
             scope = scope.outer
         return scope is not None
+
+    def leave_share(self) -> None:
+        """Let another iteration have a lease."""
+        share, self.share = self.share, None
+        if share is not None:
+            share.release()
 
     def leads_to(self, other: Scope) -> bool:
         """Whether ``other`` is this scope or one around it."""
@@ -403,6 +359,8 @@ class Scope:
         return scope is block
 
 
+_MOMENT = 0.05
+"""Seconds after which a thread that waits for its turn asks whether it still has to."""
 _scope: ContextVar[Scope | None] = ContextVar("daf_orm.scope", default=None)
 
 

@@ -17,9 +17,10 @@ logger = logging.getLogger("daf_orm")
 _POLLIN = getattr(select, "POLLIN", 0)
 
 
-def clean(wrapper: BaseDatabaseWrapper, *, origin: object) -> bool:
+def clean(wrapper: BaseDatabaseWrapper, *, origin: object, keeps_session: bool = False) -> bool:
     """Bring a connection back to its clean state; close it where that is not certain.
 
+    ``keeps_session``: its owner has set something there, which ending a transaction does not undo.
     Return False if something was wrong with it. ``origin`` names the borrower in the report. Never raises.
     """
     if wrapper.connection is None:
@@ -28,14 +29,14 @@ def clean(wrapper: BaseDatabaseWrapper, *, origin: object) -> bool:
         close(wrapper)
         return False
     try:
-        healthy = _end_transaction(wrapper, origin) and _is_pristine(wrapper)
+        healthy = _end_transaction(wrapper, origin)
+        is_fit = (healthy or (keeps_session and not is_in_transaction(wrapper))) and _is_pristine(wrapper)
     except Exception:
         logger.warning("Connection %r could not be cleaned and is closed.", wrapper.alias, exc_info=True)
-        healthy = False
-    if not healthy:
+        healthy = is_fit = False
+    if not is_fit:
         close(wrapper)
-    wrapper.queries_log.clear()
-    return healthy
+    return healthy and is_fit
 
 
 def close(wrapper: BaseDatabaseWrapper) -> None:
@@ -93,6 +94,14 @@ def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
         with cut_off_if_silent(wrapper):
             wrapper.rollback()
     return False
+
+
+def is_in_transaction(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether code has begun a transaction and not ended it, by Django's means or by hand."""
+    return wrapper.in_atomic_block or (
+        wrapper.connection is not None
+        and (wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or in_transaction(wrapper.connection))
+    )
 
 
 def in_transaction(connection: Any) -> bool:

@@ -1,135 +1,323 @@
-"""The session of one connection on a lease: what its owner may have left there, and how it becomes clean again.
+"""The session of one connection that the pool keeps: what its owner may have left there, and how it becomes clean.
 
-State lives in three places. The server's session is changed by statements: each is looked at before it is sent. The
-driver's connection and Django's wrapper have attributes: they are compared when the lease ends.
+The pool keeps drivers' connections, and no wrappers of Django's: a :class:`Session` is attached to the wrapper of the
+owner that it is lent to. What statements do to the server's session is looked at before they are sent; the options of
+the driver's connection are compared when the lease ends; what is set on the wrapper stays with its owner.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.backends.signals import connection_created
+from django.utils.functional import cached_property
 
+from daf_orm._leases import reset
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 from daf_orm.databases.statements import Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class _Attributes:
-    """What Django's wrapper looks like while it is clean."""
-
-    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
-        self._wrapper = wrapper
-        self._values = self.found()
-        self._execute_wrappers = list(wrapper.execute_wrappers)
-        self._force_debug_cursor = wrapper.force_debug_cursor
-
-    def found(self) -> dict[str, Any]:
-        """Return the attributes that neither Django nor :mod:`daf_orm._leases.reset` sees to."""
-        return {name: value for name, value in vars(self._wrapper).items() if name not in _DJANGOS}
-
-    def keep_new(self, before: dict[str, Any]) -> None:
-        """Take for clean what has been set since: by connecting, as SQLite's transaction mode."""
-        self._values |= {
-            name: value for name, value in self.found().items() if name not in before or before[name] is not value
-        }
-
-    def restore(self) -> None:
-        """Undo what has been set."""
-        wrapper = self._wrapper
-        if wrapper.execute_wrappers != self._execute_wrappers:
-            wrapper.execute_wrappers[:] = self._execute_wrappers
-        wrapper.force_debug_cursor = self._force_debug_cursor
-        for name in self.found().keys() - self._values.keys():
-            if not hasattr(type(wrapper), name):  # a cached property may stay
-                del vars(wrapper)[name]
-        vars(wrapper).update(self._values)
-
-
 class Session:
-    """Watches a wrapper that the pool keeps."""
+    """A driver's connection, which any wrapper of its alias can use, one at a time."""
 
-    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
-        self._wrapper = wrapper
-        self._database = database_of(wrapper)
+    def __init__(self, wrapper: BaseDatabaseWrapper, origin: dict[str, Any] | None = None) -> None:
+        self.alias = wrapper.alias
+        self.settings = wrapper.settings_dict
+        self.origin = origin
+        """The alias's entry in ``DATABASES``."""
+        self.connection: Any = None
+        """The driver's connection while no wrapper has it."""
+        self.wrapper: BaseDatabaseWrapper | None = None
+        """The wrapper that has it."""
+        self.is_touched = False
+        """Whether its owner has to have this very connection again."""
+        self.opened = 0.0
+        """When the connection was opened, by ``time.monotonic()``."""
+        self.sqlite_waits: tuple[Any, float] = (None, 0.0)
+        """How long SQLite itself waits for a lock, and on which connection."""
+        self.configured: dict[str, Any] = {}
+        """What ``CONFIGURE`` has set."""
         self._effect = Effect.NONE
+        self._type = type(wrapper)
+        self._database = database_of(wrapper)
+        self._sends_unseen = sends_unseen_statements(wrapper)
         self._options: tuple[Any, ...] = ()
-        self._attributes = _Attributes(wrapper)
+        self._autocommit = False
+        self._attributes: dict[str, Any] = {}
+        self._facts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})  # of the wrapper, of its features
+        self._lengths: dict[type[Any], int] = {}
+        self._is_new = False
 
-    def begin(self) -> None:
-        """Take the wrapper as it is now for clean: it has been made fit for the pool."""
-        self._attributes = _Attributes(self._wrapper)
+    def attach(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Let a wrapper have the connection, if there is one; else it will connect by itself."""
+        self.wrapper = wrapper
+        if self.connection is None:
+            return
+        wrapper.connection, self.connection = self.connection, None
+        wrapper.autocommit = self._autocommit
+        attributes, features = self._facts
+        values = vars(wrapper)
+        values.update(self._attributes)
+        values.update(attributes)
+        vars(wrapper.features).update(features)
+
+    def detach(self) -> BaseDatabaseWrapper | None:
+        """Take the connection from its wrapper. Return the wrapper."""
+        wrapper, self.wrapper = self.wrapper, None
+        if wrapper is None:
+            return None
+        self.connection, wrapper.connection = wrapper.connection, None
+        self._autocommit = wrapper.autocommit
+        wrapper.closed_in_transaction = wrapper.errors_occurred = wrapper.needs_rollback = False
+        if self.connection is not None:
+            self._learn_facts(wrapper)
+        return wrapper
+
+    def _learn_facts(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Keep what Django has asked the server about itself: no owner needs to ask again."""
+        attributes, features = self._facts
+        for facts, found in ((attributes, wrapper), (features, wrapper.features)):
+            values = vars(found)
+            if len(values) != self._lengths.get(type(found)):
+                self._lengths[type(found)] = len(values)
+                facts |= {
+                    name: value
+                    for name, value in values.items()
+                    if isinstance(getattr(type(found), name, None), cached_property)
+                }
+
+    def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:
+        """Return a new wrapper as ``django.db.connections`` makes them, if the alias still has these settings."""
+        return self._type(settings, self.alias) if settings is self.origin else None
+
+    @contextlib.contextmanager
+    def housekeeping(self) -> Iterator[BaseDatabaseWrapper]:
+        """Let a wrapper that belongs to nobody have the connection."""
+        wrapper = self._type(self.settings, self.alias)
+        wrapper.inc_thread_sharing()
+        self.attach(wrapper)
+        try:
+            yield wrapper
+        finally:
+            self.detach()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, attached or not."""
+        return self.connection is not None or (self.wrapper is not None and self.wrapper.connection is not None)
 
     def connect(self, connect: Callable[[], None]) -> None:
         """Connect; note how the driver's connection is set, and what receivers of ``connection_created`` do."""
-        self._effect, before = Effect.NONE, self._attributes.found()
-        connect()
+        wrapper = self.wrapper
+        assert wrapper is not None
+        before = dict(vars(wrapper))
+        self.forget()
+        self._is_new = True
+        try:
+            connect()
+        finally:
+            self._is_new = False
         if not _has_receivers():  # what was sent is Django's own: each new connection has it
             self._effect = Effect.NONE
-        self._attributes.keep_new(before)
-        self._database.learn(self._wrapper)
-        self._options = self._database.options_of(self._wrapper.connection)
+        self._attributes = {
+            name: value
+            for name, value in vars(wrapper).items()
+            if name not in _DJANGOS and (name not in before or before[name] is not value)
+        }
+        self.opened = time.monotonic()
+        self._database.learn(wrapper)
+        self._options = self._database.options_of(wrapper.connection)
 
-    def look_at(self, sql: Any) -> None:
-        """Look at a statement that is about to be sent."""
-        if self._effect is not Effect.UNKNOWN:
-            self._effect = max(self._effect, self._database.effect_of(self._wrapper, sql))
+    def forget(self) -> None:
+        """A connection that is gone has left nothing."""
+        self._effect, self.is_touched = Effect.NONE, False
+        self.configured = {}
+        self._facts = ({}, {})
 
-    def start_lease(self) -> None:
-        """Tell receivers of ``connection_created`` of an owner that is lent a connection which is open already."""
-        if self._wrapper.connection is None:
-            return
-        self._database.learn(self._wrapper)
-        if _has_receivers():
-            connection_created.send(sender=type(self._wrapper), connection=self._wrapper)
-            self._options = self._database.options_of(self._wrapper.connection)
+    def look_at(self, sql: Any) -> bool:
+        """Look at a statement that is about to be sent. Return True if its owner has to keep the session for it."""
+        assert self.wrapper is not None
+        effect = self._database.effect_of(self.wrapper, sql)
+        if effect is Effect.NONE:
+            if not self._sends_unseen:
+                return False
+            effect = Effect.RESETTABLE
+        self._effect = max(self._effect, effect)
+        return not self._is_new
+
+    def start_lease(self) -> bool:
+        """Before its first use on a lease, look the connection over. False if it had died, and is closed."""
+        wrapper = self.wrapper
+        if wrapper is None or wrapper.connection is None:
+            return True
+        if reset.has_died(wrapper):
+            reset.close(wrapper)
+            return False
+        if wrapper.settings_dict.get("CONN_HEALTH_CHECKS"):
+            wrapper.health_check_enabled, wrapper.health_check_done = True, False  # type: ignore[attr-defined]
+        self._database.learn(wrapper)
+        if _has_receivers():  # they are told of each owner
+            self._is_new = True
+            try:
+                connection_created.send(sender=type(wrapper), connection=wrapper)
+            finally:
+                self._is_new = False
+            self._options = self._database.options_of(wrapper.connection)
+        return True
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Set what ``CONFIGURE`` wants and the connection does not have yet. Outside transactions."""
+        wrapper = self.wrapper
+        assert wrapper is not None
+        wanted = {name: None if value is None else str(value) for name, value in values.items()}
+        wanted |= dict.fromkeys(self.configured.keys() - wanted.keys())
+        changes = {name: value for name, value in wanted.items() if self.configured.get(name, _UNKNOWN) != value}
+        if changes:
+            self.configured |= dict.fromkeys(changes, _UNKNOWN)  # whatever happens now
+            self._database.configure(wrapper, changes)
+            if wrapper.autocommit:  # else a rollback would revert them
+                self.configured |= changes
+
+    def lacks(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the names of those that are not set as wanted."""
+        wanted = {name: None if value is None else str(value) for name, value in values.items()}
+        return [
+            name for name in wanted.keys() | self.configured.keys() if self.configured.get(name) != wanted.get(name)
+        ]
+
+    @property
+    def needs_cleaning(self) -> bool:
+        """Whether the next owner must not have it as it is."""
+        return self.is_touched or self._effect is not Effect.NONE
+
+    def lose_track(self) -> None:
+        """Take note that statements may be sent which nobody looks at."""
+        self._effect = Effect.UNKNOWN
+
+    @property
+    def has_other_options(self) -> bool:
+        """Whether the driver's connection has been set otherwise than it was."""
+        wrapper = self.wrapper
+        return wrapper is not None and self._options != self._database.options_of(wrapper.connection)
 
     def clean(self) -> bool:
         """Make the session what it was at first. False if the connection has to be closed. May raise."""
-        self._attributes.restore()
-        self._database.end_lease(self._wrapper)
-        effect, self._effect = self._effect, Effect.NONE
-        if self._wrapper.connection is None:
+        wrapper = self.wrapper
+        assert wrapper is not None
+        self._database.end_lease(wrapper)
+        effect, self._effect, self.is_touched = self._effect, Effect.NONE, False
+        if wrapper.connection is None:
             return True
-        if self._options != self._database.options_of(self._wrapper.connection):
+        if self._options != self._database.options_of(wrapper.connection):
             return False
         if effect is Effect.NONE:
             return True
+        self.configured = {}
         if effect is Effect.UNKNOWN:
             return False
-        with cut_off_if_silent(self._wrapper):
-            return self._database.reset(self._wrapper)
+        with cut_off_if_silent(wrapper):
+            return self._database.reset(wrapper)
+
+
+class _Attributes:
+    """What a borrowed wrapper looks like: what neither Django nor :mod:`daf_orm._leases.reset` sees to."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
+        self.values = {name: value for name, value in vars(wrapper).items() if name not in _DJANGOS}
+        self.execute_wrappers = list(wrapper.execute_wrappers)
+        self.force_debug_cursor = wrapper.force_debug_cursor
+
+    def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Let the wrapper look like that again."""
+        if wrapper.execute_wrappers != self.execute_wrappers:
+            wrapper.execute_wrappers[:] = self.execute_wrappers
+        wrapper.force_debug_cursor = self.force_debug_cursor
+        values = vars(wrapper)
+        for name in values.keys() - self.values.keys() - _DJANGOS:
+            if not isinstance(getattr(type(wrapper), name, None), cached_property):
+                del values[name]
+        values.update(self.values)
+
+
+class Changes:
+    """What an owner has set on a borrowed wrapper."""
+
+    def __init__(self, before: _Attributes, after: _Attributes) -> None:
+        missing = object()
+        self._values = {
+            name: value for name, value in after.values.items() if before.values.get(name, missing) is not value
+        }
+        self._execute_wrappers = [each for each in after.execute_wrappers if each not in before.execute_wrappers]
+        self._force_debug_cursor = after.force_debug_cursor and not before.force_debug_cursor
+
+    def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Set it again."""
+        vars(wrapper).update(self._values)
+        wrapper.execute_wrappers.extend(self._execute_wrappers)
+        wrapper.force_debug_cursor = wrapper.force_debug_cursor or self._force_debug_cursor
 
 
 class BorrowedSession:
-    """Watches a wrapper that stays open whatever happens: a test's, or the only one of an in-memory database."""
+    """Watches a wrapper that stays open whatever happens: a test's, or the only one of an in-memory database.
 
-    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
+    ``kept`` is how its owner has left it, when it had it last; None if it has not had it.
+    """
+
+    def __init__(self, wrapper: BaseDatabaseWrapper, kept: Changes | None) -> None:
+        self.snapshot: Any = None
+        """What was there before its owner set something; None if it has not."""
         self._wrapper = wrapper
         self._database = database_of(wrapper)
         self._attributes = _Attributes(wrapper)
-        self._snapshot: Any = None
+        if kept is not None:
+            kept.put_on(wrapper)
         wrapper.execute_wrappers.insert(0, self._execute)
 
     def _execute(self, execute: Any, sql: str, *arguments: Any) -> Any:
         """Look at a statement, as an execute wrapper: before the first that may leave something, note what is there."""
-        if self._snapshot is None and self._database.effect_of(self._wrapper, sql) is not Effect.NONE:
-            self._snapshot = self._database.snapshot(self._wrapper)
+        if self.snapshot is None and self._database.effect_of(self._wrapper, sql) is not Effect.NONE:
+            self.snapshot = self._database.snapshot(self._wrapper)
         return execute(sql, *arguments)
 
-    def clean(self) -> None:
-        """Restore what was there. May raise."""
-        self._attributes.restore()
-        if self._snapshot is not None and self._wrapper.connection is not None:
-            self._database.restore(self._wrapper, self._snapshot)
+    def leave(self) -> Changes:
+        """Let the wrapper look as it did before. Return what its owner will find when it has it again."""
+        wrapper = self._wrapper
+        with contextlib.suppress(ValueError):  # its owner has removed it
+            wrapper.execute_wrappers.remove(self._execute)
+        changes = Changes(self._attributes, _Attributes(wrapper))
+        self._attributes.put_on(wrapper)
+        return changes
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether something has been set that :meth:`restore` undoes."""
+        return self.snapshot is not None
+
+    def restore(self) -> None:
+        """Restore what the session was at first. May raise."""
+        if self.snapshot is not None and self._wrapper.connection is not None:
+            self._database.restore(self._wrapper, self.snapshot)
+            self.snapshot = None
 
 
+def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether a backend that is not Django's may send statements past Django's cursors, as django-tenants does."""
+    return not all(
+        str(getattr(getattr(type(wrapper), name, None), "__module__", "")).startswith("django.")
+        for name in ("_cursor", "cursor")
+    )
+
+
+_UNKNOWN: Final = object()
 _DJANGOS: Final = frozenset(
     """
     connection settings_dict alias queries_log force_debug_cursor autocommit in_atomic_block savepoint_state

@@ -16,21 +16,40 @@ import time
 import weakref
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.signals import setting_changed
+from django.db import InterfaceError
 from django.db import connections as django_connections
+from django.utils.module_loading import import_string
 
 from daf_orm._core import finalizers
-from daf_orm._core.locks import Waiter, WaitQueue
+from daf_orm._core.call_site import find_call_site
+from daf_orm._core.locks import FifoSemaphore, Waiter, WaitQueue
 from daf_orm._django import connections as leased_connections
-from daf_orm._leases.lease import ConnectionSet, Lease
-from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
+from daf_orm._django.owners import owner_here
+from daf_orm._leases.connection_set import ConnectionSet
+from daf_orm._leases.lease import Lease
+from daf_orm._leases.session import sends_unseen_statements
+from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from daf_orm._leases.owner import Owner
+
 logger = logging.getLogger("daf_orm")
+PIN_PATIENCE = 1.0
+"""Seconds that all pinned connections may be idle while an owner waits to pin one: it is refused then."""
 _REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten what holds them"
+_TWO_SESSIONS = (
+    "{owner} would have two sessions: it sets something on a connection of its own while another of its calls runs in "
+    "which it has done so already ({origin}). Await the one before the other, or set it first, before any query."
+)
 _OF_A_TEST = "A test has one: start the task inside the block that holds it, or make the test transactional. Held at"
 
 
@@ -49,6 +68,10 @@ class ConnectionPool:
         max_waiting: int = 0,
         max_lifetime: float = 3600.0,
         max_idle: float = 600.0,
+        max_pinned: int | None = None,
+        max_iterating: int | None = None,
+        keeps_first: bool = False,
+        configuration: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         if not 0 <= min_size <= max_size or max_size < 1:
             raise ValueError(f"max_size must be at least 1 and min_size, got {min_size=} and {max_size=}.")
@@ -58,6 +81,13 @@ class ConnectionPool:
         self.max_waiting = max_waiting
         self.max_lifetime = max_lifetime
         self.max_idle = max_idle
+        self.max_pinned = max_pinned or max(1, max_size - 1)
+        self.max_iterating = max_iterating or max(1, max_size - 1)
+        self.iterations = FifoSemaphore(self.max_iterating)
+        """Places for iterations with a lease of their own, which clients may read from as slowly as they like."""
+        self.keeps_first = keeps_first
+        """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
+        self._configuration = configuration
         self.in_test = leased_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._pid = os.getpid()
@@ -67,6 +97,8 @@ class ConnectionPool:
         self._lent: dict[Lease, ConnectionSet] = {}
         self._size = 0  # idle, lent, or being closed
         self._queue: WaitQueue[Lease] = WaitQueue()
+        self._pinned: dict[Lease, None] = {}
+        self._unpinned = threading.Condition(self._lock)
         self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
         self._trimmer: asyncio.AbstractEventLoop | None = None
         self._counters = _new_counters()
@@ -74,19 +106,22 @@ class ConnectionPool:
 
     # Lending
 
-    async def lend(self, *, timeout: float | None = None) -> Lease:
+    async def lend(self, *, owner: Owner | None = None, timeout: float | None = None) -> Lease:
         """Lend a lease; whoever gets it must see that :meth:`finish` is called with it, once.
+
+        ``owner`` is whose calls it is for; None: who calls.
 
         Waits up to ``timeout`` seconds (default: the pool's). Raises PoolTimeout, TooManyRequests or PoolClosed.
         """
         timeout = self.timeout if timeout is None else timeout
         loop = asyncio.get_running_loop()
+        owner = owner or owner_here()
         with self._lock:
             self._counters["requests_num"] += 1
             self._refuse_if_closed()
             if not self._queue and (connections := self._take()) is not None:
                 self._keep_trimming(loop)
-                return self._new_lease(connections, loop)
+                return self._new_lease(connections, loop, owner)
             waiter = self._join_queue(loop)
         started = time.monotonic()
         try:
@@ -98,15 +133,40 @@ class ConnectionPool:
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, timeout)
         self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        lease.lend_to(owner)
         return lease
 
-    def finish(self, lease: Lease) -> None:
-        """Clean a lease's connections and take it back. Does I/O: call it on a worker thread."""
+    def lend_to_thread(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> Lease:
+        """Lend a lease to synchronous code on a thread, which waits here. ``loop`` is the one that waits for it."""
+        with self._lock:
+            self._counters["requests_num"] += 1
+            self._refuse_if_closed()
+            if not self._queue and (connections := self._take()) is not None:
+                return self._new_lease(connections, loop, owner)
+            waiter = self._join_queue(None)
+        started = time.monotonic()
+        try:
+            lease = waiter.wait_blocking(self.timeout)
+        except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
+            lease = self._give_up(waiter, error, self.timeout)
+        self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        lease.loop = loop
+        lease.lend_to(owner)
+        return lease
+
+    def finish(self, lease: Lease, *, keeps_transactions: bool = False) -> None:
+        """End a call: clean the lease's connections and take it back, unless its owner keeps it. Does I/O.
+
+        ``keeps_transactions``: one that the call has left open makes the owner keep it.
+        """
         connections = self._lent.get(lease)
-        if connections is None or lease.forgotten:
+        if connections is None or lease.forgotten or lease.scopes:
             return
         lease.blocks.clear()
-        if not connections.clean(lease.origin or "a call"):
+        is_kept = self._is_kept(lease, connections, keeps_transactions=keeps_transactions)
+        if is_kept:
+            return
+        if not connections.clean(lease.origin or "a call", is_rested=is_kept is False):
             self._count("returns_bad", 1)
         if not self._take_back(lease):
             connections.close()
@@ -114,11 +174,160 @@ class ConnectionPool:
 
     def put_back(self, lease: Lease) -> None:
         """Take a lease back that has not been used. Does no I/O: any thread may call it."""
+        if lease.is_pinned or lease.scopes:
+            return
+        if lease in self._pinned and lease.connections is not None:
+            lease.connections.needs_cleaning = True
         if not self._take_back(lease) and lease.connections is not None:
             self._close_elsewhere([lease.connections])
             self._end_executor()
 
+    # Pinning
+
+    def _is_kept(self, lease: Lease, connections: ConnectionSet, *, keeps_transactions: bool) -> bool | None:
+        """After a call: end its transaction. Return whether the owner keeps the lease; None if it cannot."""
+        owner = lease.owner
+        if owner is None or owner.ended or self._closed:
+            return None
+        healthy, stays = connections.rest(lease.origin or "a call", keeps_transactions=keeps_transactions)
+        if not healthy:
+            self._count("returns_bad", 1)
+        stays = stays or self.keeps_first or owner.executor is not None
+        if stays and not lease.is_pinned:
+            stays = self._pin_late(lease, owner)
+        if not stays or owner.ended:
+            return False
+        connections.lay_down()
+        return True
+
+    def _pin_late(self, lease: Lease, owner: Owner) -> bool:
+        """Pin a lease for what a call has left behind: an open cursor or transaction, a driver's option.
+
+        Beyond ``max_pinned`` too: what is there already can only be kept or lost.
+        """
+        with self._lock:
+            if owner.pinned is None:
+                self._pin(lease, owner)
+            return owner.pinned is lease
+
+    def keep(self, lease: Lease) -> None:
+        """Pin a lease to its owner, before its session is changed. On the worker thread of its call.
+
+        The call goes on on another lease if the owner has pinned that. Raises InterfaceError if it cannot, since it has
+        begun on its own; TooManyRequests if no more may be pinned, and none of those that are is in use.
+        """
+        owner, deadline = lease.owner, time.monotonic() + self.timeout
+        assert owner is not None
+        while (other := self._pin_or_find(lease, owner, deadline)) is not None:
+            if not lease.may_move():
+                raise InterfaceError(_TWO_SESSIONS.format(owner=owner.name, origin=other.pinned_for))
+            other.take_turn_blocking(self.timeout, lambda: lease.is_stopping)
+            has_moved = False
+            try:
+                has_moved = self._move(lease, other)
+            finally:
+                if not has_moved:
+                    other.turn.release()
+            if has_moved:
+                return
+
+    def _move(self, lease: Lease, other: Lease) -> bool:
+        """Let the call go on on its owner's other lease, whose turn it has. False if that has ended meanwhile."""
+        if lease.is_stopping:
+            raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
+        if other.ended:
+            return False
+        if not other.can_be_joined():
+            assert lease.owner is not None
+            raise InterfaceError(_TWO_SESSIONS.format(owner=lease.owner.name, origin=other.pinned_for))
+        leased_connections.move_hop(lease, other)
+        return True
+
+    def _pin_or_find(self, lease: Lease, owner: Owner, deadline: float) -> Lease | None:
+        """Pin the lease, as soon as that is allowed. Return the other one if the owner has pinned another."""
+        with self._unpinned:
+            while True:
+                other: Lease | None = owner.pinned
+                if other is not None and not other.ended:
+                    return None if other is lease else other
+                if self._may_pin(owner):
+                    self._pin(lease, owner)
+                    return None
+                if self._closed or lease.is_stopping or time.monotonic() > deadline or not self._pins_are_in_use():
+                    raise self._too_many_pinned()
+                self._unpinned.wait(PIN_PATIENCE / 4)
+
+    def _pins_are_in_use(self) -> bool:
+        now = time.monotonic()
+        return any(pinned.turn.taken or now - pinned.turn.ended < PIN_PATIENCE for pinned in self._pinned)
+
+    def share(self, lease: Lease, owner: Owner) -> None:
+        """Let all calls of an owner run on a lease that an iteration of its own holds, driven by other tasks."""
+        with self._lock:
+            if owner.pinned is None and self._may_pin(owner):
+                self._pin(lease, owner)
+
+    def too_many_iterations(self, timeout: float) -> PoolTimeout:
+        """Return the error for an iteration that has waited too long for others to end."""
+        return PoolTimeout(
+            f"{self.max_iterating} iterations hold a connection each, and no other ended within {timeout} s "
+            f"(DAF_ORM['MAX_ITERATING'], of MAX_SIZE {self.max_size}): {self._name_holders()}. Load the rows of short "
+            "results at once, read from slow clients less at a time, or raise both."
+        )
+
+    def _may_pin(self, owner: Owner) -> bool:
+        return self.keeps_first or owner.executor is not None or len(self._pinned) < self.max_pinned
+
+    def _pin(self, lease: Lease, owner: Owner) -> None:
+        self._pinned[lease] = None
+        owner.pinned, owner.was_pinned = lease, True
+        lease.pinned_for = f"{owner.name} keeps it since {find_call_site()}"
+        lease.close_gate()
+        leased_connections.end_with_task(owner)
+
+    def _too_many_pinned(self) -> TooManyRequests:
+        held = "; ".join(lease.pinned_for for lease in self._pinned)
+        return TooManyRequests(
+            f"{len(self._pinned)} owners keep the connection on which they have set something, and no more may "
+            f"(DAF_ORM['MAX_PINNED'] is {self.max_pinned}, of MAX_SIZE {self.max_size}): {held}. Set it by "
+            "DAF_ORM['CONFIGURE'] or in a transaction by SET LOCAL, which keep no connection, or raise MAX_SIZE."
+        )
+
+    def _unpin(self, lease: Lease) -> None:
+        """Under the lock: let another owner pin instead."""
+        if lease in self._pinned:
+            del self._pinned[lease]
+            if lease.owner is not None and lease.owner.pinned is lease:
+                lease.owner.pinned = None
+            self._unpinned.notify_all()
+
+    def end(self, lease: Lease) -> Future[None]:
+        """Take a pinned lease back, whose owner has ended: as soon as no call runs on it, or with its last scope."""
+        done: Future[None] = Future()
+
+        def finish() -> None:
+            try:
+                leased_connections.run_on_lease(lease, lambda: self.finish(lease))
+            finally:
+                lease.turn.release()
+                done.set_result(None)
+
+        lease.turn.when_free(lambda: self._submit(finish))
+        return done
+
+    def _submit(self, func: Callable[[], None]) -> None:
+        try:
+            self.executor.submit(func)
+        except RuntimeError:  # closed and shut down
+            threading.Thread(target=func, name="daf_orm-end").start()
+
     def _finish_orphan(self, lease: Lease) -> None:
+        for scope in tuple(lease.scopes):
+            scope.leave_share()
+            lease.leave_gate(scope)
+        lease.scopes.clear()
+        if lease.owner is not None:
+            lease.owner.end()
         leased_connections.run_on_lease(lease, lambda: self.finish(lease))
         lease.turn.release()
 
@@ -191,15 +400,21 @@ class ConnectionPool:
             return self._idle.pop()
         if self._size < self.max_size:
             self._size += 1
-            return ConnectionSet(max_lifetime=self.max_lifetime)
+            return ConnectionSet(
+                max_lifetime=self.max_lifetime, max_idle=self.max_idle, configuration=self._configuration
+            )
         return None
 
-    def _new_lease(self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop) -> Lease:
+    def _new_lease(
+        self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None, owner: Owner | None = None
+    ) -> Lease:
         lease = Lease(connections, self.executor, loop, home=self)
+        if owner is not None:
+            lease.lend_to(owner)
         self._lent[lease] = connections
         return lease
 
-    def _join_queue(self, loop: asyncio.AbstractEventLoop) -> Waiter[Lease]:
+    def _join_queue(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[Lease]:
         if self.max_waiting and len(self._queue) >= self.max_waiting:
             self._counters["requests_errors"] += 1
             message = (
@@ -215,7 +430,6 @@ class ConnectionPool:
         while self._queue and (connections := self._take()) is not None:
             waiter = self._queue.pop()
             assert waiter is not None
-            assert waiter.loop is not None
             lease = self._new_lease(connections, waiter.loop)
             if not waiter.give(lease):  # it left at this moment
                 del self._lent[lease]
@@ -229,6 +443,7 @@ class ConnectionPool:
             "pool_size": self._size,
             "pool_available": len(self._idle),
             "requests_waiting": len(self._queue),
+            "connections_pinned": len(self._pinned),
             "connections_open": sum(len(connections.open_aliases()) for connections in held),
             **self._counters,
         }
@@ -243,6 +458,7 @@ class ConnectionPool:
                 return True
             lease.ended = True
             connections.idle_since = time.monotonic()
+            self._unpin(lease)
             if self._closed:
                 self._size -= 1
                 self._tell_if_empty()
@@ -297,8 +513,9 @@ class ConnectionPool:
     def holders(self) -> list[str]:
         """Say who holds the leases that are out."""
         with self._lock:
-            places = Counter(str(lease.origin) for lease in self._lent if lease.origin is not None)
-            single = sum(lease.origin is None for lease in self._lent)
+            known = [lease.pinned_for or lease.origin for lease in self._lent]
+            places = Counter(str(place) for place in known if place is not None)
+            single = sum(place is None for place in known)
         held = [f"{place} ({count} times)" if count > 1 else place for place, count in sorted(places.items())]
         return [*held, *([f"{single} single calls"] if single else [])]
 
@@ -308,10 +525,15 @@ class ConnectionPool:
     def _reclaim_orphans(self) -> None:
         """Take back the leases of event loops that were closed without ending their tasks."""
         with self._lock:
-            orphans = [lease for lease in self._lent if lease.loop.is_closed() and not lease.turn.taken]
-        for lease in orphans:
-            logger.error("The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin)
-            lease.turn.when_free(functools.partial(self.executor.submit, self._finish_orphan, lease))
+            orphans = [lease for lease in self._lent if lease.has_lost_loop and not lease.is_orphan]
+            for lease in orphans:
+                lease.is_orphan = True
+        for lease in orphans:  # a statement that still runs on one is waited for
+            if lease.scopes:
+                logger.error(
+                    "The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin
+                )
+            lease.turn.when_free(functools.partial(self._submit, functools.partial(self._finish_orphan, lease)))
 
     def _keep_trimming(self, loop: asyncio.AbstractEventLoop) -> None:
         """See that idle connections are closed in time, for as long as some event loop runs."""
@@ -347,7 +569,10 @@ class ConnectionPool:
             self._closed = True
             idle, self._idle = self._idle, []
             self._size -= len(idle)
-            self._queue.fail_all(PoolClosed("The pool was closed while this call waited for a connection."))
+            closed = PoolClosed("The pool was closed while this call waited for a connection.")
+            self._queue.fail_all(closed)
+            self.iterations.fail_all(closed)
+            self._unpinned.notify_all()
             if not self._lent:
                 return idle, None
             last_return: Future[None] = Future()
@@ -382,6 +607,8 @@ class ConnectionPool:
         """In the child of a fork: let go of everything without touching the parent's sockets."""
         for lease in self._lent:
             lease.forgotten = True
+            if lease.owner is not None:
+                lease.owner.pinned = None
         _inherited.append((self._idle, self._lent, self.executor))
 
 
@@ -414,6 +641,15 @@ _pool: ConnectionPool | None = None
 _pool_lock = threading.Lock()
 
 
+def _lend_to_thread(owner: Owner, loop: asyncio.AbstractEventLoop) -> Lease:
+    with leased_connections.outside_hops():  # the pool that may have to be made asks for the thread's own connections
+        pool = get_pool()
+    return pool.lend_to_thread(owner, loop)
+
+
+leased_connections.lend_to_thread = _lend_to_thread
+
+
 def get_pool() -> ConnectionPool:
     """Return the process's pool, made from ``DAF_ORM`` at the first call."""
     global _pool  # noqa: PLW0603 - one pool per process is the design
@@ -441,6 +677,11 @@ def _from_settings(settings: Settings) -> ConnectionPool:
         max_waiting=settings.MAX_WAITING,
         max_lifetime=settings.MAX_LIFETIME,
         max_idle=settings.MAX_IDLE,
+        max_pinned=settings.MAX_PINNED,
+        max_iterating=settings.MAX_ITERATING,
+        keeps_first=settings.POOL_MODE == "session"
+        or any(map(sends_unseen_statements, map(_wrapper, django_connections))),
+        configuration=import_string(settings.CONFIGURE) if settings.CONFIGURE else None,
     )
 
 
@@ -449,6 +690,10 @@ def effective_max_size(settings: Settings) -> int:
     if leased_connections.in_test() or memory_aliases():
         return 1
     return settings.MAX_SIZE or DEFAULT_MAX_SIZE
+
+
+def _wrapper(alias: str) -> BaseDatabaseWrapper:
+    return django_connections[alias]
 
 
 def memory_aliases() -> list[str]:

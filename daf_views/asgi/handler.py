@@ -25,6 +25,7 @@ from django.urls import get_script_prefix as get_current_prefix
 from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_orm.owners import Ownership
 from daf_views._core.cancellation import shielded
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.requests import AsyncRequest
@@ -150,7 +151,9 @@ class AsyncHandler(ASGIHandler):
             await self._refuse(scope, error, send)
             return
         request = response = None
-        threads, token = enter_request_threads(one_thread=get_settings().THREAD_PER_REQUEST)
+        one_thread = get_settings().THREAD_PER_REQUEST
+        threads, token = enter_request_threads(one_thread=one_thread)
+        owner = Ownership(f"request {scope['method']} {scope['path']!a}", executor=threads if one_thread else None)
         try:
             request, response = self.create_request(scope, body)
             if isinstance(request, AsyncRequest) and defers:
@@ -168,6 +171,9 @@ class AsyncHandler(ASGIHandler):
             finally:
                 leave_request_threads(token)
                 threads.shutdown(wait=False)
+                owner.leave()
+                if (cleaning := owner.end()) is not None:
+                    await cleaning
 
     async def _response_to(self, request: HttpRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
         """Return what signals, middleware and view make of a request; 503 if there is no connection for them."""

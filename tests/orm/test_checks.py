@@ -4,6 +4,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, connections
 
+from daf_orm import checks
 from daf_orm.detection import io
 
 
@@ -189,3 +190,35 @@ def test_a_server_that_is_out_of_reach_is_no_finding(settings, monkeypatch) -> N
     monkeypatch.setitem(other.settings_dict, "PORT", "1")
 
     assert found("W004", deploy=True, databases=["other"]) == []
+
+
+def settings_now():
+    return {}
+
+
+def settings_of(alias):
+    return {"app.alias": alias}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("tests.orm.missing", "which cannot be imported"),
+        (f"{__name__}.settings_of", "which cannot be called without arguments"),
+    ],
+)
+def test_a_configuration_that_cannot_be_called_is_an_error(settings, path, message):
+    settings.DAF_ORM = {"CONFIGURE": path}
+
+    (error,) = checks.check_configure()
+
+    assert error.id == "daf_orm.E003"
+    assert message in error.msg
+
+
+def test_a_configuration_is_for_postgresql(settings):
+    settings.DAF_ORM = {"CONFIGURE": f"{__name__}.settings_now"}
+
+    found = checks.check_configure()
+
+    assert len(found) == (0 if connection.vendor == "postgresql" else len(list(connections)))

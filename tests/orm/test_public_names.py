@@ -39,6 +39,7 @@ FIXED = {
     "cursor",
     "database_sync_to_async",
     "get_pool",
+    "pinned",
     "transaction",
 }
 

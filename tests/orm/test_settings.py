@@ -17,6 +17,10 @@ EXAMPLE = {
     "MAX_WAITING": 100,
     "MAX_LIFETIME": 60.0,
     "MAX_IDLE": 10.5,
+    "MAX_PINNED": 15,
+    "MAX_ITERATING": 10,
+    "POOL_MODE": "session",
+    "CONFIGURE": "tests.orm.test_settings.settings_now",
     "ADAPT_DJANGO": False,
     "BLOCKING": "log",
     "BLOCKING_IO": True,
@@ -87,6 +91,12 @@ def test_the_least_size_is_at_most_the_greatest() -> None:
         "DAF_ORM['MIN_SIZE'] is 4, more than DAF_ORM['MAX_SIZE'], which is 3."
     ]
     assert problems({"MIN_SIZE": 11}) == ["DAF_ORM['MIN_SIZE'] is 11, more than DAF_ORM['MAX_SIZE'], which is 10."]
+
+
+@pytest.mark.parametrize("key", ["MAX_PINNED", "MAX_ITERATING"])
+def test_a_part_of_the_pool_is_no_more_than_the_pool(key) -> None:
+    assert problems({key: 4, "MAX_SIZE": 3}) == [f"DAF_ORM['{key}'] is 4, more than DAF_ORM['MAX_SIZE'], which is 3."]
+    assert problems({key: 3, "MAX_SIZE": 3}) == []
 
 
 def test_every_problem_is_told() -> None:
@@ -181,6 +191,10 @@ def test_the_defaults_are_those_of_the_design(settings) -> None:
         "MAX_WAITING": 0,
         "MAX_LIFETIME": 3600.0,
         "MAX_IDLE": 600.0,
+        "MAX_PINNED": None,
+        "MAX_ITERATING": None,
+        "POOL_MODE": "auto",
+        "CONFIGURE": None,
         "ADAPT_DJANGO": True,
         "BLOCKING": None,
         "BLOCKING_IO": False,

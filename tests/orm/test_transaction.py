@@ -14,7 +14,7 @@ from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._leases.lease import ConnectionSet
+from daf_orm._leases.owner import Guest
 from tests.project.library.models import Author, Counter, Publisher, Tag
 
 
@@ -597,12 +597,12 @@ async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, committing, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    commit = ConnectionSet._commit
+    commit = Guest._commit
 
-    def slow(self: ConnectionSet, original: Callable[[], None]) -> None:
+    def slow(self: Guest) -> None:
         loop.call_soon_threadsafe(committing.set)
         go_on.wait(10)
-        commit(self, original)
+        commit(self)
 
     def fail() -> None:
         raise Boom
@@ -612,7 +612,7 @@ async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
             await Publisher.objects.acreate(name="kept")
             transaction.on_commit(fail)
 
-    monkeypatch.setattr(ConnectionSet, "_commit", slow)
+    monkeypatch.setattr(Guest, "_commit", slow)
     task = asyncio.create_task(work())
     await committing.wait()
     task.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.local import Local
-from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import close_old_connections, connection, connections
 from django.db import transaction as django_transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -249,28 +249,48 @@ async def test_close_old_connections_spares_a_lease_in_a_transaction(
     assert await Author.objects.acount() == 1
 
 
-# A hop's own connections
+# Hops of foreign code
 
 
-async def test_a_hop_closes_its_own_connection() -> None:
+async def test_a_bare_hop_has_a_lease_for_its_queries() -> None:
     def query() -> object:
         Author.objects.count()
         return connection.connection
 
-    assert is_closed(await sync_to_async(query)())
-    assert is_closed(await sync_to_async(query, thread_sensitive=False)())
+    for sensitive in True, False:
+        assert await sync_to_async(query, thread_sensitive=sensitive)() is not None
+    await Author.objects.acount()
+
+    stats = get_pool().get_stats()
+    assert (stats["pool_size"], stats["pool_available"]) == (1, 1)
+    assert stats["connections_open"] <= 1  # in-memory SQLite's is another's
 
 
-async def test_what_is_opened_while_a_worker_waits_for_async_code_is_closed_with_the_workers_hop() -> None:
-    opened: list[object] = []
+async def test_a_bare_hop_that_does_not_query_takes_no_lease(pool_with) -> None:
+    pool = pool_with(MAX_SIZE=1)
+
+    await sync_to_async(lambda: connection.alias)()
+
+    assert pool.get_stats()["requests_num"] == int(connection.vendor == "sqlite" and connection.is_in_memory_db())
+
+
+async def test_what_runs_while_a_worker_waits_for_async_code_has_the_workers_lease() -> None:
+    used: list[object] = []
+
+    def note() -> None:
+        Author.objects.count()
+        used.append(connection.connection)
 
     async def query() -> None:
-        await database_sync_to_async(lambda: opened.append((Author.objects.count(), connection.connection)[1]))()
+        await database_sync_to_async(note)()
 
-    await sync_to_async(async_to_sync(query))()
+    def work() -> None:
+        note()
+        async_to_sync(query)()
 
-    assert len(opened) == 1
-    assert is_closed(opened[0])
+    await sync_to_async(work)()
+
+    assert used[0] is used[1] is not None
 
 
 def test_a_sync_parents_own_connection_stays_open() -> None:
@@ -283,9 +303,9 @@ def test_a_sync_parents_own_connection_stays_open() -> None:
     assert not is_closed(connection.connection)
 
 
-async def test_a_hop_that_ends_in_a_hand_made_transaction_keeps_its_connection_and_is_reported(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+@pytest.mark.usefixtures("many_connections")
+async def test_a_transaction_that_spans_bare_hops_is_its_owners() -> None:
+    """As under Django's handler, where a middleware begins it on the way in and ends it on the way out."""
     block = django_transaction.atomic()
 
     def begin() -> None:
@@ -293,10 +313,29 @@ async def test_a_hop_that_ends_in_a_hand_made_transaction_keeps_its_connection_a
         Author.objects.create(name="kept")
 
     await sync_to_async(begin)()
-    assert "A hop ended inside a transaction on the thread's own connection 'default'" in caplog.text
+    assert get_pool().get_stats()["connections_pinned"] == 1
+    assert await asyncio.create_task(Author.objects.acount()) == 0  # another owner
+    assert await Author.objects.acount() == 1
     await sync_to_async(lambda: block.__exit__(None, None, None))()
 
-    assert await Author.objects.acount() == 1
+    assert get_pool().get_stats()["connections_pinned"] == 0
+    assert await asyncio.create_task(Author.objects.acount()) == 1
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_a_transaction_that_its_owner_leaves_open_is_rolled_back_and_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def begin() -> None:
+        django_transaction.atomic().__enter__()
+        Author.objects.create(name="lost")
+
+    async with ThreadSensitiveContext():
+        await sync_to_async(begin)()
+
+    assert "A transaction was left open on connection 'default'" in caplog.text
+    assert await Author.objects.acount() == 0
+    assert get_pool().get_stats()["connections_pinned"] == 0
 
 
 async def test_a_thread_of_asyncios_is_reported_with_its_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,10 @@ SQLITE = {
     "foreign keys": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys"),
     "query only": ("PRAGMA query_only = ON", "PRAGMA query_only"),
     "recursive triggers": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
-    "attached database": ("ATTACH ':memory:' AS extra", "SELECT count(*) FROM pragma_database_list"),
+    "attached database": (
+        "ATTACH ':memory:' AS extra",
+        "SELECT count(*) FROM pragma_database_list WHERE name <> 'temp'",
+    ),
     "temporary table": ("CREATE TEMP TABLE scratch (id)", "SELECT count(*) FROM sqlite_temp_master"),
 }
 STATES = [
@@ -50,6 +53,16 @@ def run_sql(sql):
     with connection.cursor() as sync_cursor:
         sync_cursor.execute(sql)
         return sync_cursor.fetchall()[0][0] if sync_cursor.description else None
+
+
+async def another(work):
+    """Run a coroutine as another owner."""
+    return await asyncio.create_task(work)
+
+
+async def ask(sql):
+    """Run SQL in a hop of its own."""
+    return await database_sync_to_async(run_sql)(sql)
 
 
 async def in_a_hop(sql):
@@ -103,35 +116,37 @@ async def test_what_an_owner_sets_the_next_one_does_not_find(pool_with, way, cha
     if "block" in way.__name__ and any(word in change for word in NOT_IN_A_TRANSACTION):
         pytest.skip("SQLite does nothing of it in a transaction")
     pool_with(MAX_SIZE=1)
-    before = await database_sync_to_async(run_sql)(look)
+    before = await another(ask(look))
 
-    await way(change)
+    await another(way(change))
 
-    after = await database_sync_to_async(run_sql)(look)
+    after = await another(ask(look))
     assert (after or None) == (before or None)  # a custom setting is '' after RESET ALL
 
 
 @pytest.mark.postgresql
 async def test_a_reset_keeps_the_connection(pool_with):
     pool_with(MAX_SIZE=1)
-    before = await database_sync_to_async(run_sql)("SELECT pg_backend_pid()")
+    before = await another(ask("SELECT pg_backend_pid()"))
 
-    await in_a_hop("SET statement_timeout = '12s'")
+    await another(in_a_hop("SET statement_timeout = '12s'"))
 
-    assert await database_sync_to_async(run_sql)("SELECT pg_backend_pid()") == before
+    assert await another(ask("SELECT pg_backend_pid()")) == before
 
 
 @pytest.mark.postgresql
 async def test_a_session_that_cannot_be_reset_is_closed(pool_with, caplog):
     pool_with(MAX_SIZE=1)
 
-    await in_a_hop("SELECT pg_advisory_lock(9)")
-    await database_sync_to_async(
-        lambda: (run_sql("SELECT pg_advisory_lock(8)"), run_sql("SET statement_timeout = 1"))
-    )()
+    async def lock_and_hurry():
+        await in_a_hop("SELECT pg_advisory_lock(8)")
+        await in_a_hop("SET statement_timeout = 1")
 
-    assert await database_sync_to_async(run_sql)("SHOW statement_timeout") == "0"
-    assert await database_sync_to_async(run_sql)(POSTGRESQL["advisory lock"][1]) == 0
+    await another(in_a_hop("SELECT pg_advisory_lock(9)"))
+    await another(lock_and_hurry())
+
+    assert await another(ask("SHOW statement_timeout")) == "0"
+    assert await another(ask(POSTGRESQL["advisory lock"][1])) == 0
 
 
 @pytest.mark.postgresql
@@ -143,10 +158,58 @@ async def test_a_trigger_that_sets_something_is_known(pool_with):
     )
     await in_a_hop("CREATE TRIGGER leave BEFORE INSERT ON library_counter FOR EACH ROW EXECUTE FUNCTION leave()")
     try:
-        await Counter.objects.acreate(name="a")
-        assert not await database_sync_to_async(run_sql)("SELECT current_setting('app.left', true)")
+        await another(Counter.objects.acreate(name="a"))
+        assert not await another(ask("SELECT current_setting('app.left', true)"))
     finally:
         await in_a_hop("DROP FUNCTION leave() CASCADE")
+
+
+LEAVE = (
+    "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN PERFORM set_config('app.left', 'x', false); RETURN NEW; END $$"
+)
+TABLES_THAT_RUN_CODE = {
+    "view of a view": (
+        "CREATE VIEW one AS SELECT set_config('app.left', 'x', false) AS x; CREATE VIEW two AS SELECT * FROM one",
+        "SELECT * FROM two",
+        "DROP VIEW two; DROP VIEW one",
+    ),
+    "view of a table with a trigger": (
+        (
+            f"{LEAVE}; CREATE TABLE held (id int); CREATE VIEW seen AS SELECT * FROM held; "
+            "CREATE TRIGGER leave BEFORE INSERT ON held FOR EACH ROW EXECUTE FUNCTION leave()"
+        ),
+        "INSERT INTO seen VALUES (1)",
+        "DROP TABLE held CASCADE; DROP FUNCTION leave()",
+    ),
+    "partition with a trigger": (
+        (
+            f"{LEAVE}; CREATE TABLE whole (id int) PARTITION BY RANGE (id); "
+            "CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (9); "
+            "CREATE TRIGGER leave BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION leave()"
+        ),
+        "INSERT INTO WHOLE VALUES (1)",
+        "DROP TABLE whole; DROP FUNCTION leave()",
+    ),
+    "default": (
+        "CREATE TABLE given (id int, note text DEFAULT set_config('app.left', 'x', false))",
+        "INSERT INTO given (id) VALUES (1)",
+        "DROP TABLE given",
+    ),
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("name", TABLES_THAT_RUN_CODE)
+async def test_what_tables_and_views_run_is_known(pool_with, name):
+    pool_with(MAX_SIZE=1)
+    make, use, drop = TABLES_THAT_RUN_CODE[name]
+    await another(ask(make))
+    try:
+        await another(ask(use))
+        assert not await another(ask("SELECT current_setting('app.left', true)"))
+    finally:
+        await another(ask(drop))
 
 
 @pytest.mark.parametrize("name", ["execute_wrappers", "force_debug_cursor", "attribute", "changed attribute"])
@@ -174,10 +237,10 @@ async def test_what_is_set_on_djangos_wrapper_the_next_one_does_not_find(pool_wi
             type(connection.ops) is object,
         )
 
-    before = await database_sync_to_async(look)()
-    await database_sync_to_async(change)()
+    before = await another(database_sync_to_async(look)())
+    await another(database_sync_to_async(change)())
 
-    assert await database_sync_to_async(look)() == before
+    assert await another(database_sync_to_async(look)()) == before
     assert seen == []
 
 
@@ -193,12 +256,14 @@ async def test_what_is_set_on_the_drivers_connection_the_next_one_does_not_find(
         connection.ensure_connection()
         return getattr(connection.connection, name)
 
-    before = await database_sync_to_async(look)()
-    await database_sync_to_async(
-        lambda: setattr(connection.connection, name, values[name]) if look() is before else None
-    )()
+    before = await another(database_sync_to_async(look)())
+    await another(
+        database_sync_to_async(
+            lambda: setattr(connection.connection, name, values[name]) if look() is before else None
+        )()
+    )
 
-    assert await database_sync_to_async(look)() == before
+    assert await another(database_sync_to_async(look)()) == before
 
 
 @pytest.mark.postgresql
@@ -215,7 +280,7 @@ async def test_a_receiver_of_connection_created_is_told_of_each_owner(pool_with)
     await Counter.objects.acount()
     connection_created.connect(set_tenant)
     try:
-        found = [await database_sync_to_async(run_sql)("SELECT current_setting('app.tenant', true)") for _ in range(3)]
+        found = [await another(ask("SELECT current_setting('app.tenant', true)")) for _ in range(3)]
     finally:
         connection_created.disconnect(set_tenant)
 
@@ -240,16 +305,17 @@ async def test_untouched_sessions_are_not_reset(many_connections, pool_with, mon
     assert set(effects) == {0}
 
 
-async def test_state_does_not_cross_many_concurrent_owners(many_connections, pool_with):
+async def test_many_concurrent_owners_see_their_own_state(many_connections, pool_with):
     pool_with(MAX_SIZE=3)
-    change, look, clean = (
-        ("SELECT set_config('app.tenant', '{}', false)", "SELECT current_setting('app.tenant', true)", {None, ""})
-        if connection.vendor == "postgresql"
-        else ("PRAGMA query_only = ON", "PRAGMA query_only", {0})
-    )
+    on_postgresql = connection.vendor == "postgresql"
 
     async def owner(number):
-        await in_a_hop(change.format(number))
-        return await database_sync_to_async(run_sql)(look)
+        if on_postgresql:
+            await ask(f"SELECT set_config('app.tenant', '{number}', false)")
+            return await ask("SELECT current_setting('app.tenant', true)") == str(number)
+        wanted = number % 2
+        if wanted:
+            await ask("PRAGMA query_only = ON")
+        return await ask("PRAGMA query_only") == wanted
 
-    assert set(await asyncio.gather(*map(owner, range(200)))) <= clean
+    assert all(await asyncio.gather(*map(owner, range(200))))

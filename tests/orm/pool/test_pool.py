@@ -26,6 +26,7 @@ STATISTICS = {
     "pool_available",
     "requests_waiting",
     "connections_open",
+    "connections_pinned",
     "requests_num",
     "requests_queued",
     "requests_wait_ms",

@@ -1,0 +1,104 @@
+"""Whose call it is: the request's, that of another ``ThreadSensitiveContext``, or the task's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import InterfaceError
+
+from daf_orm._leases.lease import current_task, describe_task
+from daf_orm._leases.owner import Owner
+from daf_orm.patches import Patch, PatchTable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+    from contextvars import Token
+
+_owner: ContextVar[Owner | None] = ContextVar("daf_orm.owner", default=None)
+_of_tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], Owner] = weakref.WeakKeyDictionary()
+_OWNER: Final = "_daf_orm_owner"  # kept on the context itself: it ends with it
+
+
+def owner_here(task: asyncio.Task[Any] | None = None) -> Owner:
+    """Return who owns what the running code sets on a connection. ``task`` is who sent it to this thread.
+
+    Raises InterfaceError if the code was started by an owner that has ended since, and had kept a connection.
+    """
+    ended: Owner | None = None
+    if (owner := _owner.get()) is not None:
+        if not owner.ended:
+            return owner
+        ended = owner
+    if (context := SyncToAsync.thread_sensitive_context.get(None)) is not None:
+        found: Owner | None = vars(context).get(_OWNER)
+        if found is None:  # two threads may be here at once
+            found = vars(context).setdefault(_OWNER, Owner("a ThreadSensitiveContext"))
+        if not found.ended:
+            return found
+        ended = ended or found
+    task = task or current_task()
+    if ended is not None and ended.was_pinned:
+        raise InterfaceError(
+            f"{describe_task(task)} was started by {ended.name}, which has ended since, and the connection that it had "
+            "set something on has gone back. Await the task before the request ends, or start it as a background task."
+        )
+    if task is None:
+        return Owner("code outside a task")
+    owner = _of_tasks.get(task)
+    if owner is None:
+        owner = _of_tasks[task] = Owner(task=task)
+    return owner
+
+
+def enter_owner(name: str, executor: Executor | None = None) -> tuple[Owner, Token[Owner | None]]:
+    """Let this task, and those it starts, be a new owner. ``executor`` has the one thread of all of its calls."""
+    owner = Owner(name, executor=executor)
+    return owner, _owner.set(owner)
+
+
+def leave_owner(token: Token[Owner | None]) -> None:
+    """Undo :func:`enter_owner` in the task that called it."""
+    with contextlib.suppress(ValueError):  # in another context: a generator was closed elsewhere
+        _owner.reset(token)
+
+
+def end_owner(owner: Owner) -> Future[None] | None:
+    """End an owner. Return a future if there is something to wait for: a connection is being cleaned."""
+    owner.end()
+    lease = owner.pinned
+    if lease is None or lease.home is None:
+        return None
+    is_busy = lease.turn.taken or lease.scopes
+    ending: Future[None] = lease.home.end(lease)
+    return None if is_busy else ending
+
+
+def _context_exit(leave: Any) -> Any:
+    async def __aexit__(self: ThreadSensitiveContext, *exc_info: Any) -> Any:  # noqa: N807 - what it replaces
+        is_outermost = bool(self.token)
+        try:
+            return await leave(self, *exc_info)
+        finally:
+            # It stays there: tasks that outlive the context must not find a new one, which nothing would end.
+            owner: Owner | None = (
+                vars(self).setdefault(_OWNER, Owner("a ThreadSensitiveContext")) if is_outermost else None
+            )
+            if owner is not None and (ending := end_owner(owner)) is not None:
+                await asyncio.shield(asyncio.wrap_future(ending))
+
+    return __aexit__
+
+
+PATCHES = PatchTable(
+    Patch(
+        owner=ThreadSensitiveContext,
+        name="__aexit__",
+        wrapper=_context_exit,
+        why="what a request has set on its connection ends with it",
+    )
+)
