@@ -63,8 +63,6 @@ _strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, CallSite] = weakref.Weak
 _RUN_IN_EXECUTOR = _WorkItem.run.__code__
 _LEFT_CALLS = "_daf_orm_left_calls"
 _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
-
-
 _borrowed: dict[int, Lease] = {}
 """The leases that hops of foreign code have taken, by thread."""
 
@@ -73,19 +71,8 @@ class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
     __slots__ = (
-        *(
-            "_guests",
-            "_has_borrowed_turn",
-            "_holds_turn",
-            "_is_guest",
-            "_owner",
-            "borrowed",
-            "has_test_turn",
-            "lease",
-            "loop",
-            "moved_from",
-        ),
-        *("outer", "serves_parent", "task"),
+        *("_guests", "_has_borrowed_turn", "_holds_turn", "_is_guest", "_owner"),
+        *("borrowed", "has_test_turn", "lease", "loop", "moved_from", "outer", "serves_parent", "task"),
     )
 
     def __init__(self, outer: Hop | None, *, serves_parent: bool = False) -> None:
@@ -144,7 +131,7 @@ class Hop:
             assert lend_to_thread is not None
             if (of_parent := _lease_of_waiting_thread(self.owner)) is not None:
                 self.lease = self.borrowed = of_parent
-                self._is_guest = True
+                self._is_guest, self._has_borrowed_turn = True, False
                 break
             pinned: Lease | None = self.owner.pinned
             lease = pinned or lend_to_thread(self.owner, self.loop)

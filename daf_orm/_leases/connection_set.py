@@ -195,9 +195,10 @@ class ConnectionSet:
             if guest.holds_transaction:
                 stays = True
                 continue
-            healthy &= reset.clean(wrapper, origin=origin, keeps_session=session.is_touched)
+            was_touched = session.is_touched
+            healthy &= reset.clean(wrapper, origin=origin, keeps_session=was_touched)
             if wrapper.connection is None:
-                if session.is_touched:
+                if was_touched:
                     guest.owner.lost = _LOST.format(owner=guest.owner.name, alias=alias)
                 session.forget()
                 continue

@@ -141,6 +141,7 @@ class Guest:
             "connect": self._connect_wholly,
             "commit": self._commit,
             "set_autocommit": self._set_autocommit,
+            "close": self._close_on_purpose,
             "close_if_unusable_or_obsolete": _leave_to_the_pool,
             "make_cursor": self._leased_cursor,
             "make_debug_cursor": self._leased_debug_cursor,
@@ -245,6 +246,12 @@ class Guest:
         ):
             return
         self._set(autocommit, *args, **kwargs)
+
+    def _close_on_purpose(self) -> None:
+        """Close the connection. What had been set on it has not been lost."""
+        self._close()
+        if self.session is not None and self.wrapper.connection is None:
+            self.session.forget()
 
     def _is_stopping(self) -> bool:
         return self.lease is not None and self.lease.is_stopping

@@ -617,6 +617,21 @@ async def test_a_request_does_not_go_on_without_the_role_that_it_had(pool_with):
     assert await in_a_request(Counter.objects.acount) == [0]
 
 
+async def test_a_connection_that_is_closed_on_purpose_is_not_lost(pool_with):
+    pool_with(MAX_SIZE=2)
+    change, look = ("SET search_path = pg_catalog", "SHOW search_path")
+    if connection.vendor == "sqlite":
+        change, look = "PRAGMA query_only = ON", "PRAGMA query_only"
+
+    async def request():
+        before = await ask(look)
+        await ask(change)
+        await sync_to_async(lambda: connection.close())()
+        return await ask(look) == before
+
+    assert await in_a_request(request) == [True]
+
+
 # One connection on purpose
 
 
