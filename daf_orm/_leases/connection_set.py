@@ -184,9 +184,7 @@ class ConnectionSet:
         """
         healthy, stays = True, False
         for alias, wrapper in tuple(self.wrappers.items()):
-            if alias in self._borrowed:
-                is_of_test = self._on_return is not None  # which undoes it, and has other connections for nobody
-                stays = stays or (self._borrowed[alias][0].is_touched and not is_of_test)
+            if alias in self._borrowed:  # it is restored after each call: others have it too
                 continue
             guest, session = self._guests[alias], self._sessions[alias]
             guest.holds_transaction = (keeps_transactions or guest.holds_transaction) and reset.is_in_transaction(
@@ -211,6 +209,8 @@ class ConnectionSet:
 
     def lay_down(self) -> None:
         """Between two calls on a pinned lease: take the connections from their wrappers, which stay the owner's."""
+        for alias in tuple(self._borrowed):
+            self._give_back(alias)
         for alias, guest in tuple(self._guests.items()):
             if not guest.holds_transaction:
                 self._detach(alias)

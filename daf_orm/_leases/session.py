@@ -297,11 +297,6 @@ class BorrowedSession:
         self._attributes.put_on(wrapper)
         return changes
 
-    @property
-    def is_touched(self) -> bool:
-        """Whether something has been set that :meth:`restore` undoes."""
-        return self.snapshot is not None
-
     def restore(self) -> None:
         """Restore what the session was at first. May raise."""
         if self.snapshot is not None and self._wrapper.connection is not None:
