@@ -539,7 +539,8 @@ def _was_sent_here() -> bool:
 
 def _report_stray(wrapper: BaseDatabaseWrapper) -> None:
     """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
-    if current_hop() is None and threading.current_thread().name.startswith("asyncio_"):
+    is_outside = getattr(_thread, "is_outside", False)  # asked about, and not connected
+    if current_hop() is None and not is_outside and threading.current_thread().name.startswith("asyncio_"):
         _strays[wrapper] = origin = find_call_site()
         logger.warning(
             "Connection %r is opened in thread %s at %s, outside any lease: nothing will close it. "

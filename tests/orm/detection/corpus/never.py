@@ -241,7 +241,6 @@ async def in_sync_to_async(shelf: Shelf) -> None:
 async def in_sync_to_async_of_any_thread(shelf: Shelf) -> None:
     def work() -> None:
         list(Book.objects.all())
-        discard_connections()
 
     await sync_to_async(work, thread_sensitive=False)()
 
