@@ -112,8 +112,13 @@ async def until(condition):
 NOT_IN_A_TRANSACTION = ("foreign_keys", "ATTACH")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-@pytest.mark.parametrize("owner", OWNERS, ids=lambda owner: owner.__name__)
+EVERY_WAY = [
+    *((owner, way) for owner in (in_a_context, in_a_request) for way in WAYS),
+    *((owner, way) for owner in (in_a_task, in_tasks_of_a_request) for way in (by_database_sync_to_async, by_block)),
+]
+
+
+@pytest.mark.parametrize(("owner", "way"), EVERY_WAY, ids=lambda func: func.__name__)
 @pytest.mark.parametrize(("change", "look"), STATES)
 async def test_what_an_owner_sets_it_finds_and_no_other(pool_with, owner, way, change, look):
     if way is by_block and any(word in change for word in NOT_IN_A_TRANSACTION):

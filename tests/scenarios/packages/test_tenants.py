@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-REQUESTS = 300
+REQUESTS = 100
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(180)]
 
