@@ -160,7 +160,7 @@ class Guest:
         ours, theirs = self.wrapper, first.wrapper
         own = [each for each in ours.execute_wrappers if self.is_own(each)]
         ours.execute_wrappers[:] = (
-            own[:1] + [each for each in theirs.execute_wrappers if not first.is_own(each)] + own[1:]
+            own[:1] + [each for each in tuple(theirs.execute_wrappers) if not first.is_own(each)] + own[1:]
         )
         ours.queries_log = theirs.queries_log
         ours.force_debug_cursor = theirs.force_debug_cursor
@@ -173,7 +173,7 @@ class Guest:
 
     def shows(self) -> tuple[Any, ...]:
         """Return what the owner has set on it."""
-        wrappers = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
+        wrappers = [each for each in tuple(self.wrapper.execute_wrappers) if not self.is_own(each)]
         return self.additions(), wrappers, self.wrapper.force_debug_cursor
 
     def is_own(self, execute_wrapper: Any) -> bool:
@@ -184,7 +184,7 @@ class Guest:
         """Return the attributes that it had not at first, or that are plain values and may have been changed."""
         return {
             name: value
-            for name, value in vars(self.wrapper).items()
+            for name, value in vars(self.wrapper).copy().items()  # another thread may be using it
             if (name not in self._own or isinstance(value, _PLAIN)) and name not in _STATE and not self._is_cached(name)
         }
 
