@@ -501,7 +501,8 @@ async def test_a_hundred_requests_leave_nothing_behind(application):
     tasks, threads = len(asyncio.all_tasks()), threading.active_count()
     await asyncio.gather(*(exchange(application, path="/plain") for _ in range(100)))
     await asyncio.sleep(0)
-    assert (len(asyncio.all_tasks()), threading.active_count()) == (tasks, threads)
+    assert len(asyncio.all_tasks()) == tasks
+    assert threading.active_count() <= threads  # one of an earlier test's may end meanwhile
     assert len(application.in_flight()) == 0
 
 
