@@ -119,6 +119,7 @@ async def open_iteration(owner: Owner | None) -> Scope:
     """
     if innermost_scope() is not None or _is_beside_parent():
         return await open_scope()
+    _start()
     origin, owner = find_call_site(), owner_here() if owner is None or owner.ended else owner
     scope = await _scope_on_pinned(origin, owner=owner)
     if scope is None:
@@ -239,12 +240,17 @@ def _on_parent(lease: Lease) -> bool:
     return lease.connections is None or leased_connections.parent_executor() is not None
 
 
-async def _take_lease() -> tuple[Lease, bool]:
-    """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
+def _start() -> None:
+    """See that what a lease needs is there: Django finds it, dropped tasks give it back, stalls are noticed."""
     leased_connections.activate()
     finalizers.start()
     if watchdog.wanted:
         watchdog.watch_running_loop()
+
+
+async def _take_lease() -> tuple[Lease, bool]:
+    """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
+    _start()
     if (executor := leased_connections.parent_executor()) is None:
         return await get_pool().lend(), False
     return await _parent_lease(executor)
@@ -281,10 +287,7 @@ async def _run_once(func: Callable[[], T]) -> T:
         lease, is_guest = await _take_lease()
         ending = KEEP_TURN if is_guest else GIVE_BACK
         return await Call(lease, lambda _: func(), ending, on_parent=True, subject=func).perform()
-    leased_connections.activate()
-    finalizers.start()
-    if watchdog.wanted:
-        watchdog.watch_running_loop()
+    _start()
     owner = owner_here()
     while (lease := owner.pinned) is not None:
         await _take_turn(lease, None)

@@ -417,8 +417,8 @@ def _leased_kind(kind: type[Any]) -> type[Any] | None:
     return LeasedCursor if kind is CursorWrapper else type(kind.__name__, (LeasedCursor, kind), {})
 
 
-_PAST_DJANGO: Final = frozenset({"copy", "stream", "copy_expert", "copy_from", "copy_to", "connection"})
-"""Attributes of drivers' cursors that statements can be sent by."""
+_PAST_DJANGO: Final = frozenset({"copy", "stream", "copy_expert", "copy_from", "copy_to"})
+"""Methods of drivers' cursors that send statements. Not ``connection``: instrumentation reads it at every statement."""
 _PLAIN: Final = (str, int, float, bytes, type(None), tuple, frozenset)
 _STATE: Final = frozenset(
     """

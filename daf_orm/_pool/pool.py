@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import logging
 import os
@@ -142,10 +143,12 @@ class ConnectionPool:
             self._counters["requests_num"] += 1
             self._refuse_if_closed()
             if not self._queue and (connections := self._take()) is not None:
+                self._keep_trimming(loop)
                 return self._new_lease(connections, loop, owner)
             waiter = self._join_queue(None)
         started = time.monotonic()
         try:
+            self._reclaim_orphans()
             lease = waiter.wait_blocking(self.timeout)
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, self.timeout)
@@ -253,7 +256,9 @@ class ConnectionPool:
                 if self._may_pin(owner):
                     self._pin(lease, owner)
                     return None
-                if self._closed or lease.is_stopping or time.monotonic() > deadline or not self._pins_are_in_use():
+                if self._closed:
+                    raise PoolClosed("The pool was closed while this call waited to keep its connection.")
+                if lease.is_stopping or time.monotonic() > deadline or not self._pins_are_in_use():
                     raise self._too_many_pinned()
                 self._unpinned.wait(PIN_PATIENCE / 4)
 
@@ -538,8 +543,10 @@ class ConnectionPool:
     def _keep_trimming(self, loop: asyncio.AbstractEventLoop) -> None:
         """See that idle connections are closed in time, for as long as some event loop runs."""
         if self._trimmer is None or self._trimmer.is_closed():
-            self._trimmer = loop
-            loop.call_later(self.max_idle / 2, _trim, weakref.ref(self))  # a pool that was replaced may go
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                # From a thread too. A weak reference: a pool that was replaced may go.
+                loop.call_soon_threadsafe(loop.call_later, self.max_idle / 2, _trim, weakref.ref(self))
+                self._trimmer = loop
 
     def trim(self) -> None:
         """Close connections that have been idle for too long. On an event loop."""

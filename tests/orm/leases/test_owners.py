@@ -479,7 +479,8 @@ async def test_a_cancelled_owner_leaves_a_clean_session(pool_with, cancellations
 
 
 @pytest.mark.postgresql
-async def test_owners_of_a_closed_loop_are_ended(pool_with):
+@pytest.mark.parametrize("way", [by_database_sync_to_async, by_sync_to_async], ids=lambda way: way.__name__)
+async def test_owners_of_a_closed_loop_are_ended(pool_with, way):
     pool_with(MAX_SIZE=1, TIMEOUT=PATIENCE)
 
     async def leave():
@@ -494,7 +495,8 @@ async def test_owners_of_a_closed_loop_are_ended(pool_with):
 
     await asyncio.to_thread(run)
 
-    assert await in_a_request(lambda: ask(TENANT)) != ["alpha"]
+    async with asyncio.timeout(PATIENCE / 2):
+        assert await in_a_request(way(TENANT)) != ["alpha"]
 
 
 @pytest.mark.postgresql
@@ -620,6 +622,28 @@ async def test_a_request_does_not_go_on_without_the_role_that_it_had(pool_with):
 
     await in_a_request(request)
     assert await in_a_request(Counter.objects.acount) == [0]
+
+
+async def test_instrumentation_may_ask_a_cursor_for_its_connection(pool_with):
+    pool = pool_with(MAX_SIZE=2)
+
+    def work():
+        with connection.cursor() as sync_cursor:
+            sync_cursor.execute("SELECT 1")
+            return hasattr(sync_cursor, "connection")
+
+    async def request():
+        return await database_sync_to_async(work)(), pool.get_stats()["connections_pinned"]
+
+    assert await in_a_request(request) == [(True, 0)]
+
+
+async def test_bare_hops_alone_have_idle_connections_closed_in_time(pool_with):
+    pool = pool_with(MAX_SIZE=2, MAX_IDLE=0.2)
+
+    await sync_to_async(Counter.objects.count)()
+
+    await until(lambda: pool.get_stats()["pool_size"] == 0)
 
 
 async def test_a_connection_that_is_closed_on_purpose_is_not_lost(pool_with):
