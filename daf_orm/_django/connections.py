@@ -35,6 +35,7 @@ from daf_orm._leases.lease import (
     describe_task,
     holds_block,
     innermost_scope,
+    is_outside_scopes,
     next_number,
 )
 from daf_orm.patches import Patch, PatchTable
@@ -52,7 +53,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
 
-_thread = threading.local()
+
+class _ThreadState(threading.local):
+    """What is known of this thread."""
+
+    hop: Hop | None = None
+    """The hop that it is in."""
+    is_outside = False
+    """Whether its own connections are asked for, whatever hop it is in."""
+
+
+_thread = _ThreadState()
 _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
 _test_connections: dict[str, BaseDatabaseWrapper] = {}
@@ -230,8 +241,7 @@ def on_event_loop() -> bool:
 
 def current_hop() -> Hop | None:
     """Return the hop that this thread is in, if any."""
-    hop: Hop | None = getattr(_thread, "hop", None)
-    return hop
+    return _thread.hop
 
 
 @contextlib.contextmanager
@@ -384,9 +394,12 @@ class LeasedConnections:
 
     def __init__(self, django_storage: Any) -> None:
         object.__setattr__(self, "_django", django_storage)
+        object.__setattr__(self, "_known", threading.local())
 
     def __getattr__(self, alias: str) -> Any:
-        if (hop := current_hop()) is None:
+        if (hop := _thread.hop) is None:
+            if is_outside_scopes() and not on_event_loop():
+                return self._find_threads_own(alias)  # what purely synchronous code pays ends here
             lease = None
             _refuse_stray(alias)
         else:
@@ -407,7 +420,17 @@ class LeasedConnections:
         shared = _shared_outside_leases(alias)
         return shared if shared is not None else getattr(self._django, alias)
 
+    def _find_threads_own(self, alias: str) -> Any:
+        """Return a thread's own connection. It is Django's to keep; asking its storage each time would cost more."""
+        try:
+            return getattr(self._known, alias)
+        except AttributeError:
+            wrapper = getattr(self._django, alias)
+            setattr(self._known, alias, wrapper)
+            return wrapper
+
     def __setattr__(self, alias: str, wrapper: Any) -> None:
+        vars(self._known).pop(alias, None)
         hop = current_hop()
         lease = None if hop is None else _lease_here(alias, hop)
         if lease is not None:
@@ -426,6 +449,7 @@ class LeasedConnections:
             _report_stray(wrapper)
 
     def __delattr__(self, alias: str) -> None:
+        vars(self._known).pop(alias, None)
         hop = current_hop()
         lease = None if hop is None else _lease_here(alias, hop)
         if lease is None:
@@ -517,7 +541,7 @@ def _is_sync_parent() -> bool:
 
 def _refuse_stray(alias: str) -> None:
     """A to_thread() call in an atomic block has its context but not its lease: its rows would not be the block's."""
-    block = None if getattr(_thread, "is_outside", False) else holds_block()
+    block = None if _thread.is_outside else holds_block()
     if block is None or on_event_loop() or not _was_sent_here():
         return
     message = (
@@ -539,7 +563,7 @@ def _was_sent_here() -> bool:
 
 def _report_stray(wrapper: BaseDatabaseWrapper) -> None:
     """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
-    is_outside = getattr(_thread, "is_outside", False)  # asked about, and not connected
+    is_outside = _thread.is_outside  # asked about, and not connected
     if current_hop() is None and not is_outside and threading.current_thread().name.startswith("asyncio_"):
         _strays[wrapper] = origin = find_call_site()
         logger.warning(

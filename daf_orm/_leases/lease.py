@@ -382,6 +382,11 @@ def innermost_scope() -> Scope | None:
     return scope
 
 
+def is_outside_scopes() -> bool:
+    """Whether this context was made in no scope at all."""
+    return _scope.get() is None
+
+
 def enter_scope(scope: Scope) -> Scope | None:
     """Make the scope the one that this task, and what it calls or starts, sees. Return the one it saw before."""
     before = _scope.get()

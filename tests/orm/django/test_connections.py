@@ -133,6 +133,29 @@ def _bound() -> dict[str, Any]:
 # Who sees the lease
 
 
+def test_a_thread_has_its_own_connection_until_it_is_replaced_or_removed() -> None:
+    def look() -> list[int]:
+        first = connections["default"]
+        found = [first, connections["default"]]
+        connections["default"] = first.copy()
+        found += [connections["default"], connections["default"]]
+        del connections["default"]
+        found += [connections["default"]]
+        kept.extend(found)
+        return [found.index(each) for each in found]
+
+    leased_connections.activate()
+    kept: list[Any] = []
+    of_threads = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: of_threads.append(look()))
+        thread.start()
+        thread.join()
+
+    assert of_threads == [[0, 0, 2, 2, 4], [0, 0, 2, 2, 4]]
+    assert len(set(map(id, kept))) == 6
+
+
 async def test_the_event_loops_own_thread_never_queries(blocking_calls: list[BlockingCall]) -> None:
     async with transaction.atomic():
         with pytest.raises(BlockingCallError):
