@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.utils import Error as DatabaseError
 from django.utils.module_loading import import_string
 
+from daf_orm._leases.session import sends_unseen_statements
 from daf_orm._pool.pool import effective_max_size, memory_aliases
 from daf_orm.detection import io
 from daf_orm.settings import Settings, get_settings, problems
@@ -54,6 +55,25 @@ def check_configure(**_: Any) -> list[CheckMessage]:
     return [
         Error(f"{where}, and database {alias!r} is not PostgreSQL: its calls would fail.", id="daf_orm.E003")
         for alias in others
+    ]
+
+
+@register("daf_orm")
+def check_server_pooled(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.E004``: a backend sets something on its session, which a proxy replaces in each transaction."""
+    settings = _valid_settings()
+    if settings is None or not settings.SERVER_POOLED:
+        return []
+    return [
+        Error(
+            f"DAF_ORM['SERVER_POOLED'] is True, and the backend of database {alias!r} "
+            f"({connections[alias].settings_dict['ENGINE']}) sets a search path or a role on its session: the next "
+            "transaction would run in another one.",
+            hint="Let the alias lead past the proxy, or use a proxy in session mode, and leave SERVER_POOLED out.",
+            id="daf_orm.E004",
+        )
+        for alias in connections
+        if sends_unseen_statements(connections[alias])
     ]
 
 

@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, NotSupportedError
 
 from daf_orm import _execution
 from daf_orm._leases.lease import Copying, Scope
+from daf_orm._leases.owner import LeasedCursor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -184,6 +185,8 @@ class AsyncCopy:
 
     def _begin(self) -> None:
         assert self._scope is not None
+        if isinstance(self._cursor, LeasedCursor):
+            self._cursor.look_at_copy(self._sql)
         context = self._cursor.cursor.copy(self._sql, self._params)
         with self._cursor.db.wrap_database_errors:
             self._copy = context.__enter__()

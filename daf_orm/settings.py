@@ -81,6 +81,9 @@ class Settings:
     CONFIGURE: str | None = None
     """Dotted path to a function without parameters. It returns the settings, by name, that the connection of the call
     about to run must have: a tenant's. It sees the caller's context variables. None: no settings."""
+    SERVER_POOLED: bool = False
+    """Whether a proxy, such as PgBouncer in transaction mode, gives each transaction another session of PostgreSQL.
+    What only a session could keep is then an error, nothing is reset, and CONFIGURE is set in each transaction."""
     ADAPT_DJANGO: bool = True
     """Whether Django's own a… methods follow the execution rules."""
     BLOCKING: str | None = limited(None, choices=MODES)
@@ -183,6 +186,11 @@ def _contradictions(raw: Mapping[Any, Any]) -> list[str]:
         for key, part in parts.items()
         if part > most
     ]
+    if raw.get("SERVER_POOLED") and raw.get("POOL_MODE") == "session":
+        found.append(
+            "DAF_ORM['POOL_MODE'] is 'session', and DAF_ORM['SERVER_POOLED'] says that the connections which it would "
+            "keep lead to another session in each transaction. Leave one of them out."
+        )
     return found
 
 

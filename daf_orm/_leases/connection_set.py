@@ -36,6 +36,7 @@ class ConnectionSet:
         max_lifetime: float = 3600.0,
         max_idle: float = 600.0,
         configuration: Callable[[], Mapping[str, Any]] | None = None,
+        server_pooled: bool = False,
     ) -> None:
         self.wrappers: dict[str, BaseDatabaseWrapper] = {}
         """Those that have a connection of the set's for now."""
@@ -53,6 +54,7 @@ class ConnectionSet:
         self._max_lifetime = max_lifetime
         self._max_idle = max_idle
         self._configuration = configuration
+        self._server_pooled = server_pooled
 
     # A wrapper's turn
 
@@ -80,7 +82,9 @@ class ConnectionSet:
             self._drop(alias)  # a test runner has renamed it in place
             session = None
         if session is None:
-            session = self._sessions[alias] = Session(wrapper, django_connections.settings.get(alias))
+            session = self._sessions[alias] = Session(
+                wrapper, django_connections.settings.get(alias), server_pooled=self._server_pooled
+            )
         return session
 
     def new_guest(self, alias: str, owner: Owner) -> Guest | None:

@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 from daf_orm._leases import reset
 from daf_orm.databases import sqlite
 from daf_orm.exceptions import CallCancelled
+from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -258,6 +259,16 @@ class Guest:
 
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         """Look at a statement, as an execute wrapper."""
+        self.look_at(sql, context["cursor"])
+        if self.session is not None and self.session.is_server_pooled:
+            return self.session.execute(sql, lambda: execute(sql, params, many, context))
+        return execute(sql, params, many, context)
+
+    def look_at(self, sql: Any, cursor: CursorWrapper) -> None:
+        """Before a statement is sent: have a connection for it, and keep that if the statement may change its session.
+
+        Raises CallCancelled if its task has been cancelled, InterfaceError if what the owner had set has been lost.
+        """
         if self.session is None:  # a cursor that was kept
             self._attach()
         lease, session = self.lease, self.session
@@ -270,11 +281,10 @@ class Guest:
         if lease.is_stopping:
             raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
         if session.look_at(sql):
-            self._touch(sql, context["cursor"])
+            self._touch(sql, cursor)
         self.lease.sent = True
-        return execute(sql, params, many, context)
 
-    def _touch(self, sql: str, cursor: CursorWrapper) -> None:
+    def _touch(self, sql: Any, cursor: CursorWrapper) -> None:
         """Keep the session for the owner before it is changed."""
         before = self.session
         self.lease.keep()
@@ -349,6 +359,9 @@ class Guest:
         if self.session is None:
             self._attach()
         before = self.session
+        if before is not None and before.is_server_pooled:
+            before.begin_copy()
+            return
         self.lease.keep()
         assert self.session is not None
         self.session.is_touched = True
@@ -379,6 +392,13 @@ class LeasedCursor(CursorWrapper):
         guest: Guest = vars(self)["daf_orm_guest"]
         guest.forget_cursor(self)
         self.cursor.close()
+
+    def look_at_copy(self, sql: Any) -> None:
+        """Do for a COPY, which the driver sends, what is done for every statement that Django sends."""
+        guest: Guest = vars(self)["daf_orm_guest"]
+        guest.look_at(sql, self)
+        if guest.session is not None and guest.session.is_server_pooled:
+            guest.session.begin_copy()
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         """Call a procedure, which may leave anything on the session."""
@@ -460,6 +480,8 @@ def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
     if not settings["OPTIONS"].get("pool"):
         settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
         if wrapper.vendor == "postgresql":
+            if get_settings().SERVER_POOLED:  # a cursor of the server's lives in one session
+                settings["DISABLE_SERVER_SIDE_CURSORS"] = True
             settings["OPTIONS"] = {**POSTGRESQL_OPTIONS, **settings["OPTIONS"]}
     if is_sqlite_file(wrapper):
         settings["OPTIONS"] = {**sqlite.OPTIONS, **settings["OPTIONS"]}

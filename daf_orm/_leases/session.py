@@ -8,10 +8,12 @@ the driver's connection are compared when the lease ends; what is set on the wra
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db import InterfaceError
 from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 class Session:
     """A driver's connection, which any wrapper of its alias can use, one at a time."""
 
-    def __init__(self, wrapper: BaseDatabaseWrapper, origin: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, wrapper: BaseDatabaseWrapper, origin: dict[str, Any] | None = None, *, server_pooled: bool = False
+    ) -> None:
         self.alias = wrapper.alias
         self.settings = wrapper.settings_dict
         self.origin = origin
@@ -49,6 +53,9 @@ class Session:
         self._effect = Effect.NONE
         self._type = type(wrapper)
         self._database = database_of(wrapper)
+        self.is_server_pooled = server_pooled and self._database.can_be_pooled_by_server
+        """Whether each transaction may be in another session of the server's."""
+        self._is_transaction_configured = False
         self._sends_unseen = sends_unseen_statements(wrapper)
         self._options: tuple[Any, ...] = ()
         self._autocommit = False
@@ -146,6 +153,10 @@ class Session:
     def look_at(self, sql: Any) -> bool:
         """Look at a statement that is about to be sent. Return True if its owner has to keep the session for it."""
         assert self.wrapper is not None
+        if self.is_server_pooled:
+            if not self._is_new and (words := self._database.session_state_in(sql)):
+                raise InterfaceError(_SERVER_POOLED.format(words=words, alias=self.alias))
+            return False
         effect = self._database.effect_of(self.wrapper, sql)
         if effect is Effect.NONE:
             if not self._sends_unseen:
@@ -179,6 +190,9 @@ class Session:
         wrapper = self.wrapper
         assert wrapper is not None
         wanted = {name: None if value is None else str(value) for name, value in values.items()}
+        if self.is_server_pooled:
+            self.configured = wanted
+            return
         wanted |= dict.fromkeys(self.configured.keys() - wanted.keys())
         changes = {name: value for name, value in wanted.items() if self.configured.get(name, _UNKNOWN) != value}
         if changes:
@@ -186,6 +200,35 @@ class Session:
             self._database.configure(wrapper, changes)
             if wrapper.autocommit:  # else a rollback would revert them
                 self.configured |= changes
+
+    def execute(self, sql: str, execute: Callable[[], Any]) -> Any:
+        """Execute a statement, in a transaction that has what ``CONFIGURE`` wants if it cannot be set before."""
+        if not self.is_server_pooled or not self.configured:
+            return execute()
+        wrapper = self.wrapper
+        assert wrapper is not None
+        if not reset.in_transaction(wrapper.connection):
+            self._is_transaction_configured = False
+            if wrapper.autocommit and not _ABOUT_TRANSACTIONS.match(sql):
+                with wrapper.wrap_database_errors, wrapper.connection.transaction():
+                    self._database.configure_transaction(wrapper, self.configured)
+                    return execute()
+        if not self._is_transaction_configured and not _ABOUT_TRANSACTIONS.match(sql):
+            self._database.configure_transaction(wrapper, self.configured)
+            self._is_transaction_configured = True
+        return execute()
+
+    def begin_copy(self) -> None:
+        """Before rows are copied, where a proxy stands in front: they need the settings too."""
+        if not self.configured:
+            return
+        assert self.wrapper is not None
+        if self.wrapper.autocommit and not reset.in_transaction(self.wrapper.connection):
+            raise InterfaceError(
+                f"COPY on {self.alias!r} outside a transaction, which would lack the settings of DAF_ORM['CONFIGURE']. "
+                "Open transaction.atomic() around it."
+            )
+        self.execute("COPY", lambda: None)
 
     def lacks(self, values: Mapping[str, Any]) -> list[str]:
         """Return the names of those that are not set as wanted."""
@@ -313,6 +356,12 @@ def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 _UNKNOWN: Final = object()
+_ABOUT_TRANSACTIONS: Final = re.compile(r"\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+_SERVER_POOLED: Final = (
+    "{words} sets something on the session of {alias!r}, and DAF_ORM['SERVER_POOLED'] says that the next transaction "
+    "is in another one. Use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a transaction, or "
+    "DAF_ORM['CONFIGURE']; for all else, give this code a database alias that leads past the proxy."
+)
 _DJANGOS: Final = frozenset(
     """
     connection settings_dict alias queries_log force_debug_cursor autocommit in_atomic_block savepoint_state

@@ -73,6 +73,7 @@ class ConnectionPool:
         max_iterating: int | None = None,
         keeps_first: bool = False,
         configuration: Callable[[], Mapping[str, Any]] | None = None,
+        server_pooled: bool = False,
     ) -> None:
         if not 0 <= min_size <= max_size or max_size < 1:
             raise ValueError(f"max_size must be at least 1 and min_size, got {min_size=} and {max_size=}.")
@@ -89,6 +90,7 @@ class ConnectionPool:
         self.keeps_first = keeps_first
         """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
         self._configuration = configuration
+        self._server_pooled = server_pooled
         self.in_test = leased_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._pid = os.getpid()
@@ -406,7 +408,10 @@ class ConnectionPool:
         if self._size < self.max_size:
             self._size += 1
             return ConnectionSet(
-                max_lifetime=self.max_lifetime, max_idle=self.max_idle, configuration=self._configuration
+                max_lifetime=self.max_lifetime,
+                max_idle=self.max_idle,
+                configuration=self._configuration,
+                server_pooled=self._server_pooled,
             )
         return None
 
@@ -689,6 +694,7 @@ def _from_settings(settings: Settings) -> ConnectionPool:
         keeps_first=settings.POOL_MODE == "session"
         or any(map(sends_unseen_statements, map(_wrapper, django_connections))),
         configuration=import_string(settings.CONFIGURE) if settings.CONFIGURE else None,
+        server_pooled=settings.SERVER_POOLED,
     )
 
 

@@ -22,6 +22,9 @@ class Database:
     driver_options: tuple[str, ...] = ()
     """Attributes of the driver's connection that code may set, and that a reset does not undo."""
 
+    can_be_pooled_by_server = False
+    """Whether ``SERVER_POOLED`` is about it."""
+
     def __init__(self) -> None:
         self._effect_of = lru_cache(maxsize=4096)(self.grammar.effect_of)
 
@@ -45,6 +48,14 @@ class Database:
             f"DAF_ORM['CONFIGURE'] wants settings for {wrapper.alias!r}, and {wrapper.display_name} has none that a "
             "function can name. It is for PostgreSQL."
         )
+
+    def configure_transaction(self, wrapper: BaseDatabaseWrapper, values: Mapping[str, str | None]) -> None:
+        """Set them for the transaction that is open, or begins with this."""
+        raise NotImplementedError
+
+    def session_state_in(self, sql: Any) -> str:  # noqa: ARG002 - for those that are pooled by their server
+        """Return the words by which a statement asks for something that only a session can keep; "" if it does not."""
+        return ""
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
         """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models.signals import post_migrate
 
 from daf_orm.databases.base import Database
-from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar
+from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar, without_literals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +83,16 @@ _DEPENDENTS: Final = """
     SELECT c.relname, i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
 """
 """Views, each with what it reads from; tables, each with its partitions and the tables that inherit from it."""
+_OF_SESSION: Final = re.compile(
+    r"""(?:\A|;)[\s(]*+(
+        SET\s++(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)(?:SESSION\s++)?+[\w.]*+ | RESET\b | DISCARD\b | LISTEN\b
+        | UNLISTEN\b | LOAD\b | PREPARE\s++(?!TRANSACTION\b)\w*+ | DECLARE\b(?=[^;]*\bWITH\s+HOLD\b)
+        | CREATE\s++(?:GLOBAL\s++|LOCAL\s++)?+TEMP(?:ORARY)?+\b(?![^;]*\bON\s+COMMIT\s+DROP\b)
+    ) | \b(pg_(?:try_)?advisory_lock(?:_shared)?|setseed)\s*+\(
+      | \b(set_config)\s*+\((?![^(),;]*,[^(),;]*,\s*true\s*\))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What only a session can keep, where it is asked for in plain words."""
 _DDL: Final = re.compile(r"\b(?:CREATE|ALTER|DROP)\b", re.IGNORECASE)
 _OF_CATALOGUE: Final = re.compile(
     r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|START|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|SHOW)\b"
@@ -110,6 +120,7 @@ class PostgreSQL(Database):
     grammar = Grammar(
         keeping=KEEPING, resettable=STATEMENTS, harmless_functions=HARMLESS, resettable_functions=RESETTABLE
     )
+    can_be_pooled_by_server = True
     driver_options = (
         *("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory", "server_cursor_factory"),
         "prepare_threshold",
@@ -179,6 +190,20 @@ class PostgreSQL(Database):
         calls = ", ".join(["set_config(%s, %s, false)"] * len(changes))
         with wrapper.wrap_database_errors, wrapper.connection.cursor() as cursor:
             cursor.execute(f"SELECT {calls}", [part for change in changes.items() for part in change])
+
+    def configure_transaction(self, wrapper: BaseDatabaseWrapper, values: Mapping[str, str | None]) -> None:
+        """Set them until the transaction ends, in one round trip."""
+        settings = {name: value for name, value in values.items() if value is not None}
+        calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+        if settings:
+            with wrapper.wrap_database_errors, wrapper.connection.cursor() as cursor:
+                cursor.execute(f"SELECT {calls}", [part for setting in settings.items() for part in setting])
+
+    def session_state_in(self, sql: Any) -> str:
+        """Return the words by which a statement asks for something that only a session can keep; "" if it does not."""
+        text = without_literals(sql) if isinstance(sql, str) else None
+        found = None if text is None else _OF_SESSION.search(text)
+        return "" if found is None else " ".join(str(found[found.lastindex or 0]).split())
 
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:
         """Release locks, channels, cursors and temporary tables; reset role and settings."""

@@ -70,6 +70,8 @@ class Grammar:
     def _effect_of_one(self, sql: str) -> Effect:
         if (explained := _EXPLAIN.match(sql)) is not None:  # with ANALYZE it is executed
             sql = sql[explained.end() :]
+        if (copied := _COPY.match(sql)) is not None:
+            sql = copied["query"] or f"SELECT FROM {copied['table']}"
         first = _FIRST_WORD.match(sql)
         word = first[1].upper() if first is not None else ""
         if word in self.keeping:
@@ -141,6 +143,10 @@ _NAMES: Final = ('"', "`")
 _DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)
 _TEMPORARY: Final = re.compile(r"\bTEMP(?:ORARY)?\b|\bpg_temp", re.IGNORECASE)
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b(?:\s*\([^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b)*", re.IGNORECASE)
+_COPY: Final = re.compile(
+    r"""\s*COPY\s++(?:(?P<table>[\w."]++)\s*+(?:\([^()]*+\)\s*+)?(?:FROM|TO)\b|\((?P<query>.*)\)\s*+TO\b)""",
+    re.IGNORECASE | re.DOTALL,
+)
 _LOCAL: Final = re.compile(r"\s*SET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
 _LOCAL_ARGUMENTS: Final = re.compile(r"[^(),;]*,[^(),;]*,\s*true\s*\)", re.IGNORECASE)
 """Of ``set_config()``: for the transaction alone."""

@@ -222,3 +222,21 @@ def test_a_configuration_is_for_postgresql(settings):
     found = checks.check_configure()
 
     assert len(found) == (0 if connection.vendor == "postgresql" else len(list(connections)))
+
+
+class SearchPathWrapper(type(connections["default"])):
+    """As django-tenants' is: it sends a statement of its own before Django's."""
+
+    def _cursor(self, name=None):
+        return super()._cursor(name)
+
+
+def test_a_backend_that_sets_something_by_itself_needs_sessions(settings, monkeypatch):
+    settings.DAF_ORM = {"SERVER_POOLED": True}
+    assert checks.check_server_pooled() == []
+
+    monkeypatch.setattr(connections["other"], "__class__", SearchPathWrapper)
+    (error,) = checks.check_server_pooled()
+
+    assert error.id == "daf_orm.E004"
+    assert "'other'" in error.msg

@@ -76,7 +76,7 @@ class PostgresServer:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        self._wait_until_ready(self._process)
+        _wait_until_answered(self.url, self._process, self._log)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         if self._process is None:
@@ -113,19 +113,6 @@ class PostgresServer:
     def _log(self) -> Path:
         return self.data_dir / "server.log"
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + STARTUP_TIMEOUT
-        while True:
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    message = f"PostgreSQL did not start on port {self.port}:\n{self._log.read_text()}"
-                    raise RuntimeError(message) from error
-                time.sleep(0.02)
-            else:
-                return
-
     def _remove(self) -> None:
         # A forked child inherits the handlers of atexit, but not the server.
         if os.getpid() == self._owner:
@@ -141,12 +128,57 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+def pgbouncer_program() -> str | None:
+    """Return the path of PgBouncer, where it is installed."""
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+
+
+@contextmanager
+def pgbouncer(url: str, *, sessions: int) -> Iterator[int]:
+    """Put PgBouncer in transaction mode in front of a database, with so many sessions behind it. Yield its port."""
+    database, program = psycopg.conninfo.conninfo_to_dict(url), pgbouncer_program()
+    directory, port = Path(tempfile.mkdtemp(prefix="daf-pgbouncer-")), _free_port()
+    target = " ".join(f"{key}={database[key]}" for key in ("host", "port", "user"))
+    (directory / "pgbouncer.ini").write_text(
+        f"[databases]\n{database['dbname']} = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "unix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 100\n"
+        f"default_pool_size = {sessions}\n"
+    )
+    _give_to_account(directory)
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen([program, directory / "pgbouncer.ini"], stdout=log, stderr=log, **_account())
+    try:
+        _wait_until_answered(
+            f"host=127.0.0.1 port={port} user={database['user']} dbname={database['dbname']}",
+            process,
+            directory / "log",
+        )
+        yield port
+    finally:
+        process.terminate()
+        process.wait(SHUTDOWN_TIMEOUT)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @cache
 def default_postgres() -> PostgresServer:
     """Return the server of this process, started on first use."""
     server = PostgresServer()
     server.start()
     return server
+
+
+def _wait_until_answered(conninfo: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_TIMEOUT
+    while True:
+        try:
+            psycopg.connect(conninfo).close()
+        except psycopg.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The server did not start:\n{log.read_text()}") from error
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _run_initdb(data_dir: Path) -> None:

@@ -693,6 +693,18 @@ async def test_in_session_mode_an_owner_keeps_its_first_connection(pool_with):
     assert pool.get_stats()["connections_pinned"] == 0
 
 
+@pytest.mark.postgresql
+async def test_a_copy_whose_query_sets_something_is_its_owners(pool_with):
+    pool_with(MAX_SIZE=2)
+
+    async def copy():
+        async with cursor() as async_cursor, async_cursor.copy(f"COPY ({set_tenant('alpha')}) TO STDOUT") as rows:
+            return [row async for row in rows]
+
+    assert await in_a_request(copy, lambda: ask(TENANT)) == [[b"alpha\n"], "alpha"]
+    assert await in_a_request(lambda: ask(TENANT)) in ([None], [""])
+
+
 # CONFIGURE
 
 
