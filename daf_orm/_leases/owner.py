@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -232,10 +233,17 @@ class Guest:
         """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
         if self._is_stopping():
             raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
-        if self._patience is not None:
-            self._patience.wait_for_lock(self._commit_now)  # in rollback-journal mode it waits for readers
-        else:
-            self._commit_now()
+        lease = self.lease
+        if lease is not None:
+            lease.committing_since = time.monotonic()
+        try:
+            if self._patience is not None:
+                self._patience.wait_for_lock(self._commit_now)  # in rollback-journal mode it waits for readers
+            else:
+                self._commit_now()
+        finally:
+            if lease is not None:
+                lease.committing_since = None
 
     def _set_autocommit(self, autocommit: Any, *args: Any, **kwargs: Any) -> None:
         """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
@@ -260,9 +268,8 @@ class Guest:
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         """Look at a statement, as an execute wrapper."""
         self.look_at(sql, context["cursor"])
-        if self.session is not None and self.session.is_server_pooled:
-            return self.session.execute(sql, lambda: execute(sql, params, many, context))
-        return execute(sql, params, many, context)
+        assert self.session is not None
+        return self.session.execute(sql, lambda: execute(sql, params, many, context))
 
     def look_at(self, sql: Any, cursor: CursorWrapper) -> None:
         """Before a statement is sent: have a connection for it, and keep that if the statement may change its session.

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import InterfaceError
+from django.db import InterfaceError, NotSupportedError
 from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
@@ -202,7 +202,24 @@ class Session:
                 self.configured |= changes
 
     def execute(self, sql: str, execute: Callable[[], Any]) -> Any:
-        """Execute a statement, in a transaction that has what ``CONFIGURE`` wants if it cannot be set before."""
+        """Execute a statement, in a transaction that has what ``CONFIGURE`` wants if it cannot be set before.
+
+        One whose prepared plan an ALTER has made stale is planned anew. In a transaction its error is raised, and the
+        connection is not lent again.
+        """
+        try:
+            return self._execute_configured(sql, execute)
+        except NotSupportedError as error:
+            if not self._database.has_stale_plan(error):
+                raise
+            assert self.wrapper is not None
+            if reset.in_transaction(self.wrapper.connection):  # which it has ended
+                self.lose_track()
+                raise
+            self._database.forget_plans(self.wrapper)
+            return self._execute_configured(sql, execute)
+
+    def _execute_configured(self, sql: str, execute: Callable[[], Any]) -> Any:
         if not self.is_server_pooled or not self.configured:
             return execute()
         wrapper = self.wrapper

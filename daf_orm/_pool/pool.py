@@ -33,6 +33,7 @@ from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
 from daf_orm._leases.lease import Lease
 from daf_orm._leases.session import sends_unseen_statements
+from daf_orm.databases import cancellation
 from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 
@@ -363,7 +364,7 @@ class ConnectionPool:
         """Lend no more, let waiters raise PoolClosed, wait for the leases that are out, close every connection.
 
         After ``timeout`` seconds (None: no limit) it gives up waiting, says who still holds a lease, and returns; those
-        leases are closed when they end.
+        leases are closed when they end. A COMMIT that its server has not answered by then is cut off, and named.
         """
         idle, last_return = self._shut()
         await asyncio.shield(asyncio.wrap_future(self._close_elsewhere(idle)))
@@ -372,6 +373,7 @@ class ConnectionPool:
                 async with asyncio.timeout(timeout):
                     await asyncio.shield(asyncio.wrap_future(last_return))
             except TimeoutError:
+                self.cut_off_commits()
                 logger.warning("The pool was closed with leases still held: %s.", self._name_holders())
         self._end_executor()
 
@@ -383,6 +385,27 @@ class ConnectionPool:
         else:
             _close_all(idle)
         self._end_executor()
+
+    def cut_off_commits(self, patience: float | None = None) -> int:
+        """Cut off each COMMIT that was sent ``patience`` seconds ago (None: 5) and is not answered; log whose it is.
+
+        Whether it has taken effect is not known: the server may have got it. Without this nothing could end the process
+        in order. Return how many there were. Does not block.
+        """
+        patience = cancellation.CANCEL_TIMEOUT if patience is None else patience
+        with self._lock:
+            late = [lease for lease in self._lent if lease.commits_since(time.monotonic() - patience)]
+        for lease in late:
+            logger.error(
+                "The COMMIT of %s on %s was sent and not answered for %s s, and is cut off as the process ends: "
+                "whether its rows are kept is in doubt. Look for them before you repeat it.",
+                lease.origin or (lease.owner and lease.owner.name) or "a call",
+                ", ".join(repr(wrapper.alias) for wrapper in lease.in_use()),
+                patience,
+            )
+            for wrapper in lease.in_use():
+                cancellation.cut_off(wrapper)
+        return len(late)
 
     def open(self) -> None:
         """Lend again after :meth:`aclose`, as an application does that is started twice in one process."""

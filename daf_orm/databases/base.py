@@ -57,6 +57,13 @@ class Database:
         """Return the words by which a statement asks for something that only a session can keep; "" if it does not."""
         return ""
 
+    def has_stale_plan(self, error: BaseException) -> bool:  # noqa: ARG002 - for those that keep plans
+        """Whether a statement failed, before it began, because a table was altered since the server had planned it."""
+        return False
+
+    def forget_plans(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Let every statement of the session be planned anew."""
+
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
         """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""
         return None

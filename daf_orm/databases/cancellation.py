@@ -5,7 +5,8 @@ its target by design alone: it does nothing between two statements, so it is rep
 whoever ends the call waits for a cancellation under way, lest it strike the connection's next user.
 
 What must not be stopped, the end of a transaction or of a server-side cursor, has an end all the same: a server that
-does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for.
+does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for, until the process
+ends (``ConnectionPool.cut_off_commits()``).
 """
 
 import contextlib

@@ -205,6 +205,15 @@ class PostgreSQL(Database):
         found = None if text is None else _OF_SESSION.search(text)
         return "" if found is None else " ".join(str(found[found.lastindex or 0]).split())
 
+    def has_stale_plan(self, error: BaseException) -> bool:
+        """Whether it is "cached plan must not change result type", in whatever language."""
+        return getattr(getattr(error.__cause__, "diag", None), "source_function", "") == "RevalidateCachedQuery"
+
+    def forget_plans(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Drop prepared statements, the server's and psycopg's."""
+        with wrapper.wrap_database_errors:
+            wrapper.connection.execute("DEALLOCATE ALL")
+
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:
         """Release locks, channels, cursors and temporary tables; reset role and settings."""
         connection = wrapper.connection

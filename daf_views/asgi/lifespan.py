@@ -35,6 +35,8 @@ _CANCELLED_LATE = (
     "%d requests were cancelled: they had not ended %s s after the server began to stop. Raise "
     "DAF_VIEWS['DRAIN_TIMEOUT'], or shorten them."
 )
+COMMIT_INTERVAL = 1.0
+"""Seconds between two looks for a COMMIT that is not answered, once the drain's time is over."""
 _starting: list[Hook] = []
 _stopping: list[Hook] = []
 _running = 0
@@ -99,17 +101,28 @@ async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight:
     drain = current_drain()
     shutdown = asyncio.ensure_future(receive())
     begun = asyncio.ensure_future(drain.wait())
+    ending = None
     try:
         with _signals_begin(drain):
             await asyncio.wait([shutdown, begun], return_when=asyncio.FIRST_COMPLETED)
             drain.request()
+            ending = asyncio.ensure_future(_cut_off_commits(get_settings().DRAIN_TIMEOUT))
             if late := await in_flight.drain(get_settings().DRAIN_TIMEOUT):
                 logger.error(_CANCELLED_LATE, late, get_settings().DRAIN_TIMEOUT)
             await drain.settle(get_settings().DRAIN_TIMEOUT)
             await shutdown
     finally:
-        shutdown.cancel()
-        begun.cancel()
+        for waiting in (shutdown, begun, ending):
+            if waiting is not None:
+                waiting.cancel()
+
+
+async def _cut_off_commits(timeout: float) -> None:
+    """From ``timeout`` on, let no COMMIT that is not answered keep the server from its end."""
+    await asyncio.sleep(timeout)
+    while True:
+        get_pool().cut_off_commits()
+        await asyncio.sleep(COMMIT_INTERVAL)
 
 
 async def _start(stack: AsyncExitStack) -> None:

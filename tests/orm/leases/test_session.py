@@ -2,13 +2,16 @@
 
 import asyncio
 
+import psycopg
 import pytest
-from django.db import connection
+from django.conf import settings as django_settings
+from django.db import NotSupportedError, connection, connections
 from django.db import transaction as django_transaction
 from django.db.backends.signals import connection_created
 
 from daf_orm import cursor, database_sync_to_async, transaction
 from daf_orm._leases.session import Session
+from daf_orm._pool.pool import reset_pool
 from tests.project.library.models import Counter
 
 POSTGRESQL = {
@@ -319,3 +322,41 @@ async def test_many_concurrent_owners_see_their_own_state(many_connections, pool
         return await ask("PRAGMA query_only") == wanted
 
     assert all(await asyncio.gather(*map(owner, range(200))))
+
+
+# Prepared plans
+
+
+@pytest.fixture
+def alter(pool_with, monkeypatch):
+    """Let psycopg prepare every statement at once, and another program alter a table."""
+    entry = connections.settings["default"]
+    options = {**entry["OPTIONS"], "prepare_threshold": 0, "server_side_binding": True}
+    monkeypatch.setitem(connections.settings, "default", {**entry, "OPTIONS": options})
+    pool_with(MAX_SIZE=1)
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(django_settings.DATABASE_URL, dbname=name, autocommit=True) as program:
+        program.execute("CREATE TABLE planned AS SELECT 1 AS a")
+        yield lambda: program.execute("ALTER TABLE planned ADD COLUMN b integer")
+        reset_pool()
+        program.execute("DROP TABLE planned")
+
+
+@pytest.mark.postgresql
+async def test_a_plan_that_an_alter_has_made_stale_is_replaced(alter):
+    first = [await ask("SELECT * FROM planned"), await ask("SELECT pg_backend_pid()")]
+    alter()
+
+    assert [await ask("SELECT * FROM planned"), await ask("SELECT pg_backend_pid()")] == first
+
+
+@pytest.mark.postgresql
+async def test_a_stale_plan_in_a_transaction_is_an_error_once(alter):
+    await ask("SELECT * FROM planned")
+    alter()
+
+    with pytest.raises(NotSupportedError):
+        async with transaction.atomic():
+            await ask("SELECT * FROM planned")
+    async with transaction.atomic():
+        assert await ask("SELECT * FROM planned") == 1

@@ -11,12 +11,16 @@ import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection, connections
+from django.http import HttpResponse
+from django.urls import path
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._execution import call
 from daf_orm._pool.pool import ConnectionPool, reset_pool
 from daf_orm.databases import cancellation
+from daf_views.asgi import current_drain, get_asgi_application, lifespan
 from tests.project.library.models import Author
+from tests.support.exchange import exchange
 from tests.support.servers import PostgresServer
 
 pytestmark = pytest.mark.postgresql
@@ -83,6 +87,17 @@ class Proxy:
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
+
+
+async def pay(request: Any) -> HttpResponse:
+    async with transaction.atomic():
+        await Author.objects.acreate(name="paid")
+        muted[-1].fall_silent()
+    return HttpResponse()
+
+
+muted: list[Proxy] = []
+urlpatterns = [path("pay", pay)]
 
 
 @pytest.fixture
@@ -188,6 +203,59 @@ async def test_a_transaction_whose_session_dies_fails_and_leaves_nothing(
 
     assert settled(pool)
     assert await Author.objects.acount() == 0
+
+
+async def test_a_commit_that_is_never_answered_is_cut_off_at_the_end_and_named(
+    pool_with: Callable[..., ConnectionPool], proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pool_with(MAX_SIZE=1)
+
+    async def pay() -> None:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="paid")
+            proxy.fall_silent()
+
+    task = asyncio.create_task(pay())
+    while not pool.cut_off_commits(patience=0.0):
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(OperationalError):
+        await task
+    (report,) = (record for record in caplog.records if "in doubt" in record.message)
+    assert "test_recovery.py" in report.message
+    assert "'default'" in report.message
+    assert settled(pool)
+    assert pool.cut_off_commits(patience=0.0) == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_ends_although_a_commit_is_never_answered(
+    pool_with: Callable[..., ConnectionPool],
+    proxy: Proxy,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(lifespan, "COMMIT_INTERVAL", 0.05)
+    settings.DAF_VIEWS, settings.ROOT_URLCONF = {"DRAIN_TIMEOUT": 0.05}, __name__
+    pool = pool_with(MAX_SIZE=1)
+    application, to_application, answers = get_asgi_application(), asyncio.Queue(), asyncio.Queue()
+    server = asyncio.create_task(application({"type": "lifespan"}, to_application.get, answers.put))
+    to_application.put_nowait({"type": "lifespan.startup"})
+    assert (await answers.get())["type"] == "lifespan.startup.complete"
+    muted.append(proxy)
+    request = asyncio.create_task(exchange(application, path="/pay"))
+    while not any(lease.committing_since for lease in pool._lent):
+        await asyncio.sleep(0.01)
+
+    current_drain().request()
+    to_application.put_nowait({"type": "lifespan.shutdown"})
+    async with asyncio.timeout(PATIENCE):
+        assert (await answers.get())["type"] == "lifespan.shutdown.complete"
+    await asyncio.gather(server, request, return_exceptions=True)
+
+    assert "in doubt" in caplog.text
+    pool.open()
 
 
 async def test_a_commit_that_finds_its_session_dead_is_no_success(
