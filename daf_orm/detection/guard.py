@@ -18,6 +18,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -26,7 +27,7 @@ from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
 from daf_orm._core.blocking_call import BlockingCallError
-from daf_orm.detection import allowances, frames, recorders
+from daf_orm.detection import allowances, frames, recorders, translator
 from daf_orm.detection.findings import QueryFinding
 from daf_orm.detection.report import log
 from daf_orm.patches import Patch, PatchTable
@@ -82,10 +83,10 @@ class _System:
     environ = _Environment()
 
 
-def _enter_driver(self: Any) -> None:  # noqa: ARG001 - a method's signature
+def _enter_driver(self: Any) -> None:
     """Stand in for ``DatabaseErrorWrapper.__enter__``, which does nothing."""
-    if _get_running_loop() is not None:
-        _check(sys._getframe(1))  # noqa: SLF001
+    if _get_running_loop() is not None and translator.calls_driver(self.wrapper, frame := sys._getframe(1)):  # noqa: SLF001
+        _check(frame)
 
 
 def _iterate(self: Any) -> Iterator[Any]:
@@ -102,7 +103,7 @@ def _get_attribute(self: Any, name: str) -> Any:
     found = getattr(self.cursor, name)
     if name in CursorWrapper.WRAP_ERROR_ATTRS:
         return self.db.wrap_database_errors(found)
-    guarded = _DRIVERS_OWN.get(name)
+    guarded = None if translator.is_asynchronous(self.cursor) else _DRIVERS_OWN.get(name)
     return functools.partial(guarded, self, found) if guarded is not None else found
 
 
@@ -167,6 +168,8 @@ def _probes() -> Iterator[Patch]:
         except ImproperlyConfigured:  # no driver, or no such backend: Django says so when it is used
             continue
         owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
+        if iscoroutinefunction(vars(owner)["is_usable"]):
+            continue
         if owner is not BaseDatabaseWrapper and backend.vendor != "sqlite":
             yield Patch(owner=owner, name="is_usable", wrapper=_guard_probe, why="a probe of the connection")
 

@@ -286,3 +286,9 @@ async def attributes_of_a_connection(shelf: Shelf) -> None:
     assert connection.alias == "default"
     assert connection.ops.quote_name("x")
     assert not connection.in_atomic_block
+
+
+@harmless
+async def awaiting_in_djangos_exception_translator(shelf: Shelf) -> None:
+    with connection.wrap_database_errors:  # as asynchronous backends do
+        await asyncio.sleep(0)
