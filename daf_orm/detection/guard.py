@@ -56,6 +56,7 @@ class _ThreadState(threading.local):
 
 _thread_state = _ThreadState()
 _forced_mode: str | None = None
+_UNSAFE: Final = "DJANGO_ALLOW_ASYNC_UNSAFE"
 
 
 def _lets_nothing_run(call: BlockingCall) -> bool:  # noqa: ARG001 - a predicate's signature
@@ -71,16 +72,24 @@ _lets_run: Callable[[BlockingCall], bool] = _lets_nothing_run
 class _Environment:
     """Stands in for ``os.environ`` in ``async_unsafe``, which goes on if the variable that it asks for is set."""
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, default: str | None = None) -> str | None:
         """Judge the call that asks; return whether it may block."""
         # inspect.stack() reads files; `name` is only asked for on a running loop.
-        if current_mode() != "off" and _check(sys._getframe(1)):  # noqa: SLF001
+        if name == _UNSAFE and current_mode() != "off" and _check(sys._getframe(1)):  # noqa: SLF001
             return "allowed"
-        return os.environ.get(name)  # Django's own guard decides, as without ours
+        return os.environ.get(name, default)  # Django's own guard decides, as without ours
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os.environ, name)
 
 
 class _System:
+    """Stands in for the module ``os``."""
+
     environ = _Environment()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
 
 
 def _enter_driver(self: Any) -> None:
@@ -103,8 +112,8 @@ def _get_attribute(self: Any, name: str) -> Any:
     found = getattr(self.cursor, name)
     if name in CursorWrapper.WRAP_ERROR_ATTRS:
         return self.db.wrap_database_errors(found)
-    guarded = None if translator.is_asynchronous(self.cursor) else _DRIVERS_OWN.get(name)
-    return functools.partial(guarded, self, found) if guarded is not None else found
+    guarding = None if translator.is_asynchronous(self.cursor) else _DRIVERS_OWN.get(name)
+    return functools.wraps(found)(functools.partial(guarding, self, found)) if guarding is not None else found
 
 
 def _call(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - read from the frame
@@ -137,24 +146,29 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return is_usable
 
 
+def _in_the_likeness(replacement: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what makes a replacement look like the function that it stands in for."""
+    return lambda original: functools.update_wrapper(replacement, original)
+
+
 PATCHES: Final = PatchTable(
-    Patch(owner="django.utils.asyncio", name="os", replacement=_System, why="whatever Django calls async_unsafe"),
+    Patch(owner="django.utils.asyncio", name="os", replacement=_System(), why="whatever Django calls async_unsafe"),
     Patch(
         owner="django.db.utils:DatabaseErrorWrapper",
         name="__enter__",
-        replacement=_enter_driver,
+        wrapper=_in_the_likeness(_enter_driver),
         why="every call of a database driver",
     ),
     Patch(
         owner="django.db.backends.utils:CursorWrapper",
         name="__iter__",
-        replacement=_iterate,
+        wrapper=_in_the_likeness(_iterate),
         why="a cursor that is read where it was not opened",
     ),
     Patch(
         owner="django.db.backends.utils:CursorWrapper",
         name="__getattr__",
-        replacement=_get_attribute,
+        wrapper=_in_the_likeness(_get_attribute),
         why="COPY, and rows as they arrive",
     ),
 )

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """One function that blocks."""
 
     owner: Any
-    """The module or class it is an attribute of."""
+    """The module or class that has it itself: a class that got what it inherits would differ from its base."""
     name: str
     operation: str
     is_harmless: Callable[..., bool] = lambda *_, **__: False
@@ -65,7 +65,7 @@ def _of_blockbuster() -> Iterator[Row]:
         if name in TRIVIA or name == "os.scandir" or name.startswith("os.path.") or function.original_func is None:
             continue
         yield Row(
-            function.module,
+            _defining(function.module, function.func_name),
             function.func_name,
             _shorten(name),
             function.can_block_predicate,
@@ -78,9 +78,15 @@ def _shorten(name: str) -> str:
     return next((name.replace(long, short) for long, short in _SHORT.items() if name.startswith(long)), name)
 
 
+def _defining(owner: Any, name: str) -> Any:
+    """Return the class that a method of ``owner`` comes from; a module as it is."""
+    return next((cls for cls in getattr(owner, "__mro__", ()) if name in vars(cls)), owner)
+
+
 def _of_the_standard_library() -> Iterator[Row]:
     yield Row(import_module("builtins"), "open", "open", _is_descriptor)
     yield Row(import_module("io"), "open", "open", _is_descriptor)  # pathlib's
+    yield Row(import_module("_io"), "open", "open", _is_descriptor)  # where pickle looks for it
     yield Row(import_module("os"), "scandir", "os.scandir")
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"):
         yield Row(import_module("socket"), name, f"socket.{name}")
@@ -103,7 +109,9 @@ def _has_ended(process: Any, *_: Any, **__: Any) -> bool:
 def _of_django() -> Iterator[Row]:
     for cache in _CACHES:
         for name in _CACHE_METHODS:
-            yield Row(cache, name, f"cache.{name}")
+            # Django asks whether a backend has its own; what it inherits calls what it has.
+            if name in vars(cache):
+                yield Row(cache, name, f"cache.{name}", named_after=("/django/core/cache/backends/base.py",))
     for hasher in _HASHERS:
         for name in ("encode", "verify"):
             yield Row(hasher, name, f"PasswordHasher.{name}", named_after=("/django/contrib/auth/hashers.py",))
@@ -115,8 +123,12 @@ def _of_django() -> Iterator[Row]:
         yield Row(FieldFile, name, f"FieldFile.{name}", lambda file, *_, **__: _is_in_memory(file.storage))
     yield Row(smtp.EmailBackend, "open", "mail.open")
     yield Row(smtp.EmailBackend, "send_messages", "mail.send")
-    yield Row(mail_filebased.EmailBackend, "send_messages", "mail.send")
+    yield Row(_defining(mail_filebased.EmailBackend, "send_messages"), "send_messages", "mail.send", _writes_to_no_file)
     yield Row(BaseCommand, "execute", "call_command")
+
+
+def _writes_to_no_file(backend: object, *_: Any, **__: Any) -> bool:
+    return not isinstance(backend, mail_filebased.EmailBackend)  # the console's, which it inherits
 
 
 def _is_in_memory(storage: object, *_: Any, **__: Any) -> bool:

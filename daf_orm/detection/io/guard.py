@@ -91,11 +91,12 @@ PATCHES: Final = PatchTable(assign=_set)
 def activate() -> None:
     """Look out for I/O too. Idempotent. Raise ImportError without blockbuster."""
     if not is_active():
+        made: dict[int, Callable[..., Any]] = {}
         PATCHES.activate(
             Patch(
                 owner=row.owner,
                 name=row.name,
-                wrapper=functools.partial(_guarded, row=row),
+                wrapper=functools.partial(_guarded_once, row=row, made=made),
                 why=f"{row.operation} blocks",
             )
             for row in tuple(rows())
@@ -112,6 +113,13 @@ def is_active() -> bool:
     return PATCHES.is_active
 
 
+def _guarded_once(original: Callable[..., Any], row: Row, made: dict[int, Callable[..., Any]]) -> Callable[..., Any]:
+    """Return the guarded function: the same one wherever the same function is found, as ``open`` in three modules."""
+    if id(original) not in made:
+        made[id(original)] = _guarded(original, row)
+    return made[id(original)]
+
+
 def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:
     @functools.wraps(original)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -119,6 +127,8 @@ def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:
             _check(sys._getframe(), row)  # noqa: SLF001 - inspect.stack() reads files
         return original(*args, **kwargs)
 
+    if not inspect.isfunction(original):  # one in C: pickle looks for it by name, and process pools pickle it
+        guarded.__module__ = row.owner.__name__ if inspect.ismodule(row.owner) else row.owner.__module__
     return guarded
 
 
@@ -174,5 +184,5 @@ def _name(sighting: Sighting, row: Row) -> str:
     """Return the name that people know the function by: that of a lock is the queue's, or the event's."""
     for frame in sighting.inner if row.named_after else ():
         if frame.f_code.co_filename.endswith(row.named_after) and not frame.f_code.co_flags & _COROUTINE:
-            return frame.f_code.co_qualname
+            return f"cache.{frame.f_code.co_name}" if row.operation.startswith("cache.") else frame.f_code.co_qualname
     return row.operation
