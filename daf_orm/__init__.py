@@ -1,20 +1,25 @@
-"""Stock Django's ORM in async code: nothing is lost, nothing leaks, nothing blocks."""
+"""Stock Django's ORM in async code: nothing is lost, nothing leaks, nothing blocks.
 
+Each name is loaded when it is first asked for: pytest imports this package for its plugin, also in runs without Django.
+"""
+
+import sys as _sys
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING, Any
 
-from daf_orm import transaction
-from daf_orm._core.blocking_call import BlockingCallError
-from daf_orm._pool.pool import get_pool
-from daf_orm.cursor import cursor
-from daf_orm.detection import BlockingCall, allow_blocking
-from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
-from daf_orm.manager import AsyncManager
-from daf_orm.owners import pinned
-from daf_orm.query import AsyncQuerySet
-from daf_orm.sync import await_safe, database_sync_to_async
-
 if TYPE_CHECKING:
+    from daf_orm import transaction
+    from daf_orm._core.blocking_call import BlockingCallError
+    from daf_orm._pool.pool import get_pool
+    from daf_orm.cursor import cursor
+    from daf_orm.detection import BlockingCall, allow_blocking
+    from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
+    from daf_orm.manager import AsyncManager
     from daf_orm.models import AsyncModel
+    from daf_orm.owners import pinned
+    from daf_orm.query import AsyncQuerySet
+    from daf_orm.sync import await_safe, database_sync_to_async
 
 __all__ = [
     "AsyncManager",
@@ -33,12 +38,47 @@ __all__ = [
     "pinned",
     "transaction",
 ]
+_HOMES = {
+    "AsyncManager": "manager",
+    "AsyncModel": "models",  # defining a model needs the settings
+    "AsyncQuerySet": "query",
+    "BlockingCall": "detection",
+    "BlockingCallError": "_core.blocking_call",
+    "PoolClosed": "exceptions",
+    "PoolTimeout": "exceptions",
+    "TooManyRequests": "exceptions",
+    "allow_blocking": "detection",
+    "await_safe": "sync",
+    "cursor": "cursor",
+    "database_sync_to_async": "sync",
+    "get_pool": "_pool.pool",
+    "pinned": "owners",
+}
+_MODULES = frozenset(
+    {"detection", "exceptions", "manager", "owners", "patches", "query", "settings", "sync", "transaction"}
+)
 
 
 def __getattr__(name: str) -> Any:
-    # AsyncModel is a model: defining one needs the settings, importing this package must not.
-    if name == "AsyncModel":
-        from daf_orm.models import AsyncModel  # noqa: PLC0415
-
-        return AsyncModel
+    if name in _HOMES:
+        value = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(_ModuleType):
+    """Keeps the name ``cursor`` for the function: importing the module of that name would set it to the module."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "cursor" or not isinstance(value, _ModuleType):
+            super().__setattr__(name, value)
+
+
+_sys.modules[__name__].__class__ = _Package

@@ -1,15 +1,16 @@
 """The pytest plugin: a test in which an event loop was blocked fails, and async tests share their test's database.
 
-It is at work where ``"daf_orm"`` is in ``INSTALLED_APPS``, or where ``--daf-blocking`` asks for it.
+It is at work where the settings have ``"daf_orm"`` in ``INSTALLED_APPS``, or where ``--daf-blocking`` asks for it. It
+loads no settings that nothing else has loaded, and imports neither Django nor the rest of DAF before it is needed.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from daf_orm._core.blocking_call import BlockingCall
@@ -34,19 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the guard up."""
     config.addinivalue_line("markers", "allow_blocking(reason): database code may block the event loop in this test.")
-    mode = config.getoption("--daf-blocking") or config.getini("daf_blocking") or None
+    mode = _mode(config)
     if mode is not None and mode not in MODES:
         raise pytest.UsageError(f"daf_blocking must be one of {', '.join(MODES)}, not {mode!r}.")
     if config.getoption("--daf-write-baseline") and not config.getoption("--daf-baseline"):
         raise pytest.UsageError("--daf-write-baseline needs --daf-baseline FILE.")
-    if _has_settings() and _wanted(mode):
-        from daf_orm._testing.pytest_run import BlockingRun  # noqa: PLC0415 - django.test, 0.2 s for a run that wants nothing
+    if _wanted(config):
+        _start(config)
 
-        try:
-            config.stash[_run] = BlockingRun(config, mode)
-        except (ValueError, OSError, ImproperlyConfigured) as error:  # a baseline, no blockbuster, DAF_ORM
-            raise pytest.UsageError(str(error)) from error
-        config.pluginmanager.register(config.stash[_run], "daf_orm_run")
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Put the guard up where a test module has loaded the settings."""
+    if _run not in session.config.stash and _wanted(session.config):
+        _start(session.config).start_late(session)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -62,21 +64,28 @@ def blocking_calls(request: pytest.FixtureRequest) -> list[BlockingCall]:
     return run.recorder.calls if run is not None else []
 
 
-def _has_settings() -> bool:
-    if "DJANGO_SETTINGS_MODULE" in os.environ:
-        return True
-    from django.conf import settings  # noqa: PLC0415 - a run without Django need not import it
-
-    return bool(settings.configured)
+def _mode(config: pytest.Config) -> str | None:
+    return config.getoption("--daf-blocking") or config.getini("daf_blocking") or None
 
 
-def _wanted(mode: str | None) -> bool:
-    from django.conf import settings  # noqa: PLC0415
-
-    if mode is not None:
-        return True
-    try:
-        apps: Any = settings.INSTALLED_APPS
-    except Exception:  # noqa: BLE001 - broken settings are for pytest-django, or for nobody, to complain about
-        return False
+def _wanted(config: pytest.Config) -> bool:
+    django_conf: Any = sys.modules.get("django.conf")
+    is_loaded = django_conf is not None and django_conf.settings.configured
+    if _mode(config) is not None:
+        return is_loaded or "DJANGO_SETTINGS_MODULE" in os.environ
+    apps: Any = getattr(django_conf.settings, "INSTALLED_APPS", ()) if is_loaded else ()
     return any(app == "daf_orm" or app.startswith("daf_orm.") for app in apps)
+
+
+def _start(config: pytest.Config) -> BlockingRun:
+    # A run that wants nothing imports none of it: django.test alone takes 0.2 s.
+    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
+
+    from daf_orm._testing.pytest_run import BlockingRun  # noqa: PLC0415
+
+    try:
+        run = config.stash[_run] = BlockingRun(config, _mode(config))
+    except (ValueError, OSError, ImproperlyConfigured) as error:  # a baseline, no blockbuster, DAF_ORM
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(run, "daf_orm_run")
+    return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import traceback
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from daf_orm._testing import shared_transaction
 from daf_orm.detection import allowances, guard, io
 from daf_orm.detection.allowances import Allowance
 from daf_orm.detection.baseline import Baseline
-from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
+from daf_orm.detection.recorders import CallList, set_recorders
 from daf_orm.detection.report import as_text, group
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
-_allowance = pytest.StashKey[Allowance]()
+_current_runs: list[BlockingRun] = []
+"""More than one where a test of a run runs pytest itself."""
 
 
 class BlockingRun:
@@ -39,31 +41,34 @@ class BlockingRun:
         self._unused: dict[str, str] = {}  # place of an allowance -> its reason
         self._used: set[str] = set()  # places, by any process
         self._tests: set[str] = set()  # that ran: not those that were skipped
-        finds_io = config.getoption("--daf-io") or config.getini("daf_io")
-        if finds_io and not io.is_available():
-            raise ValueError(io.MISSING)
         self._in_test = False  # whether a test's own function runs: what is reported meanwhile are subtests
         self._subtest_errors: list[BaseException | None] = []  # that came out of them
-        guard.force_mode(mode)
-        self.mode = guard.current_mode()
-        shared_transaction.activate()
-        if self.mode != "off":
-            guard.activate()
-            guard.let_run(self._lets_run)
-            add_recorder(self.recorder)
-        self._activates_io = self.mode != "off" and bool(finds_io) and not io.is_active()
-        if self._activates_io:
-            io.activate()
+        self._of_others = set(allowances.known()) if _current_runs else set()
+        finds_io = bool(config.getoption("--daf-io") or config.getini("daf_io"))
+        if finds_io and not io.is_available():
+            raise ValueError(io.MISSING)
+        with ExitStack() as undo:
+            self.mode = self._watch(undo, mode, finds_io=finds_io)
+            self._undo = undo.pop_all()
+
+    def _watch(self, undo: ExitStack, mode: str | None, *, finds_io: bool) -> str:
+        """Put the guard up; ``undo`` puts back what was there: another run's, in one of whose tests this one runs."""
+        _current_runs.append(self)
+        undo.callback(_current_runs.remove, self)
+        undo.callback(guard.force_mode, guard.force_mode(mode))
+        current = guard.current_mode()
+        _activate(undo, shared_transaction)
+        if current != "off":
+            _activate(undo, guard)
+            undo.callback(guard.let_run, guard.let_run(self._lets_run))
+            undo.callback(set_recorders, set_recorders([self.recorder]))
+            if finds_io:
+                _activate(undo, io)
+        return current
 
     def end(self) -> None:
-        """Undo everything."""
-        shared_transaction.deactivate()
-        guard.force_mode(None)
-        guard.let_run(None)
-        if self._activates_io:
-            io.deactivate()
-        if self.mode != "off":
-            remove_recorder(self.recorder)
+        """Put back what was there before the run."""
+        self._undo.close()
 
     def _lets_run(self, call: BlockingCall) -> bool:
         return bool(self._writes) or self.baseline.has(call)
@@ -76,6 +81,13 @@ class BlockingRun:
                 "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
                 "Run with --daf-blocking=off, and report it."
             )
+
+    def start_late(self, session: pytest.Session) -> None:
+        """Do what is done when a session starts, for settings that a test module has loaded since."""
+        self.pytest_sessionstart()
+        reporter: TerminalReporter | None = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not reporter.no_header and reporter.verbosity >= 0:
+            reporter.write_line(self.pytest_report_header())
 
     def pytest_report_header(self) -> str:
         """Say what the run does about blocking calls."""
@@ -164,6 +176,8 @@ class BlockingRun:
         output = getattr(session.config, "workeroutput", None)
         self._used |= allowances.used_places()
         for allowance in allowances.unused():
+            if allowance.place in self._of_others:
+                continue
             self._unused.setdefault(allowance.place, allowance.reason)
         if output is not None:
             output["daf_orm"] = self._as_data()
@@ -212,6 +226,13 @@ class BlockingRun:
             terminalreporter.section("fixed since the baseline: remove these entries, or --daf-write-baseline")
             for entry in stale:
                 terminalreporter.write_line(str(entry))
+
+
+def _activate(undo: ExitStack, module: Any) -> None:
+    """Activate what is not active, and have it deactivated."""
+    if not module.is_active():
+        module.activate()
+        undo.callback(module.deactivate)
 
 
 def _reason(mark: pytest.Mark) -> str:

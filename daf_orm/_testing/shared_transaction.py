@@ -76,6 +76,11 @@ def activate() -> None:
     PATCHES.activate()
 
 
+def is_active() -> bool:
+    """Return True if tests share their connections with leases."""
+    return PATCHES.is_active
+
+
 def deactivate() -> None:
     """Put Django back as it was."""
     PATCHES.deactivate()

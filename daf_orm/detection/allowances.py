@@ -130,6 +130,11 @@ def _find_listed(sighting: Sighting) -> Allowance | None:
     return None
 
 
+def known() -> set[str]:
+    """Return the places of all allowances so far."""
+    return {allowance.place for allowance in (*_scopes.values(), *_listed.values())}
+
+
 def used_places() -> set[str]:
     """Return the places of the allowances that were made use of."""
     return {allowance.place for allowance in (*_scopes.values(), *_listed.values()) if allowance.uses}

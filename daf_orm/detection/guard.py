@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
@@ -224,16 +224,24 @@ def is_at_work() -> bool:
     return _thread_state.at_work
 
 
-def force_mode(mode: str | None) -> None:
-    """Let ``mode`` win over ``DAF_ORM["BLOCKING"]``, as a test run's does; None undoes it."""
-    global _forced_mode  # noqa: PLW0603 - one mode per process
-    _forced_mode = mode
+def force_mode(mode: str | None) -> str | None:
+    """Let ``mode`` win over ``DAF_ORM["BLOCKING"]``, as a test run's does; None undoes it. Return the mode before."""
+    global _forced_mode  # one mode per process
+    before, _forced_mode = _forced_mode, mode
+    return before
 
 
-def let_run(predicate: Callable[[BlockingCall], bool] | None) -> None:
-    """In mode ``raise``, let calls run that would without a guard and that ``predicate`` knows; None undoes it."""
-    global _lets_run  # noqa: PLW0603 - one test run per process
-    _lets_run = predicate or _lets_nothing_run
+Predicate: TypeAlias = "Callable[[BlockingCall], bool]"
+
+
+def let_run(predicate: Predicate) -> Predicate:
+    """In mode ``raise``, let calls run that would without a guard and that ``predicate`` knows. Return the one before.
+
+    At first there is one that knows none.
+    """
+    global _lets_run  # one test run per process
+    before, _lets_run = _lets_run, predicate
+    return before
 
 
 def current_mode() -> str:

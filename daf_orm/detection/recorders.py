@@ -53,6 +53,13 @@ def remove_recorder(recorder: Recorder) -> None:
     _recorders.remove(recorder)
 
 
+def set_recorders(recorders: list[Recorder]) -> list[Recorder]:
+    """Let these know of every call, and no others; return the others."""
+    before = _recorders.copy()
+    _recorders[:] = recorders
+    return before
+
+
 def record(call: BlockingCall, error: BlockingCallError | None) -> None:
     """Let the recorders know of a call."""
     for recorder in tuple(_recorders):
