@@ -36,13 +36,15 @@ class BlockingCall:
     template: str | None = None
     """Where in a template, ``shop/detail.html:12``, if it was rendered."""
     suggestion: str = ""
+    coroutine: str = ""
+    """Where ``await`` can be written, ``shop/views.py:30 in page``, if the line is in a function that is not async."""
     swallowed: bool = False
     """Whether the error was raised and never seen: the code went on with a wrong answer. Known when a test ends."""
 
     @property
     def site(self) -> str:
         """The place in the user's code, ``shop/views.py:41 in detail``: relative to where the process was started."""
-        return f"{self.filename.removeprefix(_HERE)}:{self.lineno} in {self.function}"
+        return place(self.filename, self.lineno, self.function)
 
     @property
     def effect(self) -> str:
@@ -76,6 +78,11 @@ class BlockingCallError(SynchronousOnlyOperation):
     def __init__(self, call: BlockingCall) -> None:
         super().__init__(str(call))
         self.call = call
+
+
+def place(filename: str, lineno: int, function: str) -> str:
+    """Return a place in the code, relative to where the process was started."""
+    return f"{filename.removeprefix(_HERE)}:{lineno} in {function}"
 
 
 def _shorten(sql: str) -> str:

@@ -15,8 +15,9 @@ from django.db.transaction import TransactionManagementError
 from daf_orm._core.blocking_call import BlockingCall
 from daf_orm._leases.lease import holds_block
 from daf_orm.detection import frames
+from daf_orm.detection.elsewhere import moved, where_await_can_stand
 from daf_orm.detection.explain.operation import Operation, identify
-from daf_orm.detection.explain.suggestion import suggest
+from daf_orm.detection.explain.suggestion import hop, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ class QueryFinding:
     def describe(self) -> BlockingCall:
         """Name it by what of Django's was called."""
         operation = _identify(self.sighting)
-        return _describe(self.sighting, operation, functools.partial(suggest, operation))
+        return _describe(self.sighting, operation, functools.partial(suggest, operation), hop)
 
     def begins_anew(self) -> bool:
         """Compare it with the last query."""
@@ -103,13 +104,20 @@ class IOFinding:
     sighting: Sighting
     operation: str
     remedy: Callable[[str], str]
+    thread: Callable[[str], str]
+    """Returns an expression done in a thread."""
     runs_unguarded = True
 
     def describe(self) -> BlockingCall:
         """Name it as the table does; in a template, its author cannot do what ``remedy`` says."""
-        operation = Operation(name=self.operation, template=_identify(self.sighting).template)
-        remedy = functools.partial(suggest, operation) if operation.template else self.remedy
-        return _describe(self.sighting, operation, remedy)
+        called = _identify(self.sighting)
+        operation = Operation(name=self.operation, template=called.template)
+        remedy = self.remedy
+        if operation.template:
+            remedy = functools.partial(suggest, operation)
+        elif called.has_twin:
+            remedy = functools.partial(suggest, called)
+        return _describe(self.sighting, operation, remedy, self.thread)
 
     def begins_anew(self) -> bool:
         """Compare it with the last query, which may do I/O of its own, and with the last I/O."""
@@ -137,9 +145,12 @@ def _forget() -> None:
     _entries.query = _entries.io = None
 
 
-def _describe(sighting: Sighting, operation: Operation, remedy: Callable[[str], str]) -> BlockingCall:
+def _describe(
+    sighting: Sighting, operation: Operation, remedy: Callable[[str], str], thread: Callable[[str], str]
+) -> BlockingCall:
     user = sighting.user
     source = _or_default(functools.partial(frames.expression, user), "")
+    suggestion = _or_default(functools.partial(remedy, source), "")
     return BlockingCall(
         filename=user.f_code.co_filename,
         lineno=user.f_lineno,
@@ -151,7 +162,8 @@ def _describe(sighting: Sighting, operation: Operation, remedy: Callable[[str], 
         field=operation.field,
         sql=operation.sql,
         template=operation.template,
-        suggestion=_or_default(functools.partial(remedy, source), ""),
+        suggestion=_or_default(lambda: moved(suggestion, sighting, thread), suggestion),
+        coroutine=where_await_can_stand(sighting),
     )
 
 

@@ -12,7 +12,7 @@ import asyncio.runners
 import inspect
 import linecache
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ from daf_orm._core.call_site import FOREIGN
 from daf_orm.detection.explain import source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import CodeType, FrameType
 
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 _CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - how asyncio calls every callback
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
 _RUNNER = asyncio.runners.Runner.run.__code__
@@ -45,6 +46,27 @@ class Sighting:
     """The innermost frame of the user's code."""
     inner: list[FrameType]
     """What it called, down to the choke point, outermost first."""
+    outer: list[FrameType] = field(default_factory=list)
+    """What called it, up to the loop, innermost first."""
+
+    @property
+    def can_await(self) -> bool:
+        """Return True if ``await`` can be written in the user's line."""
+        return _can_await([self.user, *self.outer])
+
+    @property
+    def coroutine(self) -> FrameType | None:
+        """Return the frame of the user's code, at or around the user's line, in which ``await`` can be written."""
+        stack = [self.user, *self.outer]
+        for position, frame in enumerate(stack):
+            if is_user_code(frame.f_code.co_filename) and _can_await(stack[position:]):
+                return frame
+        return None
+
+    @property
+    def is_callback(self) -> bool:
+        """Return True if the loop itself calls this code, without a coroutine between."""
+        return not any(frame.f_code.co_flags & _COROUTINE for frame in (self.user, *self.outer))
 
 
 def look(frame: FrameType) -> Sighting | None:
@@ -57,7 +79,7 @@ def look(frame: FrameType) -> Sighting | None:
         position = _innermost(stack, _is_third_party)
     if position is None:
         position = len(stack) - 1
-    return Sighting(stack[position], stack[:position][::-1])
+    return Sighting(stack[position], stack[:position][::-1], stack[position + 1 :])
 
 
 def expression(frame: FrameType) -> str:
@@ -88,6 +110,12 @@ def _stack(frame: FrameType) -> list[FrameType]:
             break
         step = step.f_back
     return stack
+
+
+def _can_await(stack: Sequence[FrameType]) -> bool:
+    """Return True if the innermost frame is a coroutine's, or a comprehension's in one (a frame up to Python 3.11)."""
+    outside = next((frame for frame in stack if frame.f_code.co_name not in _COMPREHENSIONS), None)
+    return outside is not None and bool(outside.f_code.co_flags & _COROUTINE)
 
 
 def _waits(code: CodeType) -> bool:

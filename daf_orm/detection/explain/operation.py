@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import django
+from django.contrib.sessions.backends.file import SessionStore as FileSession
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -74,6 +75,16 @@ class Operation:
     """Of a queryset: whether it can be filtered and ordered further, and has instances for rows."""
     peers: int = 0
     """Of a lazy load: how many rows it loads for, where Django 6.1's ``FETCH_PEERS`` is in force."""
+
+    @property
+    def has_twin(self) -> bool:
+        """Return True if Django has an async way to do the same off the loop: a method, or those of a session.
+
+        The methods of a file session are coroutine functions that read and write its file on the loop.
+        """
+        if not self.is_direct or (self.owner is not None and issubclass(self.owner, FileSession)):
+            return False
+        return self.twin is not None or hasattr(self.owner, "ahas_key")
 
 
 def identify(inner: Sequence[FrameType]) -> Operation:

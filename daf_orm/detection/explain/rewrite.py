@@ -40,6 +40,8 @@ class Expression:
         if isinstance(self.tree, ast.Call):
             arguments = self._text(self.tree.func.end_col_offset, self.tree.end_col_offset)
             return f"await database_sync_to_async({self._of(self.tree.func)}){arguments}"
+        if isinstance(self.tree, ast.Set) and len(self.tree.elts) == 1:  # {x} is what an f-string has of x
+            return f"await database_sync_to_async(str)({self._of(self.tree.elts[0])})"
         if self.awaits:  # a lambda cannot
             return None
         return f"await database_sync_to_async(lambda: {self.source})()"

@@ -44,6 +44,11 @@ def suggest(operation: Operation, source: str) -> str:
     return _for_method(operation, expression)
 
 
+def hop(source: str) -> str:
+    """Return the expression done in a worker thread, on one connection."""
+    return Expression(source).hopped() or _HOP
+
+
 def _in_template(operation: Operation) -> str:
     if operation.method == "get_user":
         return 'Load the user before rendering, and pass it to the template: {"user": await request.auser()}.'

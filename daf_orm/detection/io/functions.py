@@ -39,7 +39,8 @@ class Row(NamedTuple):
 TRIVIA: Final = frozenset({"os.getcwd", "os.stat", "os.access", "os.readlink"})
 """What of blockbuster's is left out: what is answered from the kernel's memory. So is all of ``os.path``."""
 _SHORT: Final = {"socket.socket.": "socket.", "ssl.SSLSocket.": "ssl.", "builtins.": ""}
-_WAITS: Final = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/concurrent/futures/thread.py")
+_EXECUTORS: Final = ("/concurrent/futures/_base.py", "/concurrent/futures/thread.py", "/concurrent/futures/process.py")
+_WAITS: Final = ("/threading.py", "/queue.py", *_EXECUTORS)
 _CACHES: Final = (filebased.FileBasedCache, memcached.BaseMemcachedCache, redis.RedisCache)
 _CACHE_METHODS: Final = (
     *("add", "get", "set", "touch", "delete", "get_many", "get_or_set", "has_key", "incr", "decr", "set_many"),
@@ -95,7 +96,11 @@ def _of_the_standard_library() -> Iterator[Row]:
     yield Row(popen, "wait", "Popen.wait", _has_ended)
     yield Row(popen, "communicate", "Popen.communicate", _has_ended)
     thread = import_module("threading").Thread
-    yield Row(thread, "join", "Thread.join", lambda self, timeout=None: timeout == 0 or not self.is_alive())
+    yield Row(thread, "join", "Thread.join", _is_over, named_after=_EXECUTORS)
+
+
+def _is_over(thread: Any, timeout: float | None = None) -> bool:
+    return timeout == 0 or not thread.is_alive()
 
 
 def _is_descriptor(file: object = None, *_: Any, **__: Any) -> bool:

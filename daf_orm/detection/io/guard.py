@@ -26,7 +26,7 @@ from daf_orm._core.call_site import FOREIGN
 from daf_orm.detection import frames, guard
 from daf_orm.detection.findings import IOFinding
 from daf_orm.detection.io.functions import rows
-from daf_orm.detection.io.remedies import remedy
+from daf_orm.detection.io.remedies import remedy, threaded
 from daf_orm.patches import Patch, PatchTable
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def _check(frame: FrameType, row: Row) -> None:
     if sighting is None or sighting.user not in inside or not _is_the_users(sighting):
         return
     operation = _name(sighting, row)
-    guard.check_io(IOFinding(sighting, operation, functools.partial(remedy, operation)))
+    guard.check_io(
+        IOFinding(sighting, operation, functools.partial(remedy, operation), functools.partial(threaded, operation))
+    )
 
 
 def _inside_the_loop(frame: FrameType) -> list[FrameType]:

@@ -30,7 +30,8 @@ def remedy(operation: str, source: str) -> str:
     """Return a sentence that says what to write instead of ``source``, the expression that blocked."""
     expression = Expression(source)
     if isinstance(expression.tree, ast.Await):
-        return "What is awaited blocks in its own code. Call its synchronous twin in a thread: asyncio.to_thread()."
+        instead = _in_thread_instead(expression, expression.tree.value) or "asyncio.to_thread()"
+        return f"What is awaited blocks in its own code. Call its synchronous twin in a thread: {instead}."
     if operation in _REACHES_DATABASE:
         return f"Do it in one hop: {expression.hopped() or 'await database_sync_to_async(func)(…)'}."
     if (twin := _awaited(operation, expression)) is not None:
@@ -40,18 +41,46 @@ def remedy(operation: str, source: str) -> str:
     return f"Use {equal}, or do it {thread}" if equal else f"Do it {thread}"
 
 
+def threaded(operation: str, source: str) -> str:
+    """Return the expression done in a thread: one that has a database connection, if it may ask for one."""
+    expression = Expression(source)
+    if operation in _REACHES_DATABASE:
+        return expression.hopped() or "await database_sync_to_async(func)(…)"
+    return _threaded(expression)
+
+
 def _awaited(operation: str, expression: Expression) -> str | None:
     """Return the asynchronous twin of exactly this call, if it has one."""
     subject, _, method = operation.rpartition(".")
     if operation == "time.sleep":
         return f"await asyncio.sleep({_arguments(expression) or '…'})"
     if operation == "Future.result":
-        return f"await asyncio.wrap_future({expression.receiver('result') or 'future'})"
+        return _of_future(f"asyncio.wrap_future({expression.receiver('result') or 'future'})", expression)
+    if operation == "Executor.__exit__":
+        made = expression.source or "…"
+        return f"executor = {made}, and in a finally block await asyncio.to_thread(executor.shutdown), in place of with"
     if operation in _RESOLVERS:
         return f"await asyncio.get_running_loop().{method}(…)"
     if subject == "cache" or operation == "check_password":
         return expression.awaited(method, f"a{method}") or _pattern(subject, method)
     return None
+
+
+def _of_future(future: str, expression: Expression) -> str:
+    is_call = isinstance(expression.tree, ast.Call) and getattr(expression.tree.func, "attr", None) == "result"
+    timeout = _arguments(expression).removeprefix("timeout=") if is_call else ""
+    return f"await asyncio.wait_for({future}, {timeout})" if timeout else f"await {future}"
+
+
+def _in_thread_instead(expression: Expression, awaited: ast.expr) -> str | None:
+    """Return ``await asyncio.to_thread(session.save)`` for ``await session.asave()``."""
+    if not isinstance(awaited, ast.Call) or not isinstance(awaited.func, ast.Attribute):
+        return None
+    if not awaited.func.attr.startswith("a"):
+        return None
+    twin = f"{_text(expression, awaited.func.value)}.{awaited.func.attr[1:]}"
+    arguments = [_text(expression, each) for each in (*awaited.args, *awaited.keywords)]
+    return f"await asyncio.to_thread({', '.join([twin, *arguments])})"
 
 
 def _pattern(subject: str, method: str) -> str:

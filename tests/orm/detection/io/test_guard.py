@@ -209,6 +209,13 @@ def test_a_users_log_handler_is_left_alone(seen: CallList, directory: Path) -> N
         ("os.listdir", "", "Do it in a thread: await asyncio.to_thread(func, …)."),
         ("open", "f(*a, b=1, **c)", "Do it in a thread: await asyncio.to_thread(f, *a, b=1, **c)."),
         ("Future.result", "task.result()", "Use await asyncio.wrap_future(task)."),
+        ("Future.result", "task.result(3)", "Use await asyncio.wait_for(asyncio.wrap_future(task), 3)."),
+        ("Future.result", "int(task.result())", "Use await asyncio.wrap_future(task)."),
+        (
+            "Executor.__exit__",
+            "P(2)",
+            "Use executor = P(2), and in a finally block await asyncio.to_thread(executor.shutdown), in place of with.",
+        ),
         ("Event.wait", "e.wait()", "Use asyncio.Event, or do it in a thread: await asyncio.to_thread(e.wait)."),
         ("call_command", 'call_command("x")', 'Do it in one hop: await database_sync_to_async(call_command)("x").'),
         ("socket.getaddrinfo", "socket.getaddrinfo(h, 1)", "Use await asyncio.get_running_loop().getaddrinfo(…)."),
