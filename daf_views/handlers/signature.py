@@ -57,7 +57,11 @@ class Signature:
     @cached_property
     def answer(self) -> Schema | None:
         """The schema of what it answers with."""
-        return schema_of(self.returns) if self.has_answer and self.returns is not None else None
+        if not self.has_answer or self.returns is None:
+            return None
+        schema = schema_of(self.returns)
+        schema.prepare_output()
+        return schema
 
     @cached_property
     def answers_list(self) -> bool:

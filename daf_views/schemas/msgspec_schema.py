@@ -18,7 +18,7 @@ import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
 from daf_views.schemas.annotations import Field, bare, is_list, is_set, item_of, plain_fields
-from daf_views.schemas.readers import reader_of
+from daf_views.schemas.msgspec_outputs import Outputs
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 REF = "#/components/schemas/{name}"
@@ -44,11 +44,11 @@ def schema_of(kind: Any) -> MsgspecSchema:
 class MsgspecSchema:
     """A type that msgspec checks: see :class:`~daf_views.schemas.registry.Schema`."""
 
-    __slots__ = ("_has_decimals", "_is_plain", "_read", "kind")
+    __slots__ = ("_has_decimals", "_is_plain", "_outputs", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
-        self._read = reader_of(kind, _triples)
+        self._outputs: Outputs | None = None
         self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typeddict(kind)
         self._has_decimals = _mentions(kind, Decimal, set())
 
@@ -76,15 +76,24 @@ class MsgspecSchema:
             raise SchemaError(wrong)
         return loaded
 
+    def prepare_output(self) -> None:
+        """Find out what is to be read of values that are shown. Raises TypeError if that cannot be known."""
+        self._outputs = Outputs(msgspec.inspect.type_info(self.kind), no_default=msgspec.NODEFAULT)
+
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type."""
+        if self._outputs is None:
+            self.prepare_output()
+        outputs = self._outputs
+        assert outputs is not None
         try:
-            data = value if self._read is None else self._read(value)
+            data = value if outputs.read is None else outputs.read(value)
             if is_checked and self._is_plain and type(data) is self.kind:
                 msgspec.convert(msgspec.to_builtins(data, str_keys=True), self.kind, str_keys=True)
-            return msgspec.convert(data, self.kind)
+            shaped = msgspec.convert(data, self.kind)
         except msgspec.ValidationError as error:
             raise SchemaError([_violation(error)]) from None
+        return outputs.read(shaped) if outputs.looks_twice and outputs.read is not None else shaped
 
     def dump(self, value: Any) -> bytes:
         """Return it as JSON."""
@@ -210,11 +219,6 @@ def _parts(value: Any, kind: Any) -> list[tuple[str | int, Any, Any]]:
 
 def _fields_in(value: Any, kind: Any) -> tuple[Field, ...] | None:
     return _fields(kind) if isinstance(value, dict) else None
-
-
-def _triples(kind: Any) -> list[tuple[str, str, Any]] | None:
-    fields = _fields(kind)
-    return None if fields is None else [(field.attribute, field.name, field.kind) for field in fields]
 
 
 def _fields(kind: Any) -> tuple[Field, ...] | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
 from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
+from pydantic_core import PydanticSerializationError
 
 from daf_views.schemas.annotations import Field, bare, plain_fields
-from daf_views.schemas.readers import reader_of
+from daf_views.schemas.pydantic_outputs import reader_of, refuse_unfiltered
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
 if TYPE_CHECKING:
@@ -56,6 +60,10 @@ class PydanticSchema:
         except RecursionError:
             raise too_deep() from None
 
+    def prepare_output(self) -> None:
+        """Raise TypeError if values of the type might show what it has no field for."""
+        refuse_unfiltered(self._adapter.core_schema, filters_named_tuples=_filters_named_tuples())
+
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type."""
         try:
@@ -70,11 +78,13 @@ class PydanticSchema:
 
     def dump(self, value: Any) -> bytes:
         """Return it as JSON."""
-        return self._adapter.dump_json(value, by_alias=True)
+        with _as_bug(self.kind):
+            return self._adapter.dump_json(value, by_alias=True, warnings="error")
 
     def plain(self, value: Any) -> Any:
         """Return it as what JSON has."""
-        return self._adapter.dump_python(value, mode="json", by_alias=True)
+        with _as_bug(self.kind):
+            return self._adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
 
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
@@ -89,6 +99,29 @@ class PydanticSchema:
         except pydantic.errors.PydanticInvalidForJsonSchema:
             return {}, {}
         return schema, schema.pop("$defs", {})
+
+
+@cache
+def _filters_named_tuples() -> bool:
+    """Return True if this release of pydantic shows by its type what is in a NamedTuple."""
+
+    class Public(BaseModel):
+        pass
+
+    class Private(Public):
+        secret: int = 1
+
+    pair: Any = NamedTuple("pair", [("it", Public)])
+    return TypeAdapter(pair).dump_json(pair(Private())) == b"[{}]"
+
+
+@contextmanager
+def _as_bug(kind: Any) -> Iterator[None]:
+    """Say what was to be shown: a value that is not of its type would be shown whole, with no more than a warning."""
+    try:
+        yield
+    except PydanticSerializationError as error:
+        raise TypeError(f"What was returned is not {kind!r}: {error}") from error
 
 
 def _fields_of(value: Any) -> dict[str, Any]:

@@ -3,125 +3,213 @@
 Instances of models, of subclasses, and of anything else become dicts of what the type asks for; a relation with many
 rows is a list of them if it has been prefetched. One that was not loaded is a query on the event loop, which detection
 names. What is to be read of a type is found out once: a list has many rows.
+
+A reader knows nothing of the library that checks the type: :mod:`daf_views.schemas.msgspec_outputs` and
+:mod:`daf_views.schemas.pydantic_schema` make readers of what their libraries say about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
 from operator import attrgetter
-from typing import Any, get_args, get_origin
+from typing import Any
+from uuid import UUID
 
 from django.db.models import Manager, QuerySet
 
-from daf_views.schemas.annotations import bare, is_list, item_of
-
-Fields = Iterable[tuple[str, str, Any]]
-"""Of a type with fields: the attribute, the name that it is built with, and the type of each."""
 Reader = Callable[[Any], Any]
 """Returns a value with dicts and lists in place of what it is made of, and else as it is."""
 
-_ATOMS = (str, bytes, int, float, list, tuple, set, frozenset, type(None))
+_ARRAYS = (list, tuple, set, frozenset, QuerySet)
+_SCALARS = (str, bytes, bytearray, memoryview, int, float, complex, type(None))
+_ATOMS = (*_SCALARS, *_ARRAYS, dt.date, dt.time, dt.timedelta, Decimal, Enum, UUID)
+"""What is taken as it is where fields are wanted: it has attributes, but none that a type would mean."""
+_ABSENT = object()
 
 
-def reader_of(kind: Any, fields_of: Callable[[Any], Fields | None]) -> Reader | None:
-    """Return what reads values of a type; None if there is nothing to do but take them as they are."""
-    return _reader_of(kind, fields_of, {})
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """A field that a reader reads: the attribute that has it, the name that the type is built with, its own reader."""
+
+    attribute: str
+    name: str
+    reader: Reader | None
+    may_be_unset: bool = False
+    """Whether the value may stand for none at all, msgspec's ``UNSET``."""
 
 
-def _reader_of(kind: Any, fields_of: Callable[[Any], Fields | None], known: dict[Any, _Fields]) -> Reader | None:
-    kind = bare(kind)
-    if kind in known:  # it refers to itself
-        return known[kind]
-    if (fields := fields_of(kind)) is not None:
-        reader = known[kind] = _Fields(get_origin(kind) or kind, list(fields))
-        reader.find(lambda each: _reader_of(each, fields_of, known))
-        return reader
-    if is_list(kind):
-        item = item_of(kind)
-        return _Items(None if item is None else _reader_of(item, fields_of, known))
-    if get_origin(kind) in {dict, Mapping} and (args := get_args(kind)):
-        values = _reader_of(args[1], fields_of, known)
-        return None if values is None else _Values(values)
-    members = [_reader_of(each, fields_of, known) for each in get_args(kind)]
-    choices = [each for each in members if isinstance(each, _Fields)]
-    return _Choice(choices) if choices else None
+class Record:
+    """Reads what has the fields of a type, into a dict of them.
 
+    ``tag`` is what tells the type from others in a union, a name and a value. ``keeps_exact``: an instance of the very
+    class, with nothing in it that might be of another, shows nothing but its fields. ``takes_all``: a mapping may have
+    more than the fields, and the type says what becomes of that.
+    """
 
-class _Fields:
-    """Reads what has the fields of a type."""
+    is_array = False
 
-    def __init__(self, kind: Any, fields: list[tuple[str, str, Any]]) -> None:
+    def __init__(
+        self, kind: Any, *, tag: tuple[str, Any] | None = None, keeps_exact: bool = True, takes_all: bool = False
+    ) -> None:
         self.kind = kind
-        self._fields = fields
-        self._names = [name for _, name, _ in fields]
-        self._parts: list[tuple[str, Reader]] = []
-        # With one name, it returns no tuple.
-        self._get = attrgetter(*(attribute for attribute, _, _ in fields)) if len(fields) > 1 else None
+        self.tag = tag
+        self._keeps_exact = keeps_exact
+        self._takes_all = takes_all
+        self.parts: tuple[Part, ...] = ()
 
-    def find(self, reader_of_part: Callable[[Any], Reader | None]) -> None:
-        """Find the readers of those fields that need one."""
-        readers = ((name, reader_of_part(kind)) for _, name, kind in self._fields)
-        self._parts = [(name, reader) for name, reader in readers if reader is not None]
+    def find(self, parts: Sequence[Part]) -> None:
+        """Learn the parts, once this reader is known to those that refer to it."""
+        self.parts = tuple(parts)
+        self._names = [each.name for each in parts]
+        self._known = frozenset(self._names) | ({self.tag[0]} if self.tag is not None else set())
+        self._readers = [(each.name, each.reader) for each in parts if each.reader is not None]
+        self._is_exact = self._keeps_exact and not self._readers
+        may_be_unset = any(each.may_be_unset for each in parts)
+        # With one name, it returns no tuple.
+        self._get = attrgetter(*(each.attribute for each in parts)) if len(parts) > 1 and not may_be_unset else None
 
     def __call__(self, value: Any) -> Any:
-        if type(value) is self.kind and not self._parts:
-            return value  # of the very class, with nothing in it that might be of another
+        """Return what is to be shown of the value."""
+        if self._is_exact and type(value) is self.kind:
+            return value
         if isinstance(value, Mapping):
-            data = dict(value)
+            data = dict(value) if self._takes_all else {name: value[name] for name in value if name in self._known}
         elif isinstance(value, _ATOMS):
             return value
         else:
-            data = self._of_instance(value)
-        for name, reader in self._parts:
+            data = self.of_instance(value)
+        for name, reader in self._readers:
             if name in data:
                 data[name] = reader(data[name])
         return data
 
-    def _of_instance(self, value: Any) -> dict[str, Any]:
+    def of_instance(self, value: Any) -> dict[str, Any]:
+        """Return the fields of an instance. What it does not have, the type may have a default for."""
+        data = {} if self.tag is None else dict([self.tag])
         try:
             if self._get is not None:
-                return dict(zip(self._names, self._get(value), strict=True))
-        except AttributeError:  # what it does not have, the type may have a default for
+                return {**data, **dict(zip(self._names, self._get(value), strict=True))}
+        except AttributeError:
             pass
-        return {name: getattr(value, attribute) for attribute, name, _ in self._fields if hasattr(value, attribute)}
+        for part in self.parts:
+            found = getattr(value, part.attribute, _ABSENT)
+            if found is not _ABSENT and not (part.may_be_unset and _is_unset(found)):
+                data[part.name] = found
+        return data
 
 
-class _Items:
+class ArrayRecord(Record):
+    """Reads what has the fields of a type that is an array in JSON, as a NamedTuple is: a list of them, in order."""
+
+    is_array = True
+
+    def __call__(self, value: Any) -> Any:
+        """Return what is to be shown of the value."""
+        tag = [] if self.tag is None else [self.tag[1]]
+        if isinstance(value, list | tuple):
+            if tag and not isinstance(value, self.kind) and [*value[:1]] == tag:
+                value = value[1:]
+            readers = [each.reader for each in self.parts]
+            more = list(value[len(readers) :])  # too many, of which the type says what becomes
+            return [*tag, *map(_read, readers, value), *more]
+        if isinstance(value, _ATOMS):
+            return value
+        data = value if isinstance(value, Mapping) else self.of_instance(value)
+        return [*tag, *(_read(each.reader, data[each.name]) for each in self.parts if each.name in data)]
+
+
+class Items:
     """Reads lists, and relations to many."""
+
+    is_array = True
 
     def __init__(self, reader: Reader | None) -> None:
         self._reader = reader
 
     def __call__(self, value: Any) -> Any:
+        """Return a list of what is to be shown."""
         if isinstance(value, Manager):
             value = value.all()
-        if not isinstance(value, list | tuple | set | frozenset | QuerySet):
+        if not isinstance(value, _ARRAYS):
             return value
         return list(value) if self._reader is None else [self._reader(each) for each in value]
 
 
-class _Values:
+class Places:
+    """Reads tuples that have a type for each place."""
+
+    is_array = True
+
+    def __init__(self, readers: Sequence[Reader | None]) -> None:
+        self._readers = readers
+
+    def __call__(self, value: Any) -> Any:
+        """Return a list of what is to be shown."""
+        if not isinstance(value, list | tuple):
+            return value
+        more = list(value[len(self._readers) :])  # too many, and so refused
+        return [*map(_read, self._readers, value), *more]
+
+
+class Values:
     """Reads dicts whose values are of one type."""
 
-    def __init__(self, reader: Reader) -> None:
+    is_array = False
+
+    def __init__(self, reader: Reader | None) -> None:
         self._reader = reader
 
     def __call__(self, value: Any) -> Any:
+        """Return a dict of what is to be shown."""
         if not isinstance(value, Mapping):
             return value
-        return {name: self._reader(each) for name, each in value.items()}
+        return {name: _read(self._reader, each) for name, each in value.items()}
 
 
-class _Choice:
-    """Reads what is of one of several types: an instance of one by its own fields."""
+class Choice:
+    """Reads what is of one of several types: an instance by the fields of its own, or of its nearest parent among them.
 
-    def __init__(self, choices: list[_Fields]) -> None:
-        self._choices = choices
+    What is no instance is read by the only type that it can be: a mapping by that of its tag, an array by the one that
+    is an array, anything else by the one that has fields.
+    """
+
+    def __init__(self, readers: Sequence[Any]) -> None:
+        records = [each for each in readers if isinstance(each, Record)]
+        self._records = {each.kind: each for each in records}
+        self._tagged = [(*each.tag, each) for each in records if each.tag is not None]
+        self._object = _only([each for each in readers if not each.is_array])
+        self._array = _only([each for each in readers if each.is_array and getattr(each, "tag", None) is None])
 
     def __call__(self, value: Any) -> Any:
-        reader = next((each for each in self._choices if _is_of(value, each.kind)), None)
+        """Return what is to be shown of the value."""
+        reader = self._reader_of(value)
         return value if reader is None else reader(value)
 
+    def _reader_of(self, value: Any) -> Reader | None:
+        for kind in type(value).__mro__:
+            if kind in self._records:
+                return self._records[kind]
+        if isinstance(value, Mapping):
+            found = [each for name, tag, each in self._tagged if not each.is_array and value.get(name) == tag]
+            return found[0] if found else self._object
+        if isinstance(value, (*_ARRAYS, Manager)):
+            first = value[0] if isinstance(value, list | tuple) and value else None
+            found = [each for _, tag, each in self._tagged if each.is_array and first == tag]
+            return found[0] if found else self._array
+        return None if isinstance(value, _ATOMS) else self._object
 
-def _is_of(value: Any, kind: Any) -> bool:
-    return isinstance(kind, type) and not isinstance(value, Mapping) and isinstance(value, kind)
+
+def _only(readers: Sequence[Any]) -> Any:
+    return readers[0] if len(readers) == 1 else None
+
+
+def _read(reader: Reader | None, value: Any) -> Any:
+    return value if reader is None else reader(value)
+
+
+def _is_unset(value: Any) -> bool:
+    return type(value).__name__ == "UnsetType"

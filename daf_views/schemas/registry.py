@@ -27,10 +27,14 @@ class Schema(Protocol):
         ``is_text`` says that numbers and truth values are spelt, as in a query string.
         """
 
+    def prepare_output(self) -> None:
+        """Make ready for :meth:`shape`. Raises TypeError if values of the type might show what it has no field for."""
+
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type; instances of other classes by their attributes.
 
-        Raises SchemaError. What is of the type already is looked at only if ``is_checked``.
+        Nothing is in it that the type has no field for, at any depth. Raises SchemaError. What is of the type already
+        is validated only if ``is_checked``.
         """
 
     def dump(self, value: Any) -> bytes:
