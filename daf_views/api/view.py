@@ -28,7 +28,7 @@ from daf_views.auth.identity import is_known, user_of
 from daf_views.errors.problems import problem_response, response_for
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.handlers.response import answer, paged, without_content
-from daf_views.handlers.signature import signatures_of
+from daf_views.handlers.signature import refuse_open, signatures_of
 from daf_views.http.csrf import check_origin, check_token, needs_check
 from daf_views.http.json import encode, refuse_secrets
 from daf_views.http.methods import WITHOUT_CONTENT
@@ -114,6 +114,7 @@ class AsyncAPIView(AsyncView):
         """Return the view for a URLconf, a coroutine function."""
         given = {name: value for name, value in initkwargs.items() if name in POLICIES}
         refuse_other(cls, initkwargs.get("idempotency"))
+        refuse_open(cls)
         view = super().as_view(**initkwargs | prepared(cls, given))
         if not is_decorated(cls):
             take_body_itself(view)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+from contextlib import suppress
 from functools import cached_property
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -18,6 +19,7 @@ from django.http.response import HttpResponseBase
 
 from daf_views.handlers.arguments import ArgumentPlan
 from daf_views.handlers.parameters import Body, Header, Parameter, Query, Source, Status
+from daf_views.handlers.type_variables import OpenTypeVariableError, owner_of, substituted, type_parameters
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
 from daf_views.schemas.annotations import bare, is_list
@@ -98,9 +100,26 @@ class Signature:
 
 
 def signatures_of(cls: Any) -> dict[str, Signature]:
-    """Read the signatures of a view class's handlers, and return those that are typed, by method."""
-    names = [name for name in cls.http_method_names if name != "options" and hasattr(cls, name)]
-    return {name: signature for name in names if (signature := signature_of(cls, name)).is_typed}
+    """Read the signatures of a view class's handlers, and return those that are typed, by method.
+
+    Those of a generic class that leaves a type variable to its subclasses are not among them: see :func:`refuse_open`.
+    """
+    found = {}
+    for name in _methods(cls):
+        with suppress(OpenTypeVariableError):
+            if (signature := signature_of(cls, name)).is_typed:
+                found[name] = signature
+    return found
+
+
+def refuse_open(cls: Any) -> None:
+    """Raise TypeError for a generic view class whose handlers have type variables of which nothing is said."""
+    for name in _methods(cls) if getattr(cls, "__parameters__", ()) else []:
+        signature_of(cls, name)
+
+
+def _methods(cls: Any) -> list[str]:
+    return [name for name in cls.http_method_names if name != "options" and hasattr(cls, name)]
 
 
 def signature_of(cls: type, method: str) -> Signature:
@@ -111,7 +130,10 @@ def signature_of(cls: type, method: str) -> Signature:
     if len(parameters) < _LEAST and all(each.kind in _NAMED for each in parameters):
         raise TypeError(f"{name} takes no request: write `async def {method}(self, request, …)`.")
     parameters = parameters[_LEAST:]
-    hints = _hints(handler)
+    owner = owner_of(cls, method)
+    hints = {
+        each: substituted(cls, owner, hint, name) for each, hint in _hints(handler, type_parameters(owner)).items()
+    }
     if "body" not in hints and any(each.name == "body" and each.annotation is not _NONE for each in parameters):
         raise TypeError(
             f"{name}: the annotation of 'body' is not known when the class is made: define or import its type above, "
@@ -183,13 +205,13 @@ def _is_annotated(hint: Any) -> bool:
     return get_origin(hint) is Annotated
 
 
-def _hints(handler: Any) -> dict[str, Any]:
-    """Return the annotations that are known at run time: one for type checkers alone is none."""
+def _hints(handler: Any, names: dict[str, Any]) -> dict[str, Any]:
+    """Return the annotations that are known at run time, also by ``names``: one for type checkers alone is none."""
     hints = {}
     for name, annotation in getattr(handler, "__annotations__", {}).items():
         holder: Any = type("holder", (), {"__annotations__": {name: annotation}, "__module__": handler.__module__})
         try:
-            hints.update(get_type_hints(holder, handler.__globals__, include_extras=True))
+            hints.update(get_type_hints(holder, handler.__globals__, names, include_extras=True))
         except NameError:
             continue
     return hints

@@ -59,7 +59,7 @@ def schema_of(kind: Any) -> Schema:
     """Return what is asked of a type. Raises TypeError if no library is installed that knows it."""
     pydantic, msgspec = _library("pydantic"), _library("msgspec")
     if pydantic is not None and _has_pydantics(kind, pydantic):
-        schema: Schema = pydantic.PydanticSchema(kind)
+        schema: Schema = pydantic.schema_of(kind)
         return schema
     if msgspec is None and pydantic is None:
         raise TypeError(

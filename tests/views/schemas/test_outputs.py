@@ -320,6 +320,7 @@ class InDeque(pydantic.BaseModel):
         Arbitrary,
         dict[tuple[StructPublic, int], int],
         collections.deque[StructPublic],
+        Box[ModelPublic],
     ],
     ids=str,
 )
