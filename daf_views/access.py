@@ -18,7 +18,7 @@ from django.shortcuts import resolve_url
 from django.views import View
 
 from daf_views.api.view import AsyncAPIView
-from daf_views.auth.identity import load_user
+from daf_views.auth.identity import is_known, load_user, user_of
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
 from daf_views.views.base import AsyncView
 from daf_views.views.class_checks import refuse_async_functions, refuse_sync_overrides
@@ -89,11 +89,11 @@ class AccessMixin(_View):
 
     async def handle_no_permission(self) -> HttpResponseBase:
         """Return the answer to who may not, or raise it. An override may be synchronous, if it does not block."""
-        is_known = (await self.request.auser()).is_authenticated
+        has_user = is_known(await user_of(self.request))
         message = self.get_permission_denied_message()
         if isinstance(self, AsyncAPIView):
-            raise (ForbiddenError if is_known else NotAuthenticatedError)(message or None)
-        if is_known or self.raise_exception:
+            raise (ForbiddenError if has_user else NotAuthenticatedError)(message or None)
+        if has_user or self.raise_exception:
             raise PermissionDenied(message)
         return _to_login(self.request, resolve_url(self.get_login_url()), self.get_redirect_field_name())
 
@@ -127,8 +127,7 @@ class LoginRequiredMixin(AccessMixin):
     """Lets in who is logged in."""
 
     async def _is_allowed(self) -> bool:
-        user = await self.request.auser()
-        return user.is_authenticated and await super()._is_allowed()
+        return is_known(await user_of(self.request)) and await super()._is_allowed()
 
 
 class PermissionRequiredMixin(AccessMixin):
@@ -148,8 +147,8 @@ class PermissionRequiredMixin(AccessMixin):
 
     async def has_permission(self) -> bool:
         """Return whether the user has all of them."""
-        user = await self.request.auser()
-        return await user.ahas_perms(self.get_permission_required())
+        user = await user_of(self.request)
+        return hasattr(user, "ahas_perms") and await user.ahas_perms(self.get_permission_required())
 
     async def _is_allowed(self) -> bool:
         return await self.has_permission() and await super()._is_allowed()

@@ -65,6 +65,9 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "django.utils.functional:LazyObject": {
         "_wrapped": "whether request.user has been evaluated",
     },
+    "django.utils.functional:SimpleLazyObject": {
+        "_setupfunc": "whether request.user is AuthenticationMiddleware's, or has been set by other code",
+    },
     "django.utils.log:log_response": {
         "_has_been_logged": "keeps Django from logging a response again",
     },

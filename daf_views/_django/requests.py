@@ -6,12 +6,14 @@ import asyncio
 from typing import IO, TYPE_CHECKING, Any
 
 from django.core.handlers.asgi import ASGIRequest
-from django.utils.functional import empty
+from django.utils.functional import SimpleLazyObject, empty
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from django.http import HttpRequest
+
+_AUTH_MIDDLEWARE = frozenset({"django.contrib.auth.middleware", "daf_views.middleware.auth"})
 
 
 class AsyncRequest(ASGIRequest):
@@ -87,6 +89,13 @@ def has_loaded_user(request: HttpRequest) -> bool:
 def set_loaded_user(request: HttpRequest, user: Any) -> None:
     """Make ``user`` what ``request.user`` is once it is asked for."""
     request._cached_user = user  # type: ignore[attr-defined]
+
+
+def is_of_auth_middleware(user: Any) -> bool:
+    """Return True if ``user`` is the lazy one that ``AuthenticationMiddleware``, Django's or ours, sets."""
+    if not issubclass(type(user), SimpleLazyObject):
+        return False
+    return getattr(vars(user)["_setupfunc"], "__module__", None) in _AUTH_MIDDLEWARE
 
 
 def is_unevaluated(lazy: Any, kind: type[Any]) -> bool:

@@ -24,7 +24,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
 from daf_views.api.policies import POLICIES, instantiate_policies, prepared
-from daf_views.auth.identity import is_known, user_of
+from daf_views.auth.identity import anonymous, is_known, reconcile_user, user_of
 from daf_views.errors.problems import problem_response, response_for
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.handlers.response import answer, paged, without_content
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from daf_views.handlers.signature import Signature
+
+_NO_USERS = (tuple, list, bool)
+"""What other frameworks, and mistakes, return in place of a user."""
 
 
 @runtime_checkable
@@ -131,7 +134,7 @@ class AsyncAPIView(AsyncView):
             if (user := await each.authenticate(request)) is not None:
                 self._is_proven = not each.is_sent_by_browsers
                 return user
-        return _nobody() if self.authentication else None
+        return anonymous() if self.authentication else None
 
     @property
     def response_headers(self) -> dict[str, str]:
@@ -165,8 +168,9 @@ class AsyncAPIView(AsyncView):
 
     async def admit(self, request: HttpRequest) -> None:
         """Authenticate, count, and ask the permissions, in this order."""
+        reconcile_user(request)
         if (user := await self.authenticate(request)) is not None:
-            _log_in(request, user)
+            _log_in(request, _checked_user(self, user))
         await self._count(request)
         for permission in self.permissions:
             if not _answer_of(permission, await permission.has_permission(request, self)):
@@ -289,10 +293,13 @@ def _answer_of(permission: Any, answer: Any) -> Any:
     )
 
 
-def _nobody() -> Any:
-    from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415 - its module has models, which need their app
-
-    return AnonymousUser()
+def _checked_user(view: AsyncAPIView, user: Any) -> Any:
+    if isinstance(user, _NO_USERS):
+        raise TypeError(
+            f"authenticate() of {type(view).__qualname__}, or of its `authentication`, returned a "
+            f"{type(user).__name__}, which would count as an authenticated user: return the user alone, or None."
+        )
+    return user
 
 
 def _log_in(request: HttpRequest, user: Any) -> None:

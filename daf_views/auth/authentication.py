@@ -56,7 +56,11 @@ class SessionAuthentication(Authentication):
 
 
 class _ProofAuthentication(Authentication):
-    """A proof that a client puts into a header, as no browser does by itself."""
+    """A proof that a client puts into a header, as no browser does by itself.
+
+    One that is empty, or has a control character, proves nothing: ``get_user`` is not asked, whose query might find a
+    user who has none. It is answered 401.
+    """
 
     is_sent_by_browsers = False
 
@@ -65,7 +69,7 @@ class _ProofAuthentication(Authentication):
         proof = self._proof(request)
         if proof is None:
             return None
-        user = await self.get_user(proof)
+        user = await self.get_user(proof) if _is_proof(proof) else None
         if not user or not getattr(user, "is_active", True):  # None; or False, of `token == … and user`
             raise NotAuthenticatedError(challenge=self._refusal)
         return user
@@ -73,6 +77,7 @@ class _ProofAuthentication(Authentication):
     async def get_user(self, proof: str) -> Any:
         """Return the user whose proof it is, or None if it is nobody's. Who is not active is refused.
 
+        ``proof`` is never empty.
         Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
         """
         raise NotImplementedError
@@ -83,6 +88,10 @@ class _ProofAuthentication(Authentication):
     @property
     def _refusal(self) -> str:
         return self.challenge
+
+
+def _is_proof(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
 
 
 class BearerAuthentication(_ProofAuthentication):
@@ -96,8 +105,8 @@ class BearerAuthentication(_ProofAuthentication):
         return {"type": "http", "scheme": "bearer"}
 
     def _proof(self, request: HttpRequest) -> str | None:
-        scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else None
+        scheme, *token = request.headers.get("Authorization", "").split(None, 1) or [""]
+        return "".join(token).strip() if scheme.lower() == "bearer" else None
 
     @property
     def _refusal(self) -> str:

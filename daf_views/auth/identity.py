@@ -1,49 +1,98 @@
-"""Who a request is from, as far as middleware or an authentication has found out."""
+"""The user that a request is from, as far as middleware or an authentication has found out.
+
+``AuthenticationMiddleware`` gives a request a lazy ``user`` and an ``auser()``, which say the same. Other code sets one
+of them: a token's middleware, a check of a second factor that takes the user away. What was set counts; of two that
+were set and differ, the one that is unauthenticated.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
 
-from daf_views._django.requests import has_loaded_user, set_loaded_user
+from daf_orm import database_sync_to_async
+from daf_views._django.requests import has_loaded_user, is_of_auth_middleware, is_unevaluated, set_loaded_user
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+_AUTH_MIDDLEWARE = "django.contrib.auth.middleware"
+_MISSING: Any = object()
+
 
 def is_known(user: Any) -> bool:
-    """Whether it is anybody: of users that are none of Django's, every one."""
+    """Return True if the user has been authenticated. One that is not Django's has, if there is one."""
     return bool(user) and bool(getattr(user, "is_authenticated", True))
 
 
+def anonymous() -> Any:
+    """Return Django's user for a request of which nothing is known."""
+    from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415 - its module has models, which need their app
+
+    return AnonymousUser()
+
+
 async def user_of(request: HttpRequest) -> Any:
-    """Return the request's user, an AnonymousUser for nobody. Raises ImproperlyConfigured where nothing says who."""
+    """Return the request's user, an AnonymousUser if it is unauthenticated. Raises ImproperlyConfigured without both.
+
+    Both are ``request.user`` and ``request.auser()``.
+    """
+    user: Any = getattr(request, "user", _MISSING)
     auser: Any = getattr(request, "auser", None)
-    if auser is None:
+    if user is _MISSING and auser is None:
         raise ImproperlyConfigured(
-            "Nothing says whose request this is: put AuthenticationMiddleware into MIDDLEWARE, or give the view its "
+            "The request has no user: put AuthenticationMiddleware into MIDDLEWARE, or give the view its "
             "`authentication`."
         )
-    return await auser()
+    if auser is not None and (user is _MISSING or is_of_auth_middleware(user)):
+        return await auser() or anonymous()
+    user = await _loaded(user)
+    if is_known(user) and auser is not None and not _is_djangos(auser):
+        other = await auser()
+        user = user if is_known(other) else other
+    return user if user is not None else anonymous()
 
 
 async def known_user_of(request: HttpRequest) -> Any:
-    """Return who is known to have sent a request, whatever has found that out; None if nobody knows."""
+    """Return the authenticated user of a request, however that was found out; None if there is none."""
     if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
         return proven
-    if hasattr(request, "auser"):
-        someone = await request.auser()
-    elif hasattr(request, "user"):
-        someone = await sync_to_async(lambda: request.user)()
-    else:
+    if not (hasattr(request, "auser") or hasattr(request, "user")):
         return None
+    someone = await user_of(request)
     return someone if getattr(someone, "is_authenticated", False) else None
 
 
-async def load_user(request: HttpRequest) -> None:
+def reconcile_user(request: HttpRequest) -> None:
+    """Let ``request.auser()`` say what counts, where other code has set ``request.user``. Loads nothing."""
+    user, auser = getattr(request, "user", _MISSING), getattr(request, "auser", None)
+    if user is _MISSING or is_of_auth_middleware(user) or (auser is not None and not _is_djangos(auser)):
+        return
+
+    async def said() -> Any:
+        found = await _loaded(user)
+        return found if found is not None else anonymous()
+
+    request.auser = said
+
+
+async def load_user(request: HttpRequest) -> Any:
     """Load the user for ``request.auser()`` and for ``request.user``, which may then be read on the event loop."""
-    user = await request.auser()
+    reconcile_user(request)
+    user = await user_of(request)
     if not has_loaded_user(request):
         set_loaded_user(request, user)
+    return user
+
+
+async def _loaded(user: Any) -> Any:
+    """Return the user; a lazy one is evaluated on a worker thread, for it may query."""
+    if is_unevaluated(user, SimpleLazyObject):
+        await database_sync_to_async(bool)(user)
+    return user
+
+
+def _is_djangos(auser: Any) -> bool:
+    return getattr(getattr(auser, "func", None), "__module__", None) == _AUTH_MIDDLEWARE

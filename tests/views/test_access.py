@@ -190,11 +190,12 @@ async def test_permissions_of_a_superuser_cost_nothing(async_client):
 
 def request(user=None):
     made = AsyncRequestFactory().get("/")
+    someone = user or User(username="ada", is_superuser=True)
 
     async def auser():
-        return user or User(username="ada", is_superuser=True)
+        return someone
 
-    made.user, made.auser = user, auser
+    made.user, made.auser = someone, auser
     return made
 
 

@@ -5,10 +5,15 @@ import json
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path
+from django.utils.decorators import async_only_middleware
+from django.utils.functional import SimpleLazyObject
 
-from daf_views import AsyncAPIView
+import daf_views.middleware
+from daf_views import AsyncAPIView, AsyncView
+from daf_views.access import LoginRequiredMixin
 from daf_views.auth import HasPerms, IsAuthenticated, IsAuthenticatedOrReadOnly, IsStaff
 from daf_views.auth.authentication import (
     APIKeyAuthentication,
@@ -16,7 +21,7 @@ from daf_views.auth.authentication import (
     BearerAuthentication,
     SessionAuthentication,
 )
-from daf_views.auth.identity import user_of
+from daf_views.auth.identity import known_user_of, user_of
 from tests.project.library.models import Author
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -289,3 +294,136 @@ async def test_a_session_of_who_is_not_active_is_nobodys(ada, client, settings):
     await client.aforce_login(ada)
     await User.objects.aupdate(is_active=False)
     assert (await client.get("/members/")).status_code == 401
+
+
+# Empty credentials
+
+
+class AsksForAll(BearerAuthentication):
+    """Most accounts have no token: a query for an empty one would find them."""
+
+    async def get_user(self, token):
+        raise AssertionError(f"get_user() was asked for {token!r}")
+
+
+class AsksForAllKeys(APIKeyAuthentication):
+    get_user = AsksForAll.get_user
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Authorization": value}
+            for value in ("Bearer", "Bearer ", "bearer\t", "BEARER  \t ", "Bearer \xa0", "Bearer \0")
+        ),
+        *({"X-API-Key": value} for value in ("", " ", "\t", "\xa0", "\0", "a\0")),
+    ],
+    ids=repr,
+)
+async def test_an_empty_credential_is_refused_and_reaches_no_query(headers):
+    request = AsyncRequestFactory().get("/", headers=headers)
+    view = Members.as_view(authentication=(AsksForAll, AsksForAllKeys))
+    response = await view(request)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("returned", [(AnonymousUser(), None), (User(), "token"), [], True])
+async def test_what_other_frameworks_return_lets_no_request_in(returned):
+    class LikeDRF(Authentication):
+        async def authenticate(self, request):
+            return returned
+
+    view = Members.as_view(authentication=(LikeDRF,))
+    response = await view(AsyncRequestFactory().get("/"))
+    assert response.status_code == 500
+
+
+# A user that other code has set
+
+
+def setting(user, *, as_auser=False):
+    """Return middleware that sets one of the two."""
+
+    def middleware(get_response):
+        async def set_user(request):
+            if as_auser:
+
+                async def auser():
+                    return user
+
+                request.auser = auser
+            else:
+                request.user = user() if callable(user) else user
+            return await get_response(request)
+
+        return set_user
+
+    return async_only_middleware(middleware)
+
+
+take_away = setting(AnonymousUser())
+take_away_auser = setting(AnonymousUser(), as_auser=True)
+set_to_none = setting(lambda: None)
+set_lazily = setting(lambda: SimpleLazyObject(lambda: User.objects.get(username="ada")))
+set_ada = setting(lambda: User(pk=1, username="ada"))
+
+
+class Page(LoginRequiredMixin, AsyncView):
+    async def get(self, request):
+        return HttpResponse((await request.auser()).username)
+
+
+class OwnPermission:
+    async def has_permission(self, request, view):
+        return (await request.auser()).is_authenticated
+
+
+urlpatterns += [
+    path("page/", Page.as_view()),
+    path("own/", AnyUser.as_view(permissions=[OwnPermission])),
+    path("sessions/", Members.as_view(authentication=[SessionAuthentication])),
+]
+PATHS = ["/any/", "/page/", "/own/", "/sessions/"]
+
+
+@pytest.mark.parametrize("thread_free", [False, True])
+@pytest.mark.parametrize("taken", ["take_away", "take_away_auser", "set_to_none"])
+@pytest.mark.parametrize("target", PATHS)
+async def test_a_user_that_middleware_has_taken_away_is_let_in_nowhere(ada, settings, target, taken, thread_free):
+    if thread_free:
+        settings.MIDDLEWARE = daf_views.middleware.thread_free(settings.MIDDLEWARE)
+    client = AsyncClient()
+    await client.aforce_login(ada)
+    assert (await client.get(target)).status_code == 200
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.{taken}"]
+    client = AsyncClient()  # its handler keeps its middleware
+    await client.aforce_login(ada)
+    assert (await client.get(target)).status_code in {302, 401, 403}
+
+
+@pytest.mark.parametrize("given", ["set_lazily", "set_ada"])
+@pytest.mark.parametrize("with_sessions", [False, True])
+@pytest.mark.parametrize("target", PATHS)
+async def test_a_user_that_middleware_has_set_counts(ada, settings, target, given, with_sessions):
+    settings.MIDDLEWARE = [*(settings.MIDDLEWARE if with_sessions else ()), f"{__name__}.{given}"]
+    assert (await AsyncClient().get(target)).status_code == 200
+
+
+@pytest.mark.parametrize("view", [AnyUser, Page])
+async def test_a_request_of_the_factory_needs_a_user_only(view):
+    request = AsyncRequestFactory().get("/")
+    request.user = User(pk=1, username="ada")
+    assert (await view.as_view()(request)).status_code == 200
+    request.user = AnonymousUser()
+    del request.auser
+    assert (await view.as_view()(request)).status_code in {302, 403}
+
+
+async def test_throttles_and_keys_go_by_the_user_that_was_set():
+    request = AsyncRequestFactory().get("/")
+    request.user = User(pk=1, username="ada")
+    assert await known_user_of(request) is request.user
+    request.user = AnonymousUser()
+    assert await known_user_of(request) is None
