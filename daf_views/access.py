@@ -8,12 +8,14 @@ in, 403 for who is.
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.views import View
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
     _View = AsyncView
 else:
@@ -151,7 +152,7 @@ class PermissionRequiredMixin(AccessMixin):
         return hasattr(user, "ahas_perms") and await user.ahas_perms(self.get_permission_required())
 
     async def _is_allowed(self) -> bool:
-        return await self.has_permission() and await super()._is_allowed()
+        return _allows(self, "has_permission", await self.has_permission()) and await super()._is_allowed()
 
 
 class UserPassesTestMixin(AccessMixin):
@@ -166,7 +167,16 @@ class UserPassesTestMixin(AccessMixin):
         return self.test_func
 
     async def _is_allowed(self) -> bool:
-        return await self.get_test_func()() and await super()._is_allowed()
+        return _allows(self, "test_func", await self.get_test_func()()) and await super()._is_allowed()
+
+
+def _allows(view: Any, name: str, answer: Any) -> bool:
+    if isinstance(answer, tuple | HttpResponseBase | BaseException) or isawaitable(answer):
+        raise TypeError(
+            f"{type(view).__qualname__}.{name}() returned a {type(answer).__name__}, which counts as true: return "
+            "False, or raise PermissionDenied."
+        )
+    return bool(answer)
 
 
 class _RefusedError(Exception):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from daf_views.views.protections import OTHER_NAMES, returns_tuple, takes
 
 POLICIES: Mapping[str, str] = {
     "authentication": "authenticate",
@@ -18,22 +18,11 @@ POLICIES: Mapping[str, str] = {
     "pagination": "paginate",
 }
 """Attributes that hold policies, and the coroutine method that each must have."""
+_NUMBERS = {"authenticate": 1, "check": 2, "has_permission": 2, "parse": 1, "paginate": 2}
+"""Arguments that those methods are called with."""
 _OPTIONAL = "has_object_permission"  # async, too, where a policy has it
 
 _SINGLE = {"throttle", "pagination"}  # one policy, or None; the others are sequences
-_MEANT = {
-    "permission": "`permissions = [...]`",
-    "permission_classes": "`permissions = [...]`",
-    "throttle_classes": "`throttles = [...]`",
-    "parser": "`parsers = [...]`",
-    "parser_classes": "`parsers = [...]`",
-    "authentication_classes": "`authentication = [...]`",
-    "pagination_class": "`pagination = PageNumberPagination(…)`",
-    "paginator": "`pagination = PageNumberPagination(…)`",
-    "get_permissions": "`permissions = [...]`",
-    "get_throttles": "`throttles = [...]`",
-    "get_parsers": "`parsers = [...]`",
-}
 _COPIES = "_copied_policies"  # on a class: names of policies that it has not given itself, and the class that has
 
 
@@ -42,7 +31,7 @@ def instantiate_policies(cls: type) -> None:
 
     Raises TypeError for what has not the method, and for an attribute of another framework's, which would be ignored.
     """
-    for name, meant in _MEANT.items():
+    for name, meant in OTHER_NAMES.items():
         if hasattr(cls, name):
             raise TypeError(f"{cls.__qualname__}.{name} would do nothing: write {meant}.")
     copies: dict[str, type] = {}
@@ -62,9 +51,17 @@ def instantiate_policies(cls: type) -> None:
 def prepared(cls: type, policies: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
     return {
-        name: _policy(cls, name, value) if name in _SINGLE else tuple(_policy(cls, name, each) for each in value)
+        name: _policy(cls, name, value)
+        if name in _SINGLE
+        else tuple(_policy(cls, name, each) for each in _sequence(cls, name, value))
         for name, value in policies.items()
     }
+
+
+def _sequence(cls: type, name: str, value: Any) -> Any:
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{cls.__qualname__}.{name} must be a list, as in `{name} = [...]`, not {value!r}.")
+    return value
 
 
 def _copied_by(klass: type) -> Mapping[str, type]:
@@ -78,6 +75,21 @@ def _policy(cls: type, name: str, value: Any) -> Any:
     policy = value() if isinstance(value, type) else value
     if not iscoroutinefunction(getattr(policy, POLICIES[name], None)):
         raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, which has no `async def {POLICIES[name]}(…)`.")
+    _refuse_shape(cls, name, value, getattr(policy, POLICIES[name]))
     if hasattr(policy, _OPTIONAL) and not iscoroutinefunction(getattr(policy, _OPTIONAL)):
         raise TypeError(f"{cls.__qualname__}.{name} has {value!r}, whose {_OPTIONAL}() is not async.")
     return policy
+
+
+def _refuse_shape(cls: type, name: str, value: Any, method: Any) -> None:
+    if not takes(method, _NUMBERS[POLICIES[name]]):
+        arguments = "request" if _NUMBERS[POLICIES[name]] == 1 else "request, view"
+        raise TypeError(
+            f"{cls.__qualname__}.{name} has {value!r}, whose {POLICIES[name]}() takes other arguments than it is "
+            f"called with: write `async def {POLICIES[name]}(self, {arguments})`."
+        )
+    if name == "authentication" and returns_tuple(method):
+        raise TypeError(
+            f"{cls.__qualname__}.{name} has {value!r}, whose authenticate() returns a tuple or a list, which would "
+            "count as an authenticated user: return the user alone, or None."
+        )

@@ -39,14 +39,17 @@ from daf_views.idempotency.policy import IdempotencyKey, refuse_other
 from daf_views.throttling.headers import with_limits
 from daf_views.views.base import AsyncView
 from daf_views.views.dispatch import is_decorated, settled
+from daf_views.views.protections import refuse_unasked, returns_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from daf_views.handlers.signature import Signature
 
-_NO_USERS = (tuple, list, bool)
+_NO_USERS = (tuple, list, bool, HttpResponseBase, BaseException)
 """What other frameworks, and mistakes, return in place of a user."""
+
+_REFUSALS = (tuple, list, HttpResponseBase, BaseException)
 
 
 @runtime_checkable
@@ -93,6 +96,7 @@ class AsyncAPIView(AsyncView):
 
     _hooks = (*AsyncView._hooks, "authenticate")  # noqa: SLF001 - our parent's
     _not_asked = ()
+    _shapes: ClassVar[Mapping[str, int]] = {**AsyncView._shapes, "authenticate": 1}  # noqa: SLF001 - our parent's
     _remedy = (
         "Return self.success(data), or say what the handler returns, as in `-> list[BookOut]`, by an annotation that "
         "is known when the module is run."
@@ -111,6 +115,9 @@ class AsyncAPIView(AsyncView):
         instantiate_policies(cls)
         cls.handler_signatures = signatures_of(cls)
         refuse_other(cls, cls.idempotency)
+        refuse_unasked(cls, AsyncAPIView, "admit", ("permissions", "authentication"))
+        if returns_tuple(cls.authenticate):
+            raise TypeError(f"{cls.__qualname__}.authenticate() returns a tuple or a list: return the user, or None.")
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - a class method
@@ -283,13 +290,15 @@ def _expect_nothing(throttle: Any, answer: Any) -> None:
 
 
 def _answer_of(permission: Any, answer: Any) -> Any:
-    if not inspect.isawaitable(answer):
+    """Return a permission's answer. Raise TypeError for what counts as true and was meant as a refusal."""
+    if not inspect.isawaitable(answer) and not isinstance(answer, _REFUSALS):
         return answer
     if inspect.iscoroutine(answer):
         answer.close()
+    remedy = "write `return await …`" if inspect.isawaitable(answer) else "return False, or raise an APIError"
     raise TypeError(
-        f"{type(permission).__qualname__}.has_permission() returned something to await, which counts as true: "
-        "write `return await …`."
+        f"{type(permission).__qualname__}.has_permission() returned a {type(answer).__name__}, which counts as true: "
+        f"{remedy}."
     )
 
 

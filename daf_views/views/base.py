@@ -33,9 +33,10 @@ from daf_views.views.class_checks import (
     refuse_sync_hooks,
 )
 from daf_views.views.dispatch import call, make_async, settled
+from daf_views.views.protections import refuse_shapes, refuse_unprotected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -67,12 +68,16 @@ class AsyncView(View):
         "throttle",
         "throttles",
     )
+    _shapes: ClassVar[Mapping[str, int]] = {"admit": 1, "receive": 1, "handle_exception": 1}
+    """Arguments that hooks are called with."""
     _plan: ClassVar[ServicePlan]
     _opted_out: OptedOut = OptedOut()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_unprotected(cls, AsyncView)
         _check(cls, {})
+        refuse_shapes(cls, cls._shapes)
         cls._plan = ServicePlan.for_view(cls)
         make_async(cls)
 
@@ -174,7 +179,7 @@ class AsyncView(View):
     async def _serve(
         self, request: HttpRequest, handler: functools.partial[Any], timeout: asyncio.Timeout
     ) -> HttpResponseBase:
-        await self.admit(request)
+        _expect_nothing(self, "admit", await self.admit(request))  # type: ignore[func-returns-value] # an override
         await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
         try:
@@ -203,7 +208,8 @@ class AsyncView(View):
         return await run_atomic(aliases, work)
 
     async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
-        await self.async_setup(*handler.args, **handler.keywords)
+        returned: object = await self.async_setup(*handler.args, **handler.keywords)  # type: ignore[func-returns-value] # an override
+        _expect_nothing(self, "async_setup", returned)
         response = _checked(self, await settled(handler()))
         if not timeout.expired():
             timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
@@ -228,6 +234,15 @@ def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
         f"{cls.__module__}.{cls.__qualname__}.{method}() returned {type(response).__name__}, not an HttpResponse. "
         f"{view._remedy}"  # noqa: SLF001 - our own
     )
+
+
+def _expect_nothing(view: AsyncView, hook: str, answer: object) -> None:
+    """Raise TypeError for a response that a hook returns, and that would not be sent."""
+    if answer is not None:
+        raise TypeError(
+            f"{type(view).__qualname__}.{hook}() returned a {type(answer).__name__}, which would not be sent: raise an "
+            "APIError, as ForbiddenError, to refuse a request."
+        )
 
 
 AsyncView._plan = ServicePlan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself

@@ -30,7 +30,7 @@ def refuse_sync(view: Any, name: str) -> None:
     if handler is None or iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
         return
     raise TypeError(
-        f"{_path(view)}.{name}() is not async: write `async def {name}(self, request)`, "
+        f"{path_of(view)}.{name}() is not async: write `async def {name}(self, request)`, "
         "and run what blocks in it with `await database_sync_to_async(func)(…)`."
     )
 
@@ -42,7 +42,7 @@ def refuse_async_access(cls: type, given: dict[str, Any]) -> None:
     for name in _ACCESS_METHODS:
         if iscoroutinefunction(given.get(name, getattr(cls, name, None))):
             raise TypeError(
-                f"{_path(cls)}.{name}() is async, but Django's mixin calls it without awaiting, and would let "
+                f"{path_of(cls)}.{name}() is async, but Django's mixin calls it without awaiting, and would let "
                 f"everybody in: write `def {name}`, which runs on a worker thread and may query."
             )
 
@@ -51,9 +51,11 @@ def refuse_sync_hooks(cls: type, names: Iterable[str]) -> None:
     """Raise TypeError if a hook that the view awaits is not async, or Django's synchronous one is."""
     for name in names:
         if not iscoroutinefunction(getattr(cls, name)):
-            raise TypeError(f"{_path(cls)}.{name}() is not async: write `async def {name}(self, request, …)`.")
+            raise TypeError(f"{path_of(cls)}.{name}() is not async: write `async def {name}(self, request, …)`.")
     if iscoroutinefunction(getattr(cls, "setup", None)):
-        raise TypeError(f"{_path(cls)}.setup() is async, but Django calls it without awaiting: name it async_setup().")
+        raise TypeError(
+            f"{path_of(cls)}.setup() is async, but Django calls it without awaiting: name it async_setup()."
+        )
 
 
 def refuse_sync_overrides(cls: type, names: Iterable[str], *, originals: str) -> None:
@@ -66,7 +68,7 @@ def refuse_sync_overrides(cls: type, names: Iterable[str], *, originals: str) ->
             method = getattr(klass, name, None) if name in vars(klass) else None
             if callable(method) and not iscoroutinefunction(inspect.unwrap(method)):
                 raise TypeError(
-                    f"{_path(klass)}.{name}() is not async: write `async def {name}(self, …)` and in it "
+                    f"{path_of(klass)}.{name}() is not async: write `async def {name}(self, …)` and in it "
                     f"`await super().{name}(…)`; run what blocks with `await database_sync_to_async(func)(…)`."
                 )
 
@@ -75,14 +77,14 @@ def refuse_async_functions(cls: type, names: Iterable[str], but: str) -> None:
     """Raise TypeError if a method is async that is called without awaiting; ``but`` says how it is called instead."""
     for name in names:
         if iscoroutinefunction(getattr(cls, name, None)):
-            raise TypeError(f"{_path(cls)}.{name}() is async, but {but}. Write `def {name}(self, …)`.")
+            raise TypeError(f"{path_of(cls)}.{name}() is async, but {but}. Write `def {name}(self, …)`.")
 
 
 def refuse_ignored(cls: type, names: Iterable[str]) -> None:
     """Raise TypeError for an access check that a view without a place for it would never make."""
     for name in names:
         if hasattr(cls, name):
-            raise TypeError(f"{_path(cls)}.{name} would do nothing on an AsyncView: derive it from AsyncAPIView.")
+            raise TypeError(f"{path_of(cls)}.{name} would do nothing on an AsyncView: derive it from AsyncAPIView.")
 
 
 def check_options(cls: type, atomic: object, deadline: object) -> None:
@@ -94,6 +96,7 @@ def check_options(cls: type, atomic: object, deadline: object) -> None:
         raise TypeError(f"{cls.__qualname__}.deadline must be None or more than 0 seconds, not {deadline!r}.")
 
 
-def _path(view: Any) -> str:
+def path_of(view: Any) -> str:
+    """Return the dotted path of a view's class."""
     cls = view if isinstance(view, type) else type(view)
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -247,7 +247,7 @@ async def test_a_permission_that_forgets_to_await_lets_nobody_in(caplog):
             return self.allows()
 
     assert (await respond(Echo, permissions=[Lazy])).status_code == 500
-    assert "Lazy.has_permission() returned something to await" in str(caplog.records[0].exc_info[1])
+    assert "Lazy.has_permission() returned a coroutine" in str(caplog.records[0].exc_info[1])
 
 
 @pytest.mark.parametrize(

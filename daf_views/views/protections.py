@@ -1,0 +1,179 @@
+"""What looks like the protection of a view and would be none: refused when the class is made.
+
+An attribute that comes after the view along the MRO, one that needs a mixin, one that is misspelt, a hook that is
+called in another way than it is written. Each would leave a view open that reads as if it were closed. An attribute
+that the project's own code reads is the project's own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from types import CodeType, MappingProxyType
+from typing import Any, get_origin, get_type_hints
+
+from daf_views.views.class_checks import path_of
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "permission": "`permissions = [...]`",
+        "permission_classes": "`permissions = [...]`",
+        "throttle_classes": "`throttles = [...]`",
+        "parser": "`parsers = [...]`",
+        "parser_classes": "`parsers = [...]`",
+        "authentication_classes": "`authentication = [...]`",
+        "pagination_class": "`pagination = PageNumberPagination(…)`",
+        "paginator": "`pagination = PageNumberPagination(…)`",
+        "get_permissions": "`permissions = [...]`",
+        "get_throttles": "`throttles = [...]`",
+        "get_parsers": "`parsers = [...]`",
+    }
+)
+"""Attributes of other frameworks' views, and what an API view has for them."""
+_SHORT = {"perms": "permissions", "perm": "permissions", "auth": "authentication", "authenticators": "authentication"}
+_PLUGS = (
+    "atomic",
+    "authentication",
+    "deadline",
+    "enforces_csrf",
+    "idempotency",
+    "pagination",
+    "parsers",
+    "permission_required",
+    "permissions",
+    "throttle",
+    "throttles",
+)
+_HOOKS = ("admit", "async_setup", "authenticate", "check_object_permissions", "dispatch", "handle_exception", "receive")
+_NEED_MIXIN = {
+    "permission_required": ("get_permission_required", "PermissionRequiredMixin of daf_views.access before the view"),
+    "test_func": ("get_test_func", "UserPassesTestMixin of daf_views.access before the view"),
+    "login_required": ("", "LoginRequiredMixin of daf_views.access before the view"),
+}
+_ALIKE = 0.84
+_AUTH_MIXINS = "django.contrib.auth.mixins"
+_FRAMEWORK = frozenset({"django", "daf_views", "typing", "abc", "builtins"})
+
+
+def refuse_unprotected(cls: type, view: type) -> None:
+    """Raise TypeError, with the remedy, if a class that derives from ``view`` looks protected and is not."""
+    refuse_shadowed(cls, view)
+    for klass, name, value in _own_attributes(cls):
+        if name in _NEED_MIXIN:
+            _refuse_without_mixin(cls, name)
+        elif (meant := _misspelt(cls, name, value)) is not None and not _is_read(cls, name):
+            raise TypeError(f"{path_of(klass)}.{name} would do nothing: did you mean {meant}?")
+
+
+def refuse_shadowed(cls: type, view: type) -> None:
+    """Raise TypeError for what a class has from a base that comes after the view, whose own attribute Python finds."""
+    for name in (*_PLUGS, *_HOOKS):
+        owners = [klass for klass in cls.__mro__ if name in vars(klass)]
+        if not owners or not (_is_framework(owners[0]) and issubclass(owners[0], view)):
+            continue
+        for late in owners[1:]:
+            if not _is_framework(late) or late.__module__ == _AUTH_MIXINS:
+                raise TypeError(
+                    f"{path_of(cls)} would not use {late.__qualname__}.{name}, which comes after "
+                    f"{owners[0].__qualname__}: name {late.__qualname__} before the view among its bases."
+                )
+
+
+def refuse_shapes(cls: type, shapes: Mapping[str, int]) -> None:
+    """Raise TypeError for a hook that does not take as many arguments, after ``self``, as it is called with."""
+    for name, number in shapes.items():
+        if not takes(getattr(cls, name), number + 1):
+            raise TypeError(f"{path_of(cls)}.{name}() takes other arguments than it is called with: {_written(name)}.")
+
+
+def refuse_unasked(cls: type, view: type, hook: str, plugs: Iterable[str]) -> None:
+    """Raise TypeError if an override of ``hook`` leaves out the view's own, which asks what ``plugs`` name."""
+    asked = [name for name in plugs if getattr(cls, name)]
+    for klass in cls.__mro__[: cls.__mro__.index(view)]:
+        method = inspect.unwrap(vars(klass).get(hook, None))
+        code = getattr(method, "__code__", None)
+        if asked and code is not None and hook not in _names_in(code):
+            raise TypeError(
+                f"{path_of(cls)}.{asked[0]} would not be asked, for {klass.__qualname__}.{hook}() does not call "
+                f"`await super().{hook}(request)`: call it, or leave {asked[0]} empty."
+            )
+
+
+def returns_tuple(function: Any) -> bool:
+    """Return True if a function's annotation says that it returns a tuple or a list, as other frameworks' do."""
+    try:
+        hint = get_type_hints(function).get("return")
+    except (NameError, TypeError):
+        return False
+    return (get_origin(hint) or hint) in {tuple, list}
+
+
+def takes(function: Any, number: int) -> bool:
+    """Return True if a function may be called with that many arguments by place, or if that cannot be known."""
+    try:
+        inspect.signature(function).bind(*[None] * number)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def _refuse_without_mixin(cls: type, name: str) -> None:
+    reader, remedy = _NEED_MIXIN[name]
+    if not (reader and hasattr(cls, reader)) and not _is_read(cls, name):
+        raise TypeError(f"{path_of(cls)}.{name} would do nothing: name {remedy}.")
+
+
+def _misspelt(cls: type, name: str, value: Any) -> str | None:
+    """Return what was meant by a name; None if it is like none of ours."""
+    if name.startswith("_") or name in {*_PLUGS, *_HOOKS, *OTHER_NAMES} or _is_of_framework(cls, name):
+        return None
+    names = _HOOKS if inspect.isroutine(value) else (*_PLUGS, *OTHER_NAMES)
+    close = [_SHORT[name]] if name in _SHORT else get_close_matches(name, names, n=1, cutoff=_ALIKE)
+    return OTHER_NAMES.get(close[0], f"`{close[0]}`") if close else None
+
+
+def _own_attributes(cls: type) -> Iterator[tuple[type, str, Any]]:
+    for klass in cls.__mro__:
+        if not _is_framework(klass):
+            for name, value in list(vars(klass).items()):
+                yield klass, name, value
+
+
+def _is_framework(klass: type) -> bool:
+    return klass.__module__.partition(".")[0] in _FRAMEWORK
+
+
+def _is_of_framework(cls: type, name: str) -> bool:
+    return any(name in vars(klass) for klass in cls.__mro__ if _is_framework(klass))
+
+
+def _is_read(cls: type, name: str) -> bool:
+    """Return True if code of the project's classes along the MRO reads an attribute of that name."""
+    codes = (getattr(inspect.unwrap(value), "__code__", None) for _, _, value in _own_functions(cls))
+    return any(name in _names_in(code) for code in codes if code is not None)
+
+
+def _own_functions(cls: type) -> Iterator[tuple[type, str, Any]]:
+    for klass, name, value in _own_attributes(cls):
+        if isinstance(value, staticmethod | classmethod):
+            yield klass, name, value.__func__
+        elif isinstance(value, property) and value.fget is not None:
+            yield klass, name, value.fget
+        elif inspect.isfunction(value):
+            yield klass, name, value
+
+
+def _names_in(code: CodeType) -> set[Any]:
+    """Return the names that code looks up, and its texts: of ``getattr(self, "name")``."""
+    names = {*code.co_names, *(each for each in code.co_consts if isinstance(each, str))}
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            names |= _names_in(inner)
+    return names
+
+
+def _written(name: str) -> str:
+    return f"write `async def {name}(self, request)`"

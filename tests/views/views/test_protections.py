@@ -1,0 +1,281 @@
+"""What looks protected and would be open is refused when the class is made, with the class and the remedy."""
+
+import django.contrib.auth.mixins
+import pytest
+from django.http import HttpResponse, HttpResponseForbidden
+from django.test import AsyncRequestFactory
+
+from daf_views import AsyncAPIView, AsyncView
+from daf_views.access import AccessMixin, LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
+from daf_views.auth import Authentication, IsStaff
+from daf_views.exceptions import ForbiddenError, ThrottledError
+from daf_views.generic import ListView, TemplateView
+
+requests = AsyncRequestFactory()
+VIEWS = [AsyncView, AsyncAPIView, ListView, TemplateView]
+
+
+async def get(self, request, **kwargs):
+    return HttpResponse("open")
+
+
+def view(*bases, **attributes):
+    return type("Orders", bases or (AsyncAPIView,), {"get": get, "__module__": __name__, **attributes})
+
+
+async def status_of(made):
+    return (await made.as_view()(requests.get("/"))).status_code
+
+
+# What comes after the view
+
+
+class Plugs:
+    permissions = (IsStaff,)
+
+
+class Throttles:
+    throttles = ()
+
+
+class Admits:
+    async def admit(self, request):
+        raise ForbiddenError
+
+
+class Authenticates:
+    async def authenticate(self, request):
+        return None
+
+
+class Dispatches:
+    async def dispatch(self, request, *args, **kwargs):
+        return await super().dispatch(request, *args, **kwargs)
+
+
+class Atomic:
+    atomic = True
+
+
+@pytest.mark.parametrize("mixin", [Plugs, Throttles, Admits, Authenticates, Dispatches, Atomic])
+def test_a_mixin_that_comes_after_the_view_is_refused(mixin):
+    with pytest.raises(
+        TypeError, match=rf"Orders would not use {mixin.__name__}\.\w+, .*: name {mixin.__name__} before"
+    ):
+        view(AsyncAPIView, mixin)
+    with pytest.raises(TypeError, match="would not use"):
+        view(type("Parent", (AsyncAPIView,), {"__module__": __name__}), mixin)
+    assert view(mixin, AsyncAPIView)
+
+
+def test_a_mixin_that_is_a_view_is_refused_where_another_hides_it():
+    class Mixin(AsyncView):
+        async def admit(self, request):
+            raise ForbiddenError
+
+    with pytest.raises(TypeError, match=r"would not use .*Mixin\.admit"):
+        view(AsyncAPIView, Mixin)
+
+
+@pytest.mark.parametrize("base", VIEWS)
+@pytest.mark.parametrize(
+    "mixin", [django.contrib.auth.mixins.LoginRequiredMixin, LoginRequiredMixin, PermissionRequiredMixin]
+)
+def test_so_is_an_access_mixin(base, mixin):
+    with pytest.raises(TypeError, match="before"):
+        view(base, mixin)
+
+
+def test_what_the_class_says_itself_hides_nothing_unseen():
+    assert view(AsyncAPIView, Throttles, throttles=[])
+
+
+# What needs a mixin
+
+
+@pytest.mark.parametrize("base", VIEWS)
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("permission_required", "PermissionRequiredMixin"),
+        ("test_func", "UserPassesTestMixin"),
+        ("login_required", "LoginRequiredMixin"),
+    ],
+)
+def test_an_attribute_without_its_mixin_is_refused(base, name, remedy):
+    with pytest.raises(TypeError, match=rf"Orders\.{name} would do nothing: name {remedy}"):
+        view(base, **{name: "shop.add_order"})
+
+
+def test_with_its_mixin_or_code_that_reads_it_it_is_not():
+    async def admit(self, request):
+        await super(type(self), self).admit(request)
+        if not getattr(self, "permission_required", None):
+            raise ForbiddenError
+
+    assert view(PermissionRequiredMixin, AsyncView, permission_required="shop.add_order")
+    assert view(django.contrib.auth.mixins.PermissionRequiredMixin, AsyncView, permission_required="shop.add_order")
+    assert view(permission_required="shop.add_order", admit=admit)
+
+
+# What is misspelt
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("permisions", "permissions"),
+        ("permissons", "permissions"),
+        ("perms", "permissions"),
+        ("permission_class", "permissions"),
+        ("permissions_classes", "permissions"),
+        ("permissions_required", "permission_required"),
+        ("autentication", "authentication"),
+        ("authentification", "authentication"),
+        ("authenticators", "authentication"),
+        ("throtle", "throttle"),
+        ("throttels", "throttles"),
+        ("enforce_csrf", "enforces_csrf"),
+        ("idempotent", "idempotency"),
+    ],
+)
+@pytest.mark.parametrize("base", [AsyncView, AsyncAPIView])
+def test_a_misspelt_attribute_is_refused(base, name, meant):
+    with pytest.raises(TypeError, match=rf"Orders\.{name} would do nothing: did you mean `{meant}"):
+        view(base, **{name: [IsStaff]})
+
+
+@pytest.mark.parametrize(("name", "meant"), [("admits", "admit"), ("autenticate", "authenticate")])
+def test_so_is_a_hook(name, meant):
+    async def hook(self, request):
+        raise ForbiddenError
+
+    with pytest.raises(TypeError, match=f"did you mean `{meant}`"):
+        view(**{name: hook})
+
+
+def test_a_name_that_is_alike_and_read_is_the_projects_own():
+    class Own(AsyncAPIView):
+        perms = ("a", "b")
+        admin = "ada"
+        permission_name = "x"
+
+        async def get(self, request):
+            return self.success(self.perms)
+
+    assert Own.as_view()
+
+
+# What has another shape
+
+
+class NoView:
+    async def has_permission(self, request):
+        return False
+
+
+class SyncCheck:
+    def check(self, request, view):
+        raise ThrottledError
+
+
+class TwoArguments(Authentication):
+    async def authenticate(self, request, token):
+        return None
+
+
+class LikeDRF(Authentication):
+    async def authenticate(self, request) -> tuple[object, object] | None:
+        return None
+
+
+class Tuples(Authentication):
+    async def authenticate(self, request) -> tuple[object, object]:
+        return object(), None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"permissions": [NoView]},
+        {"permissions": IsStaff},
+        {"permissions": {"get": [IsStaff]}},
+        {"permissions": None},
+        {"throttles": [SyncCheck]},
+        {"authentication": [TwoArguments]},
+        {"authentication": [Tuples]},
+    ],
+    ids=str,
+)
+def test_a_policy_of_another_shape_is_refused(attributes):
+    [name] = attributes
+    with pytest.raises(TypeError, match=rf"Orders\.{name}"):
+        view(**attributes)
+    with pytest.raises(TypeError, match=rf"\.{name}"):
+        AsyncAPIView.as_view(**attributes)
+
+
+def test_a_hook_of_another_shape_is_refused():
+    async def admit(self):
+        raise ForbiddenError
+
+    async def authenticate(self, request) -> tuple[object, None]: ...
+
+    with pytest.raises(
+        TypeError, match=r"Orders\.admit\(\) takes other arguments .* `async def admit\(self, request\)`"
+    ):
+        view(admit=admit)
+    with pytest.raises(TypeError, match=r"Orders\.authenticate\(\) returns a tuple"):
+        view(authenticate=authenticate)
+
+
+def test_an_admit_that_asks_no_permissions_is_refused_where_there_are_some():
+    async def admit(self, request):
+        request.admitted = True
+
+    with pytest.raises(TypeError, match=r"Orders\.permissions would not be asked, for Orders\.admit\(\) does not call"):
+        view(permissions=[IsStaff], admit=admit)
+    with pytest.raises(TypeError, match=r"Orders\.permissions would not be asked, for Mixin\.admit\(\)"):
+        view(type("Mixin", (), {"admit": admit}), view(permissions=[IsStaff]))
+    assert view(admit=admit)
+
+
+# What is returned instead of raised
+
+
+@pytest.mark.parametrize("hook", ["admit", "async_setup"])
+async def test_a_response_that_a_hook_returns_lets_no_request_in(hook):
+    async def returns(self, request):
+        return HttpResponseForbidden()
+
+    assert await status_of(view(**{hook: returns})) == 500
+
+
+@pytest.mark.parametrize("answer", [HttpResponseForbidden(), ForbiddenError(), (False, "No."), []], ids=repr)
+async def test_a_permission_that_returns_its_refusal_lets_no_request_in(answer):
+    class Refuses:
+        async def has_permission(self, request, view):
+            return answer
+
+    assert await status_of(view(permissions=[Refuses])) == 500
+
+
+@pytest.mark.parametrize("answer", [HttpResponseForbidden(), ForbiddenError(), (False, "No.")], ids=repr)
+async def test_so_does_a_mixin(answer):
+    async def test_func(self):
+        return answer
+
+    request = requests.get("/")
+    request.user = object()
+    with pytest.raises(TypeError, match="which counts as true"):
+        await view(UserPassesTestMixin, AsyncView, test_func=test_func).as_view()(request)
+
+
+def test_an_access_mixin_of_the_projects_own_is_its_own():
+    class Mine(AccessMixin):
+        login_required = True
+
+        async def _is_allowed(self):
+            return self.login_required
+
+    assert view(Mine, AsyncView)
