@@ -24,10 +24,15 @@ from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 REF = "#/components/schemas/{name}"
 BUDGET = 10_000
 NOT_HASHABLE = "This cannot be in a set."
-_PLACE = re.compile(r" - at `(?:key in )?\$(?P<place>[^`]*)`$")
 _DEPTH = 100
-_MISSING = re.compile(r"Object missing required field `(?P<name>.+)`$")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$")
+_LOOKED_OVER = 8
+"""Steps from the whole as far as which a part is checked as one before its own parts are: most are right."""
+_NO_FLOATS = frozenset({str, int, bool, type(None)})
+_AT = " - at `"
+_MISSING = "Object missing required field `"
+_UNKNOWN = "Object contains unknown field `"
+_LONGEST = 300
+"""Characters of a message that are told: msgspec repeats what the client sent."""
 _NOT_FINITE = re.compile(r"\s*[+-]?(s?nan\d*|inf(inity)?)\s*", re.IGNORECASE)
 _REFUSED = (msgspec.ValidationError, TypeError)  # the latter for what cannot be in a set
 
@@ -127,9 +132,11 @@ def _with_integers(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if depth < _DEPTH and isinstance(value, list):
-        return [_with_integers(each, depth + 1) for each in value]
+        return [each if type(each) in _NO_FLOATS else _with_integers(each, depth + 1) for each in value]
     if depth < _DEPTH and isinstance(value, dict):
-        return {name: _with_integers(each, depth + 1) for name, each in value.items()}
+        return {
+            name: each if type(each) in _NO_FLOATS else _with_integers(each, depth + 1) for name, each in value.items()
+        }
     return value
 
 
@@ -163,7 +170,7 @@ class _Look:
             self._seek(part, part_kind, (*place, name))
 
     def _look(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> None:
-        if self._is_over():
+        if self._is_over() or (0 < len(place) <= _LOOKED_OVER and self._is_right(value, kind)):
             return
         parts, fields, before = _parts(value, kind), _fields_in(value, kind), len(self._found)
         for name, part, part_kind in parts:
@@ -172,11 +179,19 @@ class _Look:
             if field.is_required and field.name not in value:
                 self._found.append(Violation((*place, field.name), "This field is required.", "required"))
         if fields is not None and _forbids_unknown(kind):
-            for name in value.keys() - {field.name for field in fields}:
+            names = {field.name for field in fields}
+            for name in islice((each for each in value if each not in names), MOST):
                 self._found.append(Violation((*place, name), "There is no such field.", "unknown"))
         # A whole is not looked at beside its parts, but a set, of which those must be that it can hold.
         if fields is None and (not parts or (is_set(kind) and len(self._found) == before)):
             self._convert(value, kind, place)
+
+    def _is_right(self, value: Any, kind: Any) -> bool:
+        try:
+            msgspec.convert(value, _convertible(kind), strict=not self._is_text, str_keys=True)
+        except _REFUSED:
+            return False
+        return True
 
     def _convert(self, value: Any, kind: Any, place: tuple[str | int, ...]) -> None:
         try:
@@ -211,7 +226,7 @@ def _parts(value: Any, kind: Any) -> list[tuple[str | int, Any, Any]]:
         return [(field.name, value[field.name], field.kind) for field in fields if field.name in value]
     kind = bare(kind)
     if isinstance(value, dict) and get_origin(kind) in {dict, Mapping} and get_args(kind)[:1] == (str,):
-        return [(name, part, get_args(kind)[1]) for name, part in value.items()]
+        return [(name, part, get_args(kind)[1]) for name, part in islice(value.items(), BUDGET)]
     if isinstance(value, list) and is_list(kind) and (item := item_of(kind)) is not None:
         return [(index, part, item) for index, part in enumerate(value[:BUDGET])]
     return []
@@ -259,16 +274,24 @@ def _mentions(kind: Any, wanted: type, seen: set[int]) -> bool:
 
 
 def _violation(error: Exception, place: tuple[str | int, ...] = ()) -> Violation:
+    """Read msgspec's message, which holds text of the client's: no pattern is looked for in it but at its two ends."""
     if not isinstance(error, msgspec.ValidationError):
         return Violation(place, NOT_HASHABLE)
     text = str(error)
-    if (found := _PLACE.search(text)) is not None:
-        text, place = text[: found.start()], (*place, *_steps(found["place"]))
-    if (found := _MISSING.search(text)) is not None:
-        return Violation((*place, found["name"]), "This field is required.", "required")
-    if (found := _UNKNOWN.search(text)) is not None:
-        return Violation((*place, found["name"]), "There is no such field.", "unknown")
-    return Violation(place, text.replace("`", "").rstrip(".") + ".")
+    message, at, path = text.rpartition(_AT)
+    steps = path[:-1].removeprefix("key in ")
+    if at and path.endswith("`") and steps.startswith("$") and "`" not in steps:
+        text, place = message, (*place, *_steps(steps))
+    for start, detail, code in _ABOUT_NAMES:
+        if text.startswith(start) and text.endswith("`"):
+            return Violation((*place, text[len(start) : -1]), detail, code)
+    return Violation(place, text[:_LONGEST].replace("`", "").rstrip(".") + ".")
+
+
+_ABOUT_NAMES = (
+    (_MISSING, "This field is required.", "required"),
+    (_UNKNOWN, "There is no such field.", "unknown"),
+)
 
 
 def _steps(path: str) -> list[str | int]:
