@@ -27,6 +27,7 @@ from django.utils.module_loading import import_string
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.owners import Ownership
 from daf_views._core.cancellation import shielded
+from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.requests import AsyncRequest
 from daf_views._django.responses import iterator_of
@@ -96,14 +97,12 @@ class AsyncHandler(ASGIHandler):
         self._view_middleware_reads_forms = _DJANGOS_CSRF in settings.MIDDLEWARE  # ours loads a form when it wants one
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one ASGI connection."""
+        """Answer one ASGI connection, an HTTP request through Django's method, which tracing packages wrap."""
         if scope["type"] == "lifespan":
             self._has_lifespan = True
             await lifespan.run(receive, send, self.in_flight())
-        elif scope["type"] == "http":
-            await self.handle(scope, receive, send)
         else:
-            raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
+            await super().__call__(cast("dict[str, Any]", scope), receive, send)
 
     def in_flight(self) -> InFlightLimiter:
         """Return the running event loop's requests in flight."""
@@ -123,6 +122,10 @@ class AsyncHandler(ASGIHandler):
         return known[loop]
 
     async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, in a context of its own: the caller's URLconf, language and time zone stay."""
+        await InOwnContext(self._handle(scope, receive, send))
+
+    async def _handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request, when there is a slot for it; stop when its client hangs up."""
         has_body = scope["method"] in _METHODS_WITH_BODY or _announces_body(scope)
         receiver, in_flight = Receiver(receive, expects_body=has_body), self.in_flight()

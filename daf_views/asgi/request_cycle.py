@@ -82,7 +82,7 @@ def end_request(
     if response is not None:
         own.clear()
         response.closed = True
-    return None  # the URLconf was set in the context of this request's task, and ends with it
+    return None  # the URLconf was set in the request's own context, and ends with it
 
 
 async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:

@@ -6,30 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
-from django.db import connection
 
 REQUESTS = 100
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(180)]
 
 
-@pytest.fixture
-def database():
-    keys = ("USER", "PASSWORD", "HOST", "PORT")
-    settings = {key: connection.settings_dict[key] for key in keys} | {"NAME": f"tenants_{os.getpid()}"}
-    options = {"host": settings["HOST"], "port": settings["PORT"] or None, "user": settings["USER"] or None}
-    with psycopg.connect(dbname="postgres", password=settings["PASSWORD"] or None, autocommit=True, **options) as admin:
-        admin.execute(f"CREATE DATABASE {settings['NAME']}")
-        yield settings
-        admin.execute(f"DROP DATABASE {settings['NAME']} WITH (FORCE)")
-
-
 @pytest.mark.parametrize(("handler", "mode"), [("daf", "auto"), ("daf", "session"), ("django", "auto")])
-def test_every_answer_is_the_tenants_own(database, handler, mode):
+def test_every_answer_is_the_tenants_own(own_database, handler, mode):
     daf_orm = {"MAX_SIZE": 10, "TIMEOUT": 120.0, "POOL_MODE": mode}
-    environment = os.environ | {"TENANTS_DAF_ORM": json.dumps(daf_orm), "TENANTS_DATABASE": json.dumps(database)}
+    environment = os.environ | {"TENANTS_DAF_ORM": json.dumps(daf_orm), "TENANTS_DATABASE": json.dumps(own_database)}
 
     done = subprocess.run(
         [sys.executable, "-m", "tests.scenarios.packages.tenants", handler],

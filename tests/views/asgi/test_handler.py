@@ -2,15 +2,17 @@ import asyncio
 import gc
 import logging
 import threading
+from contextvars import ContextVar
 from io import BytesIO
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.signals import request_finished, request_started
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
-from django.urls import path
+from django.urls import get_script_prefix, get_urlconf, path, set_urlconf
+from django.utils import timezone, translation
 from django.utils.deprecation import MiddlewareMixin
 
 from daf_orm import PoolTimeout, get_pool, transaction
@@ -21,7 +23,7 @@ from daf_views.http.request import UnreceivedBody, load_body, take_body_itself
 from daf_views.middleware import thread_free
 from tests.project.library.models import Author
 from tests.support.connection import Connection
-from tests.support.exchange import exchange
+from tests.support.exchange import exchange, scope
 
 
 class Stage:
@@ -509,3 +511,80 @@ async def test_a_hundred_requests_leave_nothing_behind(application):
 async def test_another_protocol_is_refused(application):
     with pytest.raises(ValueError, match="not websocket"):
         await application({"type": "websocket"}, None, None)
+
+
+async def test_every_http_request_goes_through_djangos_call_which_tracing_packages_wrap(application, monkeypatch):
+    seen, call = [], ASGIHandler.__call__
+
+    async def traced(self, scope, receive, send):
+        seen.append(scope["path"])
+        await call(self, scope, receive, send)
+
+    monkeypatch.setattr(ASGIHandler, "__call__", traced)
+    for target in ("/plain", "/broken", "/nowhere"):
+        await exchange(application, path=target)
+    assert seen == ["/plain", "/broken", "/nowhere"]
+
+
+mark = ContextVar("mark", default="the caller's")
+
+
+async def localized(request):
+    set_urlconf("tests.project.urls")
+    translation.activate("de")
+    timezone.activate("Asia/Tokyo")
+    mark.set("the view's")
+    if "broken" in request.GET:
+        raise ValueError
+    if "wait" in request.GET:
+        stage.entered.set()
+        await stage.go_on.wait()
+    return HttpResponse(f"{get_script_prefix()} {translation.get_language()} {mark.get()}")
+
+
+def here():
+    return (
+        get_urlconf(),
+        get_script_prefix(),
+        translation.get_language(),
+        str(timezone.get_current_timezone()),
+        mark.get(),
+    )
+
+
+@override_settings(FORCE_SCRIPT_NAME="/below")
+@pytest.mark.parametrize("query", [b"", b"broken"])
+async def test_nothing_that_a_request_sets_is_left_in_its_callers_context(application, query):
+    before = here()
+    answer = await exchange(application, path="/below/localized", query=query)
+    assert answer.status == (500 if query else 200)
+    assert query or answer.body == b"/below/ de the view's"
+    assert here() == before
+
+
+async def test_nothing_is_left_by_a_request_whose_client_hangs_up(application):
+    messages = [{"type": "http.request"}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await stage.entered.wait()
+        return {"type": "http.disconnect"}
+
+    before = here()
+    await application(scope(path="/localized", query=b"wait"), receive, None)
+    assert here() == before
+
+
+async def test_what_the_caller_has_set_is_seen_by_the_view(application):
+    token = mark.set("another")
+    answer = await exchange(application, path="/mark")
+    mark.reset(token)
+    assert answer.body == b"another"
+
+
+async def marked(request):
+    return HttpResponse(mark.get())
+
+
+urlpatterns += [path("localized", localized), path("mark", marked)]

@@ -1,0 +1,45 @@
+"""The URLconf of :mod:`tests.scenarios.packages.traced`."""
+
+import asyncio
+
+from django.db.models import Value
+from django.http import HttpResponse
+from django.urls import path
+
+from daf_orm import transaction
+from tests.scenarios.packages.rows.models import Row
+
+on_request = print
+"""Called with the number of a request by its view: to tell the package under test who it is."""
+
+
+def rows(number):
+    return Row.objects.annotate(**{f"n{number}": Value(number)}).order_by("pk")[:1]
+
+
+async def view(request, number):
+    on_request(number)
+    await asyncio.gather(anext(aiter(rows(number)), None), rows(number).afirst())
+    async with transaction.atomic():
+        await rows(number).afirst()
+    return HttpResponse("done")
+
+
+def sync_view(request, number):
+    on_request(number)
+    for _ in range(3):
+        list(rows(number))
+    return HttpResponse("done")
+
+
+async def broken(request, number):
+    on_request(number)
+    await rows(number).afirst()
+    raise ValueError(f"of {number}")
+
+
+urlpatterns = [
+    path("view/<int:number>", view),
+    path("sync/<int:number>", sync_view),
+    path("broken/<int:number>", broken),
+]
