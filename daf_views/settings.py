@@ -51,6 +51,9 @@ class Settings:
     """How long a client may be silent in the middle of a body before it is answered 408."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+    PROBLEM_PATHS: Sequence[str] = ()
+    """Paths at and below which ``async_error_middleware`` answers every error with a problem, like "/api/"; "/" is
+    all. Elsewhere it does so for our views, and leaves the rest to Django and the project's error handlers."""
     OPENAPI: Mapping[str, str] = field(default_factory=dict)
     """The title, version and description of the API, for its OpenAPI document."""
     VALIDATE_OUTPUT: bool | None = None

@@ -25,7 +25,8 @@ from django.utils.decorators import classonlymethod
 
 from daf_views.api.policies import POLICIES, instantiate_policies, prepared
 from daf_views.auth.identity import anonymous, is_known, reconcile_user, user_of
-from daf_views.errors.problems import problem_response, response_for
+from daf_views.errors.boundary import let_out, mark_as_ours
+from daf_views.errors.problems import problem_response, response_for, translate
 from daf_views.exceptions import APIError, ForbiddenError, MethodNotAllowedError, NotAuthenticatedError
 from daf_views.handlers.response import answer, paged, without_content
 from daf_views.handlers.signature import refuse_open, signatures_of
@@ -129,6 +130,7 @@ class AsyncAPIView(AsyncView):
         if not is_decorated(cls):
             take_body_itself(view)
         view.csrf_exempt = True  # see the module's docstring
+        mark_as_ours(view, is_api=True)
         return view
 
     async def authenticate(self, request: HttpRequest) -> Any:
@@ -277,7 +279,14 @@ class AsyncAPIView(AsyncView):
         return await response_for(request, MethodNotAllowedError(allowed=self.allowed_methods()))
 
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
-        """Return the problem that an exception is."""
+        """Return the problem that an exception is.
+
+        A bug is raised again where a handler has called the view: ``process_exception`` of middleware hears of it, as
+        with any view, before it is answered with a problem.
+        """
+        if self.request.resolver_match is not None and translate(exc) is None:
+            let_out(self.request, exc, lambda response: with_limits(response, self.request))
+            raise exc
         return await response_for(self.request, exc)
 
 

@@ -36,6 +36,18 @@ def prefers_html(request: HttpRequest) -> bool:
         return False
 
 
+def names_json(request: HttpRequest) -> bool:
+    """Return True if the client's Accept header names JSON, or a kind of it, and prefers that to HTML."""
+    accepted = [str(each).partition(";")[0].strip() for each in request.accepted_types]
+    return any(each in _JSON or each.endswith("+json") for each in accepted) and not prefers_html(request)
+
+
+def has_own_handler(status: int) -> bool:
+    """Return True if the project's URLconf has an error handler of its own for a status."""
+    handler = get_resolver(get_urlconf()).resolve_error_handler(status)
+    return handler is not _DEFAULTS[status] and not getattr(handler, "answers_with_problems", False)
+
+
 def may_query(error: APIError) -> bool:
     """Whether the page is rendered by code of Django's or the project's, which may use the database."""
     return error.status in _DEFAULTS

@@ -19,6 +19,7 @@ from django.views import View
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_views._core.cancellation import refuse_stray_cancellation
+from daf_views.errors.boundary import mark_as_ours
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, DeadlineExceededError
 from daf_views.services.container import Services, overridden
@@ -99,6 +100,7 @@ class AsyncView(View):
         view.__doc__, view.__module__ = prepared.__doc__, prepared.__module__
         view.__dict__.update(prepared.__dict__)
         opted_out = OptedOut.put_on(view)
+        mark_as_ours(view, is_api=False)
         return view
 
     async def async_setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:

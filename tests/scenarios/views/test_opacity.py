@@ -210,6 +210,7 @@ async def test_no_response_tells_what_went_wrong_inside(places, failure, url, ac
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_every_place_does_fail(place, settings):
+    settings.DAF_VIEWS = {"PROBLEM_PATHS": ["/"]}
     settings.MIDDLEWARE = [BOUNDARY, *FAILING]
     # Of what fails when a service ends, only what may be a commit's is answered.
     failing[place] = (IntegrityError if place == "teardown" else LookupError)(SECRET)

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers import exception as django_exceptions
 from django.http import Http404, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
+from daf_views import AsyncAPIView, AsyncView
 from daf_views.errors import boundary
 from daf_views.errors.boundary import async_error_middleware
 from daf_views.exceptions import ConflictError, StrayCancellationError
@@ -82,7 +83,8 @@ def client():
 
 
 @pytest.fixture(autouse=True)
-def unpatched():
+def unpatched(settings):
+    settings.DAF_VIEWS = {"PROBLEM_PATHS": ["/"]}
     yield
     boundary.deactivate()
 
@@ -176,3 +178,89 @@ def test_activation_is_idempotent_and_can_be_undone():
     assert django_exceptions.response_for_exception is boundary.response_for_exception
     boundary.deactivate()
     assert django_exceptions.response_for_exception is before
+
+
+# Whose answer it is
+
+
+class API(AsyncAPIView):
+    async def get(self, request, name):
+        raise FAILURES[name][0]
+
+
+class Page(AsyncView):
+    async def get(self, request, name):
+        raise FAILURES[name][0]
+
+
+def of_the_project(status):
+    return lambda *_, **__: HttpResponse(f"the project's {status}", status=status)
+
+
+urlpatterns += [path("api/<name>", API.as_view()), path("page/<name>", Page.as_view())]
+OWN_HANDLERS = {f"handler{status}": of_the_project(status) for status in (400, 403, 404, 500)}
+FAILURES |= {"suspicious": (SuspiciousOperation("secret"), 400), "bad": (BadRequest("secret"), 400)}
+PROBLEM, PLAIN = "application/problem+json", "text/html; charset=utf-8"
+
+
+@pytest.fixture
+def own_handlers(settings):
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": urlpatterns, **OWN_HANDLERS})
+    settings.DAF_VIEWS = {}
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
+@pytest.mark.parametrize(
+    "target", ["/async/bug", "/sync/denied", "/page/missing", "/async/bad", "/sync/suspicious", "/no"]
+)
+async def test_a_projects_own_error_handlers_answer_what_they_did(client, settings, own_handlers, target, accept):
+    answers = []
+    for middleware in ([], [BOUNDARY]):
+        settings.MIDDLEWARE = middleware
+        answers.append(await client.get(target, headers={"Accept": accept}))
+    assert answers[1].content.startswith(b"the project's")
+    assert (answers[1].status_code, answers[1].content) == (answers[0].status_code, answers[0].content)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_an_api_view_answers_with_problems_whatever_the_project_does(client, settings, own_handlers, name):
+    settings.MIDDLEWARE = [BOUNDARY]
+    response = await client.get(f"/api/{name}")
+    assert (response.status_code, response.headers["Content-Type"]) == (FAILURES[name][1], PROBLEM)
+
+
+async def test_middleware_that_fails_before_an_api_view_was_found_is_a_problem(client, settings, own_handlers):
+    settings.MIDDLEWARE = [BOUNDARY, f"{__name__}.sync_failing"]
+    assert (await client.get("/api/bug")).headers["Content-Type"] == PROBLEM
+    assert (await client.get("/async/bug")).content == b"the project's 500"
+
+
+async def test_an_error_of_ours_is_a_problem_anywhere(client, settings, own_handlers):
+    settings.MIDDLEWARE = [BOUNDARY]
+    assert (await client.get("/async/conflict")).status_code == 409
+
+
+async def test_paths_for_which_problems_are_asked(client, settings, own_handlers):
+    settings.MIDDLEWARE, settings.DAF_VIEWS = [BOUNDARY], {"PROBLEM_PATHS": ["/async/"]}
+    assert (await client.get("/async/bug")).headers["Content-Type"] == PROBLEM
+    assert (await client.get("/async/no/such")).headers["Content-Type"] == PROBLEM
+    assert (await client.get("/asynchronous")).content == b"the project's 404"
+
+
+@pytest.mark.parametrize(
+    ("target", "accept", "kind"),
+    [
+        ("/async/bug", "*/*", "text/html; charset=utf-8"),
+        ("/async/bug", "application/json", PROBLEM),
+        ("/async/bug", "application/vnd.shop+json", PROBLEM),
+        ("/no", "application/problem+json", PROBLEM),
+        ("/no", "text/html,application/json;q=0.5", PLAIN),
+        ("/page/bug", "*/*", PROBLEM),
+        ("/page/bug", "text/html", PLAIN),
+    ],
+)
+async def test_without_handlers_of_the_projects_a_client_that_names_json_gets_it(
+    client, settings, target, accept, kind
+):
+    settings.MIDDLEWARE, settings.DAF_VIEWS = [BOUNDARY], {}
+    assert (await client.get(target, headers={"Accept": accept})).headers["Content-Type"] == kind
