@@ -13,11 +13,12 @@ import operator
 from contextlib import suppress
 from functools import cached_property
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from django.http.response import HttpResponseBase
 
 from daf_views.handlers.arguments import ArgumentPlan
+from daf_views.handlers.decorated import hints_of, refuse_wrapper, signature_seen
 from daf_views.handlers.parameters import Body, Header, Parameter, Query, Source, Status
 from daf_views.handlers.type_variables import OpenTypeVariableError, owner_of, substituted, type_parameters
 from daf_views.http.methods import WITHOUT_CONTENT
@@ -124,21 +125,17 @@ def _methods(cls: Any) -> list[str]:
 
 def signature_of(cls: type, method: str) -> Signature:
     """Read the signature of a class's handler. Raises TypeError, which names it, for what cannot be."""
-    handler = inspect.unwrap(getattr(cls, method))
+    handler = getattr(cls, method)
     name = f"{cls.__module__}.{cls.__qualname__}.{method}()"
-    parameters = list(inspect.signature(handler).parameters.values())
+    found = signature_seen(handler)
+    parameters = list(found.parameters.values())
     if len(parameters) < _LEAST and all(each.kind in _NAMED for each in parameters):
         raise TypeError(f"{name} takes no request: write `async def {method}(self, request, …)`.")
     parameters = parameters[_LEAST:]
+    refuse_wrapper(name, handler, {each.name for each in parameters if each.kind in _NAMED})
     owner = owner_of(cls, method)
-    hints = {
-        each: substituted(cls, owner, hint, name) for each, hint in _hints(handler, type_parameters(owner)).items()
-    }
-    if "body" not in hints and any(each.name == "body" and each.annotation is not _NONE for each in parameters):
-        raise TypeError(
-            f"{name}: the annotation of 'body' is not known when the class is made: define or import its type above, "
-            "and not under TYPE_CHECKING."
-        )
+    written = hints_of(name, handler, found.replace(parameters=parameters), type_parameters(owner))
+    hints = {each: substituted(cls, owner, hint, name) for each, hint in written.items()}
     read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
     returns, status = _answer(hints.get("return", _NONE))
     made = Signature(name, read, returns, status)
@@ -203,15 +200,3 @@ def _is_response(kind: Any) -> bool:
 
 def _is_annotated(hint: Any) -> bool:
     return get_origin(hint) is Annotated
-
-
-def _hints(handler: Any, names: dict[str, Any]) -> dict[str, Any]:
-    """Return the annotations that are known at run time, also by ``names``: one for type checkers alone is none."""
-    hints = {}
-    for name, annotation in getattr(handler, "__annotations__", {}).items():
-        holder: Any = type("holder", (), {"__annotations__": {name: annotation}, "__module__": handler.__module__})
-        try:
-            hints.update(get_type_hints(holder, handler.__globals__, names, include_extras=True))
-        except NameError:
-            continue
-    return hints
