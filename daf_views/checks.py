@@ -17,7 +17,8 @@ from django.utils.module_loading import import_string
 
 from daf_views._core.urlconf import routes, shortened
 from daf_views._django.handlers import non_atomic_aliases
-from daf_views.idempotency import checks as _idempotency_checks  # noqa: F401 - registers them
+from daf_views.api import checks as _api_checks  # noqa: F401 - registers them
+from daf_views.idempotency import checks as _idempotency_checks  # noqa: F401 - the same
 from daf_views.middleware import checks as _middleware_checks  # noqa: F401 - the same
 from daf_views.settings import problems
 from daf_views.throttling import checks as _throttling_checks  # noqa: F401 - the same

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.converters import IntConverter, StringConverter, UUIDConverter
 from django.utils.regex_helper import normalize
 
 _NAMED = 3
+_KNOWN: Mapping[Any, type] = {IntConverter.to_python: int, UUIDConverter.to_python: uuid.UUID}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,19 @@ def routes(urlconf: Any = None) -> Iterator[Route]:
     """Yield the routes of a URLconf in its order, by default the site's; none where no setting names one."""
     if urlconf is not None or getattr(settings, "ROOT_URLCONF", None):
         yield from _below(get_resolver(urlconf), (), {}, {})
+
+
+def made_by(converter: Any) -> type | None:
+    """Return the class of the values that a path converter makes; None if its ``to_python()`` does not say so."""
+    if isinstance(converter, IntConverter | UUIDConverter) and type(converter).to_python in _KNOWN:
+        return _KNOWN[type(converter).to_python]
+    if type(converter).to_python is StringConverter.to_python:
+        return str
+    try:
+        kind = get_type_hints(converter.to_python).get("return")
+    except (NameError, TypeError, AttributeError):
+        return None
+    return kind if isinstance(kind, type) else None
 
 
 def shortened(names: Sequence[str]) -> str:

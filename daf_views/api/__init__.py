@@ -1,12 +1,13 @@
 """API views: parsed bodies, typed handlers, access policies, problems as errors."""
 
 from daf_views.api.view import AsyncAPIView
-from daf_views.handlers.parameters import Body, Header, Path, Query, Status
+from daf_views.handlers.parameters import Body, Cookie, Header, Path, Query, Status
 from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, Parser
 
 __all__ = [
     "AsyncAPIView",
     "Body",
+    "Cookie",
     "FormParser",
     "Header",
     "JSONParser",

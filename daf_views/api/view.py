@@ -232,7 +232,12 @@ class AsyncAPIView(AsyncView):
         if (signature := self._signature(request)) is not None:
             plan = signature.plan(self.kwargs)
             take = plan.arguments if plan.is_quick(request) else sync_to_async(plan.arguments, thread_sensitive=False)
-            self._arguments = await settled(take(request, self.kwargs))
+            others = self._names_of_pages() if plan.takes_unknown else ()
+            self._arguments = await settled(take(request, self.kwargs, others))
+
+    def _names_of_pages(self) -> list[str]:
+        """Return the names in the query that the paginator reads."""
+        return [each.name for each in self.pagination.parameters()] if self.pagination is not None else []
 
     def _signature(self, request: HttpRequest) -> Signature | None:
         name = (request.method or "").lower()

@@ -9,19 +9,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 
 from daf_views.exceptions import FieldError, InvalidDataError, NotFoundError, ParameterError, pointer_to
-from daf_views.handlers.parameters import Body, Header, Path, Query
+from daf_views.handlers.parameters import Body, Cookie, Header, Path, Query
+from daf_views.handlers.spelling import ABSENT, form_values, header_value, query_values, value_of
 from daf_views.http.parsers import is_short
 from daf_views.schemas import SchemaError, Violation
-from daf_views.schemas.annotations import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from django.http import HttpRequest
 
@@ -38,6 +40,8 @@ class Asked:
 
     parameter: Parameter
     schema: Schema
+    fields: Mapping[str, Any] | None
+    """Of a type that is spelt in several parameters of the query: their types, by name."""
 
 
 class ArgumentPlan:
@@ -56,9 +60,12 @@ class ArgumentPlan:
         """Those that the URL gives, and whose type is known."""
         self.query: list[Asked] = []
         self.headers: list[Asked] = []
+        self.cookies: list[Asked] = []
         self.body: Asked | None = None
         for parameter in parameters:
             self._add(parameter, given)
+        self.names = frozenset(name for asked in self.query for name in asked.fields or (asked.parameter.alias,))
+        """The names of all parameters that it takes from the query."""
 
     def _add(self, parameter: Parameter, given: frozenset[str]) -> None:
         name, has_type = parameter.name, parameter.kind is not parameter.empty
@@ -72,11 +79,14 @@ class ArgumentPlan:
                 "must be imported when the module is run, not under TYPE_CHECKING."
             )
         elif has_type:
-            asked = Asked(parameter, self._schema_for(parameter))
+            schema = self._schema_for(parameter)
+            asked = Asked(parameter, schema, schema.fields() if isinstance(parameter.source, Query) else None)
             if isinstance(parameter.source, Body):
                 self.body = asked
+            elif isinstance(parameter.source, Header):
+                self.headers.append(asked)
             else:
-                (self.headers if isinstance(parameter.source, Header) else self.query).append(asked)
+                (self.cookies if isinstance(parameter.source, Cookie) else self.query).append(asked)
 
     def is_quick(self, request: HttpRequest) -> bool:
         """Whether it takes no longer than the event loop can spare: it is the body that may be large."""
@@ -84,17 +94,30 @@ class ArgumentPlan:
 
     @property
     def takes_what_may_be_wrong(self) -> bool:
-        """Whether it takes anything from the query, the headers or the body."""
-        return bool(self.query or self.headers or self.body)
+        """Whether it takes anything from the query, the headers, the cookies or the body."""
+        return bool(self.query or self.headers or self.cookies or self.body)
 
-    def arguments(self, request: HttpRequest, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name. Raises InvalidDataError and NotFoundError, as above."""
+    @cached_property
+    def takes_unknown(self) -> bool:
+        """Whether a type of the query looks at names that it has no field for."""
+        return any(asked.fields is not None and asked.schema.takes_unknown() for asked in self.query)
+
+    def arguments(self, request: HttpRequest, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the arguments by name; ``others`` are names in the query that something else of the view reads.
+
+        Raises InvalidDataError and NotFoundError, as above.
+        """
         values = {**given, **{name: self._from_path(name, given[name]) for name in self.path}}
         errors: list[FieldError | ParameterError] = []
         for asked in self.query:
-            _take(values, errors, asked, request.GET, "query")
+            if asked.fields is None:
+                _take(values, errors, asked, request.GET, "query")
+            else:
+                _take_fields(values, errors, asked, request.GET, self.names.union(others))
         for asked in self.headers:
             _take(values, errors, asked, request.headers, "header")
+        for asked in self.cookies:
+            _take(values, errors, asked, request.COOKIES, "cookie")
         if self.body is not None:
             _take_body(values, errors, self.body, request)
         if errors:
@@ -114,22 +137,35 @@ class ArgumentPlan:
 
 
 def _take(values: dict[str, Any], errors: list[Any], asked: Asked, source: Any, location: str) -> None:
-    """Take one parameter, or one whose type has fields, from the query or the headers."""
-    parameter, schema = asked.parameter, asked.schema
-    fields = schema.fields() if isinstance(parameter.source, Query) else None
-    if fields is not None and not parameter.is_required and not any(name in source for name in fields):
-        return
-    if fields is None and parameter.alias not in source:
+    """Take one parameter from the query, the headers or the cookies."""
+    parameter, value = asked.parameter, ABSENT
+    if parameter.alias in source:
+        value = _spelt(source, parameter.alias, parameter.kind)
+    if value is ABSENT:
         if parameter.is_required:
             errors.append(_of_parameter(parameter.alias, location, Violation((), "It is required.", "required")))
         return
-    spelt = _spelt(source, fields, fields) if fields is not None else _value(source, parameter.alias, parameter.kind)
     try:
-        values[parameter.name] = _loaded(schema, spelt)
+        values[parameter.name] = _loaded(asked.schema, value)
     except SchemaError as error:
-        for each in error.violations:
-            name = parameter.alias if fields is None or not each.place else str(each.place[0])
-            errors.append(_of_parameter(name, location, each))
+        errors += [_of_parameter(parameter.alias, location, each) for each in error.violations]
+
+
+def _take_fields(
+    values: dict[str, Any], errors: list[Any], asked: Asked, query: QueryDict, taken: AbstractSet[str]
+) -> None:
+    """Take a parameter whose type has fields: each of them from a parameter of its name."""
+    parameter, fields = asked.parameter, asked.fields or {}
+    spelt = query_values(query, asked.schema, fields, taken)
+    if not spelt and not parameter.is_required:
+        return
+    try:
+        values[parameter.name] = _loaded(asked.schema, spelt)
+    except SchemaError as error:
+        errors += [
+            _of_parameter(str(each.place[0]) if each.place else parameter.alias, "query", each)
+            for each in error.violations
+        ]
 
 
 def _take_body(values: dict[str, Any], errors: list[Any], asked: Asked, request: Any) -> None:
@@ -138,10 +174,7 @@ def _take_body(values: dict[str, Any], errors: list[Any], asked: Asked, request:
         return
     try:
         if isinstance(data, QueryDict):
-            names = [name for name in data if name != _CSRF_TOKEN]
-            fields = schema.fields() or {}
-            form = {**_spelt(data, fields, names), **_spelt(request.FILES, fields, request.FILES)}
-            values[parameter.name] = _loaded(schema, form)
+            values[parameter.name] = _loaded(schema, form_values(schema, data, request.FILES, _CSRF_TOKEN))
         else:
             values[parameter.name] = schema.load(data)
     except SchemaError as error:
@@ -150,21 +183,14 @@ def _take_body(values: dict[str, Any], errors: list[Any], asked: Asked, request:
         ]
 
 
+def _spelt(source: Any, name: str, kind: Any) -> Any:
+    if isinstance(source, MultiValueDict):
+        return value_of(source.getlist(name), kind)
+    return header_value(source[name], kind)
+
+
 def _of_parameter(name: str, location: str, violation: Violation) -> ParameterError:
     return ParameterError(parameter=name, location=location, detail=violation.detail, code=violation.code)
-
-
-def _spelt(source: Any, fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return what a query or a form holds: a list where the type wants one, and otherwise the last value."""
-    return {name: _value(source, name, fields.get(name)) for name in names if name in source}
-
-
-def _value(source: Any, name: str, kind: Any) -> Any:
-    if not is_list(kind):
-        return source[name]
-    if isinstance(source, MultiValueDict):
-        return source.getlist(name)
-    return [each.strip() for each in source[name].split(",")]  # of a header (RFC 9110 §5.6.1)
 
 
 def _loaded(schema: Schema, spelt: Any) -> Any:

@@ -29,6 +29,14 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Cookie:
+    """From a cookie."""
+
+    alias: str | None = None
+    """The cookie's name, where it is another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """From the path: the URLconf gives it."""
 
@@ -49,7 +57,7 @@ class Status:
             raise TypeError(f"Status({self.code!r}) is no success: raise an APIError for anything else.")
 
 
-Source = Query | Header | Path | Body
+Source = Query | Header | Cookie | Path | Body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,4 +83,4 @@ class Parameter:
         """The name that clients use."""
         if isinstance(self.source, Header):
             return self.source.alias or self.name.replace("_", "-").title()
-        return (self.source.alias if isinstance(self.source, Query) else None) or self.name
+        return (self.source.alias if isinstance(self.source, Query | Cookie) else None) or self.name

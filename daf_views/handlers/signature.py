@@ -19,11 +19,11 @@ from django.http.response import HttpResponseBase
 
 from daf_views.handlers.arguments import ArgumentPlan
 from daf_views.handlers.decorated import hints_of, refuse_wrapper, signature_seen
-from daf_views.handlers.parameters import Body, Header, Parameter, Query, Source, Status
+from daf_views.handlers.parameters import Body, Cookie, Header, Parameter, Query, Source, Status
 from daf_views.handlers.type_variables import OpenTypeVariableError, owner_of, substituted, type_parameters
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
-from daf_views.schemas.annotations import bare, is_list
+from daf_views.schemas.annotations import has_fields, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +79,7 @@ class Signature:
     def prepare(self) -> None:
         """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""
         for parameter in self.parameters:
-            if isinstance(parameter.source, Body | Query | Header) and parameter.kind is not _NONE:
+            if isinstance(parameter.source, Body | Query | Header | Cookie) and parameter.kind is not _NONE:
                 self.schema(parameter)
         try:
             _ = self.answer
@@ -159,18 +159,9 @@ def _read(name: str, method: str, parameter: inspect.Parameter, hint: Any) -> Pa
 
 
 def _default_source(name: str, hint: Any) -> Source | None:
-    if hint is not _NONE and (name == "body" or _has_fields(hint)):
+    if hint is not _NONE and (name == "body" or has_fields(hint)):
         return Body()
     return None
-
-
-def _has_fields(hint: Any) -> bool:
-    kind = bare(hint)
-    kind = get_origin(kind) or kind
-    return isinstance(kind, type) and any(
-        hasattr(kind, each)
-        for each in ("__dataclass_fields__", "__struct_fields__", "model_fields", "__required_keys__")
-    )
 
 
 def _answer(hint: Any) -> tuple[Any, int | None]:

@@ -14,7 +14,7 @@ _ERROR = {
     "properties": {
         "pointer": {"type": "string", "description": "JSON Pointer (RFC 6901) to a place in the body."},
         "parameter": {"type": "string"},
-        "location": {"enum": ["query", "header"]},
+        "location": {"enum": ["query", "header", "cookie"]},
         "detail": {"type": "string"},
         "code": {"type": "string"},
     },

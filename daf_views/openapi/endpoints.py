@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from daf_views._core.urlconf import Route, routes
+from daf_views._core.urlconf import Route, made_by, routes
 from daf_views.api.view import AsyncAPIView
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ _CONVERTERS: Mapping[str, dict[str, Any]] = {
     "UUIDConverter": {"type": "string", "format": "uuid"},
     "SlugConverter": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"},
 }
+_FORMATS: Mapping[Any, str] = {dt.date: "date", dt.datetime: "date-time", uuid.UUID: "uuid"}
+"""Formats of texts, by what a converter makes of them."""
+_PYTHONS_OWN = ("(?P", "(?#", "(?i", "(?a", "(?x", "(?s", "(?m", "(?>", "(?(", "\\A", "\\Z", "++", "*+", "?+")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -61,5 +66,17 @@ def _view_of(function: Any) -> type[AsyncAPIView] | None:
 
 
 def _schema(converter: Any) -> dict[str, Any]:
-    kind = type(converter).__name__
-    return _CONVERTERS.get(kind, {"type": "string", "minLength": 1})
+    """Return the JSON Schema of what a converter takes: Django's own, one derived from them, or by its expression."""
+    if converter is None:  # a parameter of a regular expression
+        return {"type": "string", "minLength": 1}
+    for known in type(converter).__mro__:
+        if known.__module__ == "django.urls.converters" and vars(known)["regex"] == converter.regex:
+            return _CONVERTERS.get(known.__name__, {"type": "string", "minLength": 1})
+    pattern = {"pattern": f"^(?:{converter.regex})$"} if _is_portable(converter.regex) else {"minLength": 1}
+    named = _FORMATS.get(made_by(converter))
+    return {"type": "string", **({"format": named} if named is not None else {}), **pattern}
+
+
+def _is_portable(regex: str) -> bool:
+    """Return True if other languages, JSON Schema's among them, read a regular expression as Python does."""
+    return not any(each in regex for each in _PYTHONS_OWN)

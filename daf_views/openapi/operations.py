@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from daf_views.handlers.parameters import Parameter
 from daf_views.handlers.signature import Signature
 from daf_views.http.methods import WITHOUT_CONTENT
+from daf_views.openapi.bodies import request_body
 from daf_views.openapi.conditional import condition_parameters
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.openapi.security import is_open
@@ -47,7 +48,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     }
     if parameters := list(_parameters(endpoint, method, signature, plan, components)):
         operation["parameters"] = parameters
-    if method not in WITHOUT_CONTENT and (body := _body(endpoint, plan, components)) is not None:
+    if method not in WITHOUT_CONTENT and (body := request_body(endpoint, method, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, method, signature, plan, components)
     if (security := _security(endpoint, method, components)) is not None:
@@ -81,6 +82,7 @@ def _parameters(
     own = [parameter for asked in plan.query for parameter in _query(asked, components)]
     yield from own
     yield from (_parameter(asked, "header", components) for asked in plan.headers)
+    yield from (_parameter(asked, "cookie", components) for asked in plan.cookies)
     if is_paged(endpoint, signature):
         names = {each["name"] for each in own}  # a handler that reads one itself has described it
         pages = [asdict(each) for each in endpoint.option("pagination").parameters()]
@@ -123,21 +125,6 @@ def _parameter(asked: Asked, place: str, components: Components) -> dict[str, An
 
 def _is_json(value: Any) -> bool:
     return isinstance(value, bool | int | str) or value == [] or (isinstance(value, float) and math.isfinite(value))
-
-
-def _body(endpoint: Endpoint, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
-    schema = components.schema(plan.body.schema) if plan.body is not None else {}
-    has_fields = plan.body is None or plan.body.schema.fields() is not None
-    media_types = [
-        media_type
-        for parser in endpoint.option("parsers")
-        for media_type in parser.media_types
-        if "*" not in media_type and (has_fields or media_type == "application/json")
-    ]
-    if not media_types:
-        return None
-    content = {media_type: {"schema": schema} for media_type in media_types}
-    return {"content": content, "required": plan.body is not None and plan.body.parameter.is_required}
 
 
 def _security(endpoint: Endpoint, method: str, components: Components) -> list[dict[str, list[str]]] | None:

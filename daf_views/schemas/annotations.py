@@ -13,6 +13,8 @@ _SEQUENCES = frozenset(
     {list, tuple, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection}
 )
 _SETS = frozenset({set, frozenset, collections.abc.Set, collections.abc.MutableSet})
+_MAPPING = collections.abc.Mapping
+_MARKS = ("__dataclass_fields__", "__struct_fields__", "model_fields", "__required_keys__")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +61,39 @@ def item_of(kind: Any) -> Any:
     kind = bare(kind)
     args = [each for each in get_args(kind) if each is not ...]
     return args[0] if is_list(kind) and len(args) == 1 else None
+
+
+def members(kind: Any) -> list[Any]:
+    """Return the types that a type may be of, without None: more than one only for a union."""
+    kind = bare(kind)
+    if get_origin(kind) in {Union, types.UnionType}:
+        return [bare(each) for each in get_args(kind) if each is not types.NoneType]
+    return [kind]
+
+
+def is_truth(kind: Any) -> bool:
+    """Return True if the type's values are True and False."""
+    return bare(kind) is bool
+
+
+def takes_none(kind: Any) -> bool:
+    """Return True if None is a value of the type."""
+    while get_origin(kind) in _WRAPPERS:
+        kind = get_args(kind)[0]
+    return kind is None or types.NoneType in get_args(kind)
+
+
+def is_object(kind: Any) -> bool:
+    """Return True if the type's values are objects in JSON: it has fields, or is a mapping."""
+    classes = [get_origin(each) or each for each in members(kind)]
+    return all(isinstance(each, type) and (has_fields(each) or issubclass(each, _MAPPING)) for each in classes)
+
+
+def has_fields(kind: Any) -> bool:
+    """Return True if the type is a Struct, a model, a dataclass or a TypedDict."""
+    kind = bare(kind)
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and any(hasattr(kind, each) for each in _MARKS)
 
 
 @lru_cache(maxsize=1024)

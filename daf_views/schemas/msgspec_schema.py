@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, is_typeddict
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
-from daf_views.schemas.annotations import Field, bare, is_list, is_set, item_of, plain_fields
+from daf_views.schemas.annotations import Field, bare, is_list, is_set, is_truth, item_of, plain_fields
 from daf_views.schemas.msgspec_outputs import Outputs
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
@@ -111,6 +111,14 @@ class MsgspecSchema:
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
         return {field.name: field.kind for field in fields} if (fields := _fields(self.kind)) is not None else None
+
+    def takes_unknown(self) -> bool:
+        """Return True for a Struct that forbids unknown fields."""
+        return _forbids_unknown(self.kind)
+
+    def unchecked(self) -> list[frozenset[str]]:
+        """Return the names of each truth value without a default."""
+        return [frozenset([each.name]) for each in _fields(self.kind) or () if is_truth(each.kind) and each.is_required]
 
     def json_schema(self, *, is_output: bool) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002 - the same
         """Return its JSON Schema."""

@@ -9,11 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
-from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import PydanticSerializationError
 
-from daf_views.schemas.annotations import Field, bare, plain_fields
+from daf_views.schemas.annotations import Field, bare, is_truth, plain_fields
 from daf_views.schemas.pydantic_outputs import reader_of, refuse_unfiltered
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
@@ -89,7 +89,31 @@ class PydanticSchema:
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields."""
         fields = _fields(self.kind)
-        return None if fields is None else {field.name: field.kind for field in fields}
+        return None if fields is None else {name: kind for field in fields for name, kind in self._names(field)}
+
+    def takes_unknown(self) -> bool:
+        """Return True for a model that forbids or keeps extra fields."""
+        return self._config("extra") in {"forbid", "allow"}
+
+    def unchecked(self) -> list[frozenset[str]]:
+        """Return the names of each truth value without a default."""
+        fields = [each for each in _fields(self.kind) or () if is_truth(each.kind) and each.is_required]
+        return [frozenset(name for name, _ in self._names(each)) for each in fields]
+
+    def _names(self, field: Field) -> list[tuple[str, Any]]:
+        """Return the names that a field may be given by, and the type of what stands there."""
+        info = getattr(bare(self.kind), "model_fields", {}).get(field.attribute)
+        alias = None if info is None else info.validation_alias or info.alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [] if alias is None else [alias]
+        names = [
+            (str(each.path[0]), list[Any]) if isinstance(each, AliasPath) else (each, field.kind) for each in choices
+        ]
+        if not names or self._config("populate_by_name") or self._config("validate_by_name"):
+            names.append((field.attribute, field.kind))
+        return names
+
+    def _config(self, name: str) -> Any:
+        return (getattr(bare(self.kind), "model_config", None) or {}).get(name)
 
     def json_schema(self, *, is_output: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return its JSON Schema: of anything, where pydantic has none."""

@@ -44,7 +44,13 @@ class Schema(Protocol):
         """Return a value of the type as what JSON has: dicts, lists, texts and numbers."""
 
     def fields(self) -> Mapping[str, Any] | None:
-        """Return the types of its fields, by the names that clients use; None if it has none."""
+        """Return the types of its fields, by each name that clients may use; None if it has none."""
+
+    def takes_unknown(self) -> bool:
+        """Return True if names without a field mean something to it: it refuses them, or keeps them."""
+
+    def unchecked(self) -> list[frozenset[str]]:
+        """Return the names of each truth value without a default: in a form, an unchecked box is left out."""
 
     def json_schema(self, *, is_output: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return its JSON Schema (2020-12), and those that it refers to, by name: see ``REF``."""
