@@ -38,8 +38,8 @@ def hints_of(
 ) -> dict[str, Any]:
     """Return the types of a signature's named parameters, and of ``"return"``, where they are annotated.
 
-    ``type_parameters`` are those of the handler's class, by name (PEP 695), which no module has. Raises TypeError, which
-    begins with the ``name`` of the handler, for an annotation that means nothing at run time.
+    ``type_parameters`` are those of the handler's class, by name (PEP 695), which no module has. Raises TypeError,
+    which begins with the ``name`` of the handler, for an annotation that means nothing at run time.
     """
     written = {each.name: each.annotation for each in signature.parameters.values() if each.kind in _NAMED}
     written["return"] = signature.return_annotation
