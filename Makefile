@@ -39,7 +39,7 @@ test-newest: ## Run it on SQLite in memory with the newest release of every pack
 	@echo 'Installing the test group into $(VENV), of every package the newest release that $(PYTHON) can have'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	@$(VENV)/bin/python -m pip install --quiet --editable . --group test
+	@$(VENV)/bin/python -m pip install --quiet --no-compile --editable . --group test
 	@if [ -e requirements/$(ROW).txt ]; then \
 		echo 'Different from requirements/$(ROW).txt:'; \
 		$(VENV)/bin/python requirements/differences.py requirements/$(ROW).txt; \
@@ -103,10 +103,11 @@ $(VENV)/.row-$(ROW): requirements/build.txt requirements/$(ROW).txt
 	@$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements/build.txt
 	@touch $@
 
+# Most modules of a hundred packages are never imported: those that are get compiled then.
 # pip takes versions and hashes from the constraints; what they lack, it refuses. It cannot check DAF itself.
 $(VENV)/.%: pyproject.toml $(VENV)/.row-$(ROW)
 	@echo 'Installing the $* group for Python $(subst -, and Django ,$(ROW)) from requirements/$(ROW).txt'
-	@$(VENV)/bin/python -m pip install --quiet --require-hashes --no-build-isolation \
+	@$(VENV)/bin/python -m pip install --quiet --no-compile --require-hashes --no-build-isolation \
 		--constraint requirements/$(ROW).txt --group $* django asgiref
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

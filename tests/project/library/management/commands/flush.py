@@ -22,6 +22,8 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Rows = dict[str, list[tuple[Any, ...]]]
+_tables: dict[tuple[str, frozenset[str]], list[str]] = {}
+"""The existing tables by database and tables of models."""
 _snapshots: dict[str, tuple[str, Rows]] = {}
 """The rows after Django's flush by alias, with the name of the database that they are in."""
 
@@ -67,7 +69,12 @@ def _delete(connection: BaseDatabaseWrapper, tables: Iterable[str], *, locked: I
 
 
 def tables_of(connection: BaseDatabaseWrapper) -> list[str]:
-    return connection.introspection.django_table_names(only_existing=True, include_views=False)
+    """Return the names of the existing tables of models: one that a test makes for itself counts, if it has a model."""
+    find = connection.introspection.django_table_names
+    key = str(connection.settings_dict["NAME"]), frozenset(find(include_views=False))
+    if key not in _tables:
+        _tables[key] = find(only_existing=True, include_views=False)
+    return _tables[key]
 
 
 def rows_of(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Rows:
