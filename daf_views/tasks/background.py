@@ -73,7 +73,7 @@ def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Corout
 async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     try:
         await func()
-    except (GeneratorExit, KeyboardInterrupt):
+    except GeneratorExit:
         raise
     except asyncio.CancelledError as error:
         if not is_cancelled():
@@ -81,5 +81,5 @@ async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
             return
         log_soon(logging.ERROR, "The server stops, and %s, in the background, was cut off.", name)
         raise
-    except BaseException as error:  # noqa: BLE001 - nobody awaits it: logged, SystemExit too
+    except BaseException as error:  # noqa: BLE001 - nobody awaits it: logged, SystemExit and KeyboardInterrupt too
         log_soon(logging.ERROR, "%s failed in the background.", name, error=error)

@@ -174,13 +174,13 @@ class Outcome:
 
 
 async def outcome_of(result: TaskResult) -> Outcome:
-    """Make one attempt at a task; return what came of it, whatever it raised, SystemExit too.
+    """Make one attempt at a task; return its outcome, whatever it raised, SystemExit and KeyboardInterrupt too.
 
     Raises CancelledError if it is itself cancelled, and not for something that the task awaited.
     """
     try:
         return Outcome(value=await attempt(result))
-    except (GeneratorExit, KeyboardInterrupt):
+    except GeneratorExit:
         raise
     except asyncio.CancelledError as error:
         if is_cancelled():

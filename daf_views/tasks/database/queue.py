@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,10 @@ LOST = 3
 _ROLLOUT = timedelta(hours=1)
 _PAUSE = timedelta(minutes=1)
 """A task that this worker cannot load is put off for so long at a time: newer code may have enqueued it."""
+
+
+_SUSPECT_PAUSE = timedelta(seconds=5)
+"""A suspect is put off for so long at a time while its worker runs another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,14 @@ class TaskQueue:
     lease: float
     """Seconds without a heartbeat after which it is taken for dead."""
     worker_id: str = field(default="", init=False)
+    _held: set[tuple[Any, datetime | None]] = field(default_factory=set, init=False)
+    """Id and start of each task that it has taken and not settled."""
+    _suspect: tuple[Any, datetime | None] | None = field(default=None, init=False)
+    """The suspect that it took last."""
+    _is_in_doubt: bool = field(default=False, init=False)
+    """True after a claim that failed: its COMMIT may have succeeded, and its answer been lost."""
+    _unanswered: dict[Any, datetime] = field(default_factory=dict, init=False)
+    """By id of the task: when it finished, of results whose writing has not been answered."""
 
     # The worker
 
@@ -118,29 +130,51 @@ class TaskQueue:
 
     def unregister(self) -> None:
         """Say that it has ended, and runs nothing."""
+        self.resolve_doubt()
         self._workers().filter(pk=self.worker_id).delete()
 
+    def resolve_doubt(self) -> None:
+        """After a claim that failed, re-queue the tasks that it took nevertheless."""
+        if self._is_in_doubt:
+            for row in self._running():
+                if self._is_claimed_unknown(row):
+                    self._return_unknown(row)
+            self._is_in_doubt = False
+
     def recover(self) -> None:
-        """Take from workers of these queues' backend that are dead what they ran, and have it run again."""
+        """Re-queue tasks of lost workers of this backend, and those that this worker took without an answer."""
         self._workers().filter(expires_at__lt=Now()).delete()
         for row in self._lost(self._workers()):
             try:
-                self._recover(row)
+                if self._is_claimed_unknown(row):  # a COMMIT that was still under way when the doubt was resolved
+                    self._return_unknown(row)
+                else:
+                    self._recover(row)
             except Error:
                 raise
             except Exception:  # it must not keep others from being run
                 logger.exception("What a lost worker ran cannot be run again: %s.", _name(row))
 
     def has_lost(self) -> bool:
-        """Whether there is something to recover, now or as soon as it is certain that its worker is dead."""
+        """Return True if there is something to recover, now or when it is certain that its worker is lost."""
         return bool(self._lost(self._workers().filter(expires_at__gte=Now())))
 
     def _lost(self, alive: Any) -> list[DBTaskResult[..., Any]]:
-        # In this order: whoever runs one of these had registered before.
-        rows = self._rows().filter(status=TaskResultStatus.RUNNING, backend_name=self.queues.backend)
-        running = [row for row in rows.defer("args_kwargs", "return_value", "traceback") if _is_of_ours(row)]
+        running = self._running()  # first: a worker that runs one of these had registered before
         living = set(alive.values_list("pk", flat=True)) if running else set()
-        return [row for row in running if row.worker_ids[-1] not in living]
+        return [row for row in running if row.worker_ids[-1] not in living or self._is_claimed_unknown(row)]
+
+    def _running(self) -> list[DBTaskResult[..., Any]]:
+        rows = self._rows().filter(status=TaskResultStatus.RUNNING, backend_name=self.queues.backend)
+        return [row for row in rows.defer("args_kwargs", "return_value", "traceback") if _is_of_ours(row)]
+
+    def _is_claimed_unknown(self, row: DBTaskResult[..., Any]) -> bool:
+        """Return True if a row runs in this worker's name, and this worker does not know of it."""
+        return row.worker_ids[-1] == self.worker_id and _claimed(row) not in self._held
+
+    def _return_unknown(self, row: DBTaskResult[..., Any]) -> None:
+        if self.give_back(row):
+            logger.warning("The answer to a claim was lost; its task was re-queued: %s.", _name(row))
 
     def _recover(self, row: DBTaskResult[..., Any]) -> None:
         begun, result = len(row.worker_ids), _result_of(row)
@@ -156,15 +190,22 @@ class TaskQueue:
     # Its tasks
 
     def take(self, count: int) -> Taken:
-        """Take up to so many tasks that are due, as the engine orders them. Who is taken for dead gets none."""
+        """Take up to so many tasks that are due, as the engine orders them. A worker that was given up gets none.
+
+        When it raises, the database may have given tasks all the same: the next call re-queues them first.
+        """
+        self.resolve_doubt()
         due = self.queues.of(self._rows().ready())
         if not due.exists():
             return Taken([], 0)
         worker_id = self.worker_id  # a heartbeat may change it
+        self._is_in_doubt = True
         with django_transaction.atomic(using=due.db):
             # Begun with a write, the transaction waits for SQLite's lock; begun with a read, it might fail for it.
             rows = self._take(due, count, worker_id) if self._renew(worker_id) else []
-        claims = [claim for row in rows if (claim := self._known(row, worker_id)) is not None]
+        claims = self._one_suspect_in([claim for row in rows if (claim := self._known(row, worker_id)) is not None])
+        self._held.update(_claimed(claim.row) for claim in claims)
+        self._is_in_doubt = False
         return Taken(claims, len(rows))
 
     def _take(self, due: Any, count: int, worker_id: str) -> list[DBTaskResult[..., Any]]:
@@ -194,6 +235,22 @@ class TaskQueue:
                 logger.exception("A task is put off, because this worker cannot load it: %s.", _name(row))
             return None
 
+    def _one_suspect_in(self, claims: list[Claim]) -> list[Claim]:
+        """Return the claims without the suspects beyond the first, which are put off.
+
+        A suspect fails if it is lost once more. Of several in one worker only one may be what ends it.
+        """
+        kept = []
+        has_one = self._suspect in self._held
+        for claim in claims:
+            if _is_suspect(claim):
+                if has_one:
+                    self.give_back(claim.row, run_after=timezone.now() + _SUSPECT_PAUSE)
+                    continue
+                has_one, self._suspect = True, _claimed(claim.row)
+            kept.append(claim)
+        return kept
+
     def succeed(self, row: DBTaskResult[..., Any], value: Any) -> bool:
         """Write down what a task has returned. Return False, as below, if it was taken from this worker."""
         success = {"return_value": value, "exception_class_path": "", "traceback": ""}
@@ -213,7 +270,14 @@ class TaskQueue:
         return self._settle(row, status=TaskResultStatus.READY, worker_ids=row.worker_ids[:-1], **values)
 
     def _finish(self, row: DBTaskResult[..., Any], error: BaseException | None, **values: Any) -> bool:
-        if not self._settle(row, finished_at=timezone.now(), **values):
+        is_repeated = row.pk in self._unanswered
+        finished_at = self._unanswered.setdefault(row.pk, timezone.now())
+        is_written = self._settle(row, finished_at=finished_at, **values)
+        del self._unanswered[row.pk]
+        if is_repeated and not is_written:  # unless the first time was the one that counted
+            written = self._rows().filter(pk=row.pk, status=values["status"], finished_at=finished_at)
+            is_written = written.exists()
+        if not is_written:
             return False
         if (result := _result_of(row)) is not None:
             send_soon(task_finished, type(task_backends[row.backend_name]), result, error)
@@ -223,7 +287,9 @@ class TaskQueue:
 
     def _settle(self, row: DBTaskResult[..., Any], **values: Any) -> bool:
         """Change a task that runs, unless it has been started again, or ended, since its row was read."""
-        return self._change(row, TaskResultStatus.RUNNING, values)
+        is_changed = self._change(row, TaskResultStatus.RUNNING, values)
+        self._held.discard(_claimed(row))
+        return is_changed
 
     def _change(self, row: DBTaskResult[..., Any], before: str, values: dict[str, Any]) -> bool:
         unchanged = self._rows().filter(pk=row.pk, status=before, started_at=row.started_at)
@@ -243,6 +309,16 @@ class TaskQueue:
     def _workers(self) -> Any:
         workers = Worker._base_manager.using(router.db_for_write(Worker))  # noqa: SLF001 - Meta API
         return workers.filter(backend_name=self.queues.backend)
+
+
+def _is_suspect(claim: Claim) -> bool:
+    """Return True if the task has been lost so often with its workers that one more loss is its failure."""
+    return len(claim.row.worker_ids) > policy_of(claim.result.task).retries + LOST
+
+
+def _claimed(row: DBTaskResult[..., Any]) -> tuple[Any, datetime | None]:
+    """Return the identity of a claim: a task that is started again is another one."""
+    return row.pk, row.started_at
 
 
 def _is_of_ours(row: DBTaskResult[..., Any]) -> bool:

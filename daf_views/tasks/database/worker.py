@@ -237,7 +237,7 @@ class DatabaseWorker:
             log_retry(claim.result.task, attempts, pause, outcome.error)
             await self._persist(self._queue.try_again, claim.row, outcome.error, pause)
 
-    async def _persist(self, func: Callable[P, bool], *args: P.args, **kwargs: P.kwargs) -> None:
+    async def _persist(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Write something down, as often as it takes to reach the database. Raises what it will never take."""
         pause = 0.1
         while True:
@@ -296,13 +296,13 @@ class DatabaseWorker:
 
     async def _take_leave(self) -> None:
         while True:  # in the queue's thread, so after a claim that was slow
-            await self._call(self._give_back)
+            await self._persist(self._give_back)
             await asyncio.sleep(0)
             if not self._cut_off:
                 break
         await self._stop_heartbeat()  # which would register again
         if self.is_idle():
-            await self._call(self._queue.unregister)
+            await self._persist(self._queue.unregister)
 
     async def _stop_heartbeat(self) -> None:
         await self._loop.run_in_executor(None, self._heartbeat.stop, GRACE)

@@ -149,6 +149,20 @@ async def leave():
 
 
 @async_task
+async def interrupt():
+    raise KeyboardInterrupt
+
+
+@async_task
+async def have_a_child_leave():
+    await asyncio.create_task(raise_system_exit())
+
+
+async def raise_system_exit():
+    raise SystemExit(3)
+
+
+@async_task
 async def raise_oddly():
     raise BaseException("odd")  # noqa: TRY002 - whatever it is
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
@@ -121,7 +122,9 @@ async def test_a_pause_is_kept_in_the_database_and_takes_no_place(working):
     assert row.run_after > timezone.now() + timedelta(seconds=400)
 
 
-@pytest.mark.parametrize("task", [jobs.cancel_itself, jobs.leave, jobs.raise_oddly, jobs.await_what_is_cancelled])
+@pytest.mark.parametrize(
+    "task", [jobs.cancel_itself, jobs.leave, jobs.interrupt, jobs.raise_oddly, jobs.await_what_is_cancelled]
+)
 async def test_whatever_a_task_raises_is_its_failure_and_no_end_of_the_worker(working, task):
     working()
     assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
@@ -308,6 +311,138 @@ async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
     assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
 
 
+# An answer is lost: the database has done what it was told to, and the connection breaks
+
+
+@pytest.fixture
+def lose_answer(monkeypatch):
+    """Have the answer to the next call of a method be lost once, after the call has succeeded."""
+
+    def lose(kind, name):
+        original, lost = getattr(kind, name), threading.Event()
+
+        def call(self, *args, **kwargs):
+            value = original(self, *args, **kwargs)
+            if not lost.is_set():
+                lost.set()
+                raise OperationalError("server closed the connection unexpectedly")
+            return value
+
+        monkeypatch.setattr(kind, name, call)
+        return lost
+
+    return lose
+
+
+async def test_tasks_whose_claim_was_not_answered_are_run(working, lose_answer):
+    results = [await on_database(jobs.note).aenqueue(number) for number in range(3)]
+    lost = lose_answer(BaseDatabaseWrapper, "_commit")
+    working()
+    for result in results:
+        row = await finished(result)
+        assert (row.status, len(row.worker_ids)) == (TaskResultStatus.SUCCESSFUL, 1)
+    assert lost.is_set()
+    assert sorted(jobs.done) == [0, 1, 2]
+
+
+async def test_a_claim_that_was_not_answered_is_returned_before_a_batch_ends(working, lose_answer):
+    result = await on_database(jobs.note).aenqueue("hello")
+    lose_answer(BaseDatabaseWrapper, "_commit")
+    await working(batch=True).end
+    assert (await row_of(result)).status == TaskResultStatus.SUCCESSFUL
+
+
+async def test_a_claim_that_commits_later_than_it_was_asked_for_is_found(caplog):
+    result = await on_database(jobs.note).aenqueue("hello")
+    queue = make_queue()
+    await in_queue_thread(queue.register)
+    started = {"status": TaskResultStatus.RUNNING, "started_at": timezone.now(), "worker_ids": [queue.worker_id]}
+    await DBTaskResult.objects.filter(pk=result.id).aupdate(**started)  # by a COMMIT that it takes for lost
+    assert await in_queue_thread(queue.has_lost)
+    await in_queue_thread(queue.recover)
+    row = await row_of(result)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+    assert "The answer to a claim was lost" in caplog.text
+    await in_queue_thread(queue.unregister)
+
+
+async def test_a_task_that_could_not_be_put_off_takes_no_other_with_it(lose_answer):
+    """What is done after the COMMIT may fail, too."""
+    unknown, known = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
+    await DBTaskResult.objects.filter(pk=unknown.id).aupdate(task_path="tests.views.tasks.jobs.newer")
+    queue = make_queue()
+    await in_queue_thread(queue.register)
+    lose_answer(TaskQueue, "give_back")
+    with pytest.raises(OperationalError):
+        await in_queue_thread(queue.take, 2)
+    [claim] = (await in_queue_thread(queue.take, 2)).claims
+    assert str(claim.row.pk) == known.id
+    await in_queue_thread(queue.unregister)
+
+
+async def test_tasks_that_it_runs_are_not_returned_when_a_claim_is_in_doubt(lose_answer):
+    held, other = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
+    queue = make_queue()
+    await in_queue_thread(queue.register)
+    [claim] = (await in_queue_thread(queue.take, 1)).claims
+    lose_answer(BaseDatabaseWrapper, "_commit")
+    with pytest.raises(OperationalError):
+        await in_queue_thread(queue.take, 1)
+    assert (await row_of(other)).status == TaskResultStatus.RUNNING
+    await in_queue_thread(queue.unregister)
+    assert [(await row_of(result)).status for result in (held, other)] == ["RUNNING", "READY"]
+    assert await in_queue_thread(queue.succeed, claim.row, "held")
+
+
+async def test_a_result_whose_writing_was_not_answered_is_told_once(working, lose_answer):
+    seen = []
+
+    def see(task_result, **_):
+        seen.append(task_result.status)
+
+    lost = lose_answer(TaskQueue, "_settle")
+    task_finished.connect(see)
+    try:
+        working()
+        row = await finished(await on_database(jobs.note).aenqueue("hello"))
+        await finished_soon(lambda: seen)
+    finally:
+        task_finished.disconnect(see)
+    assert lost.is_set()
+    assert (row.return_value, seen) == ("hello", [TaskResultStatus.SUCCESSFUL])
+
+
+async def test_a_retry_whose_writing_was_not_answered_is_one_retry(working, lose_answer):
+    lose_answer(TaskQueue, "try_again")
+    working()
+    row = await finished(await on_database(jobs.fail_always).aenqueue())
+    assert (row.status, jobs.done) == (TaskResultStatus.FAILED, ["tried"] * 4)
+
+
+@pytest.mark.parametrize("name", ["beat", "register"])
+async def test_a_heartbeat_that_was_not_answered_costs_no_task(working, lose_answer, name):
+    queue = make_queue(lease=0.3)
+    working(queue)
+    await finished(await on_database(jobs.note).aenqueue("it has begun"))
+    lost = lose_answer(TaskQueue, name)
+    if name == "register":
+        await Worker.objects.all().adelete()
+    await finished_soon(lost.is_set)
+    assert (await finished(await on_database(jobs.note).aenqueue("next"))).status == TaskResultStatus.SUCCESSFUL
+    await Worker.objects.exclude(pk=queue.worker_id).adelete()  # registered without an answer: it expires by itself
+
+
+async def test_a_task_that_goes_back_at_the_end_without_an_answer_has_gone_back(working, lose_answer):
+    result = await on_database(jobs.wait).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    lose_answer(TaskQueue, "give_back")
+    current_drain().request()
+    await worker.end
+    await current_drain().settle(0.01)
+    assert (await row_of(result)).status == TaskResultStatus.READY
+
+
 # Other workers
 
 
@@ -360,6 +495,25 @@ async def test_a_task_that_is_the_end_of_its_workers_is_given_up():
     row = await row_of(result)
     assert (row.status, len(row.worker_ids)) == (TaskResultStatus.FAILED, LOST + 1)
     assert row.exception_class_path == "daf_views.exceptions.WorkerLostError"
+
+
+async def test_of_tasks_that_were_lost_together_one_at_a_time_gets_the_last_chance():
+    """So that the one that ends its workers fails, and its neighbours do not."""
+    for number in range(3):
+        await on_database(jobs.note).aenqueue(number)
+    for _ in range(LOST):
+        queue = make_queue()
+        assert len(await taken(queue, 3)) == 3
+        await expire(queue)
+        await in_queue_thread(make_queue().recover)
+    queue = make_queue()
+    assert len(await taken(queue, 3)) == 1
+    assert await DBTaskResult.objects.filter(status=TaskResultStatus.READY, run_after__gt=timezone.now()).acount() == 2
+    await DBTaskResult.objects.filter(status=TaskResultStatus.READY).aupdate(run_after=timezone.now())
+    await expire(queue)
+    await in_queue_thread(make_queue().recover)
+    assert await DBTaskResult.objects.filter(status=TaskResultStatus.FAILED).acount() == 1
+    assert await DBTaskResult.objects.filter(status=TaskResultStatus.READY).acount() == 2
 
 
 async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(working, caplog):
@@ -598,6 +752,18 @@ def test_the_command_runs_what_is_due():
     result = on_database(jobs.note).enqueue("hello")
     run_command()
     assert DBTaskResult.objects.get(pk=result.id).status == TaskResultStatus.SUCCESSFUL
+
+
+def test_an_exception_that_stops_the_event_loop_gives_the_other_tasks_back():
+    neighbour = on_database(jobs.wait).enqueue("neighbour")
+    guilty = on_database(jobs.have_a_child_leave).enqueue()
+    with pytest.raises(CommandError, match="stopped by SystemExit"):
+        run_command(drain_timeout=0.01)
+    row = DBTaskResult.objects.get(pk=neighbour.id)
+    assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
+    row = DBTaskResult.objects.get(pk=guilty.id)
+    assert (row.status, row.exception_class_path) == (TaskResultStatus.FAILED, "builtins.SystemExit")
+    assert not Worker.objects.exists()
 
 
 @pytest.mark.parametrize(

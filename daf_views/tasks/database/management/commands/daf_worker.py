@@ -23,10 +23,12 @@ from daf_views.tasks.database.heartbeat import BEATS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from daf_views.tasks.database.worker import DatabaseWorker
 
+
+logger = logging.getLogger("daf_views")
 
 _DAY = 86_400.0
 _MOST = 1_000_000
@@ -71,7 +73,8 @@ class Command(BaseCommand):
             raise CommandError('daf_worker runs the tasks of django-tasks-db: add "django_tasks_db" to INSTALLED_APPS.')
         if options["verbosity"]:
             _log_somewhere(logging.INFO if options["verbosity"] == 1 else logging.DEBUG)
-        asyncio.run(self._run(options))
+        with asyncio.Runner() as runner:
+            _run_to_its_end(runner.get_loop(), self._run(options))
 
     async def _run(self, options: dict[str, Any]) -> None:
         worker = _worker(options)
@@ -86,6 +89,31 @@ class Command(BaseCommand):
                 if worker.is_left_running:
                     _exit_at_once()
                 await get_pool().aclose()
+
+
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> None:
+    """Run the worker. What stops its event loop ends it as SIGTERM does: other tasks end, or are given back.
+
+    asyncio lets SystemExit and KeyboardInterrupt out of the loop when a task that a task has started raises them.
+    """
+    main = loop.create_task(running)
+    raised = None
+    while True:
+        try:
+            loop.run_until_complete(main)
+            break
+        except (KeyboardInterrupt, SystemExit) as error:
+            if main.done():
+                raise
+            raised = error
+            logger.exception("The event loop was stopped by %s; the worker stops as at SIGTERM.", type(error).__name__)
+            loop.create_task(_stop())  # noqa: RUF006 - the drain outlives it
+    if raised is not None:
+        raise CommandError(f"The worker was stopped by {type(raised).__name__}, raised on its event loop.") from raised
+
+
+async def _stop() -> None:
+    current_drain().request()
 
 
 def _exit_at_once() -> None:
