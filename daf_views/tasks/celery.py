@@ -192,7 +192,7 @@ def run(self: Any, alias: str, record: str) -> None:
         value = async_to_sync(_attempt)(result)
     except Exception as error:
         note(result, error)
-        if len(result.errors) > policy_of(result.task).retries:
+        if not policy_of(result.task).allows(len(result.errors), _raised(error)):
             _finish(backend, result, TaskResultStatus.FAILED)
             raise
         _try_again(self, backend, result, error)
@@ -212,11 +212,19 @@ def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
     return known if known.attempts >= sent.attempts else sent
 
 
+class _EndedError(RuntimeError):
+    """A task raised what would end Celery's worker."""
+
+
 async def _attempt(result: TaskResult) -> Any:
     try:
         return await attempt(result)
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:  # would end the worker
-        raise RuntimeError(f"{result.task.module_path} ended with {type(error).__name__}.") from error
+        raise _EndedError(f"{result.task.module_path} ended with {type(error).__name__}.") from error
+
+
+def _raised(error: Exception) -> BaseException:
+    return error.__cause__ or error if isinstance(error, _EndedError) else error
 
 
 def _try_again(task: Any, backend: CeleryBackend, result: TaskResult, error: Exception) -> NoReturn:

@@ -20,6 +20,8 @@ class RetryPolicy:
     """Seconds before the second attempt; doubled for each that follows, up to an hour."""
     timeout: float | None = None
     """Seconds that one attempt may take. None: as long as it takes."""
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    """Exceptions after which it is tried again; after any other it fails at once."""
 
     def __post_init__(self) -> None:
         if not is_number(self.retries, int) or self.retries < 0:
@@ -28,6 +30,12 @@ class RetryPolicy:
             raise ValueError(f"backoff must be 0 seconds or more, not {self.backoff!r}.")
         if self.timeout is not None and (not is_number(self.timeout, int | float) or self.timeout <= 0):
             raise ValueError(f"timeout must be more than 0 seconds, or None, not {self.timeout!r}.")
+        if not (isinstance(self.retry_on, tuple) and self.retry_on and all(map(_is_exception, self.retry_on))):
+            raise ValueError(f"retry_on must be an exception class, or several in a tuple, not {self.retry_on!r}.")
+
+    def allows(self, attempts: int, error: BaseException) -> bool:
+        """Return True if another attempt follows so many, the last of which ended with this error."""
+        return attempts <= self.retries and isinstance(error, self.retry_on)
 
     def pause_after(self, attempts: int) -> float:
         """Return the seconds to wait after so many attempts: at random between half and all of what is due.
@@ -36,6 +44,10 @@ class RetryPolicy:
         """
         due = min(self.backoff * 2.0 ** min(attempts - 1, 63), MAX_PAUSE)
         return due * random.uniform(0.5, 1.0)  # noqa: S311 - spreads, and keeps no secret
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def is_number(value: object, kind: object) -> bool:

@@ -54,13 +54,13 @@ class AsyncTask(Task):
         return async_to_sync(self.acall)(*args, **kwargs)
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task by its policy: up to ``retries`` times more, as long as it raises."""
+        """Run the task by its policy: up to ``retries`` times more, as long as it raises one of ``retry_on``."""
         attempts = 1
         while True:
             try:
                 return await self.attempt(*args, **kwargs)
             except Exception as error:
-                if attempts > self.policy.retries:
+                if not self.policy.allows(attempts, error):
                     raise
                 pause = self.policy.pause_after(attempts)
                 log_retry(self, attempts, pause, error)
@@ -203,6 +203,7 @@ def async_task(function: Callable[..., Any]) -> AsyncTask: ...
 def async_task(
     *,
     retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = BaseException,
     backoff: float = 1.0,
     timeout: float | None = None,
     delay: float = 0,
@@ -218,6 +219,7 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     function: Callable[..., Any] | None = None,
     *,
     retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = BaseException,
     backoff: float = 1.0,
     timeout: float | None = None,
     delay: float = 0,
@@ -229,12 +231,13 @@ def async_task(  # noqa: PLR0913 - what a task may be given
 ) -> Any:
     """Make a function of a module, async or not, a task: ``@async_task`` or ``@async_task(retries=3, timeout=10)``.
 
-    ``retries`` are attempts after the first, ``backoff`` the seconds before the second, doubled for each that follows;
+    ``retries`` are attempts after the first, made if it raises one of ``retry_on``; ``backoff`` is the seconds before the second, doubled for each that follows;
     ``timeout`` the seconds that one attempt may take, ``delay`` those after which the first is made, at the earliest.
     ``durable=True`` refuses a backend that would lose the task with its process. The others are Django's. Raises
     ValueError for a policy that is none, InvalidTask for what the backend cannot run.
     """
-    policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout)
+    exceptions = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)
     if not is_number(delay, int | float) or delay < 0:
         raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
 

@@ -6,6 +6,7 @@ Both take the place of every backend in ``TASKS``, and do not wait for a transac
 from __future__ import annotations
 
 import asyncio
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -142,13 +143,13 @@ def _is_due(result: TaskResult, advance: float) -> bool:
 async def _run(result: TaskResult) -> None:
     now = timezone.now()
     change(result, status=TaskResultStatus.RUNNING, started_at=now, last_attempted_at=now)
-    for left in reversed(range(policy_of(result.task).retries + 1)):
+    for attempts in itertools.count(1):
         result.worker_ids.append("test")
         try:
             change(result, return_value=await attempt(result), status=TaskResultStatus.SUCCESSFUL)
         except Exception as error:
             note(result, error)
-            if not left:
+            if not policy_of(result.task).allows(attempts, error):
                 change(result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
                 raise
         else:

@@ -230,7 +230,7 @@ class DatabaseWorker:
         if outcome.error is None:
             return
         policy, attempts = policy_of(claim.result.task), len(claim.result.worker_ids)
-        if attempts > policy.retries:
+        if not policy.allows(attempts, outcome.error):
             await self._persist(self._queue.fail, claim.row, outcome.error)
         else:
             pause = policy.pause_after(attempts)

@@ -188,7 +188,7 @@ class Supervisor:
 
     async def _fail(self, entry: PendingTask, error: BaseException) -> None:
         note(entry.result, error)
-        if entry.attempts > entry.policy.retries:
+        if not entry.policy.allows(entry.attempts, error):
             await self._finish(entry, TaskResultStatus.FAILED, error)
             return
         change(entry.result, status=TaskResultStatus.READY)

@@ -1,6 +1,7 @@
 """Tasks that the tests enqueue: a task is a function of a module. What they do is written down in ``done``."""
 
 import asyncio
+import builtins
 import contextvars
 import time
 
@@ -80,6 +81,14 @@ async def times_out_then_raises_then_succeeds(key):
 async def fail_always():
     done.append("tried")
     raise LookupError
+
+
+@async_task(retries=3, backoff=0.001, retry_on=(ConnectionError, TimeoutError))
+async def fail_in_order(*kinds):
+    """Raise the exceptions of these names, one an attempt."""
+    kind = kinds[len(done)]
+    done.append(kind)
+    raise getattr(builtins, kind)
 
 
 @async_task(timeout=0.01)

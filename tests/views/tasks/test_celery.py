@@ -95,6 +95,16 @@ def test_a_task_that_never_succeeds_fails(celery):
     assert jobs.done == ["tried"] * 4
 
 
+def test_celery_tries_again_after_chosen_exceptions_only(celery):
+    result = jobs.fail_in_order.enqueue(*("ConnectionResetError", "TimeoutError", "LookupError", "never"))
+    celery(result)
+    result.refresh()
+    assert (result.status, jobs.done) == (
+        TaskResultStatus.FAILED,
+        ["ConnectionResetError", "TimeoutError", "LookupError"],
+    )
+
+
 def test_a_task_of_djangos_own_runs(celery):
     result = jobs.djangos_own.enqueue("value")
     celery(result)

@@ -100,6 +100,18 @@ def test_a_task_that_never_succeeds_fails_after_its_last_attempt():
     assert jobs.done == ["tried"] * 4
 
 
+def test_only_chosen_exceptions_are_tried_again_by_any_engine():
+    result = jobs.fail_in_order.using(backend="database").enqueue(
+        *("ConnectionResetError", "TimeoutError", "LookupError", "never")
+    )
+    work()
+    result.refresh()
+    assert (result.status, jobs.done) == (
+        TaskResultStatus.FAILED,
+        ["ConnectionResetError", "TimeoutError", "LookupError"],
+    )
+
+
 async def test_delay_enqueues_in_the_database_awaited_or_not():
     await jobs.durable.delay("awaited")
     jobs.durable.delay("not awaited")

@@ -11,6 +11,14 @@ from daf_views.tasks.testing import capture_tasks, run_eagerly
 from tests.views.tasks import jobs
 
 
+async def test_captured_tasks_are_tried_again_after_chosen_exceptions_only():
+    with capture_tasks() as tasks:
+        await jobs.fail_in_order.aenqueue(*("ConnectionResetError", "TimeoutError", "LookupError", "never"))
+    with pytest.raises(LookupError):
+        await tasks.run()
+    assert jobs.done == ["ConnectionResetError", "TimeoutError", "LookupError"]
+
+
 async def test_what_is_enqueued_is_captured_and_not_run():
     with capture_tasks() as tasks:
         result = await jobs.note.aenqueue("hello")

@@ -113,6 +113,17 @@ async def test_a_task_that_never_succeeds_fails_after_its_last_attempt(working):
     assert jobs.done == ["tried"] * 4
 
 
+async def test_only_chosen_exceptions_are_tried_again(working):
+    working()
+    row = await finished(
+        await on_database(jobs.fail_in_order).aenqueue(
+            *("ConnectionResetError", "TimeoutError", "LookupError", "never")
+        )
+    )
+    assert (row.status, row.exception_class_path) == (TaskResultStatus.FAILED, "builtins.LookupError")
+    assert jobs.done == ["ConnectionResetError", "TimeoutError", "LookupError"]
+
+
 async def test_a_pause_is_kept_in_the_database_and_takes_no_place(working):
     failed = await on_database(jobs.fail_with_a_long_pause).aenqueue()
     working(make_queue(concurrency=1))

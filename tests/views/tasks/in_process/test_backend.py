@@ -37,6 +37,16 @@ from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
 
+async def test_only_chosen_exceptions_are_tried_again(finished):
+    result = await finished(
+        await jobs.fail_in_order.aenqueue(*("ConnectionResetError", "TimeoutError", "LookupError", "never"))
+    )
+    assert (result.status, jobs.done) == (
+        TaskResultStatus.FAILED,
+        ["ConnectionResetError", "TimeoutError", "LookupError"],
+    )
+
+
 async def test_a_task_is_run_and_its_result_can_be_had(finished):
     result = await jobs.note.aenqueue("hello")
     assert result.status == TaskResultStatus.READY
@@ -483,7 +493,18 @@ def test_wrong_options_are_errors(options, given, reason):
 
 
 @pytest.mark.parametrize(
-    "given", [{"retries": -1}, {"retries": 1.5}, {"retries": True}, {"backoff": -1}, {"timeout": 0}, {"timeout": "1"}]
+    "given",
+    [
+        {"retries": -1},
+        {"retries": 1.5},
+        {"retries": True},
+        {"backoff": -1},
+        {"timeout": 0},
+        {"timeout": "1"},
+        {"retry_on": ()},
+        {"retry_on": ("OSError",)},
+        {"retry_on": (OSError, 1)},
+    ],
 )
 def test_a_policy_that_is_none_is_refused(given):
     with pytest.raises(ValueError, match=next(iter(given))):

@@ -107,7 +107,7 @@ def _run_to_its_end(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any
                 raise
             raised = error
             logger.exception("The event loop was stopped by %s; the worker stops as at SIGTERM.", type(error).__name__)
-            loop.create_task(_stop())  # noqa: RUF006 - the drain outlives it
+            loop.create_task(_stop())
     if raised is not None:
         raise CommandError(f"The worker was stopped by {type(raised).__name__}, raised on its event loop.") from raised
 
