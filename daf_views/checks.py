@@ -5,6 +5,7 @@ They run wherever ``"daf_views"`` is installed: whoever installs it serves async
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -75,13 +76,14 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
 
 @register("daf_views")
 def check_tasks(**_: Any) -> list[CheckMessage]:
-    """``daf_views.E006`` and ``E007``: wrong options of a backend in memory, durable tasks that one would be given."""
+    """``daf_views.E006``, ``E007`` and ``E015``: wrong options of a backend, tasks that it would lose or cannot run."""
     backends = getattr(django_settings, "TASKS", {})
-    if not any(str(each.get("BACKEND", "")).startswith("daf_views.tasks") for each in backends.values()):
+    is_ours = any(str(each.get("BACKEND", "")).startswith("daf_views.tasks") for each in backends.values())
+    if not is_ours and "daf_views.tasks.task" not in sys.modules:
         return []
     from daf_views.tasks import checks  # noqa: PLC0415 - on Django 5.2 it needs a package that others need not have
 
-    return [*checks.check_options(), *checks.check_durability()]
+    return [*checks.check_options(), *checks.check_durability(), *checks.check_features()]
 
 
 def _import_error(path: str) -> ImportError | None:

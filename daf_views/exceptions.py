@@ -37,6 +37,10 @@ class WorkerLostError(Exception):
     """A task that was given up, because one worker after the other was lost while it ran."""
 
 
+class TaskCancelledError(Exception):
+    """A task was cancelled before it had ended."""
+
+
 class TaskQueueFullError(Exception):
     """More tasks are waiting in the memory of the process than may."""
 

@@ -2,7 +2,9 @@
 
 from daf_views.tasks import background
 from daf_views.tasks.background import run_in_background
+from daf_views.tasks.crontab import cron
 from daf_views.tasks.in_process.backend import InProcessBackend
+from daf_views.tasks.schedule import every
 from daf_views.tasks.task import AsyncTask, async_task
 
-__all__ = ["AsyncTask", "InProcessBackend", "async_task", "background", "run_in_background"]
+__all__ = ["AsyncTask", "InProcessBackend", "async_task", "background", "cron", "every", "run_in_background"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error
 
 from daf_views.tasks.compat import task_backends
-from daf_views.tasks.task import durable_tasks, is_durable
+from daf_views.tasks.task import can_be_unique, durable_tasks, is_durable, periodic_tasks, unique_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +29,23 @@ def check_durability() -> Iterator[CheckMessage]:
                 "another one.",
                 id="daf_views.E007",
             )
+
+
+def check_features() -> Iterator[CheckMessage]:
+    """``daf_views.E015``: unique and periodic tasks whose backend does not support that."""
+    for kind, tasks, supports in (
+        ("unique", unique_tasks, can_be_unique),
+        ("periodic", periodic_tasks.values(), can_be_periodic),
+    ):
+        for task in tasks:
+            if not supports(task.get_backend()):
+                yield Error(
+                    f"{task.module_path} is {kind}, which its backend {task.backend!r} does not support.",
+                    hint='Give it one that does, such as "daf_views.tasks.database.backend.DatabaseBackend".',
+                    id="daf_views.E015",
+                )
+
+
+def can_be_periodic(backend: Any) -> bool:
+    """Return True if something enqueues a backend's periodic tasks: ``daf_worker``, or Celery's beat."""
+    return bool(getattr(backend, "supports_schedule", False))

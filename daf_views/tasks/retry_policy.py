@@ -30,7 +30,7 @@ class RetryPolicy:
             raise ValueError(f"backoff must be 0 seconds or more, not {self.backoff!r}.")
         if self.timeout is not None and (not is_number(self.timeout, int | float) or self.timeout <= 0):
             raise ValueError(f"timeout must be more than 0 seconds, or None, not {self.timeout!r}.")
-        if not (isinstance(self.retry_on, tuple) and self.retry_on and all(map(_is_exception, self.retry_on))):
+        if not (self.retry_on and all(map(_is_exception, self.retry_on))):
             raise ValueError(f"retry_on must be an exception class, or several in a tuple, not {self.retry_on!r}.")
 
     def allows(self, attempts: int, error: BaseException) -> bool:

@@ -8,10 +8,12 @@ attempts with :meth:`AsyncTask.attempt`.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
 import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
@@ -29,10 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from daf_views.tasks.compat import TaskResult
+    from daf_views.tasks.schedule import Schedule
+
+Unique: TypeAlias = "bool | Callable[..., str]"
 
 ONCE = RetryPolicy()
 durable_tasks: list[AsyncTask] = []
 """All that were declared: the system check asks for their backends."""
+unique_tasks: list[AsyncTask] = []
+"""As above."""
+periodic_tasks: dict[str, AsyncTask] = {}
+"""By path, all that were declared: workers and Celery's beat enqueue them."""
 _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
 """Backends of Django's that keep nothing. Others are durable, unless they say ``is_durable = False``."""
 
@@ -46,6 +55,10 @@ class AsyncTask(Task):
     """Seconds after which it is run, at the earliest, when it is enqueued without a ``run_after`` of its own."""
     durable: bool = False
     """Whether it must not be lost when the process ends: no backend that keeps it in memory will do."""
+    unique: Unique = False
+    """Whether it is enqueued only if no task of its key is queued or running. A function returns the key."""
+    schedule: Schedule | None = None
+    """When it is enqueued by itself."""
 
     # The engine's side
 
@@ -126,7 +139,44 @@ class AsyncTask(Task):
         current_drain().keep(enqueuing)
         return enqueuing
 
+    def cancel(self, result_id: str) -> bool:
+        """Cancel one that was enqueued, from synchronous code.
+
+        Return True if it was queued, and will not run, or if it runs and has been told to stop: it then fails with
+        TaskCancelledError, unless it ends before. Return False if it has ended. Raises TaskResultDoesNotExist for an
+        unknown id, InvalidTask for a backend that cannot cancel.
+        """
+        return bool(self._canceller().cancel(result_id))
+
+    async def acancel(self, result_id: str) -> bool:
+        """Cancel one that was enqueued, as :meth:`cancel` does."""
+        return bool(await self._canceller().acancel(result_id))
+
+    def unique_key(self, args: Any, kwargs: Any) -> str | None:
+        """Return the key of which only one is to be queued or running, or None. Raises TypeError for wrong arguments.
+
+        It is what the function ``unique`` returns, or the arguments: the same, however they are passed.
+        """
+        if self.unique is False:
+            return None
+        if self.unique is not True:
+            return str(self.unique(*args, **kwargs))
+        bound = inspect.signature(self.func).bind(*((None,) if self.takes_context else ()), *args, **kwargs)
+        bound.apply_defaults()
+        return json.dumps(normalize_json(dict(bound.arguments)), sort_keys=True)
+
+    def _canceller(self) -> Any:
+        backend = self.get_backend()
+        if not hasattr(backend, "acancel"):
+            raise InvalidTask(
+                f"The backend {self.backend!r} cannot cancel {self.module_path}: give the task one that can, such as "
+                "daf_views.tasks.database.backend.DatabaseBackend."
+            )
+        return backend
+
     def _to_enqueue(self) -> AsyncTask:
+        if self.unique is not False and not can_be_unique(self.get_backend()):
+            raise InvalidTask(f"{self.module_path} is unique, which the backend {self.backend!r} does not support.")
         if self.durable and not is_durable(self.get_backend()):
             raise InvalidTask(
                 f"{self.module_path} is durable, and the backend {self.backend!r} keeps tasks in memory only: give it "
@@ -146,6 +196,11 @@ def is_durable(backend: Any) -> bool:
     """Whether a backend keeps its tasks when the process ends."""
     guess = not any(kind.__name__ in _VOLATILE for kind in type(backend).__mro__)
     return bool(getattr(backend, "is_durable", guess))
+
+
+def can_be_unique(backend: Any) -> bool:
+    """Return True if a backend enqueues a unique task only once."""
+    return bool(getattr(backend, "supports_unique", False))
 
 
 def policy_of(task: Any) -> RetryPolicy:
@@ -208,6 +263,8 @@ def async_task(
     timeout: float | None = None,
     delay: float = 0,
     durable: bool = False,
+    unique: Unique = False,
+    schedule: Schedule | None = None,
     queue_name: str = "default",
     priority: int = 0,
     backend: str = "default",
@@ -224,6 +281,8 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     timeout: float | None = None,
     delay: float = 0,
     durable: bool = False,
+    unique: Unique = False,
+    schedule: Schedule | None = None,
     queue_name: str = "default",
     priority: int = 0,
     backend: str = "default",
@@ -231,10 +290,13 @@ def async_task(  # noqa: PLR0913 - what a task may be given
 ) -> Any:
     """Make a function of a module, async or not, a task: ``@async_task`` or ``@async_task(retries=3, timeout=10)``.
 
-    ``retries`` are attempts after the first, made if it raises one of ``retry_on``; ``backoff`` is the seconds before the second, doubled for each that follows;
-    ``timeout`` the seconds that one attempt may take, ``delay`` those after which the first is made, at the earliest.
-    ``durable=True`` refuses a backend that would lose the task with its process. The others are Django's. Raises
-    ValueError for a policy that is none, InvalidTask for what the backend cannot run.
+    ``retries`` are attempts after the first, made if it raises one of ``retry_on``; ``backoff`` is the seconds before
+    the second, doubled for each that follows; ``timeout`` the seconds that one attempt may take, ``delay`` those after
+    which the first is made, at the earliest. ``durable=True`` refuses a backend that would lose the task with its
+    process. ``unique=True`` enqueues nothing while a task with the same arguments is queued or running; a function of
+    the arguments returns another key. ``schedule`` is ``every(…)`` or ``cron(…)``. The others are Django's. Raises
+    ValueError for a policy that is none, TypeError for a periodic task that cannot be called without arguments,
+    InvalidTask for what the backend cannot run.
     """
     exceptions = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)
@@ -247,6 +309,8 @@ def async_task(  # noqa: PLR0913 - what a task may be given
             policy=policy,
             delay_by=delay,
             durable=durable,
+            unique=unique,
+            schedule=schedule,
             queue_name=queue_name,
             priority=priority,
             backend=backend,
@@ -255,6 +319,18 @@ def async_task(  # noqa: PLR0913 - what a task may be given
         )
         if durable:
             durable_tasks.append(task)
+        if unique is not False:
+            unique_tasks.append(task)
+        if schedule is not None:
+            _refuse_arguments(task)
+            periodic_tasks[task.module_path] = task
         return task
 
     return decorate if function is None else decorate(function)
+
+
+def _refuse_arguments(task: AsyncTask) -> None:
+    try:
+        inspect.signature(task.func).bind(*((None,) if task.takes_context else ()))
+    except TypeError as error:
+        raise TypeError(f"{task.module_path} has a schedule, so it is called without arguments: {error}.") from error

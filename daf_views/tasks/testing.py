@@ -18,6 +18,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from daf_orm import allow_blocking
+from daf_views.exceptions import TaskCancelledError
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     TaskResult,
@@ -27,7 +28,7 @@ from daf_views.tasks.compat import (
 )
 from daf_views.tasks.event_loop import running_loop
 from daf_views.tasks.result import change, new_result, note
-from daf_views.tasks.task import attempt, is_durable, policy_of
+from daf_views.tasks.task import AsyncTask, attempt, can_be_unique, is_durable, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,11 @@ def _in_place_of_all(path: str, captured: CapturedTasks) -> Iterator[None]:
         alias: {
             "BACKEND": path,
             "QUEUES": [],
-            "OPTIONS": {"captured": captured, "is_durable": is_durable(task_backends[alias])},
+            "OPTIONS": {
+                "captured": captured,
+                "is_durable": is_durable(task_backends[alias]),
+                "supports_unique": can_be_unique(task_backends[alias]),
+            },
         }
         for alias in task_backends.settings
     }
@@ -90,9 +95,18 @@ class CapturingBackend(BaseTaskBackend):
         """Whether the backend that this stands for is: what is refused there is refused here."""
         return bool(self.options["is_durable"])
 
+    @property
+    def supports_unique(self) -> bool:
+        """Whether the backend that this stands for does."""
+        return bool(self.options["supports_unique"])
+
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Keep it."""
+        """Keep it, unless it is unique, and one of its key is there that has not ended."""
         captured: CapturedTasks = self.options["captured"]
+        if (key := _unique_key(task, args, kwargs)) is not None:
+            for each in captured:
+                if not each.is_finished and _unique_key(each.task, each.args, each.kwargs) == key:
+                    return each
         result = new_result(self.alias, task, args, kwargs)
         captured.append(result)
         return result
@@ -112,6 +126,19 @@ class CapturingBackend(BaseTaskBackend):
         """Return one that was kept."""
         return self.get_result(result_id)
 
+    def cancel(self, result_id: str) -> bool:
+        """Have one that was kept fail, unless it has ended."""
+        result = self.get_result(result_id)
+        if result.is_finished:
+            return False
+        note(result, TaskCancelledError(f"{result.task.module_path} was cancelled."))
+        change(result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
+        return True
+
+    async def acancel(self, result_id: str) -> bool:
+        """Have one that was kept fail, unless it has ended."""
+        return self.cancel(result_id)
+
 
 class EagerBackend(CapturingBackend):
     """Runs what is enqueued at once."""
@@ -119,6 +146,8 @@ class EagerBackend(CapturingBackend):
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Run it, on an event loop of its own."""
         result = super().enqueue(task, args, kwargs)
+        if result.attempts:  # a unique task that runs, and enqueues itself
+            return result
         if running_loop() is None:
             async_to_sync(_run)(result)
         else:  # which waits meanwhile
@@ -129,8 +158,14 @@ class EagerBackend(CapturingBackend):
     async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Run it here."""
         result = CapturingBackend.enqueue(self, task, args, kwargs)
-        await _run(result)
+        if not result.attempts:
+            await _run(result)
         return result
+
+
+def _unique_key(task: Any, args: Any, kwargs: Any) -> tuple[str, str, str] | None:
+    key = task.unique_key(args, kwargs) if isinstance(task, AsyncTask) else None
+    return None if key is None else (task.backend, task.module_path, key)
 
 
 def _is_due(result: TaskResult, advance: float) -> bool:

@@ -75,7 +75,7 @@ CACHES = {
 TASKS = {
     "default": {"BACKEND": "daf_views.tasks.InProcessBackend", "QUEUES": []},
     "second": {"BACKEND": "daf_views.tasks.InProcessBackend", "QUEUES": []},
-    "database": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []},
+    "database": {"BACKEND": "daf_views.tasks.database.backend.DatabaseBackend", "QUEUES": []},
 }
 TEMPLATES = [
     {

@@ -14,7 +14,6 @@ import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_hex
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections, router
@@ -25,7 +24,9 @@ from django_tasks_db.models import DBTaskResult
 
 from daf_views.exceptions import WorkerLostError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished
+from daf_views.tasks.database import cancelling, uniqueness
 from daf_views.tasks.database.models import Worker
+from daf_views.tasks.database.rows import described, tasks
 from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.task import policy_of
 
@@ -144,9 +145,13 @@ class TaskQueue:
     def recover(self) -> None:
         """Re-queue tasks of lost workers of this backend, and those that this worker took without an answer."""
         self._workers().filter(expires_at__lt=Now()).delete()
-        for row in self._lost(self._workers()):
+        lost = self._lost(self._workers())
+        cancelled = cancelling.requested() if lost else set()
+        for row in lost:
             try:
-                if self._is_claimed_unknown(row):  # a COMMIT that was still under way when the doubt was resolved
+                if row.pk in cancelled:
+                    self.cancel(row)
+                elif self._is_claimed_unknown(row):  # by a COMMIT that was under way when the doubt was resolved
                     self._return_unknown(row)
                 else:
                     self._recover(row)
@@ -154,6 +159,8 @@ class TaskQueue:
                 raise
             except Exception:  # it must not keep others from being run
                 logger.exception("What a lost worker ran cannot be run again: %s.", _name(row))
+        cancelling.forget_ended()
+        uniqueness.forget_ended()
 
     def has_lost(self) -> bool:
         """Return True if there is something to recover, now or when it is certain that its worker is lost."""
@@ -203,7 +210,9 @@ class TaskQueue:
         with django_transaction.atomic(using=due.db):
             # Begun with a write, the transaction waits for SQLite's lock; begun with a read, it might fail for it.
             rows = self._take(due, count, worker_id) if self._renew(worker_id) else []
-        claims = self._one_suspect_in([claim for row in rows if (claim := self._known(row, worker_id)) is not None])
+        cancelled = cancelling.requested() if rows else set()
+        left = [row for row in rows if not (row.pk in cancelled and self.cancel(row))]
+        claims = self._one_suspect_in([claim for row in left if (claim := self._known(row, worker_id)) is not None])
         self._held.update(_claimed(claim.row) for claim in claims)
         self._is_in_doubt = False
         return Taken(claims, len(rows))
@@ -258,12 +267,18 @@ class TaskQueue:
 
     def fail(self, row: DBTaskResult[..., Any], error: BaseException) -> bool:
         """Write down that a task has failed for good."""
-        return self._finish(row, error, status=TaskResultStatus.FAILED, return_value=None, **_described(error))
+        return self._finish(row, error, status=TaskResultStatus.FAILED, return_value=None, **described(error))
+
+    def cancel(self, row: DBTaskResult[..., Any]) -> bool:
+        """Write down that a task has failed because it was cancelled."""
+        is_written = self.fail(row, cancelling.error_of(row))
+        cancelling.forget(row.pk)
+        return is_written
 
     def try_again(self, row: DBTaskResult[..., Any], error: BaseException, pause: float) -> bool:
         """Have a task tried again, by any worker, after a pause of so many seconds."""
         due = timezone.now() + timedelta(seconds=pause)
-        return self._settle(row, status=TaskResultStatus.READY, run_after=due, **_described(error))
+        return self._settle(row, status=TaskResultStatus.READY, run_after=due, **described(error))
 
     def give_back(self, row: DBTaskResult[..., Any], **values: Any) -> bool:
         """Have a task run by another worker, as if this one had never taken it."""
@@ -304,7 +319,7 @@ class TaskQueue:
         return Now() + timedelta(seconds=self.lease)
 
     def _rows(self) -> Any:
-        return DBTaskResult.objects.using(router.db_for_write(DBTaskResult))
+        return tasks()
 
     def _workers(self) -> Any:
         workers = Worker._base_manager.using(router.db_for_write(Worker))  # noqa: SLF001 - Meta API
@@ -336,11 +351,3 @@ def _result_of(row: DBTaskResult[..., Any]) -> TaskResult | None:
 
 def _name(row: DBTaskResult[..., Any]) -> str:
     return f"{row.task_path}, id {row.pk}"
-
-
-def _described(error: BaseException) -> dict[str, str]:
-    """Return the columns of an error. A message may hold what no database does: a NUL, a lone surrogate."""
-    kind = type(error)
-    text = "".join(format_exception(error)).replace("\0", "\\0")
-    traceback = text.encode("utf-8", "backslashreplace").decode()
-    return {"exception_class_path": f"{kind.__module__}.{kind.__qualname__}", "traceback": traceback}

@@ -20,7 +20,9 @@ from django.db import Error, InterfaceError, InternalError, OperationalError, co
 
 from daf_views._core.drain import current_drain
 from daf_views.tasks.compat import task_backends, task_started
+from daf_views.tasks.database import cancelling
 from daf_views.tasks.database.heartbeat import Heartbeat
+from daf_views.tasks.database.periodic import PeriodicTasks
 from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
 
@@ -57,6 +59,9 @@ class DatabaseWorker:
         self._writing: dict[Claim, asyncio.Task[None]] = {}
         """What has ended, and is being written down."""
         self._cut_off: list[Claim] = []
+        self._cancelled: set[Claim] = set()
+        """Those of them that are told to stop, for good."""
+        self._periodic = PeriodicTasks(queue.queues.backend)
         self._taking: asyncio.Task[int | None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -92,11 +97,16 @@ class DatabaseWorker:
         self._heartbeat.start()
         requested = asyncio.ensure_future(drain.wait())
         requested.add_done_callback(lambda _: self._woken.set())
+        beside = [self._loop.create_task(self._watch_cancellations())]
+        if self._periodic:
+            pause = await self._fire()  # first: of a batch, they are part
+            beside.append(self._loop.create_task(self._fire_on_time(pause)))
         try:
             while not (drain.requested or self._is_stopping) and await self._go_on():
                 pass
         finally:
-            requested.cancel()
+            for each in (requested, *beside):
+                each.cancel()
         log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
 
     def hurry(self) -> None:
@@ -113,6 +123,41 @@ class DatabaseWorker:
                 self._loop.call_soon_threadsafe(func)
 
         return call
+
+    # Beside the tasks
+
+    async def _fire_on_time(self, pause: float) -> None:
+        """Enqueue periodic tasks when they are due."""
+        while True:
+            await asyncio.sleep(pause)
+            pause = await self._fire()
+
+    async def _fire(self) -> float:
+        """Enqueue periodic tasks that are due. Return the seconds until the next are."""
+        try:
+            fired = await self._call(self._periodic.fire)
+        except Exception as error:  # noqa: BLE001 - the next time may go better; logged
+            log_soon(logging.ERROR, "The worker cannot enqueue periodic tasks, and tries again soon.", error=error)
+            return self._interval
+        if fired.enqueued:
+            self._woken.set()
+        return fired.pause
+
+    async def _watch_cancellations(self) -> None:
+        """Cancel running tasks for which a request has come."""
+        while True:
+            await asyncio.sleep(self._interval)
+            if not self._running:
+                continue
+            try:
+                requested = await self._call(cancelling.requested)
+            except Exception as error:  # noqa: BLE001 - as above
+                log_soon(logging.ERROR, "The worker cannot look for tasks to cancel.", error=error)
+                continue
+            for claim, running in self._running.items():
+                if claim.row.pk in requested and claim not in self._cancelled:
+                    self._cancelled.add(claim)
+                    running.cancel()
 
     # Taking
 
@@ -182,15 +227,19 @@ class DatabaseWorker:
         self._woken.set()
         outcome = _outcome(running)
         if self._has_left or not self._is_ours(claim):  # it has been named, and others run it
+            self._cancelled.discard(claim)
             return
         if self._is_closed and outcome.error is not None and (running.cancelled() or running.cancelling()):
             self._cut_off.append(claim)
             return
-        writing = self._writing[claim] = self._loop.create_task(self._write(claim, outcome))
+        is_cancelled = claim in self._cancelled and outcome.error is not None
+        written = self._persist(self._queue.cancel, claim.row) if is_cancelled else self._write(claim, outcome)
+        writing = self._writing[claim] = self._loop.create_task(written)
         writing.add_done_callback(functools.partial(self._written, claim))
 
     def _written(self, claim: Claim, writing: asyncio.Task[None]) -> None:
         del self._writing[claim]
+        self._cancelled.discard(claim)
         self._woken.set()
         if writing.cancelled():
             log_soon(logging.ERROR, "What came of a task could not be written, and it will run again: %s.", claim)

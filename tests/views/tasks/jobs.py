@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import contextvars
+import threading
 import time
 
 from django.db import connection
@@ -22,6 +23,8 @@ def reset() -> None:
     """Forget what was done, for the running event loop."""
     global go_on, started
     done.clear()
+    started_in_thread.clear()
+    release_thread.clear()
     go_on, started = asyncio.Event(), asyncio.Queue()
 
 
@@ -280,3 +283,50 @@ async def scripted_twice(key):
 @async_task(retries=2, backoff=0, priority=5)
 async def scripted_thrice(key):
     return await follow_script(key)
+
+
+@async_task(unique=True, backend="database")
+async def unique(what, *, times=1):
+    started.put_nowait(what)
+    await go_on.wait()
+    done.append(what)
+
+
+def what_of(what, number):
+    return what
+
+
+@async_task(unique=what_of, backend="database")
+async def unique_by_what(what, number):
+    done.append(number)
+
+
+@async_task(unique=True, backend="database", takes_context=True, retries=1, backoff=1000)
+async def unique_with_context(context, what="nothing"):
+    raise LookupError
+
+
+@async_task
+async def tick():
+    done.append("tick")
+
+
+@async_task
+def hold_a_thread():
+    started_in_thread.set()
+    release_thread.wait(20)
+    done.append("released")
+
+
+started_in_thread, release_thread = threading.Event(), threading.Event()
+
+
+@async_task(retries=3, backoff=0)
+async def ignore_cancelling(value):
+    started.put_nowait(value)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if value == "raise":
+            raise LookupError from None
+    return value

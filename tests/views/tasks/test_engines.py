@@ -17,6 +17,12 @@ from tests.views.tasks import jobs
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 
+@pytest.fixture(autouse=True)
+def engines_own(settings):
+    """Keep tasks by the engine's own backend, which knows nothing of ours."""
+    settings.TASKS = {**settings.TASKS, "database": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}}
+
+
 def work():
     """Do what waits in the database, as django-tasks-db's own worker does."""
     Worker(

@@ -1,4 +1,4 @@
-"""Workers that take, end, give back, die and come back, in any order: each task has one of them, and none is lost."""
+"""Workers that take, end, give back and die, tasks that are cancelled: each has one worker, and none is lost."""
 
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ ENDED = {TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED}
 class LedgerMachine(RuleBasedStateMachine):
     workers = Bundle("workers")
     claims = Bundle("claims")
+    enqueued = Bundle("enqueued")
 
     def __init__(self):
         super().__init__()
@@ -31,14 +32,41 @@ class LedgerMachine(RuleBasedStateMachine):
         """By task: status, and the claim that it runs by."""
         self.begun = {}
         self.tasks = {}
+        self.asked = set()
+        """To be cancelled, by request."""
+        self.by_key = {}
+        """By unique key: the task that was enqueued last."""
         self.dead = set()
 
-    @rule(policy=st.sampled_from(sorted(POLICIES)))
+    @rule(target=enqueued, policy=st.sampled_from(sorted(POLICIES)))
     def enqueue(self, policy):
-        result = POLICIES[policy].using(backend="database").enqueue(policy)
+        return self.note(POLICIES[policy].using(backend="database").enqueue(policy))
+
+    @rule(target=enqueued, key=st.sampled_from("ab"))
+    def enqueue_unique(self, key):
+        result = jobs.unique_by_what.enqueue(key, number=len(self.expected))
+        last = self.by_key.get(key)
+        if last is not None and self.expected[last][0] not in ENDED:
+            assert result.id == last
+            return last
+        assert result.id not in self.expected
+        self.by_key[key] = result.id
+        return self.note(result)
+
+    def note(self, result):
         self.expected[result.id] = (READY, None)
         self.begun[result.id] = 0
-        self.tasks[result.id] = POLICIES[policy]
+        self.tasks[result.id] = result.task
+        return result.id
+
+    @rule(key=enqueued)
+    def cancel(self, key):
+        status = self.expected[key][0]
+        assert self.tasks[key].cancel(key) == (status not in ENDED)
+        if status == READY:
+            self.expected[key] = (TaskResultStatus.FAILED, None)
+        elif status == RUNNING:
+            self.asked.add(key)
 
     @rule(target=workers)
     def start(self):
@@ -52,7 +80,7 @@ class LedgerMachine(RuleBasedStateMachine):
         taken = worker.take(count).claims
         if worker not in self.dead:
             assert len(taken) <= min(count, ready)
-            if not self.has_suspects():
+            if not (self.has_suspects() or self.asked):
                 assert len(taken) == min(count, ready)
         elif ready and Worker.objects.filter(pk=worker.worker_id).exists():
             self.dead.discard(worker)  # taking is a heartbeat, too
@@ -61,8 +89,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for claim in taken:
             key = str(claim.row.pk)
             assert self.expected[key] == (READY, None)
+            assert key not in self.asked
             self.expected[key] = (RUNNING, claim)
             self.begun[key] += 1
+        for row in DBTaskResult.objects.filter(status=TaskResultStatus.FAILED, pk__in=self.asked):
+            if self.expected[str(row.pk)] == (READY, None):  # taken, and found to be cancelled
+                assert row.exception_class_path == "daf_views.exceptions.TaskCancelledError"
+                self.expected[str(row.pk)] = (TaskResultStatus.FAILED, None)
+                self.begun[str(row.pk)] += 1
         return multiple(*taken)
 
     def has_suspects(self):
@@ -113,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         dead = {worker.worker_id for worker in self.dead}
         for key, (status, claim) in self.expected.items():
             if status == RUNNING and claim.worker_id in dead:
-                may_go_on = self.begun[key] <= claim.result.task.policy.retries + LOST
+                may_go_on = key not in self.asked and self.begun[key] <= claim.result.task.policy.retries + LOST
                 self.expected[key] = (READY if may_go_on else TaskResultStatus.FAILED, None)
 
     @invariant()

@@ -19,61 +19,27 @@ from daf_views.asgi import current_drain
 from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started, tasks_logger
 from daf_views.tasks.database import worker as working_module
 from daf_views.tasks.database.models import Worker
-from daf_views.tasks.database.queue import LOST, PREFIX, Queues, TaskQueue
+from daf_views.tasks.database.queue import LOST, PREFIX, TaskQueue
 from daf_views.tasks.database.worker import DatabaseWorker
 from daf_views.tasks.notifier import flush
 from tests.project import settings as project
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
+from tests.views.tasks.database.workers import (
+    expire,
+    finished,
+    finished_soon,
+    in_queue_thread,
+    make_queue,
+    on_database,
+    row_of,
+    taken,
+)
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other"]),
     pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it"),
 ]
-
-
-def make_queue(concurrency=10, lease=60.0, **queues):
-    return TaskQueue(Queues(backend="database", **{"names": None, **queues}), concurrency=concurrency, lease=lease)
-
-
-@pytest.fixture
-async def working():
-    """Start a worker; at the end it is stopped, and has no connection open."""
-    running = []
-
-    def start(queue=None, **options):
-        worker = DatabaseWorker(queue or make_queue(), interval=0.01, **options)
-        running.append(asyncio.create_task(worker.run()))
-        worker.end = running[-1]
-        return worker
-
-    yield start
-    jobs.go_on.set()
-    current_drain().request()
-    await asyncio.gather(*running, return_exceptions=True)
-    await current_drain().settle(10)
-    assert await Worker.objects.acount() == 0
-
-
-def on_database(task):
-    return task.using(backend="database")
-
-
-async def finished(result):
-    async with asyncio.timeout(20):
-        while True:
-            row = await DBTaskResult.objects.aget(pk=result.id)
-            if row.status in {TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED}:
-                return row
-            await asyncio.sleep(0.01)
-
-
-async def row_of(result):
-    return await DBTaskResult.objects.aget(pk=result.id)
-
-
-async def in_queue_thread(func, *args, **kwargs):
-    return await database_sync_to_async(func)(*args, **kwargs)
 
 
 async def test_many_tasks_run_at_the_same_time_and_no_more_than_that(working):
@@ -325,26 +291,6 @@ async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
 # An answer is lost: the database has done what it was told to, and the connection breaks
 
 
-@pytest.fixture
-def lose_answer(monkeypatch):
-    """Have the answer to the next call of a method be lost once, after the call has succeeded."""
-
-    def lose(kind, name):
-        original, lost = getattr(kind, name), threading.Event()
-
-        def call(self, *args, **kwargs):
-            value = original(self, *args, **kwargs)
-            if not lost.is_set():
-                lost.set()
-                raise OperationalError("server closed the connection unexpectedly")
-            return value
-
-        monkeypatch.setattr(kind, name, call)
-        return lost
-
-    return lose
-
-
 async def test_tasks_whose_claim_was_not_answered_are_run(working, lose_answer):
     results = [await on_database(jobs.note).aenqueue(number) for number in range(3)]
     lost = lose_answer(BaseDatabaseWrapper, "_commit")
@@ -455,16 +401,6 @@ async def test_a_task_that_goes_back_at_the_end_without_an_answer_has_gone_back(
 
 
 # Other workers
-
-
-async def taken(queue, count=1):
-    await in_queue_thread(queue.register)
-    return (await in_queue_thread(queue.take, count)).claims
-
-
-async def expire(queue):
-    past = timezone.now() - timedelta(days=1)
-    assert await Worker.objects.filter(pk=queue.worker_id).aupdate(expires_at=past)
 
 
 async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(caplog):
@@ -596,12 +532,6 @@ async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeyp
     assert len(asked) == 1
     current_drain().request()
     await running
-
-
-async def finished_soon(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

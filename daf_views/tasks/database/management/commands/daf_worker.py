@@ -20,6 +20,7 @@ from daf_views._core.drain import current_drain
 from daf_views.settings import get_settings
 from daf_views.tasks.compat import task_backends, tasks_logger
 from daf_views.tasks.database.heartbeat import BEATS
+from daf_views.tasks.discovery import import_tasks
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -73,6 +74,7 @@ class Command(BaseCommand):
             raise CommandError('daf_worker runs the tasks of django-tasks-db: add "django_tasks_db" to INSTALLED_APPS.')
         if options["verbosity"]:
             _log_somewhere(logging.INFO if options["verbosity"] == 1 else logging.DEBUG)
+        import_tasks()  # for those that are periodic
         with asyncio.Runner() as runner:
             _run_to_its_end(runner.get_loop(), self._run(options))
 
