@@ -14,6 +14,7 @@ from benchmarks import (
     memory,
     overhead,
     sqlite_writers,
+    task_queue,
     tasks,
     throttling,
     workers,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "tasks": tasks.run,
     "api": api.run,
     "workers": workers.run,
+    "task_queue": task_queue.run,
 }
 
 

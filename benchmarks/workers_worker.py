@@ -12,7 +12,8 @@ from django.core.management import call_command
 from django.db.models import Max, Min
 
 
-def _configure(database: dict[str, Any]) -> None:
+def configure(database: dict[str, Any]) -> None:
+    """Set Django up with a database that has tasks."""
     engine = "postgresql" if "HOST" in database else "sqlite3"
     settings.configure(
         DATABASES={"default": {"ENGINE": f"django.db.backends.{engine}", **database}},
@@ -27,7 +28,7 @@ def _configure(database: dict[str, Any]) -> None:
 
 def main(database: str, kind: str, number: str = "0", *worker: str) -> None:
     """Do what is asked for."""
-    _configure(json.loads(database))
+    configure(json.loads(database))
     if kind == "migrate":
         call_command("migrate", verbosity=0)
         return

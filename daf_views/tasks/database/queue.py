@@ -172,8 +172,11 @@ class TaskQueue:
         return [row for row in running if row.worker_ids[-1] not in living or self._is_claimed_unknown(row)]
 
     def _running(self) -> list[DBTaskResult[..., Any]]:
+        return [row for row in self._running_rows() if _is_of_ours(row)]
+
+    def _running_rows(self) -> Any:
         rows = self._rows().filter(status=TaskResultStatus.RUNNING, backend_name=self.queues.backend)
-        return [row for row in rows.defer("args_kwargs", "return_value", "traceback") if _is_of_ours(row)]
+        return rows.order_by().defer("args_kwargs", "return_value", "traceback")
 
     def _is_claimed_unknown(self, row: DBTaskResult[..., Any]) -> bool:
         """Return True if a row runs in this worker's name, and this worker does not know of it."""
@@ -184,8 +187,8 @@ class TaskQueue:
             logger.warning("The answer to a claim was lost; its task was re-queued: %s.", _name(row))
 
     def _recover(self, row: DBTaskResult[..., Any]) -> None:
-        begun, result = len(row.worker_ids), _result_of(row)
-        if result is not None and begun > policy_of(result.task).retries + LOST:
+        begun, task = len(row.worker_ids), _task_of(row)
+        if task is not None and begun > policy_of(task).retries + LOST:
             error = WorkerLostError(f"{row.task_path} was begun {begun} times, the last of which was lost.")
             self.fail(row, error)
         elif self._settle(row, status=TaskResultStatus.READY):
@@ -220,17 +223,26 @@ class TaskQueue:
     def _take(self, due: Any, count: int, worker_id: str) -> list[DBTaskResult[..., Any]]:
         features = connections[due.db].features
         if features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit:
-            due = due.select_for_update(skip_locked=True)  # other workers pass them by
+            locked = list(due.select_for_update(skip_locked=True)[:count])  # other workers pass them by
+            self._take_locked(locked, worker_id)
+            return locked
         return [row for row in due[:count] if self._is_ours(row, worker_id)]
+
+    def _take_locked(self, rows: list[DBTaskResult[..., Any]], worker_id: str) -> None:
+        """Take tasks by one UPDATE for all that the same workers have begun before, which is none for most."""
+        started_at = timezone.now()
+        alike: dict[tuple[str, ...], list[DBTaskResult[..., Any]]] = {}
+        for row in rows:
+            alike.setdefault(tuple(row.worker_ids), []).append(row)
+        for workers, group in alike.items():
+            values = _taken_by([*workers, worker_id], started_at)
+            self._rows().filter(pk__in=[row.pk for row in group]).update(**values)
+            for row in group:
+                _set(row, values)
 
     def _is_ours(self, row: DBTaskResult[..., Any], worker_id: str) -> bool:
         """Take a task, unless another worker was faster."""
-        taken = {
-            "status": TaskResultStatus.RUNNING,
-            "started_at": timezone.now(),
-            "worker_ids": [*row.worker_ids, worker_id],
-        }
-        return self._change(row, TaskResultStatus.READY, taken)
+        return self._change(row, TaskResultStatus.READY, _taken_by([*row.worker_ids, worker_id], timezone.now()))
 
     def _known(self, row: DBTaskResult[..., Any], worker_id: str) -> Claim | None:
         """Return the claim of a task that this process can run. Others are put off, for an hour at most."""
@@ -310,8 +322,7 @@ class TaskQueue:
         unchanged = self._rows().filter(pk=row.pk, status=before, started_at=row.started_at)
         if not unchanged.update(**values):
             return False
-        for name, value in values.items():
-            setattr(row, name, value)
+        _set(row, values)
         return True
 
     @property
@@ -338,6 +349,23 @@ def _claimed(row: DBTaskResult[..., Any]) -> tuple[Any, datetime | None]:
 
 def _is_of_ours(row: DBTaskResult[..., Any]) -> bool:
     return bool(row.worker_ids) and row.worker_ids[-1].startswith(PREFIX)
+
+
+def _taken_by(worker_ids: list[str], started_at: datetime) -> dict[str, Any]:
+    return {"status": TaskResultStatus.RUNNING, "started_at": started_at, "worker_ids": worker_ids}
+
+
+def _set(row: DBTaskResult[..., Any], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def _task_of(row: DBTaskResult[..., Any]) -> Any:
+    """Return the task, or None if this process cannot load it: its module may raise anything."""
+    try:
+        return row.task
+    except Exception:  # noqa: BLE001 - logged where the task is taken
+        return None
 
 
 def _result_of(row: DBTaskResult[..., Any]) -> TaskResult | None:

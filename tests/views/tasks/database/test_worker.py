@@ -5,10 +5,12 @@ import logging
 import threading
 import time
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -734,6 +736,52 @@ def test_without_its_table_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(TaskQueue, "register", register)
     with pytest.raises(CommandError, match=r"no such table.*Has `manage.py migrate` been run\?"):
         run_command()
+
+
+def plan_of(queryset):
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small for it to pay
+        return queryset.explain()
+
+
+def test_what_runs_is_found_by_an_index():
+    migration = import_module("daf_views.tasks.database.migrations.0003_running_index")
+    with connection.schema_editor() as editor:
+        migration.add(apps, editor)
+    try:
+        queue = make_queue()
+        with transaction.atomic():
+            assert migration.INDEX.name in plan_of(queue._running_rows())
+    finally:
+        with connection.schema_editor() as editor:
+            migration.remove(apps, editor)
+    with transaction.atomic():
+        assert migration.INDEX.name not in plan_of(queue._running_rows())
+
+
+@pytest.mark.parametrize("lost", [1, 20])
+def test_the_recovery_asks_little_for_what_it_recovers(lost, django_assert_max_num_queries):
+    for number in range(lost):
+        on_database(jobs.note).enqueue(number)
+    dead = make_queue()
+    dead.register()
+    assert len(dead.take(lost).claims) == lost
+    Worker.objects.all().delete()
+    with django_assert_max_num_queries(8 + lost):
+        make_queue().recover()
+    assert DBTaskResult.objects.filter(status=TaskResultStatus.READY).count() == lost
+
+
+@pytest.mark.postgresql
+def test_many_tasks_are_taken_by_as_many_queries_as_one(django_assert_max_num_queries):
+    for number in range(20):
+        on_database(jobs.note).enqueue(number)
+    queue = make_queue()
+    queue.register()
+    with django_assert_max_num_queries(8):
+        assert len(queue.take(20).claims) == 20
+    queue.unregister()
 
 
 def test_the_migrations_make_what_the_models_say():
