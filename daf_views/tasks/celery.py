@@ -11,14 +11,15 @@ import contextlib
 import functools
 import json
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from asgiref.sync import async_to_sync, sync_to_async
 from celery import shared_task  # type: ignore[import-untyped]
 from celery.backends.base import DisabledBackend  # type: ignore[import-untyped]
 from celery.backends.rpc import RPCBackend  # type: ignore[import-untyped]
-from celery.exceptions import Reject, WorkerLostError  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, Reject, WorkerLostError  # type: ignore[import-untyped]
+from celery.schedules import BaseSchedule, schedstate  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
@@ -26,6 +27,7 @@ from django.utils.module_loading import import_string
 
 from daf_orm import transaction
 from daf_views._django.tasks import return_value_of
+from daf_views.exceptions import TaskCancelledError
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     InvalidTask,
@@ -39,13 +41,16 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
+from daf_views.tasks.discovery import import_tasks
 from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.result import change, new_result, note
-from daf_views.tasks.task import attempt, log_retry, policy_of
+from daf_views.tasks.task import attempt, log_retry, periodic_tasks, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from daf_views.tasks.schedule import Schedule
 
 logger = logging.getLogger("daf_views")
 
@@ -66,6 +71,7 @@ class CeleryBackend(BaseTaskBackend):
     supports_async_task = True
     supports_get_result = True
     is_durable: ClassVar[bool] = True
+    supports_schedule: ClassVar[bool] = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         super().__init__(alias, params)
@@ -115,12 +121,36 @@ class CeleryBackend(BaseTaskBackend):
         """Return what has become of a task, asked from a thread."""
         return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
 
+    def cancel(self, result_id: str) -> bool:
+        """Have a task fail with TaskCancelledError, and have Celery revoke it, and terminate it if it runs.
+
+        Return False if it has ended. Without a result backend only workers that run now hear of it. Raises
+        TaskResultDoesNotExist, and what the broker or the result backend does if it cannot be reached.
+        """
+        is_running = True
+        if self._keeps_results:
+            result = self.get_result(result_id)
+            if result.is_finished:
+                return False
+            is_running = result.status == TaskResultStatus.RUNNING
+            error = TaskCancelledError(f"{result.task.module_path}, id {result_id}, was cancelled.")
+            note(result, error)
+            change(result, status=TaskResultStatus.FAILED, finished_at=timezone.now())
+            self._store(result)  # first: a message that comes again is not run, whatever becomes of the revocation
+            send_soon(task_finished, type(self), result, error)
+        self.app.control.revoke(result_id, terminate=is_running)
+        return True
+
+    async def acancel(self, result_id: str) -> bool:
+        """Cancel a task from a thread, as :meth:`cancel` does."""
+        return await sync_to_async(self.cancel, thread_sensitive=False)(result_id)
+
     def record(self, result: TaskResult) -> None:
         """Write down what has become of a task. That it runs is worth more: a failure is logged."""
         if not self._keeps_results:
             return
         try:
-            self.app.backend.store_result(_record_id(result.id), _to_record(result), str(result.status))
+            self._store(result)
         except Exception:
             logger.exception(
                 "What has become of %s, id %s, cannot be written down.", result.task.module_path, result.id
@@ -136,6 +166,9 @@ class CeleryBackend(BaseTaskBackend):
             texts.append(f"{where}['DATABASE'] must be an alias of DATABASES, not {self._database!r}.")
         return texts
 
+    def _store(self, result: TaskResult) -> None:
+        self.app.backend.store_result(_record_id(result.id), _to_record(result), str(result.status))
+
     @property
     def _keeps_results(self) -> bool:
         return not isinstance(self.app.backend, DisabledBackend | RPCBackend)  # that sends them to whoever enqueues
@@ -149,7 +182,7 @@ class CeleryBackend(BaseTaskBackend):
                 (self.alias, _to_record(result)),
                 task_id=result.id,
                 eta=timezone.make_aware(due) if due is not None and timezone.is_naive(due) else due,
-                **({} if task.queue_name == "default" else {"queue": task.queue_name}),
+                **_queue_of(task),
             )
         except Exception:
             with contextlib.suppress(Exception):
@@ -200,6 +233,66 @@ def run(self: Any, alias: str, record: str) -> None:
     _finish(backend, result, TaskResultStatus.SUCCESSFUL)
 
 
+def beat_schedule(alias: str = "default") -> dict[str, dict[str, Any]]:
+    """Return the periodic tasks of a backend as entries for Celery's ``beat_schedule``.
+
+    It imports the ``tasks`` modules of the installed apps, so call it when Django is set up::
+
+        @app.on_after_finalize.connect
+        def add_periodic_tasks(sender, **kwargs):
+            sender.conf.beat_schedule = {**sender.conf.beat_schedule, **beat_schedule()}
+    """
+    import_tasks()
+    return {
+        f"{task.module_path}, {task.schedule}": {
+            "task": run.name,
+            "schedule": _BeatSchedule(task.schedule),
+            "args": (alias, _to_record(_to_come(alias, task))),
+            "options": {**_queue_of(task), **({"countdown": task.delay_by} if task.delay_by else {})},
+        }
+        for task in periodic_tasks.values()
+        if task.backend == alias and task.schedule is not None
+    }
+
+
+def _to_come(alias: str, task: Any) -> TaskResult:
+    """Return the result of a task that beat will send: when that is, its first attempt says."""
+    result = new_result(alias, task, [], {})
+    change(result, enqueued_at=None)
+    return result
+
+
+class _BeatSchedule(BaseSchedule):  # type: ignore[misc] # Celery has no types
+    """A schedule as Celery's beat asks for it. Ticks that beat has missed are made up by one firing."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+    def __reduce__(self) -> tuple[type[_BeatSchedule], tuple[Schedule]]:
+        return type(self), (self.schedule,)  # beat keeps it in a file, without its app
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BeatSchedule) and self.schedule == other.schedule
+
+    def __hash__(self) -> int:
+        return hash(self.schedule)
+
+    def __repr__(self) -> str:
+        return f"<{self.schedule}>"
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Return the time until the next tick."""
+        return self.schedule.next_after(self.maybe_make_aware(last_run_at)) - self.now()  # type: ignore[no-any-return]
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """Return whether there was a tick since the last run, and the seconds until the next."""
+        remaining = self.remaining_estimate(last_run_at).total_seconds()
+        if remaining > 0:
+            return schedstate(is_due=False, next=remaining)
+        return schedstate(is_due=True, next=self.remaining_estimate(self.now()).total_seconds())
+
+
 def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
     """Return what is known of a task, or what was sent with it, where that knows of more attempts."""
     try:
@@ -231,6 +324,8 @@ def _try_again(task: Any, backend: CeleryBackend, result: TaskResult, error: Exc
     attempts = len(result.errors)
     pause = policy_of(result.task).pause_after(attempts)
     log_retry(result.task, attempts, pause, error)
+    if _is_cancelled(backend, result):
+        raise Ignore(f"{result.task.module_path}, id {result.id}, was cancelled.") from error
     change(result, status=TaskResultStatus.READY)
     backend.record(result)
     try:
@@ -239,10 +334,19 @@ def _try_again(task: Any, backend: CeleryBackend, result: TaskResult, error: Exc
         raise Reject(rejected.reason, requeue=True) from error
 
 
+def _is_cancelled(backend: CeleryBackend, result: TaskResult) -> bool:
+    """Return True if a task was cancelled while it ran, where it could not be terminated."""
+    return _latest(backend, result).status == TaskResultStatus.FAILED
+
+
 def _finish(backend: CeleryBackend, result: TaskResult, status: TaskResultStatus) -> None:
     change(result, status=status, finished_at=timezone.now())
     backend.record(result)
     task_finished.send_robust(type(backend), task_result=result)
+
+
+def _queue_of(task: Any) -> dict[str, str]:
+    return {} if task.queue_name == "default" else {"queue": task.queue_name}
 
 
 def _record_id(result_id: str) -> str:
@@ -285,6 +389,8 @@ def _from_record(alias: str, result_id: str, text: str) -> TaskResult:
         return_value=record["value"],
         **{name: _time(record[name]) for name in _TIMES},
     )
+    if result.enqueued_at is None:  # beat has sent it
+        change(result, enqueued_at=timezone.now())
     return result
 
 

@@ -330,3 +330,19 @@ async def ignore_cancelling(value):
         if value == "raise":
             raise LookupError from None
     return value
+
+
+result_id = ""
+
+
+@async_task(retries=3, backoff=0)
+def cancelled_when_it_fails():
+    done.append("tried")
+    assert cancelled_when_it_fails.cancel(result_id)
+    raise LookupError
+
+
+@async_task
+def cancelled_when_it_succeeds():
+    assert cancelled_when_it_succeeds.cancel(result_id)
+    return "value"

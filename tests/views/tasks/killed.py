@@ -89,5 +89,11 @@ if __name__ == "__main__":
             call_command("daf_worker", "--backend=database", "--heartbeat=0.3", "--interval=0.1", *options)
         case ["celery", "enqueue", killer]:
             asyncio.run(killed.enqueue("celery", killer))
-        case ["celery", "work"]:
-            killed.app.worker_main(["worker", "--pool=solo", "--without-gossip", "--without-mingle"])
+        case ["celery", "stay", begun]:
+            print(killed.stay.using(backend="celery").enqueue(begun).id, flush=True)
+            killed.work.using(backend="celery").enqueue(0)
+        case ["celery", "cancel", result_id]:
+            assert killed.stay.using(backend="celery").cancel(result_id)
+        case ["celery", "work", *options]:
+            options = options or ["--pool=solo"]
+            killed.app.worker_main(["worker", *options, "--without-gossip", "--without-mingle"])

@@ -1,10 +1,13 @@
 """The same tasks on Celery, with a real server between, and a worker of Celery's own."""
 
+import dataclasses
 import sys
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
 from celery import Celery
+from celery.beat import PersistentScheduler
 from celery.canvas import Signature
 from celery.exceptions import Retry, WorkerLostError
 from celery.worker import state
@@ -14,8 +17,9 @@ from django.utils.crypto import get_random_string
 from kombu.exceptions import OperationalError
 
 from daf_orm import transaction
-from daf_views.exceptions import TaskTimeoutError
-from daf_views.tasks.celery import _to_record
+from daf_views.exceptions import TaskCancelledError, TaskTimeoutError
+from daf_views.tasks import every
+from daf_views.tasks.celery import _BeatSchedule, _to_record, beat_schedule
 from daf_views.tasks.checks import check_options
 from daf_views.tasks.compat import (
     TaskResultDoesNotExist,
@@ -24,6 +28,7 @@ from daf_views.tasks.compat import (
     task_finished,
     task_started,
 )
+from daf_views.tasks.notifier import flush
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
@@ -288,3 +293,107 @@ def test_celery_keeps_a_delay(celery):
     celery(result)
     result.refresh()
     assert jobs.done == ["later"]
+
+
+# Cancelling
+
+
+def test_what_is_cancelled_in_celerys_queue_is_not_run(celery):
+    result = jobs.note.enqueue("never")
+    assert jobs.note.cancel(result.id)
+    flush()  # what is told of it would stop the worker
+    celery(jobs.note.enqueue("later"))
+    result.refresh()
+    assert (result.status, jobs.done) == (TaskResultStatus.FAILED, ["later"])
+    assert result.errors[0].exception_class is TaskCancelledError
+    assert not jobs.note.cancel(result.id)
+
+
+async def test_an_unknown_task_of_celerys_cannot_be_cancelled(celery):
+    with pytest.raises(TaskResultDoesNotExist):
+        await jobs.note.acancel("unknown")
+
+
+def test_what_is_cancelled_between_two_attempts_is_not_tried_again(celery):
+    result = jobs.cancelled_when_it_fails.enqueue()
+    jobs.result_id = result.id
+    celery(jobs.note.enqueue("later"))  # behind it
+    result.refresh()
+    assert (result.status, jobs.done) == (TaskResultStatus.FAILED, ["tried", "later"])
+    assert [error.exception_class for error in result.errors] == [TaskCancelledError]
+
+
+def test_what_succeeds_while_it_is_cancelled_has_succeeded(celery):
+    result = jobs.cancelled_when_it_succeeds.enqueue()
+    jobs.result_id = result.id
+    celery(result)
+    result.refresh()
+    assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, "value")
+
+
+def test_without_a_result_backend_celery_revokes(celery, redis_url, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "app", new_app(redis_url, None))
+    assert jobs.note.cancel(jobs.note.enqueue("queued").id)
+
+
+# Periodic tasks
+
+
+@pytest.fixture
+def beat(celery, monkeypatch, tmp_path):
+    """Celery's own beat, with one periodic task; return a function that starts it, as a process would."""
+    task = dataclasses.replace(jobs.tick, schedule=every(hours=1), queue_name="default")
+    other = dataclasses.replace(jobs.note, schedule=every(hours=1), backend="database")
+    monkeypatch.setattr("daf_views.tasks.celery.periodic_tasks", {"tick": task, "of another backend": other})
+
+    def start():
+        app.conf.beat_schedule = beat_schedule()
+        return PersistentScheduler(app=app, schedule_filename=str(tmp_path / "schedule"))
+
+    return start
+
+
+def entry_of(scheduler):
+    [name] = [name for name in scheduler.schedule if name.startswith("tests")]
+    assert name == "tests.views.tasks.jobs.tick, every 3600 s"
+    return scheduler.schedule[name]
+
+
+def test_celerys_beat_fires_a_tick_once(beat, celery):
+    scheduler = beat()
+    entry = entry_of(scheduler)
+    assert not entry.is_due().is_due
+    assert 0 < entry.is_due().next <= 3600
+    entry.last_run_at -= timedelta(days=1)  # so that ticks were missed
+    scheduler.tick()
+    scheduler.tick()
+    assert not entry_of(scheduler).is_due().is_due
+    scheduler.close()
+    celery(jobs.note.enqueue("later"))
+    assert jobs.done == ["tick", "later"]
+
+
+def test_what_beat_has_sent_is_a_task_like_others(beat, celery):
+    scheduler = beat()
+    entry_of(scheduler).last_run_at -= timedelta(hours=1)
+    sent = scheduler.apply_async(entry_of(scheduler), advance=False)
+    scheduler.close()
+    celery(jobs.note.enqueue("later"))
+    result = jobs.tick.get_result(sent.id)
+    assert (result.status, result.attempts) == (TaskResultStatus.SUCCESSFUL, 1)
+    assert result.enqueued_at <= result.started_at
+
+
+def test_celerys_beat_makes_up_what_it_missed_while_it_was_not_running(beat, celery):
+    scheduler = beat()
+    entry_of(scheduler).last_run_at -= timedelta(days=1)
+    scheduler.close()
+    scheduler = beat()
+    assert entry_of(scheduler).is_due().is_due
+    scheduler.close()
+
+
+def test_schedules_for_beat_are_equal_if_they_are_the_same(beat):
+    [one], [same] = ([entry["schedule"] for entry in beat_schedule().values()] for _ in range(2))
+    assert (one, hash(one), repr(one)) == (same, hash(same), "<every 3600 s>")
+    assert one != _BeatSchedule(every(hours=2))

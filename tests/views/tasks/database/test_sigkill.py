@@ -41,6 +41,12 @@ def rows(tmp_path):
         return tasks, connection.execute("SELECT id FROM daf_tasks_worker").fetchall()
 
 
+def has_index(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "database")) as connection:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'daf_tasks_running_idx'"
+        return connection.execute(query).fetchone() is not None
+
+
 async def all_are_done(tmp_path):
     async with asyncio.timeout(40):
         while await asyncio.to_thread(done, tmp_path) != ["0", "1", "2"]:
@@ -92,6 +98,7 @@ async def test_a_worker_ends_with_what_it_cannot_stop_before_another_runs_it(run
             await asyncio.sleep(0.1)  # another process's file
         worker.terminate()
         assert await worker.wait() == 1
+    assert await asyncio.to_thread(has_index, tmp_path)
     [[task], [_]] = await asyncio.to_thread(rows, tmp_path)
     assert task[0] == "RUNNING"  # until the lease ends
 
@@ -103,6 +110,24 @@ async def test_celery_runs_again_what_was_killed_with_its_worker(run, tmp_path, 
     worker = await run("celery", "work")
     try:
         await all_are_done(tmp_path)
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+async def test_celery_terminates_what_is_cancelled_while_it_runs(run, tmp_path, monkeypatch, redis_url):
+    monkeypatch.setenv("KILLED_REDIS", redis_url)
+    begun = tmp_path / "begun"
+    enqueuing = await run("celery", "stay", str(begun), stdout=asyncio.subprocess.PIPE)
+    result_id = (await enqueuing.communicate())[0].decode().strip()
+    worker = await run("celery", "work", "--pool=prefork", "--concurrency=1")
+    try:
+        async with asyncio.timeout(40):
+            while not await asyncio.to_thread(begun.exists):
+                await asyncio.sleep(0.1)  # another process's file
+            assert await (await run("celery", "cancel", result_id)).wait() == 0
+            while await asyncio.to_thread(done, tmp_path) != ["0"]:  # what waited for its place
+                await asyncio.sleep(0.1)
     finally:
         worker.terminate()
         await worker.wait()
