@@ -71,6 +71,8 @@ def celery(settings, redis_url, monkeypatch):
 
     def work_until_finished(result):
         awaited.add(result.id)
+        flush()
+        state.should_stop = None  # for one that was cancelled, before there was a worker
         try:
             app.WorkController(pool="solo", without_gossip=True, without_mingle=True).start()
         finally:
@@ -301,7 +303,6 @@ def test_celery_keeps_a_delay(celery):
 def test_what_is_cancelled_in_celerys_queue_is_not_run(celery):
     result = jobs.note.enqueue("never")
     assert jobs.note.cancel(result.id)
-    flush()  # what is told of it would stop the worker
     celery(jobs.note.enqueue("later"))
     result.refresh()
     assert (result.status, jobs.done) == (TaskResultStatus.FAILED, ["later"])
