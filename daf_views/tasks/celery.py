@@ -241,8 +241,13 @@ def beat_schedule(alias: str = "default") -> dict[str, dict[str, Any]]:
         @app.on_after_finalize.connect
         def add_periodic_tasks(sender, **kwargs):
             sender.conf.beat_schedule = {**sender.conf.beat_schedule, **beat_schedule()}
+
+    Raises InvalidTask for a task that is unique.
     """
     import_tasks()
+    for task in periodic_tasks.values():
+        if task.backend == alias and task.unique is not False:
+            raise InvalidTask(f"{task.module_path} is unique, which Celery does not support.")
     return {
         f"{task.module_path}, {task.schedule}": {
             "task": run.name,

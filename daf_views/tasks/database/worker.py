@@ -62,6 +62,7 @@ class DatabaseWorker:
         self._cancelled: set[Claim] = set()
         """Those of them that are told to stop, for good."""
         self._periodic = PeriodicTasks(queue.queues.backend)
+        self._watching: asyncio.Task[None] | None = None
         self._taking: asyncio.Task[int | None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -97,16 +98,16 @@ class DatabaseWorker:
         self._heartbeat.start()
         requested = asyncio.ensure_future(drain.wait())
         requested.add_done_callback(lambda _: self._woken.set())
-        beside = [self._loop.create_task(self._watch_cancellations())]
-        if self._periodic:
-            pause = await self._fire()  # first: of a batch, they are part
-            beside.append(self._loop.create_task(self._fire_on_time(pause)))
+        self._watching = self._loop.create_task(self._watch_cancellations())
+        firing = self._loop.create_task(self._fire_on_time())
         try:
+            if self._batch and self._periodic:  # what is due is part of the batch
+                await self._fire()
             while not (drain.requested or self._is_stopping) and await self._go_on():
                 pass
         finally:
-            for each in (requested, *beside):
-                each.cancel()
+            requested.cancel()
+            firing.cancel()
         log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
 
     def hurry(self) -> None:
@@ -126,11 +127,11 @@ class DatabaseWorker:
 
     # Beside the tasks
 
-    async def _fire_on_time(self, pause: float) -> None:
+    async def _fire_on_time(self) -> None:
         """Enqueue periodic tasks when they are due."""
-        while True:
-            await asyncio.sleep(pause)
+        while self._periodic:
             pause = await self._fire()
+            await asyncio.sleep(pause)
 
     async def _fire(self) -> float:
         """Enqueue periodic tasks that are due. Return the seconds until the next are."""
@@ -329,6 +330,8 @@ class DatabaseWorker:
         """Cancel what runs and give it back to other workers; leave what will not be cancelled to the lease's end."""
         if self._has_left:
             return
+        if self._watching is not None:
+            self._watching.cancel()
         self.hurry()
         try:
             if busy := self._busy():

@@ -22,6 +22,7 @@ from daf_views.tasks import every
 from daf_views.tasks.celery import _BeatSchedule, _to_record, beat_schedule
 from daf_views.tasks.checks import check_options
 from daf_views.tasks.compat import (
+    InvalidTask,
     TaskResultDoesNotExist,
     TaskResultStatus,
     task_backends,
@@ -392,6 +393,13 @@ def test_celerys_beat_makes_up_what_it_missed_while_it_was_not_running(beat, cel
     scheduler = beat()
     assert entry_of(scheduler).is_due().is_due
     scheduler.close()
+
+
+def test_celerys_beat_takes_no_unique_task(beat, monkeypatch):
+    task = dataclasses.replace(jobs.tick, schedule=every(hours=1), unique=True)
+    monkeypatch.setattr("daf_views.tasks.celery.periodic_tasks", {"tick": task})
+    with pytest.raises(InvalidTask, match=r"jobs\.tick is unique, which Celery does not support"):
+        beat_schedule()
 
 
 def test_schedules_for_beat_are_equal_if_they_are_the_same(beat):

@@ -143,6 +143,19 @@ async def finished_soon_without_requests():
 
 
 @in_threads
+async def test_a_running_task_is_cancelled_while_its_worker_drains(working):
+    result = await on_database(jobs.wait).aenqueue()
+    worker = working()
+    await jobs.started.get()
+    current_drain().request()
+    await worker.end
+    settling = asyncio.create_task(current_drain().settle(20))
+    assert await on_database(jobs.wait).acancel(result.id)
+    await settling
+    assert await outcome(result) == (TaskResultStatus.FAILED, CANCELLED)
+
+
+@in_threads
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [("raise", (TaskResultStatus.FAILED, CANCELLED)), ("value", (TaskResultStatus.SUCCESSFUL, ""))],
@@ -176,9 +189,9 @@ async def test_one_that_goes_back_at_a_workers_end_is_cancelled_by_the_next(work
     worker = working()
     await jobs.started.get()
     current_drain().request()
-    await worker.end  # and looks for requests no more
-    assert await on_database(jobs.wait).acancel(result.id)
+    await worker.end
     await current_drain().settle(0)
+    await Cancellation.objects.acreate(task_id=result.id, requested_at=timezone.now())  # while it ran, a moment ago
     queue = make_queue()
     assert await taken(queue) == []
     assert await outcome(result) == (TaskResultStatus.FAILED, CANCELLED)
