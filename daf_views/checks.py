@@ -76,14 +76,15 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
 
 @register("daf_views")
 def check_tasks(**_: Any) -> list[CheckMessage]:
-    """``daf_views.E006``, ``E007`` and ``E015``: wrong options of a backend, tasks that it would lose or cannot run."""
+    """``daf_views.E006``, ``E007``, ``E015`` and ``E016``: wrong options of a backend, tasks it cannot run or keep."""
     backends = getattr(django_settings, "TASKS", {})
     is_ours = any(str(each.get("BACKEND", "")).startswith("daf_views.tasks") for each in backends.values())
     if not is_ours and "daf_views.tasks.task" not in sys.modules:
         return []
     from daf_views.tasks import checks  # noqa: PLC0415 - on Django 5.2 it needs a package that others need not have
 
-    return [*checks.check_options(), *checks.check_durability(), *checks.check_features()]
+    found = (checks.check_options(), checks.check_durability(), checks.check_features(), checks.check_placement())
+    return [message for each in found for message in each]
 
 
 def _import_error(path: str) -> ImportError | None:

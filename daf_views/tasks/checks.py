@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error
+from django.db import router
 
 from daf_views.tasks.compat import task_backends
 from daf_views.tasks.task import can_be_unique, durable_tasks, is_durable, periodic_tasks, unique_tasks
@@ -44,6 +46,21 @@ def check_features() -> Iterator[CheckMessage]:
                     hint='Give it one that does, such as "daf_views.tasks.database.backend.DatabaseBackend".',
                     id="daf_views.E015",
                 )
+
+
+def check_placement() -> Iterator[CheckMessage]:
+    """``daf_views.E016``: tables of tasks in two databases, which no transaction spans."""
+    if not (apps.is_installed("daf_views.tasks.database") and apps.is_installed("django_tasks_db")):
+        return
+    models = [apps.get_model("django_tasks_database", "DBTaskResult"), apps.get_model("daf_tasks", "Worker")]
+    engines, ours = (router.db_for_write(model) for model in models)
+    if engines != ours:
+        yield Error(
+            f"DATABASE_ROUTERS write django_tasks_database to {engines!r} and daf_tasks to {ours!r}: a worker writes "
+            "both in one transaction.",
+            hint="Route both apps to one database.",
+            id="daf_views.E016",
+        )
 
 
 def can_be_periodic(backend: Any) -> bool:

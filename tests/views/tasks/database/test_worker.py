@@ -9,6 +9,7 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -677,6 +678,22 @@ async def test_a_task_that_nobody_knows_fails_after_an_hour(unknown, caplog):
     assert await taken(queue) == []
     assert (await row_of(unknown)).exception_class_path == "builtins.ImportError"
     await in_queue_thread(queue.unregister)
+
+
+# The database
+
+
+class OursElsewhere:
+    def db_for_write(self, model, **hints):
+        return "other" if model._meta.app_label == "daf_tasks" else None
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_tables_in_two_databases_are_an_error(settings, is_wrong):
+    settings.DATABASE_ROUTERS = [OursElsewhere()] if is_wrong else []
+    messages = [message.msg for message in run_checks(tags=["daf_views"]) if message.id == "daf_views.E016"]
+    wrong = "DATABASE_ROUTERS write django_tasks_database to 'default' and daf_tasks to 'other'"
+    assert [message.startswith(wrong) for message in messages] == [True] * is_wrong
 
 
 # The command
