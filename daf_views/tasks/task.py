@@ -295,13 +295,19 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     which the first is made, at the earliest. ``durable=True`` refuses a backend that would lose the task with its
     process. ``unique=True`` enqueues nothing while a task with the same arguments is queued or running; a function of
     the arguments returns another key. ``schedule`` is ``every(…)`` or ``cron(…)``. The others are Django's. Raises
-    ValueError for a policy that is none, TypeError for a periodic task that cannot be called without arguments,
-    InvalidTask for what the backend cannot run.
+    ValueError for a policy that is none, TypeError for a key or a schedule that is none and for a periodic task that
+    cannot be called without arguments, InvalidTask for what the backend cannot run.
     """
     exceptions = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)
     if not is_number(delay, int | float) or delay < 0:
         raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
+    if not (isinstance(unique, bool) or callable(unique)):
+        raise TypeError(
+            f"unique must be True, or a function of the task's arguments that returns a key, not {unique!r}."
+        )
+    if schedule is not None and not hasattr(schedule, "next_after"):
+        raise TypeError(f"schedule must be every(…) or cron(…), not {schedule!r}.")
 
     def decorate(func: Callable[..., Any]) -> AsyncTask:
         task = AsyncTask(

@@ -139,3 +139,17 @@ def test_a_periodic_task_takes_no_arguments():
         TypeError, match=r"jobs\.note has a schedule, so it is called without arguments: missing a required"
     ):
         async_task(schedule=every(hours=1))(jobs.note.func)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"schedule": "0 3 * * *"}, r"schedule must be every\(…\) or cron\(…\), not '0 3"),
+        ({"schedule": timedelta(hours=1)}, "schedule must be every"),
+        ({"unique": "key"}, "unique must be True, or a function"),
+        ({"unique": None}, "unique must be True, or a function"),
+    ],
+)
+def test_options_that_are_none_are_refused(options, reason):
+    with pytest.raises(TypeError, match=reason):
+        async_task(**options)
