@@ -9,13 +9,14 @@ import unittest
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import SyncToAsync
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
 from daf_orm._execution.call import Call
-from daf_orm.detection import guard, record_blocking
+from daf_orm.detection import guard, io, record_blocking
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
 from daf_orm.detection.report import as_text
 from daf_orm.patches import Patch, PatchTable
@@ -26,10 +27,18 @@ if TYPE_CHECKING:
     from unittest import TestResult
 
     _Case = unittest.TestCase
+    _Runner = DiscoverRunner
 else:
-    _Case = object
+    _Case = _Runner = object
 
-__all__ = ["BlockingDetectionMixin", "BlockingDetectionRunner", "Hops", "count_hops", "record_blocking"]
+__all__ = [
+    "BlockingDetectionMixin",
+    "BlockingDetectionRunner",
+    "BlockingDetectionRunnerMixin",
+    "Hops",
+    "count_hops",
+    "record_blocking",
+]
 
 
 class Hops:
@@ -137,7 +146,7 @@ def _run_guarded(case: unittest.TestCase, run: Callable[[Any], Any], result: Any
         return run(result)
     guard.activate()
     recorder = CallList()
-    case.addCleanup(_fail_on, case, recorder)  # the first cleanup to be added is the last to run
+    case.addCleanup(_Verdict(case, recorder))  # the first cleanup to be added is the last to run
     add_recorder(recorder)
     try:
         return run(result)
@@ -145,9 +154,23 @@ def _run_guarded(case: unittest.TestCase, run: Callable[[Any], Any], result: Any
         remove_recorder(recorder)
 
 
-def _fail_on(case: unittest.TestCase, recorder: CallList) -> None:
-    if recorder.calls and guard.current_mode() == "raise":
-        case.fail(f"Blocking calls on the event loop:\n{as_text(recorder.calls)}")
+class _Verdict:
+    """Fails a test for what was recorded in it.
+
+    Django sends a test whose subtest has failed to another process, its cleanups with it: there this one does nothing.
+    Pickled as it is, it would lead from the test back to the test without end.
+    """
+
+    def __init__(self, case: unittest.TestCase | None, recorder: CallList) -> None:
+        self._case = case
+        self._recorder = recorder
+
+    def __call__(self) -> None:
+        if self._case is not None and self._recorder.calls and guard.current_mode() == "raise":
+            self._case.fail(f"Blocking calls on the event loop:\n{as_text(self._recorder.calls)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Verdict, (None, CallList())
 
 
 def _guarding_each(run_unguarded: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,20 +195,17 @@ def _guard_every_test(mode: str | None) -> None:
     EVERY_TEST.activate()
 
 
-class _GuardedParallelSuite(ParallelTestSuite):
-    """Where processes are not forked but spawned, Django calls ``process_setup`` in each."""
-
-    process_setup = _guard_every_test
-    process_setup_args: tuple[Any, ...] = ()
+def _set_up_process(mode: str | None, process_setup: Callable[..., object], args: tuple[Any, ...]) -> None:
+    process_setup(*args)
+    _guard_every_test(mode)
 
 
-class BlockingDetectionRunner(DiscoverRunner):
-    """``TEST_RUNNER = "daf_orm.test.BlockingDetectionRunner"``: the guard in every test of Django's own runner.
+class BlockingDetectionRunnerMixin(_Runner):
+    """For a test runner of your own: ``class Runner(BlockingDetectionRunnerMixin, DiscoverRunner)``.
 
-    ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``.
+    ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``. The run says what it
+    does, and raises RuntimeError if the guard does not see a blocking call that it is shown.
     """
-
-    parallel_test_suite = _GuardedParallelSuite
 
     def __init__(self, *args: Any, daf_blocking: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -198,17 +218,39 @@ class BlockingDetectionRunner(DiscoverRunner):
         parser.add_argument("--daf-blocking", choices=MODES, help="what becomes of a call that blocks the loop")
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the suite; a parallel one knows the mode."""
+        """Build the suite. Where processes are not forked but spawned, Django calls ``process_setup`` in each."""
         suite = super().build_suite(*args, **kwargs)
-        if isinstance(suite, _GuardedParallelSuite):
-            suite.process_setup_args = (self._mode,)
+        if isinstance(suite, ParallelTestSuite):
+            parallel: Any = suite
+            parallel.process_setup_args = (self._mode, parallel.process_setup.__func__, parallel.process_setup_args)
+            parallel.process_setup = MethodType(_set_up_process, suite)  # Django takes its function
         return suite
 
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         """Run the tests, each under the guard."""
-        _guard_every_test(self._mode)
+        before = guard.force_mode(self._mode)
         try:
+            self.log(_armed())
+            EVERY_TEST.activate()
             return super().run_suite(suite, **kwargs)
         finally:
             EVERY_TEST.deactivate()
-            guard.force_mode(None)
+            guard.force_mode(before)
+
+
+def _armed() -> str:
+    """Put the guard up, prove that it sees a blocking call, and return a line that says so."""
+    mode = guard.current_mode()
+    if mode == "off":
+        return "daf_orm: blocking calls: off"
+    guard.activate()
+    if not guard.is_armed():
+        raise RuntimeError(
+            "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
+            "Run with --daf-blocking=off, and report it."
+        )
+    return f"daf_orm: blocking calls: {mode}, armed{', I/O too' if io.is_active() else ''}"
+
+
+class BlockingDetectionRunner(BlockingDetectionRunnerMixin, DiscoverRunner):
+    """``TEST_RUNNER = "daf_orm.test.BlockingDetectionRunner"``: the guard in every test of Django's own runner."""

@@ -218,6 +218,35 @@ CLEAN = """
         def test_synchronous(self):
             self.assertEqual(User.objects.count(), 0)
 """
+OWN = """
+    import sys
+
+    from django.test.runner import DiscoverRunner, ParallelTestSuite
+
+    from daf_orm.test import BlockingDetectionRunnerMixin
+
+    def set_up(who):
+        print("set up by", who, file=sys.stderr)
+
+    class Suite(ParallelTestSuite):
+        process_setup = set_up
+        process_setup_args = ("the user",)
+
+    class Runner(BlockingDetectionRunnerMixin, DiscoverRunner):
+        parallel_test_suite = Suite
+"""
+BLIND = """
+    import os
+
+    from django.utils import asyncio
+
+    from daf_orm.test import BlockingDetectionRunner
+
+    class Runner(BlockingDetectionRunner):
+        def run_suite(self, suite, **kwargs):
+            asyncio.os = os
+            return super().run_suite(suite, **kwargs)
+"""
 
 
 class Project:
@@ -226,10 +255,15 @@ class Project:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.start_method = "fork"
+        self.stdout = ""
 
-    def run(self, tests: str, *options: str, runner: str = "daf_orm.test.BlockingDetectionRunner") -> str:
+    def run(
+        self, tests: str, *options: str, runner: str = "daf_orm.test.BlockingDetectionRunner", beside: str = ""
+    ) -> str:
+        """Run the tests, with ``beside`` as the module ``own``; return what was written to stderr."""
         settings = dedent(SETTINGS) + f"TEST_RUNNER = {runner!r}\n"
         files = {"project_settings": settings, "manage": dedent(MANAGE), "test_it": dedent(TESTS) + dedent(tests)}
+        files["own"] = dedent(beside)
         for name, source in files.items():
             (self._path / f"{name}.py").write_text(source)
         command = [sys.executable, "manage.py", "test", *options]
@@ -237,6 +271,7 @@ class Project:
         done = subprocess.run(
             command, cwd=self._path, env=environment, capture_output=True, text=True, timeout=100, check=False
         )
+        self.stdout = done.stdout
         assert (done.returncode == 0) == ("\nOK" in done.stderr), done.stderr
         return done.stderr
 
@@ -317,6 +352,47 @@ class TestDjangosOwnRunner:
 
         assert output.count("fails: Blocking calls on the event loop:") == failures
         assert "Ran 4 tests" in output
+
+    @pytest.mark.parametrize("case", ["SimpleTestCase", "BlockingDetectionMixin, SimpleTestCase"])
+    def test_a_subtest_that_fails_in_a_parallel_run_is_reported(self, project: Project, case: str) -> None:
+        pytest.importorskip("tblib", reason="without it Django cannot send a failure from a process")
+        output = project.run(
+            f"""
+            class WithSubtests({case}):
+                def test_subtests(self):
+                    for number in range(3):
+                        with self.subTest(number=number):
+                            self.assertNotEqual(number, 1, "one is not allowed")
+
+            class Other(SimpleTestCase):
+                def test_other(self): ...
+            """,
+            "--parallel=2",
+        )
+
+        assert "FAILED (failures=1)" in output
+        assert "one is not allowed" in output
+        assert "RecursionError" not in output
+
+    @pytest.mark.parametrize("mode", ["raise", "off"])
+    def test_the_run_says_that_the_guard_is_armed(self, project: Project, mode: str) -> None:
+        project.run(CLEAN, f"--daf-blocking={mode}")
+
+        assert f"daf_orm: blocking calls: {mode}{', armed' if mode == 'raise' else ''}\n" in project.stdout
+
+    def test_a_guard_that_sees_nothing_fails_the_run(self, project: Project) -> None:
+        output = project.run(CLEAN, runner="own.Runner", beside=BLIND)
+
+        assert "RuntimeError: daf_orm's guard does not see a blocking call" in output
+
+    @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+    def test_the_mixin_of_runners_guards_a_runner_of_the_users_own(self, project: Project, start_method: str) -> None:
+        project.start_method = start_method
+        output = project.run(SWALLOWS + SAYS_SO + CLEAN, "--parallel=2", runner="own.Runner", beside=OWN)
+
+        assert output.count("fails: Blocking calls on the event loop:") == 1
+        assert output.count("set up by the user") == (2 if start_method == "spawn" else 0)
+        assert "armed" in project.stdout
 
     def test_the_mixin_does_it_under_any_runner(self, project: Project) -> None:
         tests = SWALLOWS.replace("(TestCase)", "(BlockingDetectionMixin, TestCase)") + CLEAN
