@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from django.db import connections
 
@@ -25,29 +27,54 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncIteration(Generic[T]):
+class AsyncIteration(AsyncGenerator[T, None]):
     """What ``aiterator()`` returns. It holds a lease from its first row to its last, its loop's end, or :meth:`aclose`.
 
-    Not an async generator: leaving the loop with ``break`` drops the last reference to this object, and its finalizer
-    hands the server-side cursor to a worker thread at once. A generator would be finalized by the event loop, later,
-    and on the loop's own thread.
+    It has what an async generator has, as Django's has, and ``inspect.isasyncgen()`` says that it is one. But leaving
+    the loop with ``break`` drops the last reference to this object, and its finalizer hands the server-side cursor to a
+    worker thread at once. A generator would be finalized by the event loop, later, and on the loop's own thread.
     """
 
+    ag_await = ag_frame = ag_code = None
+
     def __init__(self, queryset: QuerySet[Any, T], chunk_size: int) -> None:
-        self._scope: Scope | None = None  # first: the finalizer also sees an instance that was refused
-        if chunk_size <= 0:
-            raise ValueError("Chunk size must be strictly positive.")
+        self._scope: Scope | None = None
         self._chunk_size = chunk_size
+        self._started = False
         self._owner = owner_here() if on_event_loop() else None  # other tasks may drive it
         self._rows = _Rows(queryset, chunk_size)
         self._chunk: Iterator[T] = iter(())
         self._finished = False
         self._running = False
 
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> type[Any]:
+            return AsyncGeneratorType  # which is what isinstance() asks
+
+    @property
+    def ag_running(self) -> bool:
+        """Whether it is fetching."""
+        return self._running
+
     def __aiter__(self) -> Self:
         return self
 
+    async def asend(self, value: None) -> T:
+        """Return the next row; ``value`` goes nowhere. Raise TypeError as a generator that has not started does."""
+        if value is not None and not self._started:
+            raise TypeError("can't send non-None value to a just-started async generator")
+        return await self.__anext__()
+
+    async def athrow(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> NoReturn:
+        """End the iteration, and raise the exception."""
+        await self.aclose()
+        error = typ if isinstance(typ, BaseException) else val if isinstance(val, BaseException) else _made(typ, val)
+        raise error.with_traceback(tb) if tb is not None else error
+
     async def __anext__(self) -> T:
+        self._start()
         for row in self._chunk:
             return row
         if not self._finished:
@@ -55,6 +82,15 @@ class AsyncIteration(Generic[T]):
             for row in self._chunk:
                 return row
         raise StopAsyncIteration
+
+    def _start(self) -> None:
+        """Refuse what Django's refuses, when Django's does: at the first row."""
+        if self._started or self._finished:
+            return
+        self._started = self._finished = True  # a generator that has raised is finished
+        if self._chunk_size <= 0:
+            raise ValueError("Chunk size must be strictly positive.")
+        self._finished = False
 
     async def aclose(self) -> None:
         """Stop: close the cursor on a worker thread and give the lease back. Idempotent."""
@@ -111,6 +147,10 @@ class AsyncIteration(Generic[T]):
         """The result is exhausted: the lease is not needed for the rows in hand."""
         await self._end()
         self._chunk = chunk
+
+
+def _made(typ: type[BaseException], val: Any) -> BaseException:
+    return typ() if val is None else typ(val)
 
 
 _RUNNING = "This aiterator() is already fetching for another task. Give each task an iterator of its own."

@@ -11,6 +11,8 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 SQL_LENGTH = 120
 """Characters of a statement that a message shows. The record has the whole statement, never its parameters."""
+DJANGOS_SENTENCE = "You cannot call this from an async context - use a thread or sync_to_async."
+"""The message of Django's own error, which code may look for."""
 _HERE = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - once: a message is made on the event loop
 _COLUMNS = re.compile(r"^(SELECT(?: DISTINCT)?) [^(]{20,}? FROM ")  # COUNT(*) says something
 
@@ -76,8 +78,11 @@ class BlockingCallError(SynchronousOnlyOperation):
     __module__ = "daf_orm"  # where users know it, in tracebacks and summaries
 
     def __init__(self, call: BlockingCall) -> None:
-        super().__init__(str(call))
+        super().__init__(f"{call} {DJANGOS_SENTENCE}")
         self.call = call
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.call,)
 
 
 def place(filename: str, lineno: int, function: str) -> str:

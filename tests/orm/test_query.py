@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import inspect
 import pickle
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +260,48 @@ async def test_aiterator_over_nothing_ends_at_once() -> None:
 async def test_aiterator_refuses_a_chunk_size_that_is_not_positive(chunk_size: int) -> None:
     with pytest.raises(ValueError, match="strictly positive"):
         [author async for author in Author.objects.aiterator(chunk_size=chunk_size)]
+
+
+async def test_a_chunk_size_is_refused_at_the_first_row_as_djangos_is() -> None:
+    rows = Author.objects.aiterator(chunk_size=0)
+
+    with pytest.raises(ValueError, match="strictly positive"):
+        await anext(rows)
+    with pytest.raises(StopAsyncIteration):
+        await anext(rows)
+    never_begun = Author.objects.aiterator(chunk_size=0)
+    await never_begun.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(never_begun)
+
+
+async def test_aiterator_is_an_async_generator_to_who_asks() -> None:
+    await create_authors("a", "b")
+    rows = Author.objects.aiterator()
+
+    assert inspect.isasyncgen(rows)
+    assert isinstance(rows, AsyncGenerator)
+    with pytest.raises(TypeError, match="just-started async generator"):
+        await rows.asend("x")
+    assert (await rows.asend(None)).name == "a"
+    assert (await rows.asend("ignored")).name == "b"
+    with pytest.raises(StopAsyncIteration):
+        await rows.asend(None)
+    assert not rows.ag_running
+
+
+@pytest.mark.parametrize("thrown", [(LookupError("x"),), (LookupError,), (LookupError, "x"), (KeyError, KeyError("x"))])
+async def test_an_error_thrown_into_an_iteration_ends_it_and_comes_out(thrown: Any) -> None:
+    await create_authors("a", "b")
+    rows = Author.objects.aiterator(chunk_size=1)
+    await anext(rows)
+
+    with pytest.raises(LookupError):
+        await rows.athrow(*thrown)
+
+    assert lent() == 0
+    with pytest.raises(StopAsyncIteration):
+        await anext(rows)
 
 
 async def test_aiterator_prefetches_chunk_by_chunk() -> None:

@@ -1,11 +1,18 @@
 """A blocking call as a sentence: the fact, the place, the remedy."""
 
+import asyncio
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from django.utils import asyncio as django_asyncio
+from django.utils.asyncio import async_unsafe
 
-from daf_orm._core.blocking_call import SQL_LENGTH
+from daf_orm import BlockingCallError
+from daf_orm._core.blocking_call import DJANGOS_SENTENCE, SQL_LENGTH
 from daf_orm.detection import BlockingCall
 
 pytestmark = pytest.mark.no_database
@@ -32,6 +39,26 @@ def test_it_reads_as_a_sentence() -> None:
         "shop/views.py:41 in detail: book.author → loads Book.author (SELECT … FROM author) on the event loop. "
         'Add select_related("author"), or await book.afetch_related("author").'
     )
+
+
+def test_an_error_has_djangos_own_sentence_and_survives_a_pickle() -> None:
+    error = pickle.loads(pickle.dumps(BlockingCallError(call())))
+
+    assert str(error) == f"{call()} You cannot call this from an async context - use a thread or sync_to_async."
+    assert error.call == call()
+    with pytest.raises(SynchronousOnlyOperation, match="You cannot call this from an async context"):
+        raise error
+
+
+def test_djangos_sentence_is_the_one_of_this_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call_it() -> None:
+        async_unsafe(lambda: None)()
+
+    monkeypatch.setattr(django_asyncio, "os", os)
+    with pytest.raises(SynchronousOnlyOperation) as raised:
+        asyncio.run(call_it())
+
+    assert str(raised.value) == DJANGOS_SENTENCE
 
 
 def test_a_query_names_its_operation_and_model() -> None:
