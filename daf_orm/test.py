@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import SyncToAsync
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
-from daf_orm._execution.call import Call
+from daf_orm._execution.call import HopOfCall
 from daf_orm.detection import guard, io, record_blocking
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
 from daf_orm.detection.report import as_text
@@ -84,7 +84,7 @@ def _counted(call: Any) -> Any:
     @functools.wraps(call)
     async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         if counting := _counting.get():
-            called = _unwrapped(args[0].__self__.subject if _is_ours(args) else self.func)
+            called = self.func.subject if isinstance(self.func, HopOfCall) else _unwrapped(self.func)
             # What an executor passes on to another thread was counted when it came.
             for hops in () if getattr(called, "continues_hop", False) else counting:
                 hops.by_name[_name(called)] += 1
@@ -113,11 +113,6 @@ def _hops_patched() -> Iterator[None]:
             _users -= 1
             if not _users and HOPS.is_outermost():
                 HOPS.deactivate()
-
-
-def _is_ours(args: tuple[Any, ...]) -> bool:
-    """Whether it is a call on a lease, which hops under a name of our own."""
-    return bool(args) and isinstance(getattr(args[0], "__self__", None), Call)
 
 
 def _unwrapped(func: Any) -> Any:

@@ -131,7 +131,7 @@ class Call(Generic[T]):
     def _hop(self) -> Any:
         self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
         hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
-        return hop(self._begin, self._ticket)
+        return _named(hop, HopOfCall(self, self._ticket))()
 
     def _abandon(self) -> bool:
         """Take the call back before it starts. False if it has started."""
@@ -155,7 +155,7 @@ class Call(Generic[T]):
 
     # On the worker thread
 
-    def _begin(self, ticket: list[bool]) -> T | None:
+    def begin(self, ticket: list[bool]) -> T | None:
         """Run the call, unless it was taken back. Its outcome is that of the hop."""
         if not _take(ticket):
             return None
@@ -212,7 +212,7 @@ class Call(Generic[T]):
             self._ending(self._lease, used=False)
             return
         try:
-            self._begin(self._ticket)
+            self.begin(self._ticket)
         except Exception:
             logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
 
@@ -318,19 +318,47 @@ class EndScope(Ending):
             lease.turn.release()
 
 
-def _begin(begin: Callable[[list[bool]], Any], ticket: list[bool]) -> Any:
-    return begin(ticket)
+class HopOfCall:
+    """What the worker thread runs for a call, under the name of what the call is about: tracers read it."""
+
+    def __init__(self, call: Call[Any], ticket: list[bool]) -> None:
+        self.subject = subject = _unwrapped(call.subject)
+        self._call = call
+        self._ticket = ticket
+        self.__module__ = getattr(subject, "__module__", None) or type(subject).__module__
+        self.__qualname__ = getattr(subject, "__qualname__", None) or type(subject).__qualname__
+        self.__name__ = getattr(subject, "__name__", None) or type(subject).__name__
+
+    def __call__(self) -> Any:
+        return self._call.begin(self._ticket)
 
 
-# Made once: asgiref inspects and decorates what it is given.
-_on_parent = sync_to_async(_begin, thread_sensitive=True)
+def _unwrapped(func: Any) -> Any:
+    while isinstance(func, functools.partial):
+        func = func.func
+    return func
+
+
+def _named(template: Any, hop: HopOfCall) -> Any:
+    """Return an asgiref hop as the template is one: to make one, asgiref inspects and decorates what it is given."""
+    made = object.__new__(type(template))
+    names = {"__module__": hop.__module__, "__qualname__": hop.__qualname__, "__name__": hop.__name__}
+    vars(made).update(vars(template), func=hop, __wrapped__=hop, **names)
+    return made
+
+
+def _nothing() -> None:
+    """Stand in for the function of a template."""
+
+
+_on_parent = sync_to_async(_nothing, thread_sensitive=True)
 _HOP: Final = "_daf_orm_hop"  # kept on the executor itself: it ends with it
 
 
 def _hop_to(executor: Executor) -> Any:
     hop = getattr(executor, _HOP, None)
     if hop is None:
-        hop = sync_to_async(_begin, thread_sensitive=False, executor=cast("ThreadPoolExecutor", executor))
+        hop = sync_to_async(_nothing, thread_sensitive=False, executor=cast("ThreadPoolExecutor", executor))
         setattr(executor, _HOP, hop)
     return hop
 

@@ -162,6 +162,43 @@ async def test_hops_are_counted_where_another_tool_has_wrapped_them(monkeypatch:
     assert await names_of_hops(Author.objects.acount) == {"QuerySet.count": 1}
 
 
+async def names_a_tracer_sees(work: Callable[[], Awaitable[Any]], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Do as tracers do that look at asgiref's hops, strawberry-django's tests among them."""
+    seen: list[str] = []
+    original = SyncToAsync.__call__
+
+    async def traced(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(f"{self.func.__module__}.{self.func.__qualname__}")
+        assert (self.__module__, self.__qualname__) == (self.func.__module__, self.func.__qualname__)
+        return await original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SyncToAsync, "__call__", traced)
+    await work()
+    return seen
+
+
+@pytest.mark.parametrize("model", [Counter, Author])  # a stock one, and one of ours
+async def test_a_tracer_reads_what_a_hop_runs(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        row = await model.objects.acreate(name="a")
+        await row.asave()
+        await model.objects.aget(pk=row.pk)
+        await database_sync_to_async(list)(model.objects.all())
+
+    assert await names_a_tracer_sees(work, monkeypatch) == [
+        "django.db.models.query.QuerySet.create",
+        "django.db.models.base.Model.save",
+        "django.db.models.query.QuerySet.get",
+        "builtins.list",
+    ]
+
+
+def test_a_tracer_reads_what_runs_on_a_sync_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = async_to_sync(names_a_tracer_sees)(Author.objects.acount, monkeypatch)
+
+    assert names == ["django.db.models.query.QuerySet.count"]
+
+
 # Django's own runner
 
 SETTINGS = """
