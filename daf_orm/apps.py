@@ -17,7 +17,7 @@ class DafOrmConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
         from daf_orm import _adapter, checks  # noqa: F401, PLC0415 - Django's models must be loadable
-        from daf_orm.detection import guard, io  # noqa: PLC0415
+        from daf_orm.detection import guard, io, watch  # noqa: PLC0415
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 
         wrong = problems(getattr(settings, "DAF_ORM", {}))  # reported by the checks, which run later
@@ -28,3 +28,4 @@ class DafOrmConfig(AppConfig):
         if not wrong and get_settings().BLOCKING_IO and get_settings().BLOCKING != "off" and io.is_available():
             io.activate()  # where it is not, a check says so
         _adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)
+        watch.begin()

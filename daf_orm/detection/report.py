@@ -25,12 +25,12 @@ def group(calls: Iterable[BlockingCall]) -> list[tuple[BlockingCall, int]]:
     firsts: dict[tuple[str, int, str], BlockingCall] = {}
     counts: Counter[tuple[str, int, str]] = Counter()
     for call in calls:
-        key = _key(call)
-        counts[key] += 1
-        known = firsts.setdefault(key, call)
+        site = key(call)
+        counts[site] += 1
+        known = firsts.setdefault(site, call)
         if call.swallowed and not known.swallowed:
-            firsts[key] = call
-    return [(firsts[key], count) for key, count in counts.most_common()]
+            firsts[site] = call
+    return [(firsts[site], count) for site, count in counts.most_common()]
 
 
 def as_text(calls: Iterable[BlockingCall]) -> str:
@@ -45,15 +45,16 @@ def as_json(calls: Iterable[BlockingCall]) -> str:
 
 def log(call: BlockingCall, level: int) -> None:
     """Log a call with its fields in ``blocking_call``: a site's 1st, 10th, 100th… time, lest it fill the disk."""
-    key = _key(call)
-    if key not in _logged and len(_logged) >= MAX_SITES:
+    site = key(call)
+    if site not in _logged and len(_logged) >= MAX_SITES:
         _logged.clear()
-    _logged[key] += 1
-    count = _logged[key]
+    _logged[site] += 1
+    count = _logged[site]
     if count == 10 ** (len(str(count)) - 1):
         times = f" (for the {count}th time)" if count > 1 else ""
         logger.log(level, "%s%s", call, times, extra={"blocking_call": {**call.as_dict(), "count": count}})
 
 
-def _key(call: BlockingCall) -> tuple[str, int, str]:
+def key(call: BlockingCall) -> tuple[str, int, str]:
+    """Return the site and operation of a call: what calls are counted by."""
     return call.filename, call.lineno, call.operation
