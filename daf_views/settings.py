@@ -1,9 +1,12 @@
 """The ``DAF_VIEWS`` setting: one frozen value, its defaults and its rules in one place."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from ipaddress import ip_network
+from types import ModuleType
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -28,6 +31,23 @@ def _not_networks(texts: Sequence[str]) -> str | None:
     return None
 
 
+@cache
+def zstd() -> ModuleType | None:
+    """Return the module that decodes zstd, Python's own from 3.14 on; None if there is none."""
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return import_module(name)
+    return None
+
+
+def _not_codings(names: Sequence[str]) -> str | None:
+    if not set(names) <= {"gzip", "deflate", "zstd"}:
+        return f"hold some of 'gzip', 'deflate' and 'zstd', not {list(names)!r}"
+    if "zstd" in names and zstd() is None:
+        return "hold no 'zstd' here: it takes Python 3.14, or the package backports.zstd"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What ``DAF_VIEWS`` may hold. Times are seconds, and more than 0; counts are 0 or more."""
@@ -49,6 +69,8 @@ class Settings:
     for code that keeps data of a request in a ``threading.local``."""
     BODY_TIMEOUT: float = 60.0
     """How long a client may be silent in the middle of a body before it is answered 408."""
+    CONTENT_CODINGS: Sequence[str] = limited((), check=_not_codings)
+    """Content codings that the bodies of requests are decoded from: gzip, deflate, zstd. Any other is answered 415."""
     HEARTBEAT: float = 15.0
     """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
     PROBLEM_PATHS: Sequence[str] = ()

@@ -41,10 +41,13 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "django.http.request:HttpRequest": {
         "_body": "whether the body has been read",
+        "_encoding": "the charset of the Content-Type",
         "_files": "the uploaded files, which the request closes",
         "_load_post_and_files": "parses a form, where the body may not have come yet",
         "_mark_post_parse_error": "makes a form empty that cannot be read",
         "_post": "whether the form has been parsed",
+        "_read_started": "whether the body can still be read into memory",
+        "_set_content_type_params": "reads the Content-Type, which may be malformed",
         "_stream": "the file that the body is read from",
     },
     "django.http.response:HttpResponseBase": {

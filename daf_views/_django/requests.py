@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import IO, TYPE_CHECKING, Any
 
+from django.core.exceptions import BadRequest
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.functional import SimpleLazyObject, empty
 
@@ -24,6 +25,15 @@ class AsyncRequest(ASGIRequest):
 
     _stands_in_for_form = False
 
+    def _set_content_type_params(self, meta: Any) -> None:
+        """Read the media type. One that is malformed is none that a parser reads, as an unknown charset is none."""
+        try:
+            super()._set_content_type_params(meta)  # type: ignore[misc] # the stubs lack it
+        except (ValueError, LookupError, BadRequest):  # a null character, an unknown charset of a parameter (RFC 2231)
+            self.content_type, self.content_params = meta.get("CONTENT_TYPE", ""), {}
+        if (encoding := vars(self).get("_encoding")) is not None and not _is_text_encoding(encoding):
+            self._encoding = None
+
     def _load_post_and_files(self) -> None:
         if self.receive_body is None or asyncio._get_running_loop() is not None:  # the cheap way to ask
             super()._load_post_and_files()
@@ -41,9 +51,26 @@ class AsyncRequest(ASGIRequest):
             self._stands_in_for_form = False
 
 
+def _is_text_encoding(name: str) -> bool:
+    """Return True if bytes, whatever they are, can be decoded by this codec: not base64, nor punycode."""
+    try:
+        b"a\xff".decode(name, "replace")
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
 def stream_of(request: HttpRequest) -> Any:
     """Return the file that the body is read from, once; None if the request has none."""
     return getattr(request, "_stream", None)
+
+
+def replace_body(request: HttpRequest, stream: IO[bytes], length: int) -> None:
+    """Let a file be the body of a request, from which it has not been read yet."""
+    request._stream = stream  # type: ignore[assignment] # a file like any other
+    request._read_started = False  # type: ignore[attr-defined]
+    vars(request).pop("_body", None)
+    request.META["CONTENT_LENGTH"] = str(length)
 
 
 def has_read_body(request: HttpRequest) -> bool:

@@ -16,7 +16,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 
 from daf_views._django.requests import has_read_body, set_files, stream_of
-from daf_views.exceptions import APIError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
+from daf_views.exceptions import APIError, BadRequestError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
+from daf_views.http.content_coding import coding_of, decode_body
 from daf_views.http.request import load_body
 
 if TYPE_CHECKING:
@@ -86,9 +87,7 @@ class JSONParser(_InMemoryParser):
 
     async def parse(self, request: HttpRequest) -> Any:
         """Return the value. Raise ParseError with ``line``, ``column`` and ``position`` where it is malformed."""
-        charset = (request.content_params or {}).get("charset", "utf-8")
-        if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
-            raise _unsupported(request, [self], "JSON is UTF-8.")
+        _refuse_charset(request, self, "JSON is UTF-8.")
         body = await self.read(request)
         if len(body) <= _MAX_INLINE:
             return load_json(body)
@@ -105,8 +104,7 @@ class FormParser(_InMemoryParser):
 
         UnsupportedMediaTypeError for a charset but UTF-8: the media type has none (RFC 1866), Django's POST refuses it.
         """
-        if (request.encoding or "utf-8").lower() not in {"utf-8", "utf8"}:
-            raise _unsupported(request, [self], "A form is UTF-8.")
+        _refuse_charset(request, self, "A form is UTF-8.")
         body = await self.read(request)
         return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
 
@@ -121,7 +119,8 @@ class MultiPartParser(Parser):
     default_limit = 32 * 2**20
 
     async def parse(self, request: HttpRequest) -> Any:
-        """Return the fields."""
+        """Return the fields. Raises UnsupportedMediaTypeError for a charset but UTF-8."""
+        _refuse_charset(request, self, "A form is UTF-8.")
         return await sync_to_async(_parse_multipart, thread_sensitive=False)(request, self.limit)
 
 
@@ -162,8 +161,10 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
     Raises UnsupportedMediaTypeError, before anything is received, if no parser takes it; ContentTooLargeError beyond
     the parser's limit, before anything is received if Content-Length says so.
     """
+    _refuse_content_length(request)
     if not request.content_type and await _is_empty(request):
         return None
+    coding = coding_of(request)
     parser = next((parser for parser in parsers if parser.reads(request.content_type or "")), None)
     if parser is None:
         raise _unsupported(request, parsers, None)
@@ -171,11 +172,18 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
         raise _too_large(parser.limit)
     try:
         await load_body(request, limit=parser.limit)
+        if coding is not None and not (request.method == "DELETE" and await _is_empty(request)):
+            await decode_body(request, coding, limit=parser.limit)
     except RequestDataTooBig:
         raise _too_large(parser.limit) from None
     if request.method == "DELETE" and await _is_empty(request):
         return None  # clients send the Content-Type of an API whether there is content or not
     return await parser.parse(request)
+
+
+def _refuse_charset(request: HttpRequest, parser: Parser, detail: str) -> None:
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise _unsupported(request, [parser], detail)
 
 
 # Strict JSON
@@ -228,6 +236,12 @@ async def _read(request: HttpRequest) -> bytes:
         return request.body
     # It may have been spooled to a file.
     return await sync_to_async(lambda: request.body, thread_sensitive=False)()
+
+
+def _refuse_content_length(request: HttpRequest) -> None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal()):
+        raise BadRequestError("Content-Length must be a number.", code="malformed_content_length")
 
 
 def _content_length(request: HttpRequest) -> int | None:
