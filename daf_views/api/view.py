@@ -221,7 +221,9 @@ class AsyncAPIView(AsyncView):
         if self._needs_check(request):
             check_origin(request)
         if self.idempotency is not None:
-            self._attempt = await self.idempotency.attempt(request, self)
+            signature = self._signature(request)
+            headers = [] if signature is None else signature.headers
+            self._attempt = await self.idempotency.attempt(request, self, headers)
 
     def _needs_check(self, request: HttpRequest) -> bool:
         return self.enforces_csrf and not self._is_proven and needs_check(request)

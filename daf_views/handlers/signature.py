@@ -76,6 +76,11 @@ class Signature:
         """The parameter that is the body."""
         return next((each for each in self.parameters if isinstance(each.source, Body)), None)
 
+    @cached_property
+    def headers(self) -> list[str]:
+        """The names of the headers that it takes."""
+        return [each.alias for each in self.parameters if isinstance(each.source, Header)]
+
     def prepare(self) -> None:
         """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""
         for parameter in self.parameters:

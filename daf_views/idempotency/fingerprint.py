@@ -1,4 +1,6 @@
-"""What tells a request that is sent again from another one: method, path, query, content type and body, byte by byte.
+"""What tells a request that is sent again from another one: method, path, query, body, and what is read besides.
+
+The body counts byte by byte, with its type and coding, and so does each header that the handler declares.
 
 A body can be read once where it is parsed from a stream, as uploads are. So it is hashed when it is received, before
 anybody parses it, and within whatever limit it is received with.
@@ -18,6 +20,8 @@ from daf_views._django.requests import has_read_body, stream_of
 from daf_views.http.request import load_body
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest
 
 _DIGEST = "daf_views_body_digest"
@@ -45,15 +49,19 @@ async def watch_body(request: HttpRequest) -> None:
     request.receive_body = receive_and_hash  # type: ignore[attr-defined] # AsyncRequest's
 
 
-async def fingerprint_of(request: HttpRequest) -> str:
+async def fingerprint_of(request: HttpRequest, headers: Iterable[str] = ()) -> str:
     """Return the fingerprint of a watched request. A body that nobody has asked for is received now.
+
+    ``headers``: names of those that count, too.
 
     Raises RequestDataTooBig if that has more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes.
     """
     if _DIGEST not in request.__dict__:
         await load_body(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
     meta, body = request.META, request.__dict__[_DIGEST]
-    return digest([request.method, request.path, meta.get("QUERY_STRING"), meta.get("CONTENT_TYPE"), body])
+    about_body = [meta.get("CONTENT_TYPE"), meta.get("HTTP_CONTENT_ENCODING"), body]
+    declared = [text for name in sorted(headers) for text in (name, request.headers.get(name))]
+    return digest([request.method, request.path, meta.get("QUERY_STRING"), *about_body, *declared])
 
 
 def _received(request: HttpRequest) -> Any:

@@ -16,7 +16,7 @@ from daf_views.idempotency.key_scope import Scope, client_of, value_of
 from daf_views.idempotency.stores import STORES, Claim, Store, get_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.http import HttpRequest
 
@@ -56,8 +56,11 @@ class IdempotencyKey:
         self.store = _checked_store(store)
         self.scope = _checked_scope(scope)
 
-    async def attempt(self, request: HttpRequest, view: object) -> Attempt | None:
+    async def attempt(self, request: HttpRequest, view: object, headers: Iterable[str] = ()) -> Attempt | None:
         """Return the attempt that a request is, before its body is received; None if it has no key, or needs none.
+
+        A key is one of a host, a view and a client. ``headers`` are those that the handler declares: with another value
+        of one of them the request is another, and its key has been used.
 
         Raises MissingKeyError or MalformedKeyError.
         """
@@ -71,10 +74,10 @@ class IdempotencyKey:
         client = await (client_of(request, key) if self.scope is None else value_of(self.scope, request))
         await watch_body(request)
         cls = type(view)
-        stored = digest([f"{cls.__module__}.{cls.__qualname__}", client, key])
+        stored = digest([request.get_host().lower(), f"{cls.__module__}.{cls.__qualname__}", client, key])
 
         async def claim() -> Claim:
-            fingerprint = await fingerprint_of(request)
+            fingerprint = await fingerprint_of(request, headers)
             return Claim(key=stored, fingerprint=fingerprint, lease=self.lease, ttl=self.ttl)
 
         return Attempt(self.get_store(), self.max_size, claim)

@@ -49,7 +49,7 @@ def view(handler=None, *, key=None, atomic=False, **attributes):
 
 
 async def send(
-    kind, body=b'{"book": 1}', *, key=KEY, method="POST", path="/orders", user=None, address=None, **request
+    kind, body=b'{"book": 1}', *, key=KEY, method="POST", path="/orders", user=None, address=None, host=None, **request
 ):
     """Send a request to a view class."""
     headers = ({} if key is None else {"Idempotency-Key": key}) | request.pop("headers", {})
@@ -59,6 +59,8 @@ async def send(
         made.user = user
     if address is not None:
         made.META["REMOTE_ADDR"] = address
+    if host is not None:
+        made.META["HTTP_HOST"] = host
     return await kind.as_view()(made)
 
 

@@ -1,8 +1,10 @@
 """What a client sees of a key: on a view with each store, in and without a transaction."""
 
 import asyncio
+import gzip
 import json
 import re
+from typing import Annotated
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from daf_orm import database_sync_to_async, transaction
 from daf_views import AsyncAPIView, AsyncView
+from daf_views.api import Header
 from daf_views.exceptions import ConflictError, NotAuthenticatedError, NotFoundError, ThrottledError
 from daf_views.idempotency import IdempotencyKey
 from daf_views.idempotency.exceptions import MalformedKeyError
@@ -485,3 +488,42 @@ def test_a_view_with_something_else_is_refused():
         AsyncAPIView.as_view(idempotency=IdempotencyKey)
     with pytest.raises(TypeError, match="derive it from AsyncAPIView"):
         type("Plain", (AsyncView,), {"idempotency": IdempotencyKey()})
+
+
+# What a key belongs to
+
+
+async def test_a_key_is_one_hosts(make_view, settings):
+    settings.ALLOWED_HOSTS = ["a.example", "b.example"]
+    orders = make_view()
+    first, again, other = [await send(orders, host=host) for host in ("a.example", "A.example", "b.example")]
+    assert first.content == again.content != other.content
+    assert await count() == 2
+
+
+async def test_a_key_is_used_with_the_headers_that_the_handler_declares(make_view):
+    async def post(
+        self,
+        request,
+        tenant: Annotated[str, Header(alias="X-Tenant")],
+        if_range: Annotated[str | None, Header()] = None,
+    ):
+        return self.success({"id": await create(tenant)}, status=201)
+
+    orders = make_view(post)
+    sent = {"X-Tenant": "a"}
+    assert (await send(orders, headers=sent)).content == (await send(orders, headers=sent)).content
+    for headers in ({"X-Tenant": "b"}, sent | {"If-Range": "x"}):
+        refused = await send(orders, headers=headers)
+        assert (refused.status_code, code_of(refused)) == (422, "idempotency_key_reused")
+    assert (await send(orders, headers=sent | {"X-Other": "b"})).headers["Idempotency-Replayed"] == "true"
+    assert await count() == 1
+
+
+async def test_a_key_is_used_with_the_coding_of_the_body(make_view, settings):
+    settings.DAF_VIEWS = {"CONTENT_CODINGS": ["gzip"]}
+    orders = make_view()
+    body = gzip.compress(b'{"book": 1}')
+    first, again = [await send(orders, body, headers={"Content-Encoding": "gzip"}) for _ in range(2)]
+    assert first.content == again.content
+    assert (await send(orders, body)).status_code == 422
