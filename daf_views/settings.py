@@ -68,7 +68,7 @@ class Settings:
     """Whether the thread-sensitive calls of a request share one thread, which ends with it, as under Django's handler:
     for code that keeps data of a request in a ``threading.local``."""
     BODY_TIMEOUT: float = 60.0
-    """How long a client may be silent in the middle of a body before it is answered 408."""
+    """How long a client may take to send its whole body before it is answered 408."""
     CONTENT_CODINGS: Sequence[str] = limited((), check=_not_codings)
     """Content codings that the bodies of requests are decoded from: gzip, deflate, zstd. Any other is answered 415."""
     HEARTBEAT: float = 15.0

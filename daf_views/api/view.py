@@ -1,7 +1,7 @@
 """``AsyncAPIView``: an :class:`~daf_views.views.AsyncView` that takes data and answers with data.
 
-Its order: the method; ``authenticate()``; throttles; permissions; the origin; services; the body, into
-``request.data``; the CSRF token; the claim of an ``Idempotency-Key``; the handler. Until permissions have spoken,
+Its order: the method; ``authenticate()``; throttles; permissions; the origin; the body, into ``request.data``; the CSRF
+token; services; the claim of an ``Idempotency-Key``; the handler. Until permissions have spoken,
 nothing of the body is received, unless something before the view may look at it: a decorator on ``dispatch``, or
 middleware that is neither Django's nor ours.
 Whatever is raised becomes an RFC 9457 problem within the view, under any handler and middleware.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from daf_views.asgi.slots import Slot, Slots
 from daf_views.exceptions import ServiceUnavailableError
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ class InFlightLimiter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._receivers: set[Receiver] = set()
-        self._slots = None if settings.MAX_IN_FLIGHT is None else asyncio.Semaphore(settings.MAX_IN_FLIGHT)
-        self._waiting = 0
+        self._slots = None if settings.MAX_IN_FLIGHT is None else Slots(settings, settings.MAX_IN_FLIGHT)
         self._is_closed = False
         self._emptied = asyncio.Event()
 
@@ -32,9 +32,9 @@ class InFlightLimiter:
     @property
     def is_full(self) -> bool:
         """Whether one more request would have to wait."""
-        return self._slots is not None and self._slots.locked()
+        return self._slots is not None and self._slots.are_taken
 
-    async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> asyncio.Semaphore | None:
+    async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> Slot | None:
         """Count a request in, when there is a slot for it; return what :meth:`leave` wants back.
 
         ``unlimited``: it needs no slot. Raises ServiceUnavailableError if too many wait, if it waited in vain, or if
@@ -44,36 +44,18 @@ class InFlightLimiter:
             raise self._overload()
         slots = None if unlimited else self._slots
         if slots is not None:
-            await self._take_slot(slots)
+            await slots.take()
+            receiver.slot = Slot(slots)
         self._receivers.add(receiver)
-        return slots
+        return receiver.slot
 
-    def leave(self, receiver: Receiver, slots: asyncio.Semaphore | None) -> None:
+    def leave(self, receiver: Receiver, slot: Slot | None) -> None:
         """Count it out."""
-        if slots is not None:
-            slots.release()
+        if slot is not None:
+            slot.leave()
         self._receivers.discard(receiver)
         if not self._receivers:
             self._emptied.set()
-
-    async def _take_slot(self, slots: asyncio.Semaphore) -> None:
-        if not slots.locked():
-            await slots.acquire()  # at once
-            return
-        limits = self._settings
-        if self._waiting >= limits.MAX_WAITING:
-            raise self._overload()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(limits.WAIT_TIMEOUT):
-                await slots.acquire()
-        except TimeoutError as error:
-            raise self._overload() from error
-        finally:
-            self._waiting -= 1
-        if self._is_closed:
-            slots.release()
-            raise self._overload()
 
     def _overload(self) -> ServiceUnavailableError:
         return ServiceUnavailableError(retry_after=self._settings.RETRY_AFTER, code="overloaded")
@@ -88,6 +70,8 @@ class InFlightLimiter:
                 await self._wait_until_empty()
         except TimeoutError:
             self._is_closed = True
+            if self._slots is not None:
+                self._slots.is_closed = True
             late = [*self._receivers]
             for receiver in late:
                 receiver.abort()

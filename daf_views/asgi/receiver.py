@@ -16,6 +16,7 @@ from django.core.exceptions import RequestAborted
 from django.http import UnreadablePostError
 
 from daf_views.asgi.body import SpooledBody
+from daf_views.asgi.slots import Slot
 from daf_views.exceptions import APIError
 from daf_views.settings import get_settings
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _NOTHING_ARRIVES = asyncio.Event()
+_SLOW = 0.05
+"""Seconds after which a client is slow whose body has not come, and gives its slot to another."""
 
 
 class Receiver:
@@ -42,12 +45,14 @@ class Receiver:
         "_error",
         "_expects_body",
         "_handle",
+        "_is_overload",
         "_is_watching",
         "_listener",
         "_receive",
         "_received",
         "_spoilt",
         "_task",
+        "slot",
     )
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], *, expects_body: bool = False) -> None:
@@ -66,6 +71,9 @@ class Receiver:
         self._cancelled_before = self._task.cancelling() if self._task is not None else 0
         self._cancelled_task = False
         self._is_watching = False
+        self._is_overload = False
+        self.slot: Slot | None = None
+        """Its place among the requests in flight, where these are limited."""
         self._error: Exception | None = None
 
     # The body
@@ -74,15 +82,17 @@ class Receiver:
         """Receive the body: in memory, and beyond ``FILE_UPLOAD_MAX_MEMORY_SIZE`` in a temporary file.
 
         Raises RequestDataTooBig once it has more than ``limit`` bytes, RequestAborted if the client hangs up, a 408 if
-        it is silent for ``BODY_TIMEOUT`` seconds.
+        the whole of it has not come within ``BODY_TIMEOUT`` seconds. While the client is slow, another request has the
+        slot; raises ServiceUnavailableError if too many are.
         """
         if self._spoilt is not None:  # what is left of it is not the body
             raise self._spoilt
         body = SpooledBody(limit)
         try:
-            while not self._body_ended:
-                if part := await self._next_part():
-                    await body.add(part)
+            if self._expects_body and not self._body_ended:
+                await self._receive_in_time(body)
+            else:
+                await self._receive_all(body)
         except BaseException as error:
             interrupted = UnreadablePostError("Receiving the body was interrupted.")
             self._spoilt = error if isinstance(error, Exception) else interrupted
@@ -110,19 +120,39 @@ class Receiver:
             await self._arrived.wait()
         message, self._received = self._received, None
         if message is None:
-            message = await (self._receive_in_time() if self._expects_body else self._receive())
+            message = await self._receive()
         if message["type"] == "http.disconnect":
             raise RequestAborted
         self._body_ended = not message.get("more_body", False)
         return message.get("body", b"")  # type: ignore[no-any-return]
 
-    async def _receive_in_time(self) -> Message:
+    async def _receive_all(self, body: SpooledBody) -> None:
+        while not self._body_ended:
+            if part := await self._next_part():
+                await body.add(part)
+
+    async def _receive_in_time(self, body: SpooledBody) -> None:
         seconds = get_settings().BODY_TIMEOUT
+        timeout = asyncio.timeout(seconds)
+        slow = asyncio.get_running_loop().call_later(_SLOW, self._give_slot_back, timeout)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._receive()
+            async with timeout:
+                await self._receive_all(body)
         except TimeoutError as error:
-            raise APIError(f"No more of the body came within {seconds} s.", status=408, code="body_timeout") from error
+            if not timeout.expired():
+                raise
+            if self._is_overload and self.slot is not None:
+                raise self.slot.overload() from error
+            raise APIError(f"The body did not come within {seconds} s.", status=408, code="body_timeout") from error
+        finally:
+            slow.cancel()
+        if self.slot is not None and not self.slot.is_held:
+            await self.slot.take_again()
+
+    def _give_slot_back(self, timeout: asyncio.Timeout) -> None:
+        if self.slot is not None and self.slot.is_held and not self.slot.give_back():
+            self._is_overload = True
+            timeout.reschedule(asyncio.get_running_loop().time())
 
     def abort(self) -> None:
         """Cancel the request's task: the server stops and has waited for it long enough."""

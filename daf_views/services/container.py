@@ -67,7 +67,9 @@ class Services:
 
     def _missing(self, name: str) -> str:
         if name in self._names:
-            return f"Service {name!r} is not there yet: services are made after permissions, before async_setup()."
+            return (
+                f"Service {name!r} is not there yet: services are made after the body has come, before async_setup()."
+            )
         return f"There is no service {name!r}. Known: {', '.join(sorted(self._names)) or 'none'}."
 
 

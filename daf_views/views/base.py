@@ -1,7 +1,7 @@
 """``AsyncView``: Django's class-based view, every part of which runs on the event loop.
 
-What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``services`` are made;
-``receive()`` takes its body; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
+What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``receive()`` takes its
+body; ``services`` are made; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
 the transaction ends, and the services do; for a streaming response the services live until it has been sent, for an
 unrendered one until it has been rendered.
 """
@@ -107,10 +107,10 @@ class AsyncView(View):
         """Run before the handler, in its transaction: for what all handlers of a view need."""
 
     async def admit(self, request: HttpRequest) -> None:
-        """Let the request in, or raise: before services are made and the body is looked at."""
+        """Let the request in, or raise: before the body is looked at and services are made."""
 
     async def receive(self, request: HttpRequest) -> None:
-        """Take the body, where the view wants one: before the transaction begins."""
+        """Take the body, where the view wants one: before services are made and the transaction begins."""
 
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
         """Return the response to what was raised in the view, or raise it again."""
@@ -185,9 +185,9 @@ class AsyncView(View):
         await self._check_before_body(request)
         scope = ServiceScope(overridden(self._plan), request)
         try:
-            self.services = await scope.open()
             await self.receive(request)
             await self._check_after_body(request)
+            self.services = await scope.open()  # not before: a client may send its body as slowly as it likes
             aliases = aliases_of(self.atomic, self._opted_out)
             response = await self._run(aliases, functools.partial(self._handle, handler, timeout))
         except BaseException as exc:

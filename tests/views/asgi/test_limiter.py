@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from daf_views import AsyncAPIView
 from daf_views.asgi import get_asgi_application
 from daf_views.asgi.limiter import InFlightLimiter
 from daf_views.asgi.receiver import Receiver
@@ -224,3 +225,72 @@ class Places(RuleBasedStateMachine):
 
 TestPlaces = Places.TestCase
 TestPlaces.settings = hypothesis_settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+# Bodies that do not come
+
+
+class Takes(AsyncAPIView):
+    enforces_csrf = False
+    services = {"db": lambda: entered.append("service")}  # noqa: RUF012 - replaced, never changed
+
+    async def post(self, request):
+        return self.success(len(request.data))
+
+
+urlpatterns.append(path("take", Takes.as_view()))
+urlpatterns.append(path("at-once", lambda _: HttpResponse("done")))
+
+
+def slow_body(application):
+    connection = Connection(application, path="/take", method="POST", headers=[("content-type", "application/json")])
+    connection.send(b"[", more=True)
+    return connection
+
+
+async def test_a_slow_body_holds_no_slot_and_no_services(application):
+    slow = slow_body(application)
+    assert (await exchange(application, path="/at-once")).status == 200
+    assert entered == []
+    slow.send(b"1]")
+    await slow.task
+    assert (slow.answer.status, slow.answer.body) == (200, b"1")
+    assert entered == ["service"]
+    assert len(application.in_flight()) == 0
+
+
+async def test_a_body_that_has_come_waits_for_a_slot_again(application):
+    slow = slow_body(application)
+    under_way = await request_under_way(application)
+    slow.send(b"1]")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not slow.task.done()
+    go_on.set()
+    await slow.task
+    await under_way.task
+    assert slow.answer.status == 200
+
+
+async def test_too_many_slow_bodies_are_answered_503(application):
+    first = slow_body(application)
+    await exchange(application, path="/at-once")  # the first has given its slot back
+    second = slow_body(application)
+    await second.task
+    assert second.answer.status == 503
+    assert (await exchange(application, path="/at-once")).status == 200
+    first.hang_up()
+    await first.task
+    assert (await exchange(application, path="/at-once")).status == 200
+    slow = slow_body(application)
+    slow.send(b"1]")
+    await slow.task
+    assert slow.answer.status == 200
+
+
+async def test_a_slow_body_that_is_given_up_leaves_all_slots(application):
+    with override_settings(DAF_VIEWS={"MAX_IN_FLIGHT": 1, "MAX_WAITING": 1, "BODY_TIMEOUT": 0.1}):
+        slow = slow_body(application)
+        await slow.task
+        assert slow.answer.status == 408
+        assert (await exchange(application, path="/at-once")).status == 200

@@ -152,7 +152,7 @@ async def test_a_client_that_has_left_is_noticed_by_an_eager_task():
 @override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.01})
 async def test_a_client_that_is_silent_in_a_body_it_has_announced_is_given_up():
     receiver = Receiver(Server(part(b"a", more=True)).receive, expects_body=True)
-    with pytest.raises(APIError, match="No more of the body came") as error:
+    with pytest.raises(APIError, match="The body did not come within") as error:
         await receiver.body()
     assert error.value.status == 408
 
@@ -174,3 +174,25 @@ async def test_cancelling_while_the_body_goes_to_disk_is_a_cancellation(monkeypa
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.1})
+async def test_a_client_that_sends_a_byte_now_and_then_is_given_up_as_well():
+    async def receive():
+        await asyncio.sleep(0.01)
+        return part(b"a", more=True)
+
+    with pytest.raises(APIError) as error:
+        await Receiver(receive, expects_body=True).body()
+    assert error.value.status == 408
+
+
+@override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.05})
+async def test_so_is_one_that_is_silent_while_it_is_listened_to():
+    receiver = Receiver(Server().receive, expects_body=True)
+    receiver.watch()
+    await asyncio.sleep(0)  # the listener has asked for the first part
+    with pytest.raises(APIError) as error:
+        await receiver.body()
+    assert error.value.status == 408
+    receiver.unwatch()
