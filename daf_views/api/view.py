@@ -176,9 +176,14 @@ class AsyncAPIView(AsyncView):
         return self.success(page.body(shape), headers=page.headers)
 
     async def admit(self, request: HttpRequest) -> None:
-        """Authenticate, count, and ask the permissions, in this order."""
+        """Authenticate, count, and ask the permissions, in this order. A request with a wrong proof is counted, too."""
         reconcile_user(request)
-        if (user := await self.authenticate(request)) is not None:
+        try:
+            user = await self.authenticate(request)
+        except NotAuthenticatedError:
+            await self._count(request)  # a guess counts, too
+            raise
+        if user is not None:
             _log_in(request, _checked_user(self, user))
         await self._count(request)
         for permission in self.permissions:

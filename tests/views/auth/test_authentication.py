@@ -22,6 +22,7 @@ from daf_views.auth.authentication import (
     SessionAuthentication,
 )
 from daf_views.auth.identity import known_user_of, user_of
+from daf_views.throttling import AsyncRateThrottle
 from tests.project.library.models import Author
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -427,3 +428,19 @@ async def test_throttles_and_keys_go_by_the_user_that_was_set():
     assert await known_user_of(request) is request.user
     request.user = AnonymousUser()
     assert await known_user_of(request) is None
+
+
+# Guesses
+
+
+async def test_wrong_credentials_are_counted_by_the_views_throttles(ada):
+    view = TokensOnly.as_view(throttle=AsyncRateThrottle("3/minute"))
+
+    async def status_of(token, address="192.0.2.1"):
+        request = AsyncRequestFactory().get("/", headers={"Authorization": f"Bearer {token}"})
+        request.META["REMOTE_ADDR"] = address
+        return (await view(request)).status_code
+
+    assert [await status_of(f"guess-{number}") for number in range(5)] == [401, 401, 401, 429, 429]
+    assert await status_of("token-of-ada") == 429  # the right one is told from no other
+    assert await status_of("token-of-ada", "192.0.2.2") == 200
