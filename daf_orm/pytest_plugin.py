@@ -51,6 +51,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _start(session.config).start_late(session)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Put back what an earlier test may have left in the process, such as the counts of throttles."""
+    if (between_tests := sys.modules.get("daf_orm.between_tests")) is not None:  # else nothing has registered anything
+        between_tests.put_back()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Take the guard down."""
     if (run := config.stash.get(_run, None)) is not None:

@@ -6,5 +6,15 @@ from daf_views.throttling.middleware import throttle_middleware
 from daf_views.throttling.quota import Hit, Quota
 from daf_views.throttling.rate_throttle import AsyncRateThrottle
 from daf_views.throttling.rates import Rate
+from daf_views.throttling.throttle import reset_throttles
 
-__all__ = ["AsyncConcurrencyThrottle", "AsyncRateThrottle", "Hit", "Quota", "Rate", "keys", "throttle_middleware"]
+__all__ = [
+    "AsyncConcurrencyThrottle",
+    "AsyncRateThrottle",
+    "Hit",
+    "Quota",
+    "Rate",
+    "keys",
+    "reset_throttles",
+    "throttle_middleware",
+]

@@ -20,7 +20,7 @@ from daf_views.throttling.rates import MICROSECONDS
 from daf_views.throttling.throttle import AsyncThrottle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from django.http import HttpRequest
 
@@ -50,7 +50,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
 
     async def check(self, request: HttpRequest, view: Any = None) -> None:
         """Take a place for the request. Raise ThrottledError if there is none, a 503 if nobody can say."""
-        key = await self._storage_key(request, view)
+        key = await self._storage_key(request, view, ["concurrent", self._places])
         if key is None:
             return
         enter = Enter(secrets.randbits(_TOKEN_BITS), self._places, round(HOLD * MICROSECONDS))
@@ -68,9 +68,6 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
                 retry_after=1,
                 **{"violated-policies": [self._name]},
             )
-
-    def _identity(self) -> Sequence[Any]:
-        return ["concurrent", self._places]
 
 
 class _Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.decorators import async_only_middleware
 from django.utils.module_loading import import_string
@@ -14,6 +15,9 @@ from daf_views.settings import get_settings
 from daf_views.throttling.headers import with_limits
 from daf_views.throttling.rate_throttle import AsyncRateThrottle
 from daf_views.throttling.throttle import AsyncThrottle
+
+_OWN_PATH = "daf_views.throttling.throttle_middleware"
+_REFUSED = "daf_views_refused"
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,20 +32,64 @@ def throttle_middleware(
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
     """Count requests by ``DAF_VIEWS["THROTTLED_PATHS"]``: each throttle whose path a request is at or below is asked.
 
-    Put it before what costs much, and after what its keys need: ``keys.user`` needs the authentication middleware.
+    Put it before what costs much, and after what its keys need: ``keys.user`` needs the authentication middleware. What
+    it refuses passes through the CORS middleware wherever that stands. A preflight counts only if it reaches a view.
     """
     rules = path_throttles(get_settings().THROTTLED_PATHS)
+    refuse: Callable[[HttpRequest], Awaitable[HttpResponseBase]] = _through(_cors_below(), _respond)
 
-    async def middleware(request: HttpRequest) -> HttpResponseBase:
+    async def count(request: HttpRequest) -> HttpResponseBase | None:
         try:
             for path, throttle in rules.items():
                 if is_below(request.path_info, path):
                     await throttle.check(request, path)
         except APIError as error:
-            return with_limits(await response_for(request, error), request)
-        return with_limits(await get_response(request), request)
+            setattr(request, _REFUSED, error)
+            return with_limits(await refuse(request), request)
+        return None
 
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        refused = None if _is_preflight(request) else await count(request)
+        return with_limits(await get_response(request), request) if refused is None else refused
+
+    async def process_view(request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
+        # A preflight that no middleware has answered: anything that looks like one reaches views.
+        return await count(request) if _is_preflight(request) and not _only_says_methods(view) else None
+
+    middleware.process_view = process_view  # type: ignore[attr-defined] # as Django looks for it
     return middleware
+
+
+async def _respond(request: HttpRequest) -> HttpResponseBase:
+    return await response_for(request, getattr(request, _REFUSED))
+
+
+def _is_preflight(request: HttpRequest) -> bool:
+    """Return True for a question of a browser's, which a page's script neither sends nor sees (Fetch, §4.8)."""
+    return (
+        request.method == "OPTIONS"
+        and "HTTP_ORIGIN" in request.META
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+    )
+
+
+def _only_says_methods(view: Any) -> bool:
+    options = getattr(getattr(view, "view_class", None), "options", None)
+    return getattr(options, "__module__", None) in {"daf_views.views.base", "django.views.generic.base"}
+
+
+def _cors_below() -> list[Any]:
+    """Return the middleware after this one that lets pages of other sites read answers: it must see a refusal, too."""
+    paths = list(settings.MIDDLEWARE)
+    below = paths[paths.index(_OWN_PATH) + 1 :] if _OWN_PATH in paths else []
+    found = [import_string(path) for path in below if path.rpartition(".")[2].lower().startswith("cors")]
+    return [each for each in found if getattr(each, "async_capable", False)]
+
+
+def _through(factories: list[Any], respond: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> Any:
+    for factory in reversed(factories):
+        respond = factory(respond)
+    return respond
 
 
 def path_throttles(paths: Mapping[str, str]) -> dict[str, AsyncThrottle]:

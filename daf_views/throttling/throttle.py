@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import time
+import uuid
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import ProgrammingError
 from django.utils.decorators import method_decorator
 
+from daf_orm.between_tests import call_before_each_test
 from daf_views._core.drain import current_drain
 from daf_views._core.logs import log_error
 from daf_views.errors.problems import response_for
@@ -137,18 +139,17 @@ class AsyncThrottle(ABC):
                 "have one limit together: give the throttle a scope."
             )
 
-    @abstractmethod
-    def _identity(self) -> Sequence[Any]:
-        """Return what tells this throttle's counts from those of another under the same scope and key."""
+    async def _storage_key(self, request: HttpRequest, view: Any, identity: Sequence[Any]) -> str | None:
+        """Return the key that a request is counted under: a digest, because values may be long, or secret.
 
-    async def _storage_key(self, request: HttpRequest, view: Any) -> str | None:
-        """Return the key that a request is counted under: a digest, because values may be long, or secret."""
+        ``identity`` tells these counts from those of another limit under the same scope and key.
+        """
         values = [await keys.value_of(key, request) for key in self._keys]
         if None in values:
             return None
         names = [keys.name_of(key) for key in self._keys]
         where = self.scope or (view if isinstance(view, str) else keys.path_of(view))
-        parts = [where, *self._identity(), names, values]
+        parts = [where, *identity, names, values, *_generation]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     async def _run(self, key: str, operation: Operation[R]) -> R | None:
@@ -191,6 +192,21 @@ def _is_from_method_decorator(view: Any) -> bool:
     """Whether Django only wants to see which attributes the decorator sets."""
     return getattr(view, "__module__", None) == method_decorator.__module__
 
+
+_generation: list[str] = []
+"""Part of every key once the counts have been reset; empty in a process that serves."""
+
+
+def reset_throttles() -> None:
+    """Let every throttle of this process begin anew: earlier counts are not found any more, in whatever backend.
+
+    For tests. The pytest plugin does it before each; under another runner, call it in ``setUp()``.
+    """
+    _generation[:] = [uuid.uuid4().hex]
+    get_backend.cache_clear()
+
+
+call_before_each_test(reset_throttles)
 
 _next_report = 0.0
 _unreported = 0
