@@ -3,11 +3,14 @@
 from daf_views.api.view import AsyncAPIView
 from daf_views.handlers.parameters import Body, Cookie, Header, Path, Query, Status
 from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, Parser
+from daf_views.schemas.files import FileName, FileURL
 
 __all__ = [
     "AsyncAPIView",
     "Body",
     "Cookie",
+    "FileName",
+    "FileURL",
     "FormParser",
     "Header",
     "JSONParser",

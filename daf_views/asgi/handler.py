@@ -281,7 +281,7 @@ class AsyncHandler(ASGIHandler):
 
     async def send_response(self, response: Any, send: Send) -> None:
         """Send it, a file without reading it into memory first; close a stream whose client no longer reads it."""
-        if isinstance(response, FileResponse) and not response.is_async and response.file_to_stream is not None:
+        if isinstance(response, FileResponse) and not response.is_async and _comes_from_a_file(response):
             response.streaming_content = _chunks(cast("Iterator[bytes]", response.streaming_content))
         try:
             await super().send_response(response, send)
@@ -311,9 +311,14 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
+def _comes_from_a_file(response: FileResponse) -> bool:
+    """Return True if it streams its file, as it is or as GZipMiddleware compresses it, chunk by chunk."""
+    return response.file_to_stream is not None or response.has_header("Content-Encoding")
+
+
 async def _chunks(contents: Iterator[bytes]) -> AsyncIterator[bytes]:
-    read = sync_to_async(lambda: next(contents, b""), thread_sensitive=False)
-    while chunk := await read():
+    read = sync_to_async(lambda: next(contents, None), thread_sensitive=False)
+    while (chunk := await read()) is not None:
         yield chunk
 
 

@@ -13,7 +13,8 @@ from django.http.response import HttpResponseBase
 
 from daf_orm import database_sync_to_async
 from daf_views.http.json import encode, refuse_secrets
-from daf_views.schemas import SchemaError
+from daf_views.schemas import SchemaError, attributes_of
+from daf_views.schemas.files import with_texts
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
@@ -59,12 +60,23 @@ def dumped(signature: Signature, value: Any) -> bytes:
 
 def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
     try:
-        return schema.shape(value, is_checked=validates())
+        return _shaped_with_files(schema, signature.returns, value)
     except SynchronousOnlyOperation as error:  # a relation that was not loaded, of which only we know what it was for
         error.add_note(f"It was wanted for what {signature.name} returned, as {signature.returns!r}.")
         raise
     except SchemaError as error:
         raise TypeError(f"{signature.name} returned what is not {signature.returns!r}: {error}") from error
+
+
+def _shaped_with_files(schema: Schema, kind: Any, value: Any) -> Any:
+    """Return the value as one of the type. Only where it does not fit is it searched for files of models."""
+    try:
+        return schema.shape(value, is_checked=validates())
+    except SchemaError:
+        texts, has_files = with_texts(value, kind, attributes_of)
+        if not has_files:
+            raise
+        return schema.shape(texts, is_checked=validates())
 
 
 def validates() -> bool:

@@ -4,6 +4,6 @@ That is the work of msgspec (``pip install "django-daf[msgspec]"``) or pydantic 
 asks the one that knows a type: pydantic for its models, else msgspec, else pydantic.
 """
 
-from daf_views.schemas.registry import Schema, SchemaError, Violation, schema_of
+from daf_views.schemas.registry import Schema, SchemaError, Violation, attributes_of, schema_of
 
-__all__ = ["Schema", "SchemaError", "Violation", "schema_of"]
+__all__ = ["Schema", "SchemaError", "Violation", "attributes_of", "schema_of"]

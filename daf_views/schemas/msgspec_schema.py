@@ -46,6 +46,12 @@ def schema_of(kind: Any) -> MsgspecSchema:
     return MsgspecSchema(kind)
 
 
+def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
+    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    fields = _fields(kind)
+    return None if fields is None else [(field.attribute, field.name, field.kind) for field in fields]
+
+
 class MsgspecSchema:
     """A type that msgspec checks: see :class:`~daf_views.schemas.registry.Schema`."""
 

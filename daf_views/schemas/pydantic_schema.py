@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import pydantic
 from pydantic import AliasChoices, AliasPath, BaseModel, TypeAdapter, ValidationError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REF = "#/components/schemas/{model}"
+_OUTPUT: Any = object()
+"""Stands for what a handler has returned, of which every step is told."""
 _MANY = 1000
 """Mistakes beyond which pydantic is not asked for all of them: it would make them all at once."""
 
@@ -36,6 +38,19 @@ def schema_of(kind: Any) -> PydanticSchema:
         return PydanticSchema(kind)
     except pydantic.errors.PydanticUserError as error:
         raise TypeError(f"pydantic: {error.message.partition(chr(10))[0]}") from error
+
+
+def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
+    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    infos: Mapping[str, Any] = getattr(kind, "model_fields", {})
+    fields = _fields(kind)
+    return None if fields is None else [(each.attribute, each.attribute, _annotated(each, infos)) for each in fields]
+
+
+def _annotated(field: Field, infos: Mapping[str, Any]) -> Any:
+    """Return the type of a field with what annotates it, which pydantic keeps beside it."""
+    metadata = infos[field.attribute].metadata if field.attribute in infos else ()
+    return Annotated[(field.kind, *metadata)] if metadata else field.kind
 
 
 class PydanticSchema:
@@ -74,7 +89,7 @@ class PydanticSchema:
             data = value if self._read is None else self._read(value)
             return self._adapter.validate_python(data, from_attributes=True, by_name=True)
         except ValidationError as error:
-            raise _translated(error, None) from None
+            raise _translated(error, _OUTPUT) from None
 
     def dump(self, value: Any) -> bytes:
         """Return it as JSON."""
@@ -195,6 +210,8 @@ def _violation(error: Any, value: Any) -> Violation:
 
 def _place(steps: tuple[str | int, ...], value: Any, *, is_missing: bool) -> tuple[str | int, ...]:
     """Return those steps of pydantic's that lead somewhere: it adds the names of types and branches."""
+    if value is _OUTPUT:
+        return steps
     place: list[str | int] = []
     for number, step in enumerate(steps):
         try:

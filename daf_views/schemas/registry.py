@@ -12,7 +12,7 @@ from daf_views.schemas.violations import SchemaError, Violation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Schema", "SchemaError", "Violation", "schema_of"]
+__all__ = ["Schema", "SchemaError", "Violation", "attributes_of", "schema_of"]
 
 REF = "#/components/schemas/{}"
 """Where an OpenAPI document has the schemas that others refer to."""
@@ -80,6 +80,15 @@ def schema_of(kind: Any) -> Schema:
         except TypeError as error:
             reasons.append(str(error))
     raise TypeError(f"Nothing that is installed can check {kind!r} ({'; '.join(reasons)}).")
+
+
+def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
+    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    pydantic, msgspec = _library("pydantic"), _library("msgspec")
+    for library in (pydantic if pydantic is not None and pydantic.is_own(kind) else None, msgspec, pydantic):
+        if library is not None:
+            return library.attributes_of(kind)  # type: ignore[no-any-return] # see either
+    return None
 
 
 def _has_pydantics(kind: Any, pydantic: Any) -> bool:

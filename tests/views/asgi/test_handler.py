@@ -1,7 +1,9 @@
 import asyncio
 import gc
 import logging
+import os
 import threading
+import tracemalloc
 from contextvars import ContextVar
 from io import BytesIO
 
@@ -478,6 +480,47 @@ async def test_a_file_is_read_in_chunks_and_closed_on_worker_threads(application
     assert len(answer.body) == 200_000
     assert len([chunk for chunk in answer.chunks if chunk]) > 1
     assert threading.current_thread() not in {*stage.threads, *stage.ended}
+
+
+class Large(BytesIO):
+    """Eight mebibytes that do not compress, and are nowhere at once."""
+
+    part, left = os.urandom(2**16), 128
+
+    def read(self, size=-1):
+        assert size == len(self.part)
+        self.left -= 1
+        return self.part if self.left >= 0 else b""
+
+
+async def large(request):
+    return FileResponse(Large(), content_type="text/plain")
+
+
+urlpatterns.append(path("large", large))
+
+
+@pytest.mark.parametrize("gzip", ["django.middleware.gzip.GZipMiddleware", "daf_views.middleware.gzip.GZipMiddleware"])
+async def test_a_file_behind_gzip_is_never_in_memory_as_a_whole(settings, gzip):
+    settings.MIDDLEWARE = [gzip]
+    application, sent, most = get_asgi_application(), [], []
+
+    async def send(message):
+        sent.append(len(message.get("body", b"")))
+        most.append(tracemalloc.get_traced_memory()[0])
+
+    messages = [{"type": "http.request"}]
+
+    async def receive():
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    tracemalloc.start()
+    try:
+        await application(scope(path="/large", headers=[("Accept-Encoding", "gzip")]), receive, send)
+    finally:
+        tracemalloc.stop()
+    assert sum(sent) > 8 * 2**20
+    assert max(most) - most[0] < 2**20
 
 
 async def test_work_that_outlives_its_request_may_still_use_threads(application):
