@@ -137,8 +137,14 @@ class AsyncHandler(ASGIHandler):
         try:
             await self._answer(scope, receiver, send, defers=has_body and self._defers_bodies)
         except (asyncio.CancelledError, RequestAborted) as error:
-            if not (receiver.client_disconnected() or isinstance(error, RequestAborted)):
+            if receiver.client_disconnected() or isinstance(error, RequestAborted):
+                return
+            if not receiver.was_aborted():
                 raise
+            if (
+                not receiver.is_answered
+            ):  # else the server closes the connection, and the client sees that it is cut off
+                await self._refuse(scope, _cut_off(), send)
         except BaseException:
             receiver.client_disconnected()  # the task goes on, and is not being cancelled any more
             raise
@@ -165,6 +171,7 @@ class AsyncHandler(ASGIHandler):
             response = await self._response_to(request, scope) if request is not None else response
             if scope["method"] == "HEAD" and getattr(response, "streaming", False):
                 await _drop_content(response)
+            receiver.is_answered = True
             await self.send_response(response, send)
         finally:
             receiver.unwatch()
@@ -287,6 +294,11 @@ class AsyncHandler(ASGIHandler):
             await super().send_response(response, send)
         finally:
             await _close_source(response)
+
+
+def _cut_off() -> ServiceUnavailableError:
+    detail = "The server stopped before the request was answered. Its effects are unknown."
+    return ServiceUnavailableError(detail, retry_after=get_settings().RETRY_AFTER, code="shutting_down")
 
 
 def _is_async(func: Any) -> bool:

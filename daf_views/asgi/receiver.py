@@ -38,6 +38,7 @@ class Receiver:
     """
 
     __slots__ = (
+        "_aborted",
         "_arrived",
         "_body_ended",
         "_cancelled_before",
@@ -53,6 +54,7 @@ class Receiver:
         "_spoilt",
         "_task",
         "slot",
+        "is_answered",
     )
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], *, expects_body: bool = False) -> None:
@@ -70,6 +72,9 @@ class Receiver:
         """Set when the listener has come upon a part of the body."""
         self._cancelled_before = self._task.cancelling() if self._task is not None else 0
         self._cancelled_task = False
+        self._aborted = False
+        self.is_answered = False
+        """Whether a response has begun to be sent, so that no other can be."""
         self._is_watching = False
         self._is_overload = False
         self.slot: Slot | None = None
@@ -157,7 +162,12 @@ class Receiver:
     def abort(self) -> None:
         """Cancel the request's task: the server stops and has waited for it long enough."""
         if self._task is not None:
+            self._aborted = True
             self._task.cancel()
+
+    def was_aborted(self) -> bool:
+        """Whether the task was cancelled by :meth:`abort`, and for nothing else. Call it once, at the end."""
+        return self._aborted and self._task is not None and self._task.uncancel() <= self._cancelled_before
 
     # Hanging up
 

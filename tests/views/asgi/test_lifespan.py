@@ -1,11 +1,12 @@
 import asyncio
+import json
 import signal
 from contextlib import asynccontextmanager, contextmanager
 from unittest.mock import patch
 
 import pytest
 from django.db import connections
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
@@ -39,7 +40,15 @@ async def wait(request):
     return HttpResponse("done")
 
 
-urlpatterns = [path("wait", wait), path("readyz", readyz)]
+async def stream(request):
+    async def parts():
+        yield b"first"
+        await go_on.wait()
+
+    return StreamingHttpResponse(parts())
+
+
+urlpatterns = [path("wait", wait), path("stream", stream), path("readyz", readyz)]
 
 
 @asynccontextmanager
@@ -150,7 +159,7 @@ async def test_the_end_waits_for_requests_in_flight():
     assert connection.answer.status == 200
 
 
-async def test_requests_that_do_not_end_in_time_are_cancelled_and_counted(caplog):
+async def test_requests_that_do_not_end_in_time_are_cancelled_counted_and_answered_503(caplog):
     with override_settings(DAF_VIEWS={"DRAIN_TIMEOUT": 0.01}):
         server = Server()
         await server.start()
@@ -159,8 +168,49 @@ async def test_requests_that_do_not_end_in_time_are_cancelled_and_counted(caplog
         while not log:
             await asyncio.sleep(0)
         await server.stop()
-    assert connection.task.cancelled()
+    assert connection.task.result() is None
+    assert (connection.answer.status, connection.answer.header("retry-after")) == (503, "1")
+    assert json.loads(connection.answer.body)["code"] == "shutting_down"
     assert "1 requests were cancelled" in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_stream_that_is_cut_off_stays_unfinished_without_an_error(caplog):
+    with override_settings(DAF_VIEWS={"DRAIN_TIMEOUT": 0.01}):
+        server = Server()
+        await server.start()
+        connection = Connection(server.application, path="/stream")
+        connection.send()
+        await connection.started.wait()
+        await server.stop()
+    assert connection.task.result() is None
+    assert (connection.answer.status, connection.answer.is_complete) == (200, False)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_body_that_is_still_coming_at_the_end_is_answered_503():
+    with override_settings(DAF_VIEWS={"DRAIN_TIMEOUT": 0.01}):
+        server = Server()
+        await server.start()
+        connection = Connection(server.application, path="/wait", method="POST", headers=[("Content-Length", "9")])
+        connection.send(b"abc", more=True)
+        while not connection.received:
+            await asyncio.sleep(0)
+        await server.stop()
+    assert connection.answer.status == 503
+
+
+async def test_a_request_that_the_server_cancels_itself_stays_cancelled():
+    with override_settings(DAF_VIEWS={"DRAIN_TIMEOUT": 0.01}):
+        server = Server()
+        await server.start()
+        connection = Connection(server.application, path="/wait")
+        connection.send()
+        while not log:
+            await asyncio.sleep(0)
+        connection.task.cancel()
+        await server.stop()
+    assert connection.task.cancelled()
 
 
 async def test_sigterm_begins_the_drain_and_reaches_who_handled_it_before():
