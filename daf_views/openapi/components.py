@@ -41,7 +41,9 @@ class Components:
 
     def __init__(self) -> None:
         self.schemas: dict[str, Any] = {"Problem": PROBLEM}
+        self.responses: dict[str, Any] = {}
         self.security: dict[str, Any] = {}
+        self._are_output: dict[str, bool] = {}
         self._operation_ids: set[str] = set()
 
     def operation_id(self, wanted: str) -> str:
@@ -61,12 +63,18 @@ class Components:
             free = f"{name}{number}"
         return free
 
+    def response(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
+        """Add a response that many operations share; return a reference to it."""
+        self.responses[name] = response
+        return {"$ref": f"#/components/responses/{name}"}
+
     def schema(self, schema: Schema, *, is_output: bool = False) -> dict[str, Any]:
         """Return a type's JSON Schema; those that it refers to are added, under names that are free."""
         made, others = schema.json_schema(is_output=is_output)
-        names = self._names(others)
+        names = self._names(others, is_output=is_output)
         for name, each in others.items():
             self.schemas[names[name]] = _renamed(each, names)
+            self._are_output.setdefault(names[name], is_output)
         renamed: dict[str, Any] = _renamed(made, names)
         return renamed
 
@@ -79,10 +87,13 @@ class Components:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the Components Object."""
-        return {"schemas": self.schemas, **({"securitySchemes": self.security} if self.security else {})}
+        others = {"responses": self.responses, "securitySchemes": self.security}
+        return {"schemas": self.schemas, **{name: each for name, each in others.items() if each}}
 
-    def _names(self, schemas: dict[str, Any]) -> dict[str, str]:
+    def _names(self, schemas: dict[str, Any], *, is_output: bool) -> dict[str, str]:
         """Return names under which nothing else is: two modules may have classes of one name.
+
+        What a type takes and what it shows may differ, too: then the second to come has a suffix that says which.
 
         A schema that refers to one which is renamed is another, too: so they are looked at until nothing changes.
         """
@@ -90,8 +101,13 @@ class Components:
         while taken := [name for name, each in schemas.items() if self._is_taken(names[name], _renamed(each, names))]:
             for name in taken:
                 numbers[name] += 1
-                names[name] = f"{name}{numbers[name]}"
+                names[name] = self._another(name, numbers[name], is_output=is_output)
         return names
+
+    def _another(self, name: str, number: int, *, is_output: bool) -> str:
+        if self._are_output.get(name, is_output) is is_output:
+            return f"{name}{number}"
+        return f"{name}{'Output' if is_output else 'Input'}{number - 1 if number > 2 else ''}"  # noqa: PLR2004 - the first
 
     def _is_taken(self, name: str, schema: Any) -> bool:
         return name in self.schemas and self.schemas[name] != schema

@@ -13,6 +13,7 @@ from daf_views.handlers.signature import Signature
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.openapi.bodies import request_body
 from daf_views.openapi.conditional import condition_parameters
+from daf_views.openapi.described import details_of
 from daf_views.openapi.responses import is_paged, responses
 from daf_views.openapi.security import is_open
 
@@ -41,11 +42,14 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     # An untyped one takes what the URL gives, whatever that is.
     signature = endpoint.view.handler_signatures.get(method.lower()) or Signature(method, (), Parameter.empty, None)
     plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
+    details = details_of(endpoint.view, getattr(endpoint.view, method.lower()))
     operation: dict[str, Any] = {
-        "operationId": components.operation_id(_operation_id(endpoint.path, method)),
-        "tags": [endpoint.view.__module__.partition(".")[0]],
+        "operationId": components.operation_id(details.id or _operation_id(endpoint.path, method)),
+        "tags": [endpoint.view.__module__.partition(".")[0]] if details.tags is None else list(details.tags),
         **_described(endpoint, method),
     }
+    if details.deprecated:
+        operation["deprecated"] = True
     if parameters := list(_parameters(endpoint, method, signature, plan, components)):
         operation["parameters"] = parameters
     if method not in WITHOUT_CONTENT and (body := request_body(endpoint, method, plan, components)) is not None:

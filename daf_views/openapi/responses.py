@@ -5,11 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from django.http import StreamingHttpResponse
+
 from daf_views import exceptions
 from daf_views.errors.problems import CONTENT_TYPE
+from daf_views.handlers.decorated import hints_of, signature_seen
 from daf_views.http.methods import READING, WITHOUT_CONTENT
 from daf_views.http.parsers import MultiPartParser
 from daf_views.openapi.conditional import ETAG, is_conditional, is_read
+from daf_views.openapi.described import answers_of
 from daf_views.openapi.raises import raised_by
 from daf_views.openapi.security import is_open
 from daf_views.settings import get_settings
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
     from daf_views.handlers.arguments import ArgumentPlan
     from daf_views.handlers.signature import Signature
     from daf_views.openapi.components import Components
+    from daf_views.openapi.described import Answer
     from daf_views.openapi.endpoints import Endpoint
 
-_PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_BINARY = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS = {
     401: ("WWW-Authenticate", "How to prove who one is."),
     415: ("Accept", "The media types that are read."),
@@ -35,13 +40,34 @@ def responses(
     endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
     """Return the Responses Object."""
-    made = {str(status): _problem(status) for status in sorted(set(_problems(endpoint, method, signature, plan)))}
-    return {**_success(endpoint, method, signature, components), **made}
+    problems = sorted(set(_problems(endpoint, method, signature, plan)))
+    made = {str(status): _problem(status, components) for status in problems}
+    said = answers_of(getattr(endpoint.view, method.lower()))
+    own = {str(answer.status): _answer(answer, components) for answer in said}
+    if any(answer.status < HTTPStatus.BAD_REQUEST for answer in said) and not signature.has_answer:
+        return {**own, **{status: each for status, each in made.items() if status not in own}}
+    return {**_success(endpoint, method, signature, components), **made, **own}
+
+
+def _answer(answer: Answer, components: Components) -> dict[str, Any]:
+    """Return the Response Object of what ``@responds`` says."""
+    response: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        response["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in answer.headers.items()
+        }
+    if answer.media_type is not None:
+        schema = {} if answer.schema is None else components.schema(answer.schema, is_output=True)
+        response["content"] = {answer.media_type: {"schema": schema}}
+    return response
 
 
 def _success(endpoint: Endpoint, method: str, signature: Signature, components: Components) -> dict[str, Any]:
     headers = {"headers": {**ETAG}} if is_read(endpoint, method) else {}
     if not signature.has_answer:
+        if _streams(getattr(endpoint.view, method.lower())):
+            return {"200": {"description": HTTPStatus.OK.phrase, **headers, "content": _BINARY}}
         return {"2XX": {"description": "Success", **headers}}
     response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase, **headers}
     if signature.answer is not None:
@@ -52,6 +78,12 @@ def _success(endpoint: Endpoint, method: str, signature: Signature, components: 
             response["headers"] = {**response.get("headers", {}), **link}
         response["content"] = {"application/json": {"schema": schema}}
     return {str(signature.status): response}
+
+
+def _streams(handler: Any) -> bool:
+    """Return True if a handler says that it returns a file or a stream."""
+    kind = hints_of("", handler, signature_seen(handler)).get("return")
+    return isinstance(kind, type) and issubclass(kind, StreamingHttpResponse)
 
 
 def is_paged(endpoint: Endpoint, signature: Signature) -> bool:
@@ -105,14 +137,20 @@ def _is_throttled(path: str) -> bool:
     return any(path == each or path.startswith(each.rstrip("/") + "/") for each in get_settings().THROTTLED_PATHS)
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _problem(status: int, components: Components) -> dict[str, Any]:
+    """Return a reference to the problem of a status, which all operations share."""
     if status == HTTPStatus.NOT_MODIFIED:
         return {"description": HTTPStatus.NOT_MODIFIED.phrase}
-    response: dict[str, Any] = {"description": _title(status), "content": _PROBLEM}
+    title = _title(status)
+    example = {"type": "about:blank", "title": title, "status": status}
+    response: dict[str, Any] = {
+        "description": title,
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+    }
     if (header := _HEADERS.get(status)) is not None:
         name, description = header
         response["headers"] = {name: {"description": description, "schema": {"type": "string"}}}
-    return response
+    return components.response("".join(filter(str.isalnum, title.title())), response)
 
 
 def _title(status: int) -> str:

@@ -225,7 +225,8 @@ def test_responses_are_those_that_may_come(api):
     delete = {"204", "400", "401", "403", "404", "408", "411", "413", "415", "504"}
     assert statuses("/orders/{pk}/", "delete") == always | delete
     assert "2XX" in statuses("/tree/{key}/", "put")
-    assert api["paths"]["/orders/"]["get"]["responses"]["429"]["headers"]["Retry-After"]
+    assert api["paths"]["/orders/"]["get"]["responses"]["429"] == {"$ref": "#/components/responses/TooManyRequests"}
+    assert api["components"]["responses"]["TooManyRequests"]["headers"]["Retry-After"]
 
 
 def test_pages_conditions_and_idempotency_keys_are_said(api):

@@ -1,0 +1,103 @@
+"""What annotations cannot say of an operation: other answers, its id, its tags, that it is deprecated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from daf_views.schemas import Schema, schema_of
+
+F = TypeVar("F")
+
+_ANSWERS, _DETAILS = "daf_views_responds", "daf_views_operation"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer of a handler's."""
+
+    status: int
+    schema: Schema | None
+    media_type: str | None
+    headers: Mapping[str, str]
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What an operation says of itself."""
+
+    id: str | None = None
+    tags: Sequence[str] | None = None
+    deprecated: bool = False
+
+
+def responds(
+    status: int,
+    kind: Any = None,
+    *,
+    media_type: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Callable[[F], F]:
+    """Say what else a handler answers with: ``@responds(202, Job)``, ``@responds(200, media_type="text/csv")``.
+
+    ``kind`` is the type of the data, JSON unless ``media_type`` says otherwise; without either there is no content.
+    ``headers`` are their descriptions, by name. For several statuses, decorate several times; where any is a success,
+    they take the place of what the return annotation says of that status. Raises TypeError for a status or a type that
+    is none.
+    """
+    if status not in set(HTTPStatus):
+        raise TypeError(f"responds({status!r}): there is no such status.")
+    answer = Answer(
+        status=status,
+        schema=None if kind is None else schema_of(kind),
+        media_type=media_type or (None if kind is None else _JSON),
+        headers=headers or {},
+        description=description or HTTPStatus(status).phrase,
+    )
+
+    def mark(handler: F) -> F:
+        setattr(handler, _ANSWERS, (answer, *getattr(handler, _ANSWERS, ())))
+        return handler
+
+    return mark
+
+
+def operation(
+    *,
+    id: str | None = None,  # noqa: A002 - the word of OpenAPI
+    tags: Sequence[str] | None = None,
+    deprecated: bool = False,
+) -> Callable[[F], F]:
+    """Name an operation, tag it, say that it is deprecated: on a handler, or on a view class for all its handlers."""
+    if isinstance(tags, str):
+        raise TypeError(f"operation(tags={tags!r}): give a list of tags.")
+    details = Details(id=id, tags=None if tags is None else tuple(tags), deprecated=deprecated)
+
+    def mark(target: F) -> F:
+        if isinstance(target, type) and id is not None:
+            raise TypeError(f"{target.__qualname__} has several handlers: give each operation its id on the handler.")
+        setattr(target, _DETAILS, details)
+        return target
+
+    return mark
+
+
+def answers_of(handler: Any) -> tuple[Answer, ...]:
+    """Return what a handler says that it answers with."""
+    answers: tuple[Answer, ...] = getattr(handler, _ANSWERS, ())
+    return answers
+
+
+def details_of(view: type, handler: Any) -> Details:
+    """Return what a handler, and where it says nothing its view, says of the operation."""
+    own, shared = (getattr(each, _DETAILS, Details()) for each in (handler, view))
+    return Details(
+        id=own.id,
+        tags=shared.tags if own.tags is None else own.tags,
+        deprecated=own.deprecated or shared.deprecated,
+    )
