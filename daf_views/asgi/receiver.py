@@ -53,8 +53,8 @@ class Receiver:
         "_received",
         "_spoilt",
         "_task",
-        "slot",
         "is_answered",
+        "slot",
     )
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], *, expects_body: bool = False) -> None:

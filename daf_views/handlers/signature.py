@@ -15,7 +15,7 @@ from functools import cached_property
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, StreamingHttpResponse
 
 from daf_views.handlers.arguments import ArgumentPlan
 from daf_views.handlers.decorated import hints_of, refuse_wrapper, signature_seen
@@ -44,6 +44,8 @@ class Signature:
         self.returns = returns
         """The type of what is answered, None if there is no content, ``Parameter.empty`` if nobody says."""
         self.status = status or (204 if returns is None else 200)
+        self.is_stream = False
+        """Whether it says that it returns a file or a stream."""
         self._schemas: dict[str, Schema] = {}
         self._plans: dict[frozenset[str], ArgumentPlan] = {}
 
@@ -144,6 +146,7 @@ def signature_of(cls: type, method: str) -> Signature:
     read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
     returns, status = _answer(hints.get("return", _NONE))
     made = Signature(name, read, returns, status)
+    made.is_stream = isinstance(hints.get("return"), type) and issubclass(hints["return"], StreamingHttpResponse)
     if sum(isinstance(each.source, Body) for each in read) > 1:
         raise TypeError(f"{name} has two parameters that are the body: give one of them Annotated[…, Query()].")
     made.prepare()

@@ -5,11 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from django.http import StreamingHttpResponse
-
 from daf_views import exceptions
 from daf_views.errors.problems import CONTENT_TYPE
-from daf_views.handlers.decorated import hints_of, signature_seen
 from daf_views.http.methods import READING, WITHOUT_CONTENT
 from daf_views.http.parsers import MultiPartParser
 from daf_views.openapi.conditional import ETAG, is_conditional, is_read
@@ -66,7 +63,7 @@ def _answer(answer: Answer, components: Components) -> dict[str, Any]:
 def _success(endpoint: Endpoint, method: str, signature: Signature, components: Components) -> dict[str, Any]:
     headers = {"headers": {**ETAG}} if is_read(endpoint, method) else {}
     if not signature.has_answer:
-        if _streams(getattr(endpoint.view, method.lower())):
+        if signature.is_stream:
             return {"200": {"description": HTTPStatus.OK.phrase, **headers, "content": _BINARY}}
         return {"2XX": {"description": "Success", **headers}}
     response: dict[str, Any] = {"description": HTTPStatus(signature.status).phrase, **headers}
@@ -78,12 +75,6 @@ def _success(endpoint: Endpoint, method: str, signature: Signature, components: 
             response["headers"] = {**response.get("headers", {}), **link}
         response["content"] = {"application/json": {"schema": schema}}
     return {str(signature.status): response}
-
-
-def _streams(handler: Any) -> bool:
-    """Return True if a handler says that it returns a file or a stream."""
-    kind = hints_of("", handler, signature_seen(handler)).get("return")
-    return isinstance(kind, type) and issubclass(kind, StreamingHttpResponse)
 
 
 def is_paged(endpoint: Endpoint, signature: Signature) -> bool:
