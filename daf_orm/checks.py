@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from daf_orm._leases.session import sends_unseen_statements
 from daf_orm._pool.pool import effective_max_size, memory_aliases
+from daf_orm.databases import database_of
 from daf_orm.detection import io
 from daf_orm.settings import Settings, get_settings, problems
 
@@ -51,11 +52,9 @@ def check_configure(**_: Any) -> list[CheckMessage]:
         return [Error(f"{where}, which cannot be imported: {error}", hint=hint, id="daf_orm.E003")]
     except (TypeError, ValueError):
         return [Error(f"{where}, which cannot be called without arguments.", hint=hint, id="daf_orm.E003")]
-    others = [alias for alias in connections if connections[alias].vendor != "postgresql"]
-    return [
-        Error(f"{where}, and database {alias!r} is not PostgreSQL: its calls would fail.", id="daf_orm.E003")
-        for alias in others
-    ]
+    if any(database_of(connections[alias]).takes_settings for alias in connections):
+        return []
+    return [Error(f"{where}, and no database in DATABASES is PostgreSQL: it would set nothing.", id="daf_orm.E003")]
 
 
 @register("daf_orm")
@@ -122,7 +121,7 @@ def check_django_pool(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database, "daf_orm", deploy=True)
 def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """``daf_orm.W004``: all processes together could ask PostgreSQL for more connections than it has."""
+    """``daf_orm.W004``: all processes together could ask a server for more connections than it has."""
     settings = _valid_settings()
     if settings is None:
         return []
@@ -136,7 +135,7 @@ def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]
             id="daf_orm.W004",
         )
         for alias in databases or []
-        if connections[alias].vendor == "postgresql" and (limit := _client_connections(alias)) < wanted
+        if (limit := _client_connections(alias)) is not None and limit < wanted
     ]
 
 
@@ -160,15 +159,9 @@ def _processes() -> int:
     return int(value) if value.isdecimal() else 1
 
 
-def _client_connections(alias: str) -> int:
+def _client_connections(alias: str) -> int | None:
+    wrapper = connections[alias]
     try:
-        with connections[alias].cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('max_connections')::int"
-                " - current_setting('superuser_reserved_connections')::int"
-            )
-            row = cursor.fetchone()
+        return database_of(wrapper).client_connections(wrapper)
     except DatabaseError:
-        return 2**31  # the database cannot be asked; Django's own checks say so
-    assert row is not None
-    return int(row[0])
+        return None  # the database cannot be asked; Django's own checks say so

@@ -26,6 +26,7 @@ from daf_orm._django.connections import OrderedCallback
 from daf_orm._execution import idle_transactions
 from daf_orm._leases import reset
 from daf_orm._leases.lease import CommitHook, Scope, current_task, innermost_block
+from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 logger = logging.getLogger("daf_orm")
-
-_INERROR = 3  # psycopg.pq.TransactionStatus.INERROR
 
 
 class Atomic:
@@ -298,8 +297,7 @@ class _Block:
             return TransactionManagementError(_CLOSED.format(alias=self._alias, origin=self.scope.origin))
         if self.scope.lease.cancelled_in_block and connection.needs_rollback:
             return TransactionManagementError(_CALL_CANCELLED.format(origin=self.scope.origin))
-        pgconn = getattr(connection.connection, "pgconn", None)
-        if getattr(pgconn, "transaction_status", None) == _INERROR and not connection.needs_rollback:
+        if not connection.needs_rollback and database_of(connection).has_aborted(connection):
             return TransactionManagementError(_ABORTED.format(origin=self.scope.origin))
         return None
 

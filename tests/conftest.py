@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("suite")
 pytest_plugins = ["pytester"]
 TESTS = Path(__file__).parent
 WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
-DATABASE_MARKS = ("postgresql", "sqlite", "sqlite_memory", "sqlite_file")
+DATABASE_MARKS = ("postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
 LONG = (
     "scenarios/test_exhaustion.py",
     "bookshop/test_schemathesis.py",
@@ -94,6 +94,12 @@ def _marks_of_this_database() -> set[str]:
 def postgres_only() -> None:
     if connection.vendor != "postgresql":
         pytest.skip(f"needs postgresql; this run is on {settings.DAF_TEST_DATABASE}")
+
+
+@pytest.fixture
+def has_server() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip(f"needs a server; this run is on {settings.DAF_TEST_DATABASE}")
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from daf_orm._leases.lease import (
     is_outside_scopes,
     next_number,
 )
+from daf_orm.databases import database_of
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 
@@ -600,7 +601,7 @@ def _shared(alias: str) -> BaseDatabaseWrapper | None:
     if (of_test := _test_connections.get(alias)) is not None:
         return of_test
     for wrapper in tuple(_memory_connections.get(alias, ())):
-        if wrapper.connection is not None and wrapper.is_in_memory_db():  # type: ignore[attr-defined]
+        if wrapper.connection is not None and database_of(wrapper).has_it_alone(wrapper):
             return wrapper
     return None
 
@@ -647,7 +648,7 @@ def in_test() -> bool:
 def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
     # The main thread's is the one: tests and scripts create the tables there. It is noted whatever its name is now,
     # because a test runner renames a database to its in-memory twin later on.
-    if wrapper.vendor == "sqlite" and threading.current_thread() is threading.main_thread():
+    if database_of(wrapper).may_live_in_memory and threading.current_thread() is threading.main_thread():
         _memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)
 
 

@@ -21,7 +21,8 @@ from asgiref.sync import sync_to_async
 from daf_orm._core import finalizers
 from daf_orm._django import connections as leased_connections
 from daf_orm._leases.lease import current_task
-from daf_orm.databases.cancellation import CANCEL_TIMEOUT, cut_off, stop_statement
+from daf_orm.databases.base import CANCEL_TIMEOUT
+from daf_orm.databases.cancellation import cut_off, stop_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

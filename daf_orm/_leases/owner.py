@@ -15,12 +15,12 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import InterfaceError
+from django.db import DatabaseError, InterfaceError
 from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
-from daf_orm.databases import sqlite
+from daf_orm.databases import database_of
 from daf_orm.exceptions import CallCancelled
 from daf_orm.settings import get_settings
 
@@ -134,10 +134,9 @@ class Guest:
         self._connect, self._commit_now, self._set = wrapper.connect, wrapper.commit, wrapper.set_autocommit
         self._close = wrapper.close
         self._make_cursor, self._make_debug_cursor = wrapper.make_cursor, wrapper.make_debug_cursor
-        self._patience: sqlite.LockPatience | None = None
-        if is_sqlite_file(wrapper) and sqlite.takes_lock_at_once(wrapper):
-            timeout = wrapper.settings_dict["OPTIONS"]["timeout"]
-            self._patience = sqlite.LockPatience(wrapper, timeout, self._is_stopping)
+        self._database = database_of(wrapper)
+        self._patience = self._database.patience(wrapper, self._is_stopping)
+        if self._patience is not None:
             wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
         patches: dict[str, Any] = {
             "connect": self._connect_wholly,
@@ -269,7 +268,12 @@ class Guest:
         """Look at a statement, as an execute wrapper."""
         self.look_at(sql, context["cursor"])
         assert self.session is not None
-        return self.session.execute(sql, lambda: execute(sql, params, many, context))
+        try:
+            return self.session.execute(sql, lambda: execute(sql, params, many, context))
+        except DatabaseError as error:
+            if self.wrapper.in_atomic_block and self._database.aborts_transaction(error):
+                self.wrapper.needs_rollback = True
+            raise
 
     def look_at(self, sql: Any, cursor: CursorWrapper) -> None:
         """Before a statement is sent: have a connection for it, and keep that if the statement may change its session.
@@ -471,30 +475,12 @@ def _leave_to_the_pool() -> None:
     """Keep ``close_old_connections()``, which libraries call around their queries, from ending a transaction."""
 
 
-POSTGRESQL_OPTIONS: Final = {
-    "connect_timeout": 10,  # seconds
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,  # milliseconds
-}
-"""Defaults for PostgreSQL on a lease; ``OPTIONS`` wins. Neither connecting nor a COMMIT can be cancelled, so a server
-that vanishes without a word must be noticed by TCP."""
-
-
 def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
     settings: dict[str, Any] = dict(wrapper.settings_dict)
     if not settings["OPTIONS"].get("pool"):
         settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
-        if wrapper.vendor == "postgresql":
-            if get_settings().SERVER_POOLED:  # a cursor of the server's lives in one session
-                settings["DISABLE_SERVER_SIDE_CURSORS"] = True
-            settings["OPTIONS"] = {**POSTGRESQL_OPTIONS, **settings["OPTIONS"]}
-    if is_sqlite_file(wrapper):
-        settings["OPTIONS"] = {**sqlite.OPTIONS, **settings["OPTIONS"]}
+        database = database_of(wrapper)
+        if database.can_be_pooled_by_server and get_settings().SERVER_POOLED:
+            settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # such a cursor lives in one session
+        settings["OPTIONS"] = {**database.options_for(wrapper), **settings["OPTIONS"]}
     return settings
-
-
-def is_sqlite_file(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether a connection is one to an SQLite database in a file."""
-    return wrapper.vendor == "sqlite" and not wrapper.is_in_memory_db()  # type: ignore[attr-defined] # SQLite has it

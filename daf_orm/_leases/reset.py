@@ -5,12 +5,12 @@ Everything here does I/O and runs on a worker thread, in the hop that ends the l
 
 import logging
 import select
-from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from daf_orm.databases.cancellation import cut_off_if_silent
+from daf_orm.databases import database_of
+from daf_orm.databases.cancellation import cut_off_if_silent, socket_of
 
 logger = logging.getLogger("daf_orm")
 
@@ -25,7 +25,7 @@ def clean(wrapper: BaseDatabaseWrapper, *, origin: object, keeps_session: bool =
     """
     if wrapper.connection is None:
         return _forget_transaction(wrapper)
-    if _is_closed(wrapper.connection):  # by the server, in the middle of something
+    if database_of(wrapper).is_closed(wrapper):  # by the server, in the middle of something
         close(wrapper)
         return False
     try:
@@ -58,14 +58,12 @@ def close_for_good(wrapper: BaseDatabaseWrapper) -> None:
 
 def has_died(wrapper: BaseDatabaseWrapper) -> bool:
     """Whether the server hung up on an idle connection. No round trip: its socket is asked whether it has ended."""
-    if (connection := wrapper.connection) is None:
+    if wrapper.connection is None:
         return False
-    if _is_closed(connection):
+    if database_of(wrapper).is_closed(wrapper):
         return True
-    socket = getattr(getattr(connection, "pgconn", None), "socket", None)
-    if socket is None:
-        return False
-    if not _is_readable(socket):
+    socket = socket_of(wrapper)
+    if socket < 0 or not _is_readable(socket):
         return False
     # Something arrived on an idle connection: a farewell, or a harmless notice. Only a round trip can tell.
     return not wrapper.is_usable()
@@ -82,7 +80,11 @@ def leave_blocks(wrapper: BaseDatabaseWrapper, depth: int) -> bool:
 
 
 def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
-    if leave_blocks(wrapper, 0) and not in_transaction(wrapper.connection):
+    is_open = _in_transaction(wrapper) if leave_blocks(wrapper, 0) else True
+    if is_open is None:  # it cannot be known: to be sure
+        with cut_off_if_silent(wrapper):
+            wrapper.rollback()
+    if not is_open:
         return True
     logger.error(
         "A transaction was left open on connection %r by %s; it was rolled back. "
@@ -92,7 +94,7 @@ def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
     )
     if wrapper.connection is not None:
         with cut_off_if_silent(wrapper):
-            wrapper.rollback()
+            database_of(wrapper).roll_back(wrapper)
     return False
 
 
@@ -100,34 +102,31 @@ def is_in_transaction(wrapper: BaseDatabaseWrapper) -> bool:
     """Whether code has begun a transaction and not ended it, by Django's means or by hand."""
     return wrapper.in_atomic_block or (
         wrapper.connection is not None
-        and (wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or in_transaction(wrapper.connection))
+        and (wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or bool(_in_transaction(wrapper)))
     )
 
 
-def in_transaction(connection: Any) -> bool:
-    """Ask the driver whether a transaction is open; False where it cannot tell."""
-    if (open_one := getattr(connection, "in_transaction", None)) is not None:  # sqlite3
-        return bool(open_one() if callable(open_one) else open_one)
-    status = getattr(getattr(connection, "pgconn", None), "transaction_status", 0)  # psycopg: 0 is IDLE
-    return bool(status)
+def _in_transaction(wrapper: BaseDatabaseWrapper) -> bool | None:
+    """Whether a transaction is open; None if that cannot be known."""
+    database = database_of(wrapper)
+    if wrapper.connection is None:
+        return False
+    if (known := database.in_transaction(wrapper)) is not None:
+        return known
+    with cut_off_if_silent(wrapper):
+        return database.ask_transaction(wrapper)
 
 
 def _is_pristine(wrapper: BaseDatabaseWrapper) -> bool:
     if wrapper.get_autocommit() != wrapper.settings_dict["AUTOCOMMIT"]:
         return False
-    if _isolation_changed(wrapper):
+    if database_of(wrapper).has_other_isolation(wrapper):
         return False
     if wrapper.errors_occurred:
         wrapper.errors_occurred = False
         with cut_off_if_silent(wrapper):
             return bool(wrapper.is_usable())
     return True
-
-
-def _isolation_changed(wrapper: BaseDatabaseWrapper) -> bool:
-    if (wanted := getattr(wrapper, "isolation_level", None)) is None:
-        return False
-    return getattr(wrapper.connection, "isolation_level", None) not in (None, wanted)
 
 
 def _forget_transaction(wrapper: BaseDatabaseWrapper) -> bool:
@@ -141,12 +140,6 @@ def _forget_transaction(wrapper: BaseDatabaseWrapper) -> bool:
     wrapper.atomic_blocks.clear()
     wrapper.run_on_commit = []
     return nothing
-
-
-def _is_closed(connection: Any) -> bool:
-    """Ask the driver whether it knows that the connection is lost; False where it cannot tell."""
-    closed = getattr(connection, "closed", False)
-    return isinstance(closed, int) and bool(closed)
 
 
 def _is_readable(socket: int) -> bool:

@@ -141,6 +141,7 @@ class Session:
             if name not in _DJANGOS and (name not in before or before[name] is not value)
         }
         self.opened = time.monotonic()
+        self._database.note_opened(wrapper)
         self._database.learn(wrapper)
         self._options = self._database.options_of(wrapper.connection)
 
@@ -189,6 +190,8 @@ class Session:
         """Set what ``CONFIGURE`` wants and the connection does not have yet. Outside transactions."""
         wrapper = self.wrapper
         assert wrapper is not None
+        if not self._database.takes_settings:
+            return
         wanted = {name: None if value is None else str(value) for name, value in values.items()}
         if self.is_server_pooled:
             self.configured = wanted
@@ -213,7 +216,7 @@ class Session:
             if not self._database.has_stale_plan(error):
                 raise
             assert self.wrapper is not None
-            if reset.in_transaction(self.wrapper.connection):  # which it has ended
+            if self._database.in_transaction(self.wrapper):  # which it has ended
                 self.lose_track()
                 raise
             self._database.forget_plans(self.wrapper)
@@ -224,7 +227,7 @@ class Session:
             return execute()
         wrapper = self.wrapper
         assert wrapper is not None
-        if not reset.in_transaction(wrapper.connection):
+        if not self._database.in_transaction(wrapper):
             self._is_transaction_configured = False
             if wrapper.autocommit and not _ABOUT_TRANSACTIONS.match(sql):
                 with wrapper.wrap_database_errors, wrapper.connection.transaction():
@@ -240,7 +243,7 @@ class Session:
         if not self.configured:
             return
         assert self.wrapper is not None
-        if self.wrapper.autocommit and not reset.in_transaction(self.wrapper.connection):
+        if self.wrapper.autocommit and not self._database.in_transaction(self.wrapper):
             raise InterfaceError(
                 f"COPY on {self.alias!r} outside a transaction, which would lack the settings of DAF_ORM['CONFIGURE']. "
                 "Open transaction.atomic() around it."
@@ -249,6 +252,8 @@ class Session:
 
     def lacks(self, values: Mapping[str, Any]) -> list[str]:
         """Return the names of those that are not set as wanted."""
+        if not self._database.takes_settings:
+            return []
         wanted = {name: None if value is None else str(value) for name, value in values.items()}
         return [
             name for name in wanted.keys() | self.configured.keys() if self.configured.get(name) != wanted.get(name)
@@ -260,8 +265,10 @@ class Session:
         return self.is_touched or self._effect is not Effect.NONE
 
     def lose_track(self) -> None:
-        """Take note that statements may be sent which nobody looks at."""
+        """Take note that statements may be sent that nothing looks at."""
         self._effect = Effect.UNKNOWN
+        if self.wrapper is not None and self.wrapper.connection is not None:
+            self._database.lose_track(self.wrapper)
 
     @property
     def has_other_options(self) -> bool:

@@ -33,7 +33,9 @@ from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
 from daf_orm._leases.lease import Lease
 from daf_orm._leases.session import sends_unseen_statements
-from daf_orm.databases import cancellation
+from daf_orm.databases import database_of
+from daf_orm.databases.base import CANCEL_TIMEOUT
+from daf_orm.databases.cancellation import cut_off
 from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 
@@ -392,7 +394,7 @@ class ConnectionPool:
         Whether it has taken effect is not known: the server may have got it. Without this nothing could end the process
         in order. Return how many there were. Does not block.
         """
-        patience = cancellation.CANCEL_TIMEOUT if patience is None else patience
+        patience = CANCEL_TIMEOUT if patience is None else patience
         with self._lock:
             late = [lease for lease in self._lent if lease.commits_since(time.monotonic() - patience)]
         for lease in late:
@@ -404,7 +406,7 @@ class ConnectionPool:
                 patience,
             )
             for wrapper in lease.in_use():
-                cancellation.cut_off(wrapper)
+                cut_off(wrapper)
         return len(late)
 
     def open(self) -> None:
@@ -734,11 +736,11 @@ def _wrapper(alias: str) -> BaseDatabaseWrapper:
 
 def memory_aliases() -> list[str]:
     """Return the aliases that are in-memory SQLite."""
-    return [
-        alias
-        for alias in django_connections
-        if (is_memory := getattr(django_connections[alias], "is_in_memory_db", None)) is not None and is_memory()
-    ]
+    return [alias for alias in django_connections if _has_it_alone(django_connections[alias])]
+
+
+def _has_it_alone(wrapper: BaseDatabaseWrapper) -> bool:
+    return database_of(wrapper).has_it_alone(wrapper)
 
 
 def current_pool() -> ConnectionPool | None:

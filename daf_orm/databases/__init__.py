@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from daf_orm.databases.base import Database
+from daf_orm.databases.mysql import MySQL
 from daf_orm.databases.postgresql import PostgreSQL
 from daf_orm.databases.sqlite import SQLite
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "database_of"]
 
-_KINDS: dict[str, type[Database]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+_KINDS: dict[str, type[Database]] = {"mysql": MySQL, "postgresql": PostgreSQL, "sqlite": SQLite}
 
 
 def database_of(wrapper: BaseDatabaseWrapper) -> Database:

@@ -1,8 +1,8 @@
 """Stop a statement that a worker thread is running, from another thread.
 
-psycopg has ``cancel_safe()``, sqlite3 has ``interrupt()``; a driver with neither is waited for. Neither call can miss
-its target by design alone: it does nothing between two statements, so it is repeated until the call has ended, and
-whoever ends the call waits for a cancellation under way, lest it strike the connection's next user.
+PostgreSQL takes a request to cancel, MariaDB and MySQL a KILL QUERY, SQLite can be interrupted; any other database is
+waited for. Such a request does nothing between two statements, so it is repeated until the call has ended; and what
+ends the call waits for a request under way, lest it strike the connection's next user.
 
 What must not be stopped, the end of a transaction or of a server-side cursor, has an end all the same: a server that
 does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for, until the process
@@ -13,24 +13,20 @@ import contextlib
 import logging
 import socket
 import threading
-from typing import Any, Self
+from typing import Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-logger = logging.getLogger("daf_orm")
+from daf_orm.databases import database_of
+from daf_orm.databases.base import CANCEL_TIMEOUT
 
-CANCEL_TIMEOUT = 5.0
-"""Seconds a server is given to take a cancellation, and then to act on it, or to roll back, before it is cut off."""
+logger = logging.getLogger("daf_orm")
 
 
 def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
-    """Ask the driver to stop what this connection is executing. False if the request did not get through."""
-    connection: Any = wrapper.connection
+    """Have what this connection is executing stopped. False if the request did not get through."""
     try:
-        if (cancel_safe := getattr(connection, "cancel_safe", None)) is not None:
-            cancel_safe(timeout=CANCEL_TIMEOUT)
-        elif (interrupt := getattr(connection, "interrupt", None)) is not None:
-            interrupt()
+        database_of(wrapper).stop(wrapper)
     except Exception:
         logger.debug("A statement on %r could not be cancelled.", wrapper.alias, exc_info=True)
         return False
@@ -39,18 +35,20 @@ def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
 
 def cut_off(wrapper: BaseDatabaseWrapper) -> None:
     """Shut the connection's socket, so that a thread which waits for a silent server gets an error instead."""
-    if (descriptor := _socket_of(wrapper)) < 0:
+    if (descriptor := socket_of(wrapper)) < 0:
         return
     logger.warning("The server of %r does not answer; its connection is cut.", wrapper.alias)
     with contextlib.suppress(OSError), socket.socket(fileno=socket.dup(descriptor)) as copy:
         copy.shutdown(socket.SHUT_RDWR)
 
 
-def _socket_of(wrapper: BaseDatabaseWrapper) -> int:
-    pgconn: Any = getattr(wrapper.connection, "pgconn", None)
+def socket_of(wrapper: BaseDatabaseWrapper) -> int:
+    """Return the descriptor of the connection's socket; -1 if there is none."""
+    if wrapper.connection is None:
+        return -1
     try:
-        return int(getattr(pgconn, "socket", -1))
-    except Exception:  # noqa: BLE001 - psycopg raises for a connection that is closed already
+        return database_of(wrapper).socket_of(wrapper.connection)
+    except Exception:  # noqa: BLE001 - drivers raise for a connection that is closed already
         return -1
 
 
@@ -82,4 +80,4 @@ class CutOffIfSilent:
 
 def cut_off_if_silent(wrapper: BaseDatabaseWrapper) -> contextlib.AbstractContextManager[object]:
     """Return a :class:`CutOffIfSilent` for a connection that can be cut off; else one that does nothing."""
-    return CutOffIfSilent(wrapper) if _socket_of(wrapper) >= 0 else contextlib.nullcontext()
+    return CutOffIfSilent(wrapper) if socket_of(wrapper) >= 0 else contextlib.nullcontext()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models.signals import post_migrate
 
-from daf_orm.databases.base import Database
+from daf_orm.databases.base import CANCEL_TIMEOUT, Database
 from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar, without_literals
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ STATEMENTS: Final = frozenset(
     SET RESET DISCARD LISTEN UNLISTEN DECLARE FETCH MOVE CLOSE REFRESH CLUSTER
     """.split()
 )
+LEASE_OPTIONS: Final = MappingProxyType(
+    {
+        "connect_timeout": 10,  # seconds
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,  # milliseconds
+    }
+)
+"""Neither connecting nor a COMMIT can be cancelled, so a server that vanishes without a word must be noticed by TCP."""
+_INERROR: Final = 3  # psycopg.pq.TransactionStatus.INERROR
 _CODE: Final = """
     SELECT c.relname, '', t.tgrelid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
     UNION ALL
@@ -125,6 +137,8 @@ class PostgreSQL(Database):
         *("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory", "server_cursor_factory"),
         "prepare_threshold",
     )
+    lease_options = LEASE_OPTIONS
+    takes_settings = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,6 +150,42 @@ class PostgreSQL(Database):
         self._changing: set[int] = set()
         """Drivers' connections that may have changed tables, in a transaction that others do not see yet."""
         post_migrate.connect(self._forget_tables, dispatch_uid="daf_orm.databases.postgresql")
+
+    def client_connections(self, wrapper: BaseDatabaseWrapper) -> int | None:
+        """Ask for ``max_connections``, less those that are kept for superusers."""
+        with wrapper.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('max_connections')::int"
+                " - current_setting('superuser_reserved_connections')::int"
+            )
+            row = cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def stop(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Send a request to cancel, on a connection of its own."""
+        connection: Any = wrapper.connection
+        if hasattr(connection, "cancel_safe"):
+            connection.cancel_safe(timeout=CANCEL_TIMEOUT)
+        else:  # psycopg2
+            connection.cancel()
+
+    def socket_of(self, connection: Any) -> int:
+        """Return libpq's socket."""
+        return int(connection.pgconn.socket if hasattr(connection, "pgconn") else connection.fileno())
+
+    def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
+        """Return what libpq has heard last."""
+        return bool(_status(wrapper))
+
+    def has_aborted(self, wrapper: BaseDatabaseWrapper) -> bool:
+        """Whether the server refuses all statements until the transaction ends."""
+        return _status(wrapper) == _INERROR
+
+    def has_other_isolation(self, wrapper: BaseDatabaseWrapper) -> bool:
+        """Whether psycopg's connection has been given another level."""
+        wanted = getattr(wrapper, "isolation_level", None)
+        return wanted is not None and getattr(wrapper.connection, "isolation_level", None) not in (None, wanted)
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue which tables run code, once per database, and again after tables have changed."""
@@ -233,3 +283,13 @@ class PostgreSQL(Database):
 
     def _forget_tables(self, **_: object) -> None:
         self._stale.update(self._tables)
+
+
+def _status(wrapper: BaseDatabaseWrapper) -> int:
+    """Return libpq's status of the transaction: 0 is IDLE."""
+    connection: Any = wrapper.connection
+    if connection is None:
+        return 0
+    if hasattr(connection, "pgconn"):
+        return int(connection.pgconn.transaction_status)
+    return int(connection.get_transaction_status())  # psycopg2

@@ -20,7 +20,7 @@ from daf_orm.databases.base import Database
 from daf_orm.databases.statements import Effect, Grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -32,6 +32,34 @@ class SQLite(Database):
 
     grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
     driver_options = ("isolation_level", "row_factory", "text_factory")
+    may_live_in_memory = True
+
+    def options_for(self, wrapper: BaseDatabaseWrapper) -> Mapping[str, Any]:
+        """Return those of a database file: another thread may be writing to it."""
+        return {} if _in_memory(wrapper) else OPTIONS
+
+    def patience(self, wrapper: BaseDatabaseWrapper, is_given_up: Callable[[], bool]) -> LockPatience | None:
+        """Wait for the lock of a database file, whose transactions begin with it."""
+        if _in_memory(wrapper) or not takes_lock_at_once(wrapper):
+            return None
+        return LockPatience(wrapper, wrapper.settings_dict["OPTIONS"]["timeout"], is_given_up)
+
+    def has_it_alone(self, wrapper: BaseDatabaseWrapper) -> bool:
+        """Whether the database is in memory."""
+        return _in_memory(wrapper)
+
+    def stop(self, wrapper: BaseDatabaseWrapper) -> None:
+        """Interrupt what SQLite computes."""
+        connection: Any = wrapper.connection
+        connection.interrupt()
+
+    def is_closed(self, wrapper: BaseDatabaseWrapper) -> bool:  # noqa: ARG002 - as for all databases
+        """There is no server to be lost."""
+        return False
+
+    def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
+        """Return what SQLite knows."""
+        return bool(getattr(wrapper.connection, "in_transaction", False))
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
         """Return what a statement may leave. A PRAGMA that only asks leaves nothing."""
@@ -71,6 +99,10 @@ PRAGMAS: Final = (
     *("automatic_index", "cache_size", "synchronous", "temp_store", "full_column_names", "short_column_names"),
 )
 """Those that change what statements of the same connection do."""
+
+
+def _in_memory(wrapper: BaseDatabaseWrapper) -> bool:
+    return bool(wrapper.is_in_memory_db())  # type: ignore[attr-defined] # SQLite has it
 
 
 def _attached(connection: Any) -> set[str]:

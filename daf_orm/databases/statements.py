@@ -56,6 +56,9 @@ class Grammar:
     harmless_prefix: str = ""
     """What else leaves nothing if its name begins with it."""
     resettable_functions: frozenset[str] = frozenset()
+    has_local_settings: bool = True
+    """Whether SET LOCAL and SET TRANSACTION are for the present transaction alone. MySQL's are for the session, and for
+    the next transaction."""
     unknown_functions: frozenset[str] = field(default_factory=frozenset)
 
     def effect_of(self, sql: str) -> Effect:
@@ -76,7 +79,7 @@ class Grammar:
         word = first[1].upper() if first is not None else ""
         if word in self.keeping:
             # SELECT … INTO makes a table, perhaps a temporary one.
-            effect = Effect.RESETTABLE if word != "INSERT" and _INTO.search(sql) else Effect.NONE
+            effect = Effect.RESETTABLE if word not in _WRITES and _INTO.search(sql) else Effect.NONE
         elif word in self.lasting:
             if _TEMPORARY.search(sql):
                 effect = Effect.RESETTABLE
@@ -85,7 +88,7 @@ class Grammar:
             else:
                 effect = Effect.NONE
         elif word in self.resettable:
-            if _LOCAL.match(sql):
+            if self.has_local_settings and _LOCAL.match(sql):
                 return Effect.NONE
             effect = Effect.RESETTABLE
         else:
@@ -137,8 +140,8 @@ def without_literals(sql: str) -> str | None:
 
 _QUOTE: Final = re.compile(r"""['"`]|(?<![\w$])\$\w*\$|--|/\*""")
 _CLOSING: Final = {"--": "\n", "/*": "*/"}
-# MySQL executes /*! … */, and takes two dashes for a comment only before a space.
-_IS_COMMENT: Final = re.compile(r"--(?:\s|$)|/\*(?!!)")
+# MySQL executes /*! … */, MariaDB /*M! … */ too, and both take two dashes for a comment only before a space.
+_IS_COMMENT: Final = re.compile(r"--(?:\s|$)|/\*(?!M?!)")
 _NAMES: Final = ('"', "`")
 _DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)
 _TEMPORARY: Final = re.compile(r"\bTEMP(?:ORARY)?\b|\bpg_temp", re.IGNORECASE)
@@ -165,6 +168,7 @@ _CALL: Final = re.compile(r"""((?<![\w$.])[^\W\d][\w$.]*+|\.\s*+[\w$]++|["`\]])\
 _COLUMNS: Final = re.compile(
     r"""\b(?:INTO|TABLE|EXISTS)\s+(?:\w+\.|["`][^"`]*["`]\.)?(?:\w+|["`][^"`]*["`])$""", re.IGNORECASE
 )
+_WRITES: Final = ("INSERT", "REPLACE")
 _INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 _LONG: Final = 200
 """Characters in which a quoted name has to end."""

@@ -1,6 +1,6 @@
 """The Django project of the suite, on the database that the environment chooses.
 
-`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql` (the server at
+`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql` or `mariadb` (the server at
 `DATABASE_URL`, or one that the suite starts) or `url` (what is at `DATABASE_URL`; the default if it is set).
 """
 
@@ -39,6 +39,10 @@ else:
 
         # Processes that a test starts use the same server.
         DATABASE_URL = os.environ["DATABASE_URL"] = default_postgres().url
+    elif DAF_TEST_DATABASE == "mariadb" and not DATABASE_URL:
+        from tests.support.servers import default_mariadb
+
+        DATABASE_URL = os.environ["DATABASE_URL"] = default_mariadb().url
     default = dj_database_url.parse(DATABASE_URL)
     other = {**default, "NAME": f"{default['NAME']}_other"}
 

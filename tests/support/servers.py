@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -33,57 +33,82 @@ _SETTINGS = {
     "unix_socket_directories": "",
 }
 _STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+_MARIADB_SETTINGS = {
+    "innodb-flush-log-at-trx-commit": "0",
+    "innodb-doublewrite": "0",
+    "innodb-buffer-pool-size": "64M",
+    "innodb-log-file-size": "16M",
+    "character-set-server": "utf8mb4",
+    "bind-address": "127.0.0.1",
+}
+_MARIADB_STOP_SIGNALS = {"fast": signal.SIGTERM, "immediate": signal.SIGKILL}
 # It waits on a pipe that ends with this process, also where a signal kills it and atexit does not run.
-_GUARD = 'read -r _; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
+_GUARD = 'read -r _; kill "-$3" "$1"; sleep 1; rm -rf "$2"'
 
 
-class PostgresServer:
-    """A PostgreSQL server on 127.0.0.1, with its data in a temporary directory.
+class Server:
+    """A database server on 127.0.0.1, with its data in a temporary directory.
 
     `stop("fast")` ends sessions with an error and shuts down in order; `stop("immediate")` is a crash.
     The port and the data stay the same over a restart; the end of this process removes both.
     """
 
-    def __init__(self, *, max_connections: int = 100, port: int | None = None) -> None:
+    name: str
+    database: str
+    """The database that its URL names."""
+    stop_signals: dict[str, signal.Signals]
+
+    def __init__(self, *, max_connections: int = 100, port: int | None = None, durable: bool = False) -> None:
         self.max_connections = max_connections
+        self.durable = durable
+        """Whether a crash of the server, if not of the machine, loses nothing that was committed."""
         self.port = port or _free_port()
-        self.data_dir = Path(tempfile.mkdtemp(prefix="daf-postgres-"))
+        self.data_dir = Path(tempfile.mkdtemp(prefix=f"daf-{self.name.lower()}-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         atexit.register(self._remove)
         _give_to_account(self.data_dir)
-        _run_initdb(self.data_dir)
+        self._make_data()
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        raise NotImplementedError
+
+    def _make_data(self) -> None:
+        raise NotImplementedError
+
+    def _command(self) -> list[str | Path]:
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        """Connect once. Raises a driver's error, or OSError, while the server is not ready."""
+        raise NotImplementedError
 
     def start(self) -> None:
-        settings = _SETTINGS | {"port": str(self.port), "max_connections": str(self.max_connections)}
-        options = [f"--{name}={value}" for name, value in settings.items()]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_binaries() / "postgres", "-D", self.data_dir, *options],
+                self._command(),
                 stdout=log,
                 stderr=log,
                 cwd=self.data_dir,
                 start_new_session=True,  # Ctrl-C is for the tests; they still need the server to clean up
                 **_account(),
             )
+        ended_by = self.stop_signals["immediate"].name.removeprefix("SIG")
         self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "guard", str(self._process.pid), self.data_dir],
+            ["sh", "-c", _GUARD, "guard", str(self._process.pid), self.data_dir, ended_by],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        _wait_until_answered(self.url, self._process, self._log)
+        _wait_until_answered(self._connect, self._process, self._log)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         if self._process is None:
             return
         process, self._process = self._process, None
         self._dismiss_guard()
-        process.send_signal(_STOP_SIGNALS[mode])
+        process.send_signal(self.stop_signals[mode])
         try:
             process.wait(SHUTDOWN_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -120,6 +145,82 @@ class PostgresServer:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
+class PostgresServer(Server):
+    """PostgreSQL, from the wheel that brings it."""
+
+    name = "PostgreSQL"
+    database = "postgres"
+    stop_signals = _STOP_SIGNALS
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def _make_data(self) -> None:
+        _run_initdb(self.data_dir)
+
+    def _command(self) -> list[str | Path]:
+        settings = _SETTINGS | {"port": str(self.port), "max_connections": str(self.max_connections)}
+        if self.durable:
+            settings["synchronous_commit"] = "on"
+        return [_binaries() / "postgres", "-D", self.data_dir, *(f"--{key}={value}" for key, value in settings.items())]
+
+    def _connect(self) -> None:
+        psycopg.connect(self.url).close()
+
+
+class MariaServer(Server):
+    """MariaDB, where it is installed (Debian's mariadb-server)."""
+
+    name = "MariaDB"
+    database = "daf"
+    stop_signals = _MARIADB_STOP_SIGNALS
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@127.0.0.1:{self.port}/{self.database}"
+
+    def _make_data(self) -> None:
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", f"--datadir={self._directory}", "--skip-test-db"),
+                *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=self.data_dir,
+            **_account(),
+        )
+        (self._directory / self.database).mkdir()  # a directory is a database
+        _give_to_account(self._directory / self.database)
+
+    @property
+    def _directory(self) -> Path:
+        return self.data_dir / "data"
+
+    def _command(self) -> list[str | Path]:
+        settings = _MARIADB_SETTINGS | {
+            "datadir": str(self._directory),
+            "socket": str(self.data_dir / "socket"),
+            "pid-file": str(self.data_dir / "pid"),
+            "port": str(self.port),
+            "max-connections": str(self.max_connections),
+        }
+        if self.durable:
+            settings["innodb-flush-log-at-trx-commit"] = "2"
+        return [mariadb_program(), "--no-defaults", *(f"--{key}={value}" for key, value in settings.items())]
+
+    def _connect(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as client:
+            if not client.recv(1):  # it greets who connects
+                raise ConnectionError
+
+
+def mariadb_program() -> str:
+    """Return the path of MariaDB's server; an empty string where it is not installed."""
+    return shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin") or ""
+
+
 @contextmanager
 def valkey() -> Iterator[ValkeyServer]:
     """Start a Valkey server on 127.0.0.1, and stop it again."""
@@ -148,11 +249,8 @@ def pgbouncer(url: str, *, sessions: int) -> Iterator[int]:
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen([program, directory / "pgbouncer.ini"], stdout=log, stderr=log, **_account())
     try:
-        _wait_until_answered(
-            f"host=127.0.0.1 port={port} user={database['user']} dbname={database['dbname']}",
-            process,
-            directory / "log",
-        )
+        conninfo = f"host=127.0.0.1 port={port} user={database['user']} dbname={database['dbname']}"
+        _wait_until_answered(lambda: psycopg.connect(conninfo).close(), process, directory / "log")
         yield port
     finally:
         process.terminate()
@@ -168,17 +266,25 @@ def default_postgres() -> PostgresServer:
     return server
 
 
-def _wait_until_answered(conninfo: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_answered(connect: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTUP_TIMEOUT
     while True:
         try:
-            psycopg.connect(conninfo).close()
-        except psycopg.OperationalError as error:
+            connect()
+        except (psycopg.OperationalError, OSError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"The server did not start:\n{log.read_text()}") from error
             time.sleep(0.02)
         else:
             return
+
+
+@cache
+def default_mariadb() -> MariaServer:
+    """Return the server of this process, started on first use."""
+    server = MariaServer()
+    server.start()
+    return server
 
 
 def _run_initdb(data_dir: Path) -> None:

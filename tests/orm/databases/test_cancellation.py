@@ -21,8 +21,11 @@ from tests.project.library.models import Author, Counter
 SLOW_ON_SQLITE = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) SELECT max(i) FROM n"
 
 
+SLOW = {"sqlite": SLOW_ON_SQLITE, "postgresql": "SELECT pg_sleep(600)", "mysql": "SELECT SLEEP(600)"}
+
+
 def slow_sql() -> str:
-    return SLOW_ON_SQLITE if connection.vendor == "sqlite" else "SELECT pg_sleep(600)"
+    return SLOW[connection.vendor]
 
 
 def slowly(started: threading.Event, *more: Callable[[], object]) -> Callable[[], None]:
@@ -224,7 +227,7 @@ async def test_the_server_no_longer_runs_a_cancelled_statement() -> None:
         assert (await asyncio.to_thread(observer.execute, active)).fetchone() == (0,)
 
 
-@pytest.mark.postgresql
+@pytest.mark.usefixtures("has_server")
 async def test_the_next_user_of_the_connection_is_not_hit_by_a_cancellation(
     pool_with: Callable[..., object],
 ) -> None:

@@ -30,6 +30,8 @@ PATIENCE = 30
 def is_closed(driver_connection: Any) -> bool:
     if connection.vendor == "postgresql":
         return bool(driver_connection.closed)
+    if connection.vendor == "mysql":
+        return not driver_connection.open
     try:
         driver_connection.in_transaction  # noqa: B018 - a closed one refuses
         driver_connection.total_changes  # noqa: B018

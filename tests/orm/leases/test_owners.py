@@ -648,9 +648,11 @@ async def test_bare_hops_alone_have_idle_connections_closed_in_time(pool_with):
 
 async def test_a_connection_that_is_closed_on_purpose_is_not_lost(pool_with):
     pool_with(MAX_SIZE=2)
-    change, look = ("SET search_path = pg_catalog", "SHOW search_path")
-    if connection.vendor == "sqlite":
-        change, look = "PRAGMA query_only = ON", "PRAGMA query_only"
+    change, look = {
+        "postgresql": ("SET search_path = pg_catalog", "SHOW search_path"),
+        "mysql": ("SET @tenant = 'alpha'", "SELECT @tenant"),
+        "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only"),
+    }[connection.vendor]
 
     async def request():
         before = await ask(look)

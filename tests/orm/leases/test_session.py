@@ -43,11 +43,36 @@ SQLITE = {
     ),
     "temporary table": ("CREATE TEMP TABLE scratch (id)", "SELECT count(*) FROM sqlite_temp_master"),
 }
+MYSQL = {
+    "variable": ("SET @tenant = 'alpha'", "SELECT @tenant"),
+    "variable in a query": ("SELECT @tenant := 'alpha'", "SELECT @tenant"),
+    "variable from a query": ("SELECT 'alpha' INTO @tenant", "SELECT @tenant"),
+    "set": ("SET lock_wait_timeout = 12", "SELECT @@lock_wait_timeout"),
+    "set local": ("SET LOCAL lock_wait_timeout = 12", "SELECT @@lock_wait_timeout"),
+    "sql mode": ("SET sql_mode = ''", "SELECT @@sql_mode"),
+    "foreign keys": ("SET foreign_key_checks = 0", "SELECT @@foreign_key_checks"),
+    "time zone": ("SET time_zone = '+09:00'", "SELECT @@time_zone"),
+    "isolation": ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT @@tx_isolation"),
+    "read only": ("SET SESSION TRANSACTION READ ONLY", "SELECT @@tx_read_only"),
+    "names": ("SET NAMES latin1", "SELECT @@character_set_client"),
+    "use": ("USE information_schema", "SELECT DATABASE()"),
+    "temporary table": (
+        "CREATE TEMPORARY TABLE library_counter (id int)",
+        "SELECT COUNT(*) FROM (SELECT 1 AS one FROM library_counter LIMIT 1) AS some",
+    ),
+    "lock": ("SELECT GET_LOCK('mine', 0)", "SELECT IS_USED_LOCK('mine')"),
+    "autocommit": ("SET autocommit = 0", "SELECT @@autocommit"),
+    "last insert id": ("SELECT LAST_INSERT_ID(77)", "SELECT LAST_INSERT_ID()"),
+    "compound": ("BEGIN NOT ATOMIC SET @tenant = 'alpha'; END", "SELECT @tenant"),
+    "executable comment": ("SELECT 1 /*M! INTO @tenant */", "SELECT @tenant"),
+    "immediate": ("EXECUTE IMMEDIATE 'SET @tenant = 1'", "SELECT @tenant"),
+}
 STATES = [
     *(
         pytest.param(*state, id=f"postgresql {name}", marks=pytest.mark.postgresql)
         for name, state in POSTGRESQL.items()
     ),
+    *(pytest.param(*state, id=f"mysql {name}", marks=pytest.mark.mysql) for name, state in MYSQL.items()),
     *(pytest.param(*state, id=f"sqlite {name}", marks=pytest.mark.sqlite) for name, state in SQLITE.items()),
 ]
 
@@ -310,12 +335,15 @@ async def test_untouched_sessions_are_not_reset(many_connections, pool_with, mon
 
 async def test_many_concurrent_owners_see_their_own_state(many_connections, pool_with):
     pool_with(MAX_SIZE=3)
-    on_postgresql = connection.vendor == "postgresql"
+    vendor = connection.vendor
 
     async def owner(number):
-        if on_postgresql:
+        if vendor == "postgresql":
             await ask(f"SELECT set_config('app.tenant', '{number}', false)")
             return await ask("SELECT current_setting('app.tenant', true)") == str(number)
+        if vendor == "mysql":
+            await ask(f"SET @tenant = {number}")
+            return await ask("SELECT @tenant") == number
         wanted = number % 2
         if wanted:
             await ask("PRAGMA query_only = ON")

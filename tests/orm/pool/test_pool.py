@@ -539,14 +539,18 @@ async def test_a_replaced_pool_and_its_threads_go(pool_with: Any) -> None:
 async def test_a_connection_cancelled_while_it_is_set_up_is_not_kept(pool_with: Any) -> None:
     pool_with(MAX_SIZE=1)
     loop, opened, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    is_postgresql = connection.vendor == "postgresql"
+    change, look, value = {
+        "postgresql": ("SET application_name = 'mine'", "SHOW application_name", "mine"),
+        "mysql": ("SET @mine = 1234", "SELECT @mine", 1234),
+        "sqlite": ("PRAGMA cache_size = 1234", "PRAGMA cache_size", 1234),
+    }[connection.vendor]
 
     def set_up(connection: Any, **_: Any) -> None:
         if not opened.is_set():
             loop.call_soon_threadsafe(opened.set)
             go_on.wait(10)
         with connection.cursor() as cur:
-            cur.execute("SET application_name = 'mine'" if is_postgresql else "PRAGMA cache_size = 1234")
+            cur.execute(change)
 
     connection_created.connect(set_up)
     try:
@@ -558,8 +562,8 @@ async def test_a_connection_cancelled_while_it_is_set_up_is_not_kept(pool_with: 
         with pytest.raises(asyncio.CancelledError):
             await task
         async with cursor() as cur:
-            await cur.execute("SHOW application_name" if is_postgresql else "PRAGMA cache_size")
-            assert await cur.fetchone() in {("mine",), (1234,)}
+            await cur.execute(look)
+            assert await cur.fetchone() == (value,)
     finally:
         connection_created.disconnect(set_up)
 

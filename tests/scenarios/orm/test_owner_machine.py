@@ -28,18 +28,22 @@ class Dialect:
     """A setting of the session that any value may be given, and a statement that ends only when it is stopped."""
 
     def __init__(self):
-        self.is_postgresql = connection.vendor == "postgresql"
-        self.look = "SELECT current_setting('app.value', true)" if self.is_postgresql else "PRAGMA cache_size"
-        self.endless = (
-            "SELECT pg_sleep(60)"
-            if self.is_postgresql
-            else "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-        )
+        self._change, self.look, self.endless = {
+            "postgresql": (
+                "SELECT set_config('app.value', '{}', false)",
+                "SELECT current_setting('app.value', true)",
+                "SELECT pg_sleep(60)",
+            ),
+            "mysql": ("SET @value = '{}'", "SELECT @value", "SELECT SLEEP(60)"),
+            "sqlite": (
+                "PRAGMA cache_size={}",
+                "PRAGMA cache_size",
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n",
+            ),
+        }[connection.vendor]
 
     def change(self, value):
-        return (
-            f"SELECT set_config('app.value', '{value}', false)" if self.is_postgresql else f"PRAGMA cache_size={value}"
-        )
+        return self._change.format(value)
 
 
 async def by_hop(sql):
@@ -162,7 +166,7 @@ class Owners(RuleBasedStateMachine):
                     raise KeyError
 
         self._do(number, work())
-        if not self.dialect.is_postgresql:  # its PRAGMAs know no transactions
+        if connection.vendor != "postgresql":  # PRAGMAs and variables know no transactions
             self.expected[number] = str(value)
         elif self.expected[number] is None:
             self.expected[number] = self._do(number, by_hop(self.dialect.look)) or None
