@@ -7,6 +7,7 @@ SOAK ?= 100000
 JOBS ?= 3
 ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
+MYSQL = $(if $(filter mysql:%,$(DATABASE_URL)),url,$(if $(shell PATH="$$PATH:/usr/sbin" command -v mariadbd),mariadb))
 UPGRADE ?= --upgrade
 
 # A row of the matrix is a Python and a Django, with their lock in requirements/. PYTHON chooses the row.
@@ -16,7 +17,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest test-newest lint format bench soak coverage update clean
+.PHONY: help demo test test-all test-lowest test-newest test-mysql lint format bench soak coverage update clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -24,14 +25,21 @@ help: ## Show this list
 demo: $(VENV)/.demo ## Run the example shop (SMOKE=1: drive it over HTTP, then exit)
 	$(VENV)/bin/python examples/bookshop/run.py $(if $(SMOKE),--smoke)
 
-test: $(VENV)/.test ## Run the suite on every database, or on DATABASE_URL alone (ARGS="-k pool")
+test: $(VENV)/.test $(if $(filter mariadb,$(DATABASES))$(filter mysql:%,$(DATABASE_URL)),$(VENV)/.mysql) ## Run the suite on every database, or on DATABASE_URL alone (ARGS="-k pool")
 	@$(call run_suite,$(ARGS))
 
 # The files go round between JOBS processes; pytest starts a server or makes a file for each.
-test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) ## Run it with every supported Python and Django found here
+test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) $(filter-out $(SKIP:%=test-%),test-mysql) ## Run it with every supported Python and Django found here
 
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory
+
+test-mysql: ## Run it on MariaDB, if Debian's mariadb-server is installed, or on a DATABASE_URL that begins with mysql:
+ifeq ($(MYSQL),)
+	@echo "SKIPPED: there is no mariadbd here and no DATABASE_URL of MySQL's, so MySQL and MariaDB were not tested."
+else
+	@$(MAKE) --no-print-directory test DATABASES=$(MYSQL)
+endif
 
 test-newest: override VENV = .venv-newest
 test-newest: DATABASES = sqlite-memory
@@ -67,7 +75,7 @@ coverage: $(VENV)/.test ## Run the suite on every database and show what no run 
 	@$(call run_suite,--cov --cov-append --cov-report= $(ARGS))
 	$(VENV)/bin/coverage report
 
-update: lock-build lock-uv $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
+update: lock-build lock-uv lock-mysql $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
 
 clean: ## Remove environments, caches and builds
 	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
@@ -112,6 +120,12 @@ $(VENV)/.%: pyproject.toml $(VENV)/.row-$(ROW)
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# It has no wheels, so it is in no row's lock, but in one of its own for who wants it.
+$(VENV)/.mysql: requirements/mysql.txt $(VENV)/.row-$(ROW)
+	@echo 'Building what $< has, for which it needs a C compiler, pkg-config and libmariadb-dev or libmysqlclient-dev'
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes --no-build-isolation --requirement $<
+	@touch $@
+
 requirements/%.txt:
 	@echo 'There is no $@: $(PYTHON) is $(if $(VERSION),Python $(VERSION),no Python that runs), and the locks are for $(MATRIX) (Python-Django).'
 	@echo 'Choose one of those, as in `make test PYTHON=python3.13`, or test without a lock: make test-newest'
@@ -128,7 +142,7 @@ LOCK = $(UV) $(UPGRADE) --generate-hashes --python-platform linux --output-file
 	@.venv-uv/bin/python -m pip install --quiet --require-hashes --requirement $<
 	@touch $@
 
-lock-build lock-uv: lock-%: .venv-uv/.uv
+lock-build lock-uv lock-mysql: lock-%: .venv-uv/.uv
 	@echo 'Locking requirements/$*.txt'
 	@$(LOCK) requirements/$*.txt --python-version 3.11 --group $*
 
