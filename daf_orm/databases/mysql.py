@@ -86,7 +86,7 @@ _OF_NO_TABLE: Final = re.compile(
 _ROLLED_BACK: Final = (1213, 1020)
 """ER_LOCK_DEADLOCK; ER_CHECKREAD, of InnoDB's snapshot isolation."""
 _IN_TRANSACTION_ALREADY: Final = 1568  # ER_CANT_CHANGE_TX_CHARACTERISTICS
-_STATUS_IN_TRANSACTION, _STATUS_AUTOCOMMIT = 1, 2  # of the protocol, as PyMySQL has it
+_STATUS_IN_TRANSACTION: Final = 1  # of the protocol, as PyMySQL has it
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 """A COMMIT cannot be stopped, so a server that vanishes without a word must be noticed by TCP. The drivers have no
 options for these."""
@@ -232,11 +232,11 @@ class MySQL(Database):
     def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
         """Return what the driver has heard last; None where mysqlclient does not show it."""
         connection: Any = wrapper.connection
-        if (status := getattr(connection, "server_status", None)) is not None:  # PyMySQL
-            return bool(status & _STATUS_IN_TRANSACTION) or bool(status & _STATUS_AUTOCOMMIT) != wrapper.autocommit
+        if getattr(connection, "server_status", 0) & _STATUS_IN_TRANSACTION:  # PyMySQL
+            return True
         if connection.get_autocommit() != wrapper.autocommit:
             return True
-        return None if connection in self._unsure else False
+        return None if connection in self._unsure else False  # the answer to a statement that failed has no status
 
     def ask_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
         """Ask by a statement that is refused in a transaction. MySQL has no other that needs no privilege."""
@@ -250,7 +250,7 @@ class MySQL(Database):
                 logger.debug("Whether %r is in a transaction could not be asked.", wrapper.alias, exc_info=True)
             return True
         self._unsure.discard(connection)
-        return False
+        return bool(connection.get_autocommit() != wrapper.autocommit)
 
     def roll_back(self, wrapper: BaseDatabaseWrapper) -> None:
         """Roll back, and undo a ``SET autocommit`` of which Django does not know."""

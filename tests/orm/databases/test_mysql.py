@@ -112,9 +112,9 @@ async def test_locked_tables_are_unlocked(pool_with):
         await Counter.objects.acreate(name="a")
 
 
-async def test_a_procedure_leaves_nothing(pool_with, procedure):
+async def test_a_procedure_leaves_nothing(pool_with):
     pool_with(MAX_SIZE=1)
-    await procedure("SET @tenant = 'alpha'")
+    await make_procedure("SET @tenant = 'alpha'")
 
     await another(ask("CALL made()"))
     assert await another(ask("SELECT @tenant")) is None
@@ -122,15 +122,8 @@ async def test_a_procedure_leaves_nothing(pool_with, procedure):
     assert await another(ask("SELECT @tenant")) is None
 
 
-@pytest.fixture
-def procedure():
-    """Make a procedure with the given body."""
-
-    async def make(body):
-        await another(ask(f"CREATE OR REPLACE PROCEDURE made() BEGIN {body}; END"))
-
-    yield make
-    run_sql("DROP PROCEDURE IF EXISTS made")
+async def make_procedure(body):
+    await another(ask(f"CREATE OR REPLACE PROCEDURE made() BEGIN {body}; END"))
 
 
 def call_procedure():
@@ -200,25 +193,30 @@ HALF = (
 )
 
 
+UNNOTICED = "SET autocommit = 0; INSERT INTO library_missing VALUES (1)"
+
+
+@pytest.mark.parametrize("next_one", [another, lambda work: work], ids=["another owner", "the same owner"])
 @pytest.mark.parametrize(
-    "leave",
+    ("leave", "body"),
     [
-        begin_by_hand,
-        switch_autocommit_off,
-        begin_by_chaining,
-        begin_in_several,
-        call_procedure,
-        lambda: run_sql("CALL made()"),
+        (begin_by_hand, ""),
+        (switch_autocommit_off, ""),
+        (begin_by_chaining, ""),
+        (begin_in_several, ""),
+        (call_procedure, HALF),
+        (lambda: run_sql("CALL made()"), UNNOTICED),
     ],
 )
-async def test_a_transaction_left_open_is_rolled_back_and_reported(pool_with, procedure, caplog, leave):
+async def test_a_transaction_left_open_is_rolled_back_and_reported(pool_with, caplog, leave, body, next_one):
     pool_with(MAX_SIZE=1)
-    await procedure(HALF)
+    if body:
+        await make_procedure(body)
 
     with suppress(ProgrammingError):  # the procedure's
-        await another(database_sync_to_async(leave)())
+        await next_one(database_sync_to_async(leave)())
     for _ in range(3):
-        await another(Author.objects.acreate(name="kept"))
+        await next_one(Author.objects.acreate(name="kept"))
     reset_pool()  # what is not committed by now is lost
 
     assert [author.name async for author in Author.objects.all()] == ["kept"] * 3
