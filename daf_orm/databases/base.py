@@ -47,6 +47,8 @@ class Database:
     """Defaults of ``OPTIONS`` on a lease; those of the settings win."""
     takes_settings = False
     """Whether :meth:`configure` can set what ``CONFIGURE`` wants. It leaves others alone."""
+    has_server = True
+    """Whether asking if a connection is usable is a round trip."""
     may_live_in_memory = False
     """Whether a database may be one with its connection: another connection would find another database."""
 

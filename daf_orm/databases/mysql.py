@@ -28,36 +28,39 @@ logger = logging.getLogger("daf_orm")
 
 HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     """
-    adddate addtime aes_decrypt aes_encrypt benchmark bin bin_to_uuid bit_and bit_count bit_or bit_xor char charset
-    coercibility collation column_get compress connection_id conv convert convert_tz crc32 curdate current_date
-    current_role current_time current_timestamp current_user curtime database date_add date_format date_sub datediff
-    day dayname dayofmonth dayofweek dayofyear decode default elt encode export_set extractvalue field find_in_set
-    format_bytes found_rows from_base64 from_days from_unixtime geomcollection geometrycollection geometryn get_format
-    group_concat grouping hex hour if ifnull inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval
-    is_free_lock is_ipv4 is_ipv6 is_used_lock is_uuid isnull json_array json_array_append json_array_insert
-    json_arrayagg json_compact json_contains json_contains_path json_depth json_detailed json_equals json_exists
-    json_extract json_insert json_keys json_length json_loose json_merge json_merge_patch json_merge_preserve
-    json_normalize json_object json_objectagg json_overlaps json_pretty json_query json_quote json_remove json_replace
-    json_schema_valid json_search json_set json_storage_size json_table json_type json_unquote json_valid json_value
-    last_day lcase linestring load_file localtime localtimestamp locate log10 log2 make_set makedate maketime
-    master_gtid_wait master_pos_wait match mbrcontains mbrcoveredby mbrcovers mbrdisjoint mbrequals mbrintersects
-    mbroverlaps mbrtouches mbrwithin microsecond mid minute month monthname multilinestring multipoint multipolygon
-    natural_sort_key numpoints oct ord percentile_cont percentile_disc period_add period_diff point polygon pow
-    quarter quote rand random_bytes regexp_instr regexp_like regexp_replace regexp_substr row_count schema sec_to_time
-    second session_user sha sha1 sha2 sleep soundex space st_area st_asbinary st_asgeojson st_astext st_aswkb st_aswkt
-    st_buffer st_centroid st_collect st_contains st_crosses st_difference st_dimension st_disjoint st_distance
-    st_distance_sphere st_endpoint st_envelope st_equals st_exteriorring st_geohash st_geometryn st_geometrytype
-    st_geomfromgeojson st_geomfromtext st_geomfromwkb st_interiorringn st_intersection st_intersects st_isclosed
-    st_isempty st_issimple st_isvalid st_latitude st_length st_longitude st_numgeometries st_numinteriorrings
-    st_numpoints st_overlaps st_pointfromtext st_pointn st_polygonfromtext st_simplify st_srid st_startpoint
-    st_symdifference st_touches st_transform st_union st_validate st_within st_x st_y std stddev str_to_date strcmp
-    subdate substring_index subtime sysdate system_user time_format time_to_sec timediff timestamp timestampadd
-    timestampdiff to_base64 to_char to_days to_seconds ucase uncompress uncompressed_length unhex unix_timestamp
-    updatexml user utc_date utc_time utc_timestamp uuid uuid_short uuid_to_bin validate_password_strength value values
-    variance version week weekday weekofyear weight_string year yearweek
+    adddate addtime aes_decrypt aes_encrypt against benchmark bigint bin bin_to_uuid binary bit_and bit_count bit_or
+    bit_xor blob char charset coercibility collation column_get compress connection_id conv convert convert_tz crc32
+    curdate current_date current_role current_time current_timestamp current_user curtime database date_add
+    date_format date_sub datediff datetime day dayname dayofmonth dayofweek dayofyear dec decode default div double
+    elt encode enum export_set extractvalue field find_in_set fixed format_bytes found_rows from_base64 from_days
+    from_unixtime geomcollection geometrycollection geometryn get_format group_concat grouping hex hour if ifnull
+    index inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr int interval is_free_lock is_ipv4 is_ipv6
+    is_used_lock is_uuid isnull json_array json_array_append json_array_insert json_arrayagg json_compact
+    json_contains json_contains_path json_depth json_detailed json_equals json_exists json_extract json_insert
+    json_keys json_length json_loose json_merge json_merge_patch json_merge_preserve json_normalize json_object
+    json_objectagg json_overlaps json_pretty json_query json_quote json_remove json_replace json_schema_valid
+    json_search json_set json_storage_size json_table json_type json_unquote json_valid json_value last_day lcase
+    linestring load_file localtime localtimestamp locate log10 log2 make_set makedate maketime master_gtid_wait
+    master_pos_wait match mbrcontains mbrcoveredby mbrcovers mbrdisjoint mbrequals mbrintersects mbroverlaps
+    mbrtouches mbrwithin mediumint microsecond mid minute month monthname multilinestring multipoint multipolygon
+    natural_sort_key nchar numpoints nvarchar oct of ord percentile_cont percentile_disc period_add period_diff point
+    polygon pow quarter quote rand random_bytes regexp regexp_instr regexp_like regexp_replace regexp_substr rlike
+    row_count schema sec_to_time second session_user sha sha1 sha2 sleep smallint soundex space st_area st_asbinary
+    st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid st_collect st_contains st_crosses st_difference
+    st_dimension st_disjoint st_distance st_distance_sphere st_endpoint st_envelope st_equals st_exteriorring
+    st_geohash st_geometryn st_geometrytype st_geomfromgeojson st_geomfromtext st_geomfromwkb st_interiorringn
+    st_intersection st_intersects st_isclosed st_isempty st_issimple st_isvalid st_latitude st_length st_longitude
+    st_numgeometries st_numinteriorrings st_numpoints st_overlaps st_pointfromtext st_pointn st_polygonfromtext
+    st_simplify st_srid st_startpoint st_symdifference st_touches st_transform st_union st_validate st_within st_x
+    st_y std stddev str_to_date strcmp subdate substring_index subtime sysdate system_user text time_format
+    time_to_sec timediff timestamp timestampadd timestampdiff tinyint to_base64 to_char to_days to_seconds ucase
+    uncompress uncompressed_length unhex unix_timestamp updatexml user utc_date utc_time utc_timestamp uuid uuid_short
+    uuid_to_bin validate_password_strength value values variance version week weekday weekofyear weight_string xor
+    year yearweek
     """.split()
 )
-"""Functions that set nothing, hold nothing beyond their transaction, and call no code of the user's."""
+"""Functions that set nothing, hold nothing beyond their transaction, and call no code of the user's; and words before
+a parenthesis that call nothing."""
 RESETTABLE: Final = frozenset("get_lock release_lock release_all_locks last_insert_id nextval lastval setval".split())
 STATEMENTS: Final = frozenset("SET USE LOCK UNLOCK PREPARE DEALLOCATE HANDLER FLUSH".split())
 KEEPING: Final = Grammar().keeping | frozenset("REPLACE SHOW DESCRIBE DESC DO KILL LOAD HELP".split())

@@ -32,6 +32,7 @@ class SQLite(Database):
 
     grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
     driver_options = ("isolation_level", "row_factory", "text_factory")
+    has_server = False
     may_live_in_memory = True
 
     def options_for(self, wrapper: BaseDatabaseWrapper) -> Mapping[str, Any]:

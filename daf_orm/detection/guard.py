@@ -27,6 +27,7 @@ from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
 from daf_orm._core.blocking_call import BlockingCallError
+from daf_orm.databases import database_of
 from daf_orm.detection import allowances, frames, recorders, translator
 from daf_orm.detection.findings import QueryFinding
 from daf_orm.detection.report import log
@@ -175,7 +176,7 @@ PATCHES: Final = PatchTable(
 
 
 def _probes() -> Iterator[Patch]:
-    """Yield a patch for each backend in use. SQLite's only says yes."""
+    """Yield a patch for each backend in use that asks a server. SQLite's only says yes."""
     for engine in sorted({connections.settings[alias]["ENGINE"] for alias in connections}):
         try:
             backend = load_backend(engine).DatabaseWrapper
@@ -184,7 +185,7 @@ def _probes() -> Iterator[Patch]:
         owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
         if iscoroutinefunction(vars(owner)["is_usable"]):
             continue
-        if owner is not BaseDatabaseWrapper and backend.vendor != "sqlite":
+        if owner is not BaseDatabaseWrapper and database_of(backend).has_server:
             yield Patch(owner=owner, name="is_usable", wrapper=_guard_probe, why="a probe of the connection")
 
 

@@ -33,6 +33,8 @@ NONE = (
     "REPLACE INTO t (a) VALUES (1)",
     "SAVEPOINT `s1_x1`",
     "SHOW FULL TABLES",
+    "SELECT `id` FROM `t` FORCE INDEX (`one`) WHERE MATCH (`title`) AGAINST (%s IN BOOLEAN MODE)",
+    "CREATE TABLE `t` (`id` bigint(20) NOT NULL, `at` datetime(6), `kind` enum('a', 'b'))",
     "SELECT @@version, @tenant",
 )
 RESETTABLE = (
