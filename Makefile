@@ -17,7 +17,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest test-newest test-mysql lint format bench soak coverage update clean
+.PHONY: help demo test test-all test-django test-lowest test-newest test-mysql lint format bench soak coverage update clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -30,6 +30,10 @@ test: $(VENV)/.test $(if $(filter mariadb,$(DATABASES))$(filter mysql:%,$(DATABA
 
 # The files go round between JOBS processes; pytest starts a server or makes a file for each.
 test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) $(filter-out $(SKIP:%=test-%),test-mysql) ## Run it with every supported Python and Django found here
+
+test-django: $(VENV)/.test ## Run a part of Django's own suite without and with DAF, and compare (SHORT=1: less, SQLite only)
+	$(VENV)/bin/python -m tests.django_suite $(if $(SHORT),--short)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.django_suite --postgresql)
 
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory
