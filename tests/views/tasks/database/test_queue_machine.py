@@ -164,6 +164,6 @@ def test_each_task_has_one_worker_and_none_is_lost():
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=45, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

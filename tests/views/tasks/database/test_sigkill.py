@@ -115,6 +115,7 @@ async def test_celery_runs_again_what_was_killed_with_its_worker(run, tmp_path, 
         await worker.wait()
 
 
+@pytest.mark.timeout(120)  # six processes, one after the other
 async def test_celery_terminates_what_is_cancelled_while_it_runs(run, tmp_path, monkeypatch, redis_url):
     monkeypatch.setenv("KILLED_REDIS", redis_url)
     begun = tmp_path / "begun"
@@ -122,7 +123,7 @@ async def test_celery_terminates_what_is_cancelled_while_it_runs(run, tmp_path, 
     result_id = (await enqueuing.communicate())[0].decode().strip()
     worker = await run("celery", "work", "--pool=prefork", "--concurrency=1")
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while not await asyncio.to_thread(begun.exists):
                 await asyncio.sleep(0.1)  # another process's file
             assert await (await run("celery", "cancel", result_id)).wait() == 0
