@@ -468,7 +468,7 @@ async def test_of_tasks_that_were_lost_together_one_at_a_time_gets_the_last_chan
 
 async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(working, caplog):
     result = await on_database(jobs.wait).aenqueue("first")
-    queue = make_queue(lease=0.05)
+    queue = make_queue(lease=0.3)
     working(queue)
     await jobs.started.get()
     name = queue.worker_id
