@@ -17,7 +17,8 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-django test-lowest test-newest test-mysql lint format bench soak coverage update clean
+.PHONY: help demo test test-all test-django test-lowest test-newest test-mysql lint format audit bench soak coverage
+.PHONY: update clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -67,6 +68,20 @@ lint: $(VENV)/.lint ## Check format, style, types and layers
 format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 	$(VENV)/bin/ruff check --fix-only
 	$(VENV)/bin/ruff format
+
+# Where no advisories can be had, pip-audit says that there are none: so it is first shown a release that has many.
+AUDIT = .venv-audit/bin/pip-audit --disable-pip --progress-spinner off --requirement
+
+audit: ## Look up the locked versions in the Python Packaging Advisory Database (skipped where that is out of reach)
+	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit
+	@echo 'django==2.0' > .venv-audit/known.txt
+	@if ! $(AUDIT) .venv-audit/known.txt --no-deps 2>/dev/null | grep -q CVE; then \
+		echo 'SKIPPED: no advisories can be had here, so none were looked up.'; \
+	else \
+		for lock in $(filter-out requirements/3.11-lowest.txt,$(wildcard requirements/*.txt)); do \
+			echo "$$lock"; $(AUDIT) $$lock --strict --require-hashes || failed=1; \
+		done && test -z "$$failed"; \
+	fi
 
 bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _MAX_INLINE = 64 * 2**10
-"""Bytes of JSON that are parsed on the event loop: at most some 20 ms of it. More are parsed on a worker thread."""
+"""Bytes of JSON, or of a form, that are parsed on the event loop: some 20 ms of it at most. Others are on a thread."""
 
 
 class Parser:
@@ -106,7 +106,13 @@ class FormParser(_InMemoryParser):
         """
         _refuse_charset(request, self, "A form is UTF-8.")
         body = await self.read(request)
-        return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
+        if len(body) <= _MAX_INLINE:
+            return _form_of(request, body)
+        return await sync_to_async(_form_of, thread_sensitive=False)(request, body)
+
+
+def _form_of(request: HttpRequest, body: bytes) -> QueryDict:
+    return request.POST if request.method == "POST" else QueryDict(body, encoding="utf-8")
 
 
 class MultiPartParser(Parser):

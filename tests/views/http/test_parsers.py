@@ -1,3 +1,4 @@
+import threading
 from io import BytesIO
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from daf_orm.test import count_hops
 from daf_views.exceptions import APIError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
+from daf_views.http import parsers
 from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, load_json, parse_body
 
 ALL = (JSONParser(), FormParser(), MultiPartParser())
@@ -180,3 +182,21 @@ async def test_uploads_are_parsed_off_the_loop():
     with count_hops() as hops:
         await parse_body(a_request(encode_multipart(BOUNDARY, {"a": "1"}), MULTIPART_CONTENT), ALL)
     assert hops.total == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_long_form_is_parsed_off_the_event_loop(method, monkeypatch):
+    threads = []
+    parse = parsers._form_of
+
+    def parse_and_tell(*args):
+        threads.append(threading.current_thread())
+        return parse(*args)
+
+    monkeypatch.setattr(parsers, "_form_of", parse_and_tell)
+    for length in (100, 100_000):
+        request = AsyncRequestFactory().generic(
+            method, "/", b"a=" + b"%41" * length, content_type="application/x-www-form-urlencoded"
+        )
+        assert (await parsers.FormParser().parse(request))["a"] == "A" * length
+    assert [thread is threading.current_thread() for thread in threads] == [True, False]
