@@ -16,6 +16,7 @@ from daf_orm._pool.pool import reset_pool
 from daf_orm.databases import database_of
 from daf_orm.databases.mysql import MySQL
 from daf_orm.databases.statements import Effect
+from tests.orm.leases.test_owners import in_a_request
 from tests.orm.leases.test_session import another, ask, run_sql
 from tests.project.library.models import Author, Counter
 from tests.support.administration import administrator
@@ -238,6 +239,26 @@ async def test_a_transaction_that_is_ended_by_hand_is_not_reported(pool_with, ca
     assert await Author.objects.acount() == 1
     assert await another(ask(NUMBER)) == number
     assert caplog.text == ""
+
+
+INSERT = "INSERT INTO library_author (name, email) VALUES ('by hand', '')"
+
+
+@pytest.mark.parametrize(("end", "rows"), [("COMMIT", 1), ("ROLLBACK", 0), ("SELECT 1", 0)])
+@pytest.mark.parametrize("begin", ["START TRANSACTION", "SET autocommit = 0"])
+async def test_a_transaction_by_hand_spans_the_hops_of_a_request_and_no_more(pool_with, begin, end, rows):
+    pool_with(MAX_SIZE=2)
+
+    async def request():
+        for sql in (begin, INSERT, end):
+            await sync_to_async(run_sql)(sql)
+
+    await in_a_request(request)
+
+    assert await another(Author.objects.acount()) == rows
+    await another(Author.objects.acreate(name="kept"))
+    reset_pool()
+    assert await another(Author.objects.filter(name="kept").acount()) == 1
 
 
 async def test_code_that_changes_autocommit_the_way_django_does_pins_no_transaction(pool_with, caplog):
