@@ -18,6 +18,7 @@ WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"
 DATABASE_MARKS = ("postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
 LONG = (
     "scenarios/test_exhaustion.py",
+    "scenarios/orm/test_bank.py",
     "bookshop/test_schemathesis.py",
     "orm/pytest_plugin/test_blocking_calls.py",
     "orm/pytest_plugin/test_baseline.py",
