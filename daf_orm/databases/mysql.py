@@ -198,11 +198,16 @@ class MySQL(Database):
         return opened.descriptor
 
     def is_closed(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether the connection has been closed; after an error, also whether the server has hung up."""
+        """Whether it has been closed, by code or by its driver; after an error, also whether the server has hung up."""
         connection: Any = wrapper.connection
         if not connection.open:
             return True
-        return wrapper.errors_occurred and _has_hung_up(self.socket_of(connection))
+        opened = self._opened.get(connection)
+        if opened is None or opened.descriptor < 0:
+            return False
+        if opened.inode != _inode(opened.descriptor):
+            return True
+        return wrapper.errors_occurred and _has_hung_up(opened.descriptor)
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
         """Return what a statement may leave, also by triggers of the tables that it names, and by views."""
@@ -340,8 +345,6 @@ def _inode(descriptor: int) -> int:
 
 def _has_hung_up(descriptor: int) -> bool:
     """Whether the peer has closed the connection and nothing more is to be read from it."""
-    if descriptor < 0:
-        return False
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             return not copy.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))

@@ -65,7 +65,7 @@ class OfPostgreSQL(Administrator):
 
 class OfMySQL(Administrator):
     slow = "SELECT SLEEP(600)"
-    sleeping = f"SELECT COUNT(*) FROM information_schema.processlist WHERE info = '{slow}' AND state <> ''"
+    sleeping = f"SELECT COUNT(*) FROM information_schema.processlist WHERE info = '{slow}' AND state = 'User sleep'"
     others = "SELECT id FROM information_schema.processlist WHERE db = %s AND id <> %s"
     terminate = "KILL %s"
     number = "SELECT CONNECTION_ID()"

@@ -345,6 +345,22 @@ async def test_a_write_that_times_out_is_stopped_and_rolled_back(pool_with):
     assert await Author.objects.filter(name="new").acount() == 0
 
 
+async def test_a_connection_that_died_under_code_that_hides_it_is_replaced(pool_with):
+    pool_with(MAX_SIZE=1)
+
+    def work():
+        number = run_sql(NUMBER)
+        with administrator(django_settings.DATABASE_URL) as session:
+            session.end(number)
+        with suppress(Exception):
+            while True:
+                connection.connection.query("DO 1")
+
+    await another(database_sync_to_async(work)())
+
+    assert await another(Author.objects.acount()) == 0
+
+
 async def test_a_connection_has_tcp_notice_a_server_that_vanishes():
     def look():
         connection.ensure_connection()
