@@ -274,6 +274,11 @@ class ConnectionSet:
         for alias in tuple(self._sessions):
             self._drop(alias)
 
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: let go of the idle connections, which are the parent process's."""
+        for session in self._sessions.values():
+            session.leave_to_parent()
+
     def _give_back(self, alias: str) -> bool:
         wrapper, (session, depth, owner) = self.wrappers.pop(alias), self._borrowed.pop(alias)
         wrapper.dec_thread_sharing()

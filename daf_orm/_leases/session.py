@@ -145,6 +145,11 @@ class Session:
         self._database.learn(wrapper)
         self._options = self._database.options_of(wrapper.connection)
 
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: let go of the connection, which is the parent process's."""
+        if self.connection is not None:
+            self._database.leave_to_parent(self.connection)
+
     def forget(self) -> None:
         """A connection that is gone has left nothing."""
         self._effect, self.is_touched = Effect.NONE, False

@@ -646,6 +646,8 @@ class ConnectionPool:
             lease.forgotten = True
             if lease.owner is not None:
                 lease.owner.pinned = None
+        for connections in self._idle:
+            connections.leave_to_parent()
         _inherited.append((self._idle, self._lent, self.executor))
 
 

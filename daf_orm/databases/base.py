@@ -159,6 +159,9 @@ class Database:
     def forget_plans(self, wrapper: BaseDatabaseWrapper) -> None:
         """Let every statement of the session be planned anew."""
 
+    def leave_to_parent(self, connection: Any) -> None:
+        """In the child of a fork: let go of a driver's idle connection without a word to its server."""
+
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
         """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""
         return None

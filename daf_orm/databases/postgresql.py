@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -254,6 +255,15 @@ class PostgreSQL(Database):
         text = without_literals(sql) if isinstance(sql, str) else None
         found = None if text is None else _OF_SESSION.search(text)
         return "" if found is None else " ".join(str(found[found.lastindex or 0]).split())
+
+    def leave_to_parent(self, connection: Any) -> None:
+        """Close this process's copy of a connection; what says farewell to the server goes nowhere."""
+        if not hasattr(connection, "pgconn") or connection.closed:  # psycopg2
+            return
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, connection.pgconn.socket, inheritable=False)
+        os.close(nowhere)
+        connection.close()
 
     def has_stale_plan(self, error: BaseException) -> bool:
         """Whether it is "cached plan must not change result type", in whatever language."""
