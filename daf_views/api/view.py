@@ -227,8 +227,8 @@ class AsyncAPIView(AsyncView):
             check_origin(request)
         if self.idempotency is not None:
             signature = self._signature(request)
-            headers = [] if signature is None else signature.headers
-            self._attempt = await self.idempotency.attempt(request, self, headers)
+            declared = [] if signature is None else signature.beside_body(request)
+            self._attempt = await self.idempotency.attempt(request, self, declared)
 
     def _needs_check(self, request: HttpRequest) -> bool:
         return self.enforces_csrf and not self._is_proven and needs_check(request)

@@ -79,6 +79,11 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
     @property
+    def is_beside_body(self) -> bool:
+        """Whether it comes from a header or a cookie."""
+        return isinstance(self.source, Header | Cookie)
+
+    @property
     def alias(self) -> str:
         """The name that clients use."""
         if isinstance(self.source, Header):

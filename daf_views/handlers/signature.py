@@ -28,6 +28,8 @@ from daf_views.schemas.annotations import has_fields, is_list
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from django.http import HttpRequest
+
 _NONE = inspect.Parameter.empty
 _WITHOUT_CONTENT = frozenset({204, 205})
 _LEAST = 2  # self and request
@@ -78,10 +80,11 @@ class Signature:
         """The parameter that is the body."""
         return next((each for each in self.parameters if isinstance(each.source, Body)), None)
 
-    @cached_property
-    def headers(self) -> list[str]:
-        """The names of the headers that it takes."""
-        return [each.alias for each in self.parameters if isinstance(each.source, Header)]
+    def beside_body(self, request: HttpRequest) -> list[str | None]:
+        """Return each header and cookie that it takes, as the request has it: its kind, its name and its text."""
+        taken = sorted((type(each.source).__name__, each.alias) for each in self.parameters if each.is_beside_body)
+        sources = {"Header": request.headers, "Cookie": request.COOKIES}
+        return [text for kind, name in taken for text in (kind, name, sources[kind].get(name))]
 
     def prepare(self) -> None:
         """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""

@@ -49,10 +49,10 @@ async def watch_body(request: HttpRequest) -> None:
     request.receive_body = receive_and_hash  # type: ignore[attr-defined] # AsyncRequest's
 
 
-async def fingerprint_of(request: HttpRequest, headers: Iterable[str] = ()) -> str:
+async def fingerprint_of(request: HttpRequest, declared: Iterable[str | None] = ()) -> str:
     """Return the fingerprint of a watched request. A body that nobody has asked for is received now.
 
-    ``headers``: names of those that count, too.
+    ``declared``: names and values of headers and cookies that count, too.
 
     Raises RequestDataTooBig if that has more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes.
     """
@@ -60,7 +60,6 @@ async def fingerprint_of(request: HttpRequest, headers: Iterable[str] = ()) -> s
         await load_body(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
     meta, body = request.META, request.__dict__[_DIGEST]
     about_body = [meta.get("CONTENT_TYPE"), meta.get("HTTP_CONTENT_ENCODING"), body]
-    declared = [text for name in sorted(headers) for text in (name, request.headers.get(name))]
     return digest([request.method, request.path, meta.get("QUERY_STRING"), *about_body, *declared])
 
 

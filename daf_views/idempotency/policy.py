@@ -56,11 +56,11 @@ class IdempotencyKey:
         self.store = _checked_store(store)
         self.scope = _checked_scope(scope)
 
-    async def attempt(self, request: HttpRequest, view: object, headers: Iterable[str] = ()) -> Attempt | None:
+    async def attempt(self, request: HttpRequest, view: object, declared: Iterable[str | None] = ()) -> Attempt | None:
         """Return the attempt that a request is, before its body is received; None if it has no key, or needs none.
 
-        A key is one of a host, a view and a client. ``headers`` are those that the handler declares: with another value
-        of one of them the request is another, and its key has been used.
+        A key is one of a host, a view and a client. ``declared`` are names and values of the headers and cookies that
+        the handler takes: with another value of one of them the request is another, and its key has been used.
 
         Raises MissingKeyError or MalformedKeyError.
         """
@@ -77,7 +77,7 @@ class IdempotencyKey:
         stored = digest([request.get_host().lower(), f"{cls.__module__}.{cls.__qualname__}", client, key])
 
         async def claim() -> Claim:
-            fingerprint = await fingerprint_of(request, headers)
+            fingerprint = await fingerprint_of(request, declared)
             return Claim(key=stored, fingerprint=fingerprint, lease=self.lease, ttl=self.ttl)
 
         return Attempt(self.get_store(), self.max_size, claim)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.template import Context, Engine
 from django.utils import timezone
@@ -18,6 +17,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 
 from daf_orm import database_sync_to_async
+from daf_views.auth.identity import user_of
 from daf_views.errors.html import prefers_html
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
@@ -51,10 +51,7 @@ async def tasks_overview(request: HttpRequest) -> HttpResponse:
 
 
 async def _refusal(request: HttpRequest) -> HttpResponse | None:
-    auser: Any = getattr(request, "auser", None)
-    if auser is None:
-        raise ImproperlyConfigured("tasks_overview asks who is there: AuthenticationMiddleware must be in MIDDLEWARE.")
-    user = await auser()
+    user = await user_of(request)
     if user.is_active and user.is_staff:
         return None
     if user.is_authenticated:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from daf_orm import database_sync_to_async, transaction
 from daf_views import AsyncAPIView, AsyncView
-from daf_views.api import Header
+from daf_views.api import Cookie, Header
 from daf_views.exceptions import ConflictError, NotAuthenticatedError, NotFoundError, ThrottledError
 from daf_views.idempotency import IdempotencyKey
 from daf_views.idempotency.exceptions import MalformedKeyError
@@ -507,16 +507,19 @@ async def test_a_key_is_used_with_the_headers_that_the_handler_declares(make_vie
         request,
         tenant: Annotated[str, Header(alias="X-Tenant")],
         if_range: Annotated[str | None, Header()] = None,
+        shop: Annotated[str | None, Cookie()] = None,
     ):
         return self.success({"id": await create(tenant)}, status=201)
 
     orders = make_view(post)
     sent = {"X-Tenant": "a"}
     assert (await send(orders, headers=sent)).content == (await send(orders, headers=sent)).content
-    for headers in ({"X-Tenant": "b"}, sent | {"If-Range": "x"}):
+    for headers in ({"X-Tenant": "b"}, sent | {"If-Range": "x"}, sent | {"Cookie": "shop=b"}):
         refused = await send(orders, headers=headers)
         assert (refused.status_code, code_of(refused)) == (422, "idempotency_key_reused")
-    assert (await send(orders, headers=sent | {"X-Other": "b"})).headers["Idempotency-Replayed"] == "true"
+    assert (await send(orders, headers=sent | {"X-Other": "b", "Cookie": "other=b"})).headers[
+        "Idempotency-Replayed"
+    ] == "true"
     assert await count() == 1
 
 
