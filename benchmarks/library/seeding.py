@@ -13,12 +13,12 @@ from benchmarks.library.models import Book
 BOOKS = 1000
 
 
-def seed() -> None:
-    """Create the table and fill it; ids run from 1 to :data:`BOOKS`."""
+def seed(books: int = BOOKS) -> None:
+    """Create the table and fill it; ids run from 1 to the number of books."""
     chance = random.Random(1)
     with connection.schema_editor() as editor:
         editor.create_model(Book)
-    Book.objects.bulk_create(_book(number, chance) for number in range(1, BOOKS + 1))
+    Book.objects.bulk_create(_book(number, chance) for number in range(1, books + 1))
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")  # not in the middle of a measurement
