@@ -45,6 +45,14 @@ LONG = (
 """Files that take ten seconds or more. The processes of a run begin with them: none waits at the end for one other."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+    """Spell lone surrogates out, which xdist could not pass on."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 def pytest_report_header() -> str:
     return f"test database: {settings.DAF_TEST_DATABASE}"
 

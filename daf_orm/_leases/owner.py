@@ -20,6 +20,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
+from daf_orm._leases.lease import COMMITS
 from daf_orm.databases import database_of
 from daf_orm.exceptions import CallCancelled
 from daf_orm.settings import get_settings
@@ -241,12 +242,19 @@ class Guest:
             else:
                 self._commit_now()
         finally:
+            if self.session is not None:
+                self.session.end_transaction()
             if lease is not None:
-                lease.committing_since = None
+                with COMMITS:  # from here on it must not be cut off
+                    lease.committing_since = None
 
     def _set_autocommit(self, autocommit: Any, *args: Any, **kwargs: Any) -> None:
         """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
         wrapper = self.wrapper
+        if self.session is not None:
+            self.session.end_transaction()
+            if not autocommit:  # a block begins with what its caller wants now
+                self.lease.connections.configure(wrapper)
         if (
             wrapper.connection is None
             and self.session is not None
@@ -269,7 +277,7 @@ class Guest:
         self.look_at(sql, context["cursor"])
         assert self.session is not None
         try:
-            return self.session.execute(sql, lambda: execute(sql, params, many, context))
+            return self.session.execute(sql, lambda: execute(sql, params, many, context), many=bool(many))
         except DatabaseError as error:
             if self.wrapper.in_atomic_block and self._database.aborts_transaction(error):
                 self.wrapper.needs_rollback = True
@@ -291,6 +299,7 @@ class Guest:
             raise InterfaceError(message)
         if lease.is_stopping:
             raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
+        lease.connections.configure(self.wrapper)
         if session.look_at(sql):
             self._touch(sql, cursor)
         self.lease.sent = True
@@ -302,6 +311,7 @@ class Guest:
         assert self.session is not None
         if self.session is not before:  # the call goes on where the owner's other state is
             self._renew(cursor)
+            self.lease.connections.configure(self.wrapper)
             self.session.look_at(sql)
         self.session.is_touched = True
 
@@ -370,15 +380,20 @@ class Guest:
         if self.session is None:
             self._attach()
         before = self.session
-        if before is not None and before.is_server_pooled:
-            before.begin_copy()
-            return
         self.lease.keep()
         assert self.session is not None
         self.session.is_touched = True
         self.session.lose_track()
         if self.session is not before:
             self._renew(cursor)
+
+    @property
+    def is_server_pooled(self) -> bool:
+        """Whether each transaction may be in another session of the server's."""
+        if self.session is None:
+            self._attach()
+        assert self.session is not None
+        return self.session.is_server_pooled
 
     def revoke_cursors(self) -> None:
         """Close the cursors that have been kept. They raise InterfaceError from now on. Does I/O."""
@@ -413,13 +428,26 @@ class LeasedCursor(CursorWrapper):
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         """Call a procedure, which may leave anything on the session."""
-        vars(self)["daf_orm_guest"].touch_beyond_sql(self)
-        return super().callproc(*args, **kwargs)
+        guest: Guest = vars(self)["daf_orm_guest"]
+        call = functools.partial(super().callproc, *args, **kwargs)
+        if guest.is_server_pooled:
+            guest.look_at(f"SELECT {args[0] if args else ''}()", self)
+            assert guest.session is not None
+            return guest.session.execute("SELECT", call, many=True)
+        guest.touch_beyond_sql(self)
+        return call()
 
     def __getattr__(self, name: str) -> Any:
         if name in _PAST_DJANGO:
-            vars(self)["daf_orm_guest"].touch_beyond_sql(self)
+            guest: Guest = vars(self)["daf_orm_guest"]
+            if guest.is_server_pooled:
+                return functools.partial(self._send_past_django, name)
+            guest.touch_beyond_sql(self)
         return super().__getattr__(name)
+
+    def _send_past_django(self, name: str, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        self.look_at_copy(sql)
+        return super().__getattr__(name)(sql, *args, **kwargs)
 
 
 class _Revoked:

@@ -8,7 +8,6 @@ the driver's connection are compared when the lease ends; what is set on the wra
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from django.utils.functional import cached_property
 from daf_orm._leases import reset
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
+from daf_orm.databases.server_pooling import Kind
 from daf_orm.databases.statements import Effect
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ class Session:
         """Look at a statement that is about to be sent. Return True if its owner has to keep the session for it."""
         assert self.wrapper is not None
         if self.is_server_pooled:
-            if not self._is_new and (words := self._database.session_state_in(sql)):
-                raise InterfaceError(_SERVER_POOLED.format(words=words, alias=self.alias))
+            if not self._is_new and (problem := self._database.judge(self.wrapper, sql).problem):
+                raise InterfaceError(_SERVER_POOLED.format(problem=problem.format(alias=self.alias)))
             return False
         effect = self._database.effect_of(self.wrapper, sql)
         if effect is Effect.NONE:
@@ -200,6 +200,7 @@ class Session:
         wanted = {name: None if value is None else str(value) for name, value in values.items()}
         if self.is_server_pooled:
             self.configured = wanted
+            self.end_transaction()
             return
         wanted |= dict.fromkeys(self.configured.keys() - wanted.keys())
         changes = {name: value for name, value in wanted.items() if self.configured.get(name, _UNKNOWN) != value}
@@ -209,39 +210,53 @@ class Session:
             if wrapper.autocommit:  # else a rollback would revert them
                 self.configured |= changes
 
-    def execute(self, sql: str, execute: Callable[[], Any]) -> Any:
+    def execute(self, sql: Any, execute: Callable[[], Any], *, many: bool = False) -> Any:
         """Execute a statement, in a transaction that has what ``CONFIGURE`` wants if it cannot be set before.
 
-        One whose prepared plan an ALTER has made stale is planned anew. In a transaction its error is raised, and the
-        connection is not lent again.
+        One whose prepared plan an ALTER has made stale is planned anew, if nothing of it can have been done. Else its
+        error is raised, and the connection is not lent again.
         """
         try:
             return self._execute_configured(sql, execute)
         except NotSupportedError as error:
             if not self._database.has_stale_plan(error):
                 raise
-            assert self.wrapper is not None
-            if self._database.in_transaction(self.wrapper):  # which it has ended
+            wrapper = self.wrapper
+            assert wrapper is not None
+            is_repeatable = not (many or self.is_touched) and self._database.may_repeat(sql)
+            if not is_repeatable or self._database.in_transaction(wrapper):  # which it has ended
                 self.lose_track()
                 raise
-            self._database.forget_plans(self.wrapper)
+            self._database.forget_plans(wrapper)
             return self._execute_configured(sql, execute)
 
-    def _execute_configured(self, sql: str, execute: Callable[[], Any]) -> Any:
+    def _execute_configured(self, sql: Any, execute: Callable[[], Any]) -> Any:
         if not self.is_server_pooled or not self.configured:
             return execute()
         wrapper = self.wrapper
         assert wrapper is not None
+        kind = self._database.judge(wrapper, sql).kind
+        if kind is Kind.CONTROL:
+            try:
+                return execute()
+            finally:
+                self.end_transaction()
+        if kind is Kind.PLAIN:
+            return execute()
         if not self._database.in_transaction(wrapper):
-            self._is_transaction_configured = False
-            if wrapper.autocommit and not _ABOUT_TRANSACTIONS.match(sql):
+            self.end_transaction()
+            if wrapper.autocommit:
                 with wrapper.wrap_database_errors, wrapper.connection.transaction():
                     self._database.configure_transaction(wrapper, self.configured)
                     return execute()
-        if not self._is_transaction_configured and not _ABOUT_TRANSACTIONS.match(sql):
+        if not self._is_transaction_configured:
             self._database.configure_transaction(wrapper, self.configured)
             self._is_transaction_configured = True
         return execute()
+
+    def end_transaction(self) -> None:
+        """Take note that the next statement may be in another transaction."""
+        self._is_transaction_configured = False
 
     def begin_copy(self) -> None:
         """Before rows are copied, where a proxy stands in front: they need the settings too."""
@@ -253,7 +268,7 @@ class Session:
                 f"COPY on {self.alias!r} outside a transaction, which would lack the settings of DAF_ORM['CONFIGURE']. "
                 "Open transaction.atomic() around it."
             )
-        self.execute("COPY", lambda: None)
+        self._execute_configured("COPY", lambda: None)
 
     def lacks(self, values: Mapping[str, Any]) -> list[str]:
         """Return the names of those that are not set as wanted."""
@@ -385,11 +400,10 @@ def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 _UNKNOWN: Final = object()
-_ABOUT_TRANSACTIONS: Final = re.compile(r"\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
 _SERVER_POOLED: Final = (
-    "{words} sets something on the session of {alias!r}, and DAF_ORM['SERVER_POOLED'] says that the next transaction "
-    "is in another one. Use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a transaction, or "
-    "DAF_ORM['CONFIGURE']; for all else, give this code a database alias that leads past the proxy."
+    "{problem}, and DAF_ORM['SERVER_POOLED'] says that each transaction has another session. Send what begins or ends "
+    "a transaction by itself, and use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a transaction, "
+    "or DAF_ORM['CONFIGURE']; for all else, give this code a database alias that leads past the proxy."
 )
 _DJANGOS: Final = frozenset(
     """

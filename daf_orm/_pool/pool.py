@@ -31,7 +31,7 @@ from daf_orm._core.locks import FifoSemaphore, Waiter, WaitQueue
 from daf_orm._django import connections as leased_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
-from daf_orm._leases.lease import Lease
+from daf_orm._leases.lease import COMMITS, Lease
 from daf_orm._leases.session import sends_unseen_statements
 from daf_orm.databases import database_of
 from daf_orm.databases.base import CANCEL_TIMEOUT
@@ -395,19 +395,26 @@ class ConnectionPool:
         in order. Return how many there were. Does not block.
         """
         patience = CANCEL_TIMEOUT if patience is None else patience
+        before = time.monotonic() - patience
         with self._lock:
-            late = [lease for lease in self._lent if lease.commits_since(time.monotonic() - patience)]
+            late = [lease for lease in self._lent if lease.commits_since(before)]
+        cut = []
         for lease in late:
+            with COMMITS:
+                if not lease.commits_since(before):  # it has ended meanwhile
+                    continue
+                cut.append((lease, ", ".join(repr(wrapper.alias) for wrapper in lease.in_use())))
+                for wrapper in lease.in_use():
+                    cut_off(wrapper)
+        for lease, aliases in cut:
             logger.error(
                 "The COMMIT of %s on %s was sent and not answered for %s s, and is cut off as the process ends: "
                 "whether its rows are kept is in doubt. Look for them before you repeat it.",
                 lease.origin or (lease.owner and lease.owner.name) or "a call",
-                ", ".join(repr(wrapper.alias) for wrapper in lease.in_use()),
+                aliases,
                 patience,
             )
-            for wrapper in lease.in_use():
-                cut_off(wrapper)
-        return len(late)
+        return len(cut)
 
     def open(self) -> None:
         """Lend again after :meth:`aclose`, as an application does that is started twice in one process."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from django.db import NotSupportedError
 
+from daf_orm.databases.server_pooling import Verdict
 from daf_orm.databases.statements import Effect, Grammar
 
 if TYPE_CHECKING:
@@ -148,9 +149,13 @@ class Database:
         """Set them for the transaction that is open, or begins with this."""
         raise NotImplementedError
 
-    def session_state_in(self, sql: Any) -> str:  # noqa: ARG002 - for those that are pooled by their server
-        """Return the words by which a statement asks for something that only a session can keep; "" if it does not."""
-        return ""
+    def judge(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Verdict:
+        """Return what is known of a statement that is to be sent through a proxy."""
+        raise NotImplementedError
+
+    def may_repeat(self, sql: Any) -> bool:  # noqa: ARG002 - for those that keep plans
+        """Whether a statement that could not be planned has done nothing, and may be sent again."""
+        return False
 
     def has_stale_plan(self, error: BaseException) -> bool:  # noqa: ARG002 - for those that keep plans
         """Whether a statement failed, before it began, because a table was altered since the server had planned it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models.signals import post_migrate
 
+from daf_orm.databases import server_pooling
 from daf_orm.databases.base import CANCEL_TIMEOUT, Database
 from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar, without_literals
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from daf_orm.databases.server_pooling import Verdict
 
 logger = logging.getLogger("daf_orm")
 
@@ -96,16 +99,10 @@ _DEPENDENTS: Final = """
     SELECT c.relname, i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
 """
 """Views, each with what it reads from; tables, each with its partitions and the tables that inherit from it."""
-_OF_SESSION: Final = re.compile(
-    r"""(?:\A|;)[\s(]*+(
-        SET\s++(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)(?:SESSION\s++)?+[\w.]*+ | RESET\b | DISCARD\b | LISTEN\b
-        | UNLISTEN\b | LOAD\b | PREPARE\s++(?!TRANSACTION\b)\w*+ | DECLARE\b(?=[^;]*\bWITH\s+HOLD\b)
-        | CREATE\s++(?:GLOBAL\s++|LOCAL\s++)?+TEMP(?:ORARY)?+\b(?![^;]*\bON\s+COMMIT\s+DROP\b)
-    ) | \b(pg_(?:try_)?advisory_lock(?:_shared)?|setseed)\s*+\(
-      | \b(set_config)\s*+\((?![^(),;]*,[^(),;]*,\s*true\s*\))""",
-    re.IGNORECASE | re.VERBOSE,
+_PLANNED: Final = re.compile(
+    r"[\s(]*+(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|TABLE|MERGE)\b[^;]*+;?\s*+", re.IGNORECASE
 )
-"""What only a session can keep, where it is asked for in plain words."""
+"""One statement that is planned before any of it is done."""
 _DDL: Final = re.compile(r"\b(?:CREATE|ALTER|DROP)\b", re.IGNORECASE)
 _OF_CATALOGUE: Final = re.compile(
     r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|START|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|SHOW)\b"
@@ -250,11 +247,18 @@ class PostgreSQL(Database):
             with wrapper.wrap_database_errors, wrapper.connection.cursor() as cursor:
                 cursor.execute(f"SELECT {calls}", [part for setting in settings.items() for part in setting])
 
-    def session_state_in(self, sql: Any) -> str:
-        """Return the words by which a statement asks for something that only a session can keep; "" if it does not."""
+    def judge(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Verdict:
+        """Return what is known of a statement, which may be one of psycopg's own objects."""
+        if isinstance(sql, bytes):
+            sql = sql.decode(errors="replace")
+        elif not isinstance(sql, str) and hasattr(sql, "as_string"):
+            sql = sql.as_string(wrapper.connection)
+        return server_pooling.judge(str(sql))
+
+    def may_repeat(self, sql: Any) -> bool:
+        """Whether it is one statement that is planned before any of it is done."""
         text = without_literals(sql) if isinstance(sql, str) else None
-        found = None if text is None else _OF_SESSION.search(text)
-        return "" if found is None else " ".join(str(found[found.lastindex or 0]).split())
+        return text is not None and _PLANNED.fullmatch(text) is not None
 
     def leave_to_parent(self, connection: Any) -> None:
         """Close this process's copy of a connection; what says farewell to the server goes nowhere."""

@@ -74,7 +74,8 @@ class Grammar:
         if (explained := _EXPLAIN.match(sql)) is not None:  # with ANALYZE it is executed
             sql = sql[explained.end() :]
         if (copied := _COPY.match(sql)) is not None:
-            sql = copied["query"] or f"SELECT FROM {copied['table']}"
+            where = _WHERE.search(sql, copied.end())
+            sql = copied["query"] or f"SELECT FROM {copied['table']} {'' if where is None else sql[where.start() :]}"
         first = _FIRST_WORD.match(sql)
         word = first[1].upper() if first is not None else ""
         if word in self.keeping:
@@ -150,6 +151,7 @@ _COPY: Final = re.compile(
     r"""\s*COPY\s++(?:(?P<table>[\w."]++)\s*+(?:\([^()]*+\)\s*+)?(?:FROM|TO)\b|\((?P<query>.*)\)\s*+TO\b)""",
     re.IGNORECASE | re.DOTALL,
 )
+_WHERE: Final = re.compile(r"\bWHERE\b", re.IGNORECASE)
 _LOCAL: Final = re.compile(r"\s*SET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
 _LOCAL_ARGUMENTS: Final = re.compile(r"[^(),;]*,[^(),;]*,\s*true\s*\)", re.IGNORECASE)
 """Of ``set_config()``: for the transaction alone."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 2**10
 _MOST = 32 * 2**20
 """Bytes that a body may be inflated to whose parser has no limit."""
+_MOST_MEMBERS = 100
 
 
 def coding_of(request: HttpRequest) -> str | None:
@@ -84,11 +85,12 @@ def _inflated(source: Any, coding: str) -> Iterator[bytes]:
 
 
 def _parts(source: Any, coding: str) -> Iterator[bytes]:
-    decoder = _decoder(coding)
+    decoder, members = _decoder(coding), 1
     while data := source.read(_CHUNK):
         while data:
             if decoder.eof:  # gzip and zstd may have several members, one after the other
-                if coding == "deflate":
+                members += 1
+                if coding == "deflate" or members > _MOST_MEMBERS:  # empty ones take time, and no bytes
                     raise EOFError
                 decoder = _decoder(coding)
             yield from decoder.parts(data)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from daf_views.handlers.parameters import Parameter
-from daf_views.handlers.signature import Signature
+from daf_views.handlers.signature import Signature, signature_of
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.openapi.bodies import request_body
 from daf_views.openapi.conditional import condition_parameters
@@ -38,9 +38,16 @@ def _methods(endpoint: Endpoint) -> list[str]:
     return [method for method in methods if method in _METHODS]
 
 
+def _of_untyped(signature: Signature) -> Signature:
+    """Return the signature of a handler that takes what the URL gives, whatever that is."""
+    made = Signature(signature.name, (), Parameter.empty, None)
+    made.is_stream = signature.is_stream
+    return made
+
+
 def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[str, Any]:
-    # An untyped one takes what the URL gives, whatever that is.
-    signature = endpoint.view.handler_signatures.get(method.lower()) or Signature(method, (), Parameter.empty, None)
+    name = method.lower()
+    signature = endpoint.view.handler_signatures.get(name) or _of_untyped(signature_of(endpoint.view, name))
     plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
     details = details_of(endpoint.view, getattr(endpoint.view, method.lower()))
     operation: dict[str, Any] = {

@@ -284,7 +284,8 @@ class TaskQueue:
     def cancel(self, row: DBTaskResult[..., Any]) -> bool:
         """Write down that a task has failed because it was cancelled."""
         is_written = self.fail(row, cancelling.error_of(row))
-        cancelling.forget(row.pk)
+        if is_written:  # else another worker may have begun it again, and is to be told
+            cancelling.forget(row.pk)
         return is_written
 
     def try_again(self, row: DBTaskResult[..., Any], error: BaseException, pause: float) -> bool:

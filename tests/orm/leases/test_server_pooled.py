@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 
 import psycopg
+import psycopg.sql
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError, connection, connections
@@ -12,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._pool.pool import reset_pool
-from daf_orm.databases.postgresql import PostgreSQL
+from daf_orm.databases.server_pooling import Kind, judge
 from daf_orm.settings import problems
 from tests.project.library.models import Author
 from tests.support.servers import pgbouncer, pgbouncer_program
@@ -53,6 +54,15 @@ OF_SESSION = {
     "SELECT set_config('app.tenant', 'a', false)": "set_config",
     "SELECT set_config('app.tenant', %s, %s)": "set_config",
     "SELECT setseed(0.5)": "setseed",
+    'SELECT "set_config"(%s, %s, false)': "set_config",
+    "SELECT set_config('app.tenant', (SELECT max(name) FROM t), false)": "set_config",
+    "CREATE OR REPLACE TEMP VIEW v AS SELECT 1": "CREATE OR REPLACE TEMP",
+    "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1": "CREATE TEMP",
+    "CREATE TABLE pg_temp.t (a int)": "pg_temp",
+    "SELECT 1 AS a INTO TEMP t": "INTO TEMP",
+    "DO $$ BEGIN SET app.tenant = 'a'; END $$": "SET app.tenant",
+    "DO $$ BEGIN PERFORM set_config('app.tenant', 'a', false); END $$": "set_config",
+    r"SET app.tenant TO 'a\b'": "SET app.tenant",
 }
 OF_TRANSACTION = [
     "SELECT 1",
@@ -68,19 +78,51 @@ OF_TRANSACTION = [
     "INSERT INTO t VALUES ('; LISTEN a')",
     "SELECT unheard_of(1)",
     "SELECT reset FROM settings",
+    "SELECT set_config('a', %(a)s, true), set_config('b', lower(%s), true::boolean)",
+    "SELECT set_config('a', 'b', is_local => true)",
+    "SAVEPOINT a",
+    "ROLLBACK TO SAVEPOINT a",
+    r"SELECT * FROM t WHERE a LIKE '\%'",
+    "DO $$ BEGIN SET LOCAL app.tenant = 'a'; END $$",
+]
+AMONG_OTHERS = [
+    "BEGIN; SELECT 1; COMMIT",
+    "SELECT 1; commit; SELECT 2",
+    "ROLLBACK; SELECT 1",
+    r"SELECT '\'; COMMIT; SELECT 1",
 ]
 
 
 @pytest.mark.no_database
 @pytest.mark.parametrize(("sql", "words"), OF_SESSION.items())
 def test_what_only_a_session_can_keep_is_recognised(sql, words):
-    assert PostgreSQL().session_state_in(sql) == words
+    assert judge(sql).problem == f"{words} sets something on the session of {{alias!r}}"
 
 
 @pytest.mark.no_database
 @pytest.mark.parametrize("sql", OF_TRANSACTION)
 def test_what_ends_with_its_transaction_is_let_through(sql):
-    assert not PostgreSQL().session_state_in(sql)
+    assert judge(sql).problem == ""
+
+
+@pytest.mark.no_database
+@pytest.mark.parametrize("sql", AMONG_OTHERS)
+def test_no_transaction_begins_or_ends_among_other_statements(sql):
+    assert "stands among other statements" in judge(sql).problem
+
+
+@pytest.mark.no_database
+@pytest.mark.parametrize("sql", ["BEGIN", "/* app */ BEGIN", "commit and chain", "ROLLBACK", "START TRANSACTION;"])
+def test_what_begins_or_ends_a_transaction_is_sent_as_it_is(sql):
+    assert judge(sql) == (Kind.CONTROL, "")
+
+
+@pytest.mark.no_database
+@pytest.mark.parametrize(
+    "sql", ["VACUUM", "SET TRANSACTION READ ONLY", "CREATE INDEX CONCURRENTLY a ON t (a)", "REINDEX INDEX a"]
+)
+def test_what_no_setting_may_precede_is_sent_as_it_is(sql):
+    assert judge(sql) == (Kind.PLAIN, "")
 
 
 @pytest.mark.no_database
@@ -181,6 +223,72 @@ async def test_configured_settings_hold_in_a_transaction_begun_by_hand(pool_with
         return found
 
     assert await database_sync_to_async(by_hand)() == "alpha"
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("end", ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN"])
+async def test_configured_settings_hold_in_a_chained_transaction(pool_with, end):
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
+    tenant.set("alpha")
+
+    def by_hand():
+        run_sql("/* by hand */ BEGIN")
+        run_sql(end)
+        found = run_sql(TENANT)
+        run_sql("COMMIT")
+        return found
+
+    assert await database_sync_to_async(by_hand)() == "alpha"
+
+
+@pytest.mark.postgresql
+async def test_configured_settings_hold_after_a_transaction_that_django_has_not_begun(pool_with):
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
+    tenant.set("alpha")
+
+    def twice():
+        found = []
+        for _ in range(2):
+            with django_transaction.atomic():
+                connection.ensure_connection()
+                connection.connection.execute("SELECT 1")
+                found.append(run_sql(TENANT))
+        return found
+
+    assert await database_sync_to_async(twice)() == ["alpha", "alpha"]
+
+
+@pytest.mark.postgresql
+async def test_statements_of_psycopgs_own_and_isolation_levels_are_understood(pool_with):
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
+    tenant.set("alpha")
+
+    with pytest.raises(InterfaceError, match=r"SET app\.tenant sets something"):
+        await ask(psycopg.sql.SQL("SET {} TO 'b'").format(psycopg.sql.SQL("app.tenant")))
+    assert await ask(psycopg.sql.SQL(TENANT)) == "alpha"
+    async with transaction.atomic():
+        await ask("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        assert [await ask("SHOW transaction_isolation"), await ask(TENANT)] == ["serializable", "alpha"]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("server_pooled", [True, False])
+async def test_a_hop_that_changes_its_tenant_has_the_new_one_from_then_on(pool_with, server_pooled):
+    pool_with(MAX_SIZE=1, SERVER_POOLED=server_pooled, CONFIGURE=f"{__name__}.settings_now")
+
+    def each():
+        found = []
+        for name in ("alpha", "beta"):
+            tenant.set(name)
+            found.append(run_sql(TENANT))
+            tenant.set(f"{name} in a block")
+            with django_transaction.atomic():
+                found.append(run_sql(TENANT))
+        return found
+
+    expected = ["alpha", "alpha in a block", "beta", "beta in a block"]
+    assert await database_sync_to_async(each)() == expected
+    assert await sync_to_async(each)() == expected
 
 
 @pytest.mark.postgresql
