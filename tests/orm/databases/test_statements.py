@@ -28,6 +28,8 @@ RESETTABLE = (
     "SET ROLE app",
     "select set_config('app.tenant', %s, false)",
     "SELECT pg_catalog.set_config('app.tenant', 'a', false)",
+    "COPY (SELECT set_config('app.tenant', 'a', false)) TO STDOUT",
+    "COPY t (a, b) FROM STDIN WHERE set_config('app.tenant', 'a', false) IS NOT NULL",
     "SET search_path = a, public",
     "SELECT pg_advisory_lock(1)",
     "select  pg_try_advisory_lock (1)",

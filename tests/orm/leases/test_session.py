@@ -388,3 +388,24 @@ async def test_a_stale_plan_in_a_transaction_is_an_error_once(alter):
             await ask("SELECT * FROM planned")
     async with transaction.atomic():
         assert await ask("SELECT * FROM planned") == 1
+
+
+@pytest.mark.postgresql
+async def test_a_stale_plan_of_many_statements_loses_no_row(alter):
+    def insert_many():
+        with connection.cursor() as sync_cursor:
+            sync_cursor.executemany(
+                "INSERT INTO planned SELECT p.* FROM planned p WHERE a = %s", ((1,) for _ in range(2))
+            )
+
+    await database_sync_to_async(insert_many)()
+    before = await ask("SELECT count(*) FROM planned")
+    alter()
+
+    try:
+        await database_sync_to_async(insert_many)()
+    except NotSupportedError:
+        expected = before
+    else:
+        expected = 4 * before
+    assert await ask("SELECT count(*) FROM planned") == expected

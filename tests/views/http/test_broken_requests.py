@@ -217,6 +217,10 @@ class TestDecoding:
         for body in (b'{"a": "b"}', whole[:-1], whole[:5], whole + b"garbage"):
             assert is_a_problem(*await ask(body=body, content_type="application/json", content_encoding=coding))
 
+    async def test_gzip_of_many_members_is_refused(self):
+        body = gzip.compress(b"") * 101
+        assert (await ask(body=body, content_type="application/json", content_encoding="gzip"))[0] == 400
+
     async def test_gzip_may_have_several_members(self):
         body = gzip.compress(b'{"a": ') + gzip.compress(b'"b"}')
         assert (await ask(body=body, content_type="application/json", content_encoding="gzip"))[0] == 200

@@ -273,3 +273,19 @@ async def test_of_a_worker_that_takes_and_one_that_cancels_one_wins():
         assert (status == TaskResultStatus.RUNNING) == bool(claims)
         await DBTaskResult.objects.all().adelete()
         await in_queue_thread(queue.unregister)
+
+
+async def test_a_worker_that_was_thought_dead_leaves_the_request_to_the_one_that_has_its_task():
+    result = await on_database(jobs.note).aenqueue("x")
+    thawed, other = make_queue(), make_queue()
+    [stale] = await taken(thawed)
+    await expire(thawed)
+    await in_queue_thread(other.register)
+    await in_queue_thread(other.recover)
+    [claim] = (await in_queue_thread(other.take, 1)).claims
+    assert await on_database(jobs.note).acancel(result.id)
+
+    assert not await in_queue_thread(thawed.cancel, stale.row)
+    assert await Cancellation.objects.acount() == 1
+    assert await in_queue_thread(other.cancel, claim.row)
+    assert await Cancellation.objects.acount() == 0
