@@ -65,6 +65,7 @@ async def ask(method="POST", target="/typed", body=b"", query=b"", **headers):
     await client.send_input({"type": "http.request", "body": body})
     start = await client.receive_output(10)
     answer = await client.receive_output(10)
+    await client.wait(10)  # until what the request holds is closed
     return start["status"], dict(start["headers"]), answer["body"]
 
 
