@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import threading
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("daf_orm")
-COMMITS = threading.Lock()
-"""Held while a COMMIT is cut off, and as one ends: none is cut off that has ended."""
 
 
 class Home(Protocol):

@@ -20,8 +20,8 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
-from daf_orm._leases.lease import COMMITS
 from daf_orm.databases import database_of
+from daf_orm.databases.cancellation import COMMITS
 from daf_orm.exceptions import CallCancelled
 from daf_orm.settings import get_settings
 

@@ -31,11 +31,11 @@ from daf_orm._core.locks import FifoSemaphore, Waiter, WaitQueue
 from daf_orm._django import connections as leased_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
-from daf_orm._leases.lease import COMMITS, Lease
+from daf_orm._leases.lease import Lease
 from daf_orm._leases.session import sends_unseen_statements
 from daf_orm.databases import database_of
 from daf_orm.databases.base import CANCEL_TIMEOUT
-from daf_orm.databases.cancellation import cut_off
+from daf_orm.databases.cancellation import COMMITS, cut_off
 from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 

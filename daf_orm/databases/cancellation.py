@@ -21,6 +21,8 @@ from daf_orm.databases import database_of
 from daf_orm.databases.base import CANCEL_TIMEOUT
 
 logger = logging.getLogger("daf_orm")
+COMMITS = threading.Lock()
+"""Held while a COMMIT is cut off, and as one ends: none is cut off that has ended."""
 
 
 def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
