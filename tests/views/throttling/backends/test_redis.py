@@ -89,7 +89,7 @@ async def test_silent(server, throttles):
         start = time.monotonic()
         results = await asyncio.gather(*(throttles[0].hit(request) for _ in range(200)))  # more than connections
         assert results == [None] * 200
-        assert time.monotonic() - start < 2 * TIMEOUT
+        assert time.monotonic() - start < 3.5 * TIMEOUT  # by turns of connections it would take four
     finally:
         os.kill(server._process.pid, signal.SIGCONT)
     assert await counts(throttles)
