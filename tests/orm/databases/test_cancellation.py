@@ -219,6 +219,7 @@ async def test_the_server_no_longer_runs_a_cancelled_statement() -> None:
     task = asyncio.create_task(database_sync_to_async(slowly(threading.Event()))())
     with psycopg.connect(django_settings.DATABASE_URL, autocommit=True, dbname="postgres") as observer:
         active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%%' AND state = 'active'"
+        active += f" AND datname = '{connection.settings_dict['NAME']}'"  # other processes of the run have others
         while (await asyncio.to_thread(observer.execute, active)).fetchone() == (0,):
             await asyncio.sleep(0)
         task.cancel()
