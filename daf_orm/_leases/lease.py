@@ -94,8 +94,8 @@ class Lease:
     """The lease that the running call has gone on on."""
     runs_for: Lease | None = None
     """The lease that the running call was begun on, if that was another one."""
-    committing_since: float | None = None
-    """When the COMMIT that is under way was sent, by ``time.monotonic()``."""
+    committing: tuple[BaseDatabaseWrapper, float] | None = None
+    """The connection whose COMMIT is under way, and when that was sent, by ``time.monotonic()``."""
     pinned_for: str = ""
     """Why it is pinned, for messages."""
     blocks: dict[str, Scope] = field(default_factory=dict)
@@ -149,10 +149,10 @@ class Lease:
             wrapper.needs_rollback = True
         return bool(inside)
 
-    def commits_since(self, moment: float) -> bool:
-        """Whether a COMMIT has been under way since ``moment`` or before."""
-        since = (self.moved_to or self).committing_since
-        return since is not None and since <= moment
+    def committing_before(self, moment: float) -> BaseDatabaseWrapper | None:
+        """Return the connection whose COMMIT was sent at ``moment`` or before and is not answered, if there is one."""
+        committing = (self.moved_to or self).committing
+        return committing[0] if committing is not None and committing[1] <= moment else None
 
     def in_use(self) -> list[BaseDatabaseWrapper]:
         """Return the connections of the running call that are ours to stop and to close."""

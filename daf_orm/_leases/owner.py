@@ -235,7 +235,7 @@ class Guest:
             raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
         lease = self.lease
         if lease is not None:
-            lease.committing_since = time.monotonic()
+            lease.committing = (self.wrapper, time.monotonic())
         try:
             if self._patience is not None:
                 self._patience.wait_for_lock(self._commit_now)  # in rollback-journal mode it waits for readers
@@ -246,7 +246,7 @@ class Guest:
                 self.session.end_transaction()
             if lease is not None:
                 with COMMITS:  # from here on it must not be cut off
-                    lease.committing_since = None
+                    lease.committing = None
 
     def _set_autocommit(self, autocommit: Any, *args: Any, **kwargs: Any) -> None:
         """Let a block that has lost its connection end without a new one, which would only be put in the same state."""

@@ -160,7 +160,8 @@ class Session:
         """Look at a statement that is about to be sent. Return True if its owner has to keep the session for it."""
         assert self.wrapper is not None
         if self.is_server_pooled:
-            if not self._is_new and (problem := self._database.judge(self.wrapper, sql).problem):
+            kind, problem = self._database.judge(self.wrapper, sql)
+            if problem and not self._is_new and (kind is not Kind.CONTROL or self.configured):
                 raise InterfaceError(_SERVER_POOLED.format(problem=problem.format(alias=self.alias)))
             return False
         effect = self._database.effect_of(self.wrapper, sql)

@@ -397,21 +397,20 @@ class ConnectionPool:
         patience = CANCEL_TIMEOUT if patience is None else patience
         before = time.monotonic() - patience
         with self._lock:
-            late = [lease for lease in self._lent if lease.commits_since(before)]
+            late = [lease for lease in self._lent if lease.committing_before(before) is not None]
         cut = []
         for lease in late:
             with COMMITS:
-                if not lease.commits_since(before):  # it has ended meanwhile
+                if (wrapper := lease.committing_before(before)) is None:  # it has ended meanwhile
                     continue
-                cut.append((lease, ", ".join(repr(wrapper.alias) for wrapper in lease.in_use())))
-                for wrapper in lease.in_use():
-                    cut_off(wrapper)
-        for lease, aliases in cut:
+                cut.append((lease, wrapper.alias))
+                cut_off(wrapper)
+        for lease, alias in cut:
             logger.error(
-                "The COMMIT of %s on %s was sent and not answered for %s s, and is cut off as the process ends: "
+                "The COMMIT of %s on %r was sent and not answered for %s s, and is cut off as the process ends: "
                 "whether its rows are kept is in doubt. Look for them before you repeat it.",
                 lease.origin or (lease.owner and lease.owner.name) or "a call",
-                aliases,
+                alias,
                 patience,
             )
         return len(cut)

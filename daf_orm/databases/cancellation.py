@@ -2,7 +2,7 @@
 
 PostgreSQL takes a request to cancel, MariaDB and MySQL a KILL QUERY, SQLite can be interrupted; any other database is
 waited for. Such a request does nothing between two statements, so it is repeated until the call has ended; and what
-ends the call waits for a request under way, lest it strike the connection's next user.
+ends the call waits for a request under way, which would else strike the connection's next user.
 
 What must not be stopped, the end of a transaction or of a server-side cursor, has an end all the same: a server that
 does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for, until the process

@@ -115,7 +115,7 @@ _SET_INSIDE: Final = re.compile(
 )
 _PLAIN: Final = re.compile(
     r"\s*(?:VACUUM|REINDEX|CLUSTER|SET\s+TRANSACTION|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)"
-    r"|(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|REFRESH\s+MATERIALIZED\s+VIEW\s+CONCURRENTLY)\b",
+    r"|(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY)\b",
     re.IGNORECASE,
 )
 _DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)

@@ -27,7 +27,7 @@ _MADE: Mapping[type, Any] = {
 }
 """A value of each type that converters make; text may be anything."""
 _PLAIN = frozenset({*_MADE, str, bool, bytes, dt.timedelta})
-"""Types that are compared with those: of others nobody knows which values they take."""
+"""Types that are compared with those: which values others take is not known."""
 
 
 @register("daf_views")

@@ -23,8 +23,8 @@ _EMPTY = (list, dict, set, tuple, frozenset)
 class Outputs:
     """The reader of one type. Raises TypeError, with the reason, for a type of which there can be none.
 
-    ``looks_twice``: msgspec may put things into a value that nobody has read: defaults that are instances, and what a
-    ``__post_init__`` does.
+    ``looks_twice``: msgspec may put things into a value that no reader has read: defaults that are instances, and what
+    a ``__post_init__`` does.
     """
 
     def __init__(self, info: Any, *, no_default: object) -> None:

@@ -81,5 +81,5 @@ async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
             return
         log_soon(logging.ERROR, "The server stops, and %s, in the background, was cut off.", name)
         raise
-    except BaseException as error:  # noqa: BLE001 - nobody awaits it: logged, SystemExit and KeyboardInterrupt too
+    except BaseException as error:  # noqa: BLE001 - it is awaited nowhere: logged, SystemExit and KeyboardInterrupt too
         log_soon(logging.ERROR, "%s failed in the background.", name, error=error)

@@ -202,7 +202,7 @@ class TaskQueue:
     def take(self, count: int) -> Taken:
         """Take up to so many tasks that are due, as the engine orders them. A worker that was given up gets none.
 
-        When it raises, the database may have given tasks all the same: the next call re-queues them first.
+        When it raises, the database may still have given tasks: the next call re-queues them first.
         """
         self.resolve_doubt()
         due = self.queues.of(self._rows().ready())

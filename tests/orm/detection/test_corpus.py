@@ -51,8 +51,6 @@ def one_sqlite_is_enough() -> None:
 
 def run(new_event_loop: Callable[[], Any], shape: Shape, shelf: Shelf) -> None:
     """Run a shape in a coroutine, and leave no connection of its own behind."""
-    if new_event_loop is not asyncio.new_event_loop and connection.vendor != "sqlite":
-        pytest.skip("no database makes a difference between event loops")
     if shape.vendor not in {None, connection.vendor}:
         pytest.skip(f"a shape of {shape.vendor}")
     if shape.cold and connection.vendor == "sqlite" and connection.is_in_memory_db():

@@ -361,3 +361,14 @@ async def test_tenants_behind_pgbouncer_never_see_each_other(proxy, pool_with, m
         host="127.0.0.1", port=proxy, user="postgres", dbname=connection.settings_dict["NAME"]
     ) as behind:
         assert not behind.execute(TENANT).fetchone()[0]
+
+
+@pytest.mark.postgresql
+async def test_a_string_that_ends_transactions_is_refused_only_where_settings_would_be_lost(pool_with):
+    tenant.set("alpha")
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True)
+    await ask("BEGIN; SELECT 1; COMMIT")
+
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
+    with pytest.raises(InterfaceError, match="BEGIN stands among other statements for 'default'"):
+        await ask("BEGIN; SELECT 1; COMMIT")

@@ -235,7 +235,7 @@ async def test_a_server_ends_although_a_commit_is_never_answered(
     assert (await answers.get())["type"] == "lifespan.startup.complete"
     muted.append(proxy)
     request = asyncio.create_task(exchange(application, path="/pay"))
-    while not any(lease.committing_since for lease in pool._lent):
+    while not any(lease.committing for lease in pool._lent):
         await asyncio.sleep(0.01)
 
     current_drain().request()

@@ -89,7 +89,7 @@ async def test_silent(server, throttles):
         start = time.monotonic()
         results = await asyncio.gather(*(throttles[0].hit(request) for _ in range(200)))  # more than connections
         assert results == [None] * 200
-        assert time.monotonic() - start < 3.5 * TIMEOUT  # by turns of connections it would take four
+        assert time.monotonic() - start < 2 * TIMEOUT
     finally:
         os.kill(server._process.pid, signal.SIGCONT)
     assert await counts(throttles)
@@ -117,12 +117,13 @@ async def test_failures_are_logged_once_in_a_while_with_their_number(server, thr
     caplog.set_level(logging.ERROR, "daf_views")
     for _ in range(5):
         await throttles[0].hit(request)
+    while not caplog.records:  # a thread writes each: the first is to be there before the second
+        await asyncio.sleep(0)
     monkeypatch.setattr(throttle, "_next_report", 0.0)
     await throttles[0].hit(request)
     await current_drain().settle(10)
     said = [record.getMessage() for record in caplog.records]
-    # Threads write them, in any order.
-    first, second = sorted(text for text in said if text.startswith("The throttles' backend"))
+    first, second = (text for text in said if text.startswith("The throttles' backend"))
     assert first.startswith(
         "The throttles' backend failed for 1 requests, the last of which was let through: ConnectionError: Error 111 "
     )
