@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from daf_orm._aiterator import AsyncIteration
 from daf_orm._django import connections as leased_connections
 from daf_orm.patches import Patch, PatchTable
-from daf_orm.sync import database_sync_to_async
+from daf_orm.sync import database_sync_to_async, query_to_async
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -22,9 +22,9 @@ def aiterator(self: QuerySet[Any], chunk_size: int = 2000) -> AsyncIteration[Any
     return AsyncIteration(self, chunk_size)
 
 
-def _queries(module: str, why: str) -> Patch:
+def _queries(module: str, why: str, replacement: Any = query_to_async) -> Patch:
     """Return the patch of a module whose ``sync_to_async`` means "query the database"."""
-    return Patch(owner=module, name="sync_to_async", replacement=database_sync_to_async, why=why, is_optional=True)
+    return Patch(owner=module, name="sync_to_async", replacement=replacement, why=why, is_optional=True)
 
 
 _AITERATOR: Final = Patch(
@@ -39,8 +39,8 @@ PATCHES: Final = PatchTable(
     _queries("django.db.models.base", "asave, adelete, arefresh_from_db"),
     _queries("django.db.models.fields.related_descriptors", "related managers"),
     _queries("django.contrib.contenttypes.fields", "generic related managers"),
-    _queries("django.contrib.auth.backends", "aauthenticate, aget_user, permissions"),
-    _queries("django.contrib.sessions.backends.base", "sessions without async code"),
+    _queries("django.contrib.auth.backends", "aauthenticate, which hashes; permissions", database_sync_to_async),
+    _queries("django.contrib.sessions.backends.base", "sessions without async code", database_sync_to_async),
     _queries("django.contrib.sessions.backends.db", "saving database sessions"),
     _queries("django.core.paginator", "AsyncPaginator over a plain queryset"),
 )

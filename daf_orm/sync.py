@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from asgiref.sync import iscoroutinefunction
 
 from daf_orm import _execution
+from daf_orm._core.bridge import current_bridge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -29,9 +30,41 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
         )
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await _execution.run(functools.partial(func, *args, **kwargs), in_thread=True)
+
+    functools.update_wrapper(wrapper, func)
+    return wrapper
+
+
+def query_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make a function of Django's own awaitable that only queries: it needs no thread where its lease needs none.
+
+    What it calls of the user's, receivers and ``save()``, can be marked by :func:`runs_in_thread`.
+    """
+
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         return await _execution.run(functools.partial(func, *args, **kwargs))
 
     functools.update_wrapper(wrapper, func)
+    return wrapper
+
+
+def runs_in_thread(func: Callable[P, T]) -> Callable[P, T]:
+    """Let a synchronous function run in a worker thread where the ORM would call it on the event loop.
+
+    With ``ENGINE = "daf_orm.backends.postgresql"`` receivers of signals, ``save()`` and ``__init__()`` of models run on
+    the event loop. Decorate those that block it otherwise than by a query, that compute for long, or that hold a
+    ``threading`` lock across queries. The function runs on the same connection, in the same transaction. Elsewhere it
+    is called as it is.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        if (bridge := current_bridge()) is None:
+            return func(*args, **kwargs)
+        call = functools.partial(func, *args, **kwargs)
+        return cast("T", bridge.run_within(_execution.run(call, in_thread=True)))
+
     return wrapper
 
 
@@ -47,7 +80,7 @@ def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         if iscoroutinefunction(func):
             return await cast("Awaitable[T]", func(*args, **kwargs))
-        result = await _execution.run(functools.partial(func, *args, **kwargs))
+        result = await _execution.run(functools.partial(func, *args, **kwargs), in_thread=True)
         # A manager's a… methods are plain functions that return a coroutine.
         return await result if inspect.isawaitable(result) else result
 

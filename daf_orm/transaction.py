@@ -337,7 +337,7 @@ async def _run_hooks(hooks: list[CommitHook]) -> None:
             if iscoroutinefunction(hook.func):
                 result: Any = hook.func()
             else:
-                result = await _execution.run(hook.func)
+                result = await _execution.run(hook.func, in_thread=True)
             if inspect.isawaitable(result):
                 await result
         except Exception:

@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("suite")
 pytest_plugins = ["pytester"]
 TESTS = Path(__file__).parent
 WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
-DATABASE_MARKS = ("postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
+DATABASE_MARKS = ("native", "threads", "postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
@@ -94,9 +94,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _marks_of_this_database() -> set[str]:
+    route = "native" if getattr(connection, "runs_on_event_loop", False) else "threads"
     if connection.vendor != "sqlite":
-        return {connection.vendor}
-    return {"sqlite", "sqlite_memory" if connection.is_in_memory_db() else "sqlite_file"}
+        return {connection.vendor, route}
+    return {"sqlite", "sqlite_memory" if connection.is_in_memory_db() else "sqlite_file", route}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from daf_orm._core import finalizers
+from daf_orm._core.bridge import current_bridge
 from daf_orm.exceptions import PoolTimeout
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Waiter(Generic[T]):
         """Wait on the event loop; TimeoutError after ``timeout`` seconds."""
         async with asyncio.timeout(timeout):
             return await asyncio.wrap_future(self._future)
+
+    def as_future(self) -> asyncio.Future[T]:
+        """Return a future of the running loop's that is done when the item is handed over."""
+        return asyncio.wrap_future(self._future)
 
     def wait_blocking(self, timeout: float | None) -> T:
         """Wait on a thread; TimeoutError after ``timeout`` seconds."""
@@ -135,8 +140,19 @@ class FifoLock:
             self._give_up(waiter, error, timeout)
             raise
 
+    def acquire_at_once(self) -> bool:
+        """Take the turn, if it is free."""
+        with self._lock:
+            if self._taken:
+                return False
+            self._taken = True
+            return True
+
     def acquire_blocking(self, timeout: float | None) -> None:
         """Wait for the turn on a worker thread; PoolTimeout after ``timeout`` seconds (None: for ever)."""
+        if (bridge := current_bridge()) is not None:  # synchronous code on an event loop
+            bridge.wait_until_done(self.acquire(timeout))
+            return
         waiter = self._join(None)
         if waiter is None:
             return
@@ -156,6 +172,8 @@ class FifoLock:
 
     def acquire_unless(self, given_up: Callable[[], bool], interval: float) -> bool:
         """Wait for the turn on a worker thread, asking every ``interval`` seconds whether to go on. False if not."""
+        if (bridge := current_bridge()) is not None:
+            return bool(bridge.wait_until_done(self._acquire_unless_on_loop(given_up, interval)))
         waiter = self._join(None)
         while waiter is not None:
             try:
@@ -166,6 +184,21 @@ class FifoLock:
                     return False
             else:
                 break
+        return True
+
+    async def _acquire_unless_on_loop(self, given_up: Callable[[], bool], interval: float) -> bool:
+        waiter = self._join(asyncio.get_running_loop())
+        if waiter is None:
+            return True
+        given = waiter.as_future()
+        try:
+            while not (await asyncio.wait({given}, timeout=interval))[0]:
+                if given_up():
+                    self._leave(waiter)
+                    return False
+        except BaseException:
+            self._leave(waiter)
+            raise
         return True
 
     def release(self) -> None:

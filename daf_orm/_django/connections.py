@@ -23,7 +23,9 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
+from daf_orm._core import bridge as bridges
 from daf_orm._core import finalizers
+from daf_orm._core.bridge import identify
 from daf_orm._core.call_site import CallSite, find_call_site
 from daf_orm._core.locks import FifoLock
 from daf_orm._django import owners
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
     from asgiref.current_thread_executor import CurrentThreadExecutor
 
+    from daf_orm._core.bridge import Bridge
     from daf_orm._leases.owner import Guest, Owner
 
 T = TypeVar("T")
@@ -64,7 +67,7 @@ class _ThreadState(threading.local):
     """Whether its own connections are asked for, whatever hop it is in."""
 
 
-_thread = _ThreadState()
+_thread = thread_state = _ThreadState()
 _activation = threading.Lock()
 _memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
 _test_connections: dict[str, BaseDatabaseWrapper] = {}
@@ -83,7 +86,7 @@ class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
     __slots__ = (
-        *("_guests", "_has_borrowed_turn", "_holds_turn", "_is_guest", "_owner"),
+        *("_caller_turn", "_guests", "_has_borrowed_turn", "_holds_turn", "_is_guest", "_owner"),
         *("borrowed", "has_test_turn", "lease", "loop", "moved_from", "outer", "serves_parent", "task"),
     )
 
@@ -103,6 +106,7 @@ class Hop:
         self._holds_turn = False
         self._has_borrowed_turn = False
         self._is_guest = False
+        self._caller_turn: FifoLock | None = None
 
     @property
     def outermost(self) -> Hop:
@@ -141,8 +145,9 @@ class Hop:
         while self.borrowed is None:
             assert self.loop is not None
             assert lend_to_thread is not None
-            if (of_parent := _lease_of_waiting_thread(self.owner)) is not None:
-                self.lease = self.borrowed = of_parent
+            of_caller = _lease_of_waiting_thread(self.owner) or _lease_of_waiting_call(self)
+            if of_caller is not None:
+                self.lease = self.borrowed = of_caller
                 self._is_guest, self._has_borrowed_turn = True, False
                 break
             pinned: Lease | None = self.owner.pinned
@@ -156,7 +161,7 @@ class Hop:
                     lease.turn.release()
                 continue
             if self._has_borrowed_turn:
-                lease.turn.thread = threading.get_ident()
+                lease.turn.thread = identify()
             self.lease = self.borrowed = _borrowed[threading.get_ident()] = lease
             if lease.connections is not None:
                 lease.connections.configure()
@@ -203,15 +208,24 @@ class Hop:
 
     def join(self, lease: Lease) -> None:
         """Use a lease that foreign code found in its context: wait for the turn, unless this thread has it."""
-        if lease.connections is not None and lease.turn.thread != threading.get_ident():
+        if (caller := bridges.waiting_bridge()) is not None and caller.lease is lease:
+            self._take_turn_of(caller)
+        elif lease.connections is not None and lease.turn.thread != identify():
             lease.turn.acquire_blocking(get_settings().TIMEOUT)
             if lease.ended:  # while this hop waited
                 lease.turn.release()
                 return
-            lease.turn.thread = threading.get_ident()
+            lease.turn.thread = identify()
             self._holds_turn = True
             lease.connections.configure()
         self.lease = lease
+
+    def _take_turn_of(self, caller: Bridge) -> None:
+        """Wait for the turn within a call on an event loop that waits for this code."""
+        if self._caller_turn is None and caller.turn.thread != identify():
+            caller.turn.acquire_blocking(get_settings().TIMEOUT)
+            caller.turn.thread = identify()
+            self._caller_turn = caller.turn
 
     def take_turn_in_test(self) -> None:
         """Without a lease, wait for the turn on the connections of a test, and have it until the outermost hop ends."""
@@ -229,15 +243,19 @@ class Hop:
             self.lease.turn.release()
         if self.has_test_turn:
             _test_turn.release()
-        if self.outer is None and not self.serves_parent:
-            end_left_calls()
-            self._end_left_blocks()
-            self._end_borrowing()
+        try:
+            if self.outer is None and not self.serves_parent:
+                end_left_calls()
+                self._end_left_blocks()
+                self._end_borrowing()
+        finally:
+            if self._caller_turn is not None:
+                self._caller_turn.release()
 
 
 def on_event_loop() -> bool:
-    """Whether an event loop runs in this thread. Dearer ways to ask raise an exception."""
-    return asyncio._get_running_loop() is not None
+    """Whether code here would block an event loop. Dearer ways to ask raise an exception."""
+    return asyncio._get_running_loop() is not None and bridges.thread.bridge is None
 
 
 def current_hop() -> Hop | None:
@@ -262,7 +280,7 @@ def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | 
     hop = _thread.hop = Hop(outer)
     hop.lease = lease
     hop.task = task
-    before, lease.turn.thread = lease.turn.thread, threading.get_ident()
+    before, lease.turn.thread = lease.turn.thread, identify()
     try:
         return func()
     finally:
@@ -275,7 +293,8 @@ def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | 
                 _end_move(lease, hop.lease, keeps_transactions=False)
             finally:
                 _thread.hop = outer
-        if lease.connections is None:  # the turn may last longer than the call; on a pooled lease it is over
+        # On a parent's lease the turn may last longer than the call, and it does where the call ran inside another.
+        if lease.connections is None or before is not None:
             lease.turn.thread = before
 
 
@@ -291,7 +310,7 @@ def move_hop(begun: Lease, lease: Lease) -> None:
     assert hop is not None
     guests = begun.take_wrappers()
     begun.moved_to, lease.runs_for = lease, begun  # what stops the call stops it there
-    lease.turn.thread = threading.get_ident()
+    lease.turn.thread = identify()
     hop.moved_from, hop.lease = begun, lease
     if hop.borrowed is begun:
         hop.borrowed = lease
@@ -498,6 +517,16 @@ def _lease_of_waiting_thread(owner: Owner) -> Lease | None:
     return None
 
 
+def _lease_of_waiting_call(hop: Hop) -> Lease | None:
+    """Return the lease of a call on an event loop that waits for the code which sent us here."""
+    caller = bridges.waiting_bridge()
+    if caller is None or caller.lease.owner is not hop.owner:
+        return None
+    hop._take_turn_of(caller)
+    lease: Lease = caller.lease
+    return lease
+
+
 def attach_here(guest: Guest) -> None:
     """Let a wrapper have the connection of the call that uses it. A hop without a lease takes one for it."""
     hop = current_hop()
@@ -517,7 +546,7 @@ _ELSEWHERE = (
 
 
 def _check(lease: Lease, alias: str, hop: Hop) -> None:
-    lease.check(alias, innermost_scope(), describe_task(hop.task))
+    lease.check(alias, innermost_scope(), describe_task(hop.task or current_task()))
 
 
 def _note_own_use(hop: Hop, alias: str) -> Lease | None:
@@ -652,6 +681,17 @@ def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
         _memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)
 
 
+def _run_in_task(call: Any) -> Any:
+    @functools.wraps(call)
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - what it replaces
+        bridge = bridges.current_bridge()
+        if bridge is None:
+            return call(self, *args, **kwargs)
+        return bridge.run_within(self.awaitable(*args, **kwargs))
+
+    return __call__
+
+
 class _ThreadHandler:
     """In the place of asgiref's method: looked up on the event loop, in the task whose code is sent to a thread."""
 
@@ -696,6 +736,12 @@ PATCHES = PatchTable(
     Patch(owner=django_connections, name="_connections", wrapper=LeasedConnections, why="the lease comes first"),
     Patch(
         owner=BaseDatabaseWrapper, name="on_commit", wrapper=_on_commit, why="callbacks run in order of registration"
+    ),
+    Patch(
+        owner=AsyncToSync,
+        name="__call__",
+        wrapper=_run_in_task,
+        why="code that runs on the event loop itself can await there",
     ),
     Patch(
         owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="what runs in a worker thread is a hop"

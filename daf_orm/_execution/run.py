@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError
 
 from daf_orm._core import finalizers
+from daf_orm._core.bridge import identify, waiting_bridge
 from daf_orm._core.call_site import find_call_site
 from daf_orm._django import connections as leased_connections
 from daf_orm._django.owners import owner_here
-from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, Call, EndScope
+from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, EndScope
+from daf_orm._execution.routes import call_on
 from daf_orm._leases.lease import (
     Lease,
     Scope,
@@ -43,24 +44,47 @@ if TYPE_CHECKING:
 
     from asgiref.current_thread_executor import CurrentThreadExecutor
 
+    from daf_orm._core.bridge import Bridge
     from daf_orm._core.call_site import CallSite
+    from daf_orm._core.locks import FifoLock
     from daf_orm._leases.owner import Owner
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def run(func: Callable[[], T]) -> T:
-    """Run ``func`` by the three rules and return what it returns."""
+async def run(func: Callable[[], T], *, in_thread: bool = False) -> T:
+    """Run ``func`` by the three rules and return what it returns.
+
+    ``in_thread``: on a thread also where the lease's connections could wait on the event loop.
+    """
+    if (caller := _waiting_call()) is not None:
+        return await _run_within(caller, func, in_thread=in_thread)
     while (scope := innermost_scope()) is not None:
         if _on_parent(scope.lease):
             scope.lease.refuse_beside_copy(None)
-            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+            return await call_on(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
         await _take_turn(scope.lease, scope)
         if scope.is_alive:
-            return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
+            return await call_on(scope.lease, lambda _: func(), END_TURN, in_thread=in_thread, subject=func).perform()
         scope.lease.turn.release()  # it has ended while this call waited
-    return await _run_once(func)
+    return await _run_once(func, in_thread=in_thread)
+
+
+def _waiting_call() -> Bridge | None:
+    """Return the call on this event loop that waits for this code; None if none does, or a thread does."""
+    caller = waiting_bridge()
+    return None if caller is None or leased_connections.parent_executor() is not None else caller
+
+
+async def _run_within(caller: Bridge, func: Callable[[], T], *, in_thread: bool) -> T:
+    """Run ``func`` inside a call that waits for this code."""
+    await caller.turn.acquire(get_settings().TIMEOUT)
+    try:
+        call = call_on(caller.lease, lambda _: func(), KEEP_TURN, in_thread=in_thread, within=caller, subject=func)
+        return await call.perform()
+    finally:
+        caller.turn.release()
 
 
 async def run_in(scope: Scope, func: Callable[[], T]) -> T:
@@ -72,15 +96,17 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
     try:
         if not scope.is_alive:
             raise InterfaceError(f"What was opened at {scope.origin} is closed.")
+        if (caller := _waiting_call()) is not None and caller.lease is scope.lease:
+            return await _run_within(caller, func, in_thread=False)
         if _on_parent(scope.lease):
             scope.lease.refuse_beside_copy(scope)
-            return await Call(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
+            return await call_on(scope.lease, lambda _: func(), KEEP_TURN, on_parent=True, subject=func).perform()
         stands = scope if scope.lease.is_in_block(scope) else before
         await _take_turn(scope.lease, stands, copying=scope)
         if not scope.is_alive:
             scope.lease.turn.release()
             raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
-        return await Call(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
+        return await call_on(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
     finally:
         return_to(before)
 
@@ -96,7 +122,10 @@ async def open_scope(alias: str | None = None, *, within: Scope | None = None) -
     origin = find_call_site()
     outer = within or innermost_scope()
     scope: Scope | None = None
-    if outer is None:
+    if (caller := _waiting_call()) is not None:
+        scope = Scope(caller.lease, outer, origin, alias, is_guest=True)
+        caller.lease.scopes.add(scope)
+    elif outer is None:
         scope = await _scope_on_pinned(origin, alias)
     elif outer.lease.is_pinned and not outer.lease.is_in_block(outer):
         scope = await _join_pinned(Scope(outer.lease, outer, origin, alias))
@@ -117,7 +146,7 @@ async def open_iteration(owner: Owner | None) -> Scope:
 
     ``owner`` is who has made the iterator, if tasks of other owners may drive it: its own queries go on beside it.
     """
-    if innermost_scope() is not None or _is_beside_parent():
+    if innermost_scope() is not None or _is_beside_parent() or _waiting_call() is not None:
         return await open_scope()
     _start()
     origin, owner = find_call_site(), owner_here() if owner is None or owner.ended else owner
@@ -194,16 +223,29 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
     lease = scope.lease
     if lease.connections is not None and leased_connections.parent_executor() is not None:
         return await _close_within_hop(scope, last_call)
-    if lease.connections is not None and lease.turn.thread == threading.get_ident():
+    if (caller := _waiting_call()) is not None and caller.lease is lease:
+        return await _close_within_call(scope, caller, last_call)
+    if lease.connections is not None and lease.turn.thread == identify():
         abandon_scope(scope, last_call)
         raise RuntimeError(_NESTED_LOOP)
     on_parent = lease.connections is None
-    cancelled = None if on_parent else await _acquire_finally(lease)
+    cancelled = None if on_parent else await _acquire_finally(lease.turn)
     outside = enter_scope(scope)
     try:
-        call = Call(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
+        call = call_on(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
         return await call.perform(cancelled)
     finally:
+        leave_scope(scope, outside)
+
+
+async def _close_within_call(scope: Scope, caller: Bridge, last_call: Callable[[bool], T]) -> T:
+    """Do the same inside a call which has the lease's turn and waits for this code."""
+    cancelled = await _acquire_finally(caller.turn)
+    outside = enter_scope(scope)
+    try:
+        return await call_on(scope.lease, last_call, EndScope(scope), final=True, within=caller).perform(cancelled)
+    finally:
+        caller.turn.release()
         leave_scope(scope, outside)
 
 
@@ -211,14 +253,14 @@ async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
     """Do the same where a hop waits for us which may have the lease's turn: the lease goes back when that hop ends."""
     outside = enter_scope(scope)
     try:
-        return await Call(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
+        return await call_on(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
     finally:
         leave_scope(scope, outside)
         scope.lease.scopes.discard(scope)
         scope.lease.leave_gate(scope)
         scope.leave_share()
         if not scope.lease.scopes:
-            Call(scope.lease, lambda _: None, GIVE_BACK, final=True).perform_detached()
+            call_on(scope.lease, lambda _: None, GIVE_BACK, final=True, in_thread=True).perform_detached()
 
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
@@ -228,7 +270,7 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     step_back(scope)
     scope.is_abandoned = True
     scope.lease.has_left_calls = True
-    call = Call(scope.lease, last_call, EndScope(scope), final=True)
+    call = call_on(scope.lease, last_call, EndScope(scope), final=True, in_thread=True)
     finalizers.defer(lambda: call.perform_detached(context))
 
 
@@ -271,7 +313,7 @@ _end_left_calls = sync_to_async(leased_connections.end_left_calls, thread_sensit
 
 
 async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None = None) -> None:
-    if lease.turn.thread == threading.get_ident():
+    if lease.turn.thread == identify():
         raise RuntimeError(_NESTED_LOOP)
     await lease.take_turn(scope, get_settings().TIMEOUT)
     try:
@@ -281,12 +323,12 @@ async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None
         raise
 
 
-async def _run_once(func: Callable[[], T]) -> T:
+async def _run_once(func: Callable[[], T], *, in_thread: bool = False) -> T:
     """Run ``func`` on the lease that its owner keeps, or on one that is taken for it alone."""
     if leased_connections.parent_executor() is not None:
         lease, is_guest = await _take_lease()
         ending = KEEP_TURN if is_guest else GIVE_BACK
-        return await Call(lease, lambda _: func(), ending, on_parent=True, subject=func).perform()
+        return await call_on(lease, lambda _: func(), ending, on_parent=True, subject=func).perform()
     _start()
     owner = owner_here()
     while (lease := owner.pinned) is not None:
@@ -297,15 +339,15 @@ async def _run_once(func: Callable[[], T]) -> T:
     else:
         lease = await get_pool().lend(owner=owner)
         await lease.turn.acquire(None)  # at once: nobody else knows this lease
-    return await Call(lease, lambda _: func(), GIVE_BACK, subject=func).perform()
+    return await call_on(lease, lambda _: func(), GIVE_BACK, in_thread=in_thread, subject=func).perform()
 
 
-async def _acquire_finally(lease: Lease) -> asyncio.CancelledError | None:
+async def _acquire_finally(turn: FifoLock) -> asyncio.CancelledError | None:
     """Wait for the turn as long as it takes; return the cancellation that arrived meanwhile, if one did."""
     cancelled = None
     while True:
         try:
-            await lease.turn.acquire(None)
+            await turn.acquire(None)
         except asyncio.CancelledError as error:
             cancelled = error
         else:

@@ -79,6 +79,10 @@ class Lease:
     loop: asyncio.AbstractEventLoop | None
     home: Home | None = None
     """Who takes it back; None for a sync parent's thread."""
+    runs_on_loop: bool = False
+    """Whether all of its connections can wait on an event loop, so that calls need no thread."""
+    running: Callable[[], None] | None = None
+    """Of a lease whose call runs on an event loop: ends the call, if the loop is closed."""
     scopes: set[Scope] = field(default_factory=set)
     """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
     owner: Owner | None = None

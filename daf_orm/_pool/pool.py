@@ -26,6 +26,7 @@ from django.db import connections as django_connections
 from django.utils.module_loading import import_string
 
 from daf_orm._core import finalizers
+from daf_orm._core.bridge import current_bridge
 from daf_orm._core.call_site import find_call_site
 from daf_orm._core.locks import FifoSemaphore, Waiter, WaitQueue
 from daf_orm._django import connections as leased_connections
@@ -77,6 +78,7 @@ class ConnectionPool:
         keeps_first: bool = False,
         configuration: Callable[[], Mapping[str, Any]] | None = None,
         server_pooled: bool = False,
+        runs_on_loop: bool = False,
     ) -> None:
         if not 0 <= min_size <= max_size or max_size < 1:
             raise ValueError(f"max_size must be at least 1 and min_size, got {min_size=} and {max_size=}.")
@@ -94,6 +96,7 @@ class ConnectionPool:
         """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
         self._configuration = configuration
         self._server_pooled = server_pooled
+        self._runs_on_loop = runs_on_loop
         self.in_test = leased_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._pid = os.getpid()
@@ -253,8 +256,9 @@ class ConnectionPool:
 
     def _pin_or_find(self, lease: Lease, owner: Owner, deadline: float) -> Lease | None:
         """Pin the lease, as soon as that is allowed. Return the other one if the owner has pinned another."""
-        with self._unpinned:
-            while True:
+        bridge = current_bridge()
+        while True:
+            with self._unpinned:
                 other: Lease | None = owner.pinned
                 if other is not None and not other.ended:
                     return None if other is lease else other
@@ -265,7 +269,10 @@ class ConnectionPool:
                     raise PoolClosed("The pool was closed while this call waited to keep its connection.")
                 if lease.is_stopping or time.monotonic() > deadline or not self._pins_are_in_use():
                     raise self._too_many_pinned()
-                self._unpinned.wait(PIN_PATIENCE / 4)
+                if bridge is None:
+                    self._unpinned.wait(PIN_PATIENCE / 4)
+            if bridge is not None:  # on the event loop, which nothing can notify without waking all of them
+                bridge.wait_until_done(asyncio.sleep(PIN_PATIENCE / 40))
 
     def _pins_are_in_use(self) -> bool:
         now = time.monotonic()
@@ -449,7 +456,7 @@ class ConnectionPool:
     def _new_lease(
         self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None, owner: Owner | None = None
     ) -> Lease:
-        lease = Lease(connections, self.executor, loop, home=self)
+        lease = Lease(connections, self.executor, loop, home=self, runs_on_loop=self._runs_on_loop)
         if owner is not None:
             lease.lend_to(owner)
         self._lent[lease] = connections
@@ -569,7 +576,9 @@ class ConnectionPool:
             orphans = [lease for lease in self._lent if lease.has_lost_loop and not lease.is_orphan]
             for lease in orphans:
                 lease.is_orphan = True
-        for lease in orphans:  # a statement that still runs on one is waited for
+        for lease in orphans:  # a statement that still runs on one is waited for, if a thread waits for it
+            if lease.running is not None:
+                lease.running()
             if lease.scopes:
                 logger.error(
                     "The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin
@@ -728,6 +737,7 @@ def _from_settings(settings: Settings) -> ConnectionPool:
         or any(map(sends_unseen_statements, map(_wrapper, django_connections))),
         configuration=import_string(settings.CONFIGURE) if settings.CONFIGURE else None,
         server_pooled=settings.SERVER_POOLED,
+        runs_on_loop=all(_runs_on_event_loop(_wrapper(alias)) for alias in django_connections),
     )
 
 
@@ -736,6 +746,11 @@ def effective_max_size(settings: Settings) -> int:
     if leased_connections.in_test() or memory_aliases():
         return 1
     return settings.MAX_SIZE or DEFAULT_MAX_SIZE
+
+
+def _runs_on_event_loop(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether a connection can wait on an event loop. Those of ``OPTIONS["pool"]`` are psycopg's own."""
+    return getattr(wrapper, "runs_on_event_loop", False) and not wrapper.settings_dict["OPTIONS"].get("pool")
 
 
 def _wrapper(alias: str) -> BaseDatabaseWrapper:

@@ -9,14 +9,16 @@ does not answer is cut off, which rolls back what was to be rolled back. A COMMI
 ends (``ConnectionPool.cut_off_commits()``).
 """
 
+import asyncio
 import contextlib
 import logging
 import socket
 import threading
-from typing import Self
+from typing import Any, Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from daf_orm._core.bridge import current_bridge
 from daf_orm.databases import database_of
 from daf_orm.databases.base import CANCEL_TIMEOUT
 
@@ -29,6 +31,17 @@ def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
     """Have what this connection is executing stopped. False if the request did not get through."""
     try:
         database_of(wrapper).stop(wrapper)
+    except Exception:
+        logger.debug("A statement on %r could not be cancelled.", wrapper.alias, exc_info=True)
+        return False
+    return True
+
+
+async def stop_statement_on_loop(wrapper: BaseDatabaseWrapper) -> bool:
+    """Do the same on the event loop, for a connection that can wait there."""
+    connection: Any = wrapper.connection
+    try:
+        await connection.cancel_on_loop(CANCEL_TIMEOUT)
     except Exception:
         logger.debug("A statement on %r could not be cancelled.", wrapper.alias, exc_info=True)
         return False
@@ -61,11 +74,15 @@ class CutOffIfSilent:
         self._wrapper = wrapper
         self._lock = threading.Lock()  # held while cutting, so that it cannot hit the connection's next user
         self._answered = False
+        self._timer: threading.Timer | asyncio.TimerHandle
+
+    def __enter__(self) -> Self:
+        if (bridge := current_bridge()) is not None and not bridge.is_cut:
+            self._timer = bridge.loop.call_later(CANCEL_TIMEOUT, self._strike)
+            return self
         # A thread of its own: every other one may be waiting for this server. Rolling back is the exception.
         self._timer = threading.Timer(CANCEL_TIMEOUT, self._strike)
         self._timer.daemon = True
-
-    def __enter__(self) -> Self:
         self._timer.start()
         return self
 

@@ -26,6 +26,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
 from django.utils.asyncio import async_unsafe
 
+from daf_orm._core import bridge as bridges
 from daf_orm._core.blocking_call import BlockingCallError
 from daf_orm.databases import database_of
 from daf_orm.detection import allowances, frames, recorders, translator
@@ -67,6 +68,11 @@ def _lets_nothing_run(call: BlockingCall) -> bool:  # noqa: ARG001 - a predicate
 _lets_run: Callable[[BlockingCall], bool] = _lets_nothing_run
 
 
+def _blocks_loop() -> bool:
+    """Whether a query here would block an event loop: on its thread, where its connection cannot wait for it."""
+    return _get_running_loop() is not None and bridges.thread.bridge is None
+
+
 # The choke points
 
 
@@ -95,7 +101,7 @@ class _System:
 
 def _enter_driver(self: Any) -> None:
     """Stand in for ``DatabaseErrorWrapper.__enter__``, which does nothing."""
-    if _get_running_loop() is not None and translator.calls_driver(self.wrapper, frame := sys._getframe(1)):  # noqa: SLF001
+    if _blocks_loop() and translator.calls_driver(self.wrapper, frame := sys._getframe(1)):  # noqa: SLF001
         _check(frame)
 
 
@@ -103,7 +109,7 @@ def _iterate(self: Any) -> Iterator[Any]:
     """Stand in for ``CursorWrapper.__iter__``, which looks once; a generator may be resumed elsewhere."""
     with self.db.wrap_database_errors:
         for row in self.cursor:
-            if _get_running_loop() is not None:
+            if _blocks_loop():
                 _check(sys._getframe(0))  # noqa: SLF001
             yield row
 
@@ -118,16 +124,16 @@ def _get_attribute(self: Any, name: str) -> Any:
 
 
 def _call(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - read from the frame
-    if _get_running_loop() is not None:
+    if _blocks_loop():
         _check(sys._getframe())  # noqa: SLF001
     return func(*args, **kwargs)
 
 
 def _stream(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: ARG001 - same
-    if _get_running_loop() is not None:
+    if _blocks_loop():
         _check(sys._getframe())  # noqa: SLF001
     for row in func(*args, **kwargs):
-        if _get_running_loop() is not None:  # a generator may be resumed elsewhere
+        if _blocks_loop():  # a generator may be resumed elsewhere
             _check(sys._getframe())  # noqa: SLF001
         yield row
 
@@ -140,7 +146,7 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
     @functools.wraps(probe)
     def is_usable(self: Any) -> bool:
-        if _get_running_loop() is not None and self.connection is not None:
+        if _blocks_loop() and self.connection is not None:
             _check(sys._getframe())  # noqa: SLF001
         return probe(self)
 

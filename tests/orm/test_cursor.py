@@ -475,6 +475,7 @@ async def test_orm_calls_in_a_cursor_s_block_use_its_connection() -> None:
         assert [row.id async for row in Author.objects.raw(pid)] == [mine]
 
 
+@pytest.mark.threads
 @pytest.mark.postgresql
 @pytest.mark.parametrize("direction", ["FROM STDIN", "TO STDOUT"])
 async def test_a_copy_cancelled_as_it_begins_leaves_the_connection_free(

@@ -29,6 +29,7 @@ async def names_of_hops(work: Callable[[], Awaitable[Any]]) -> dict[str, int]:
 # Hops
 
 
+@pytest.mark.threads
 async def test_an_async_method_is_one_hop() -> None:
     author = await Author.objects.acreate(name="a")
 
@@ -37,6 +38,7 @@ async def test_an_async_method_is_one_hop() -> None:
     assert await names_of_hops(author.asave) == {"Model.save": 1}
 
 
+@pytest.mark.threads
 async def test_so_is_one_of_a_stock_model() -> None:
     counter = Counter(name="c")
 
@@ -54,6 +56,7 @@ async def test_bare_sync_to_async_counts_too() -> None:
     assert name.endswith("<locals>.work")
 
 
+@pytest.mark.threads
 async def test_a_block_adds_a_hop_to_begin_and_one_to_end() -> None:
     async def work() -> None:
         async with transaction.atomic():
@@ -66,12 +69,14 @@ async def test_a_block_adds_a_hop_to_begin_and_one_to_end() -> None:
     assert sum(hops.values()) == 2
 
 
+@pytest.mark.threads
 async def test_hops_of_child_tasks_count() -> None:
     assert await names_of_hops(lambda: asyncio.gather(*(Author.objects.acount() for _ in range(3)))) == {
         "QuerySet.count": 3
     }
 
 
+@pytest.mark.threads
 async def test_blocks_nest() -> None:
     with count_hops() as outer:
         with count_hops() as inner:
@@ -109,6 +114,7 @@ async def count_three(at_most: int) -> None:
         await Author.objects.aexists()
 
 
+@pytest.mark.threads
 async def test_a_budget_that_is_exceeded_lists_the_hops() -> None:
     with pytest.raises(AssertionError, match=r"3 thread hops, at most 2 .*2 x QuerySet\.count, 1 x QuerySet\.exists"):
         await count_three(at_most=2)
@@ -123,6 +129,7 @@ async def test_a_budget_does_not_hide_the_error_of_its_block() -> None:
         await Book.objects.aget(title="none")
 
 
+@pytest.mark.threads
 async def test_what_counts_hops_changes_nothing_else() -> None:
     with count_hops() as hops:
         await Author.objects.acount()
@@ -150,6 +157,7 @@ async def test_hops_are_counted_after_another_tool_has_thrown_the_patch_away() -
     assert SyncToAsync.__call__ is before
 
 
+@pytest.mark.threads
 async def test_hops_are_counted_where_another_tool_has_wrapped_them(monkeypatch: pytest.MonkeyPatch) -> None:
     original = inspect.unwrap(SyncToAsync.__call__)
 
@@ -177,6 +185,7 @@ async def names_a_tracer_sees(work: Callable[[], Awaitable[Any]], monkeypatch: p
     return seen
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("model", [Counter, Author])  # a stock one, and one of ours
 async def test_a_tracer_reads_what_a_hop_runs(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:

@@ -592,6 +592,7 @@ async def test_callbacks_run_in_order_wherever_they_were_registered() -> None:
     assert calls == [1, 2, 3]
 
 
+@pytest.mark.threads
 @pytest.mark.usefixtures("many_connections")
 async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

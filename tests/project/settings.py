@@ -1,7 +1,8 @@
 """The Django project of the suite, on the database that the environment chooses.
 
-`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql` or `mariadb` (the server at
-`DATABASE_URL`, or one that the suite starts) or `url` (what is at `DATABASE_URL`; the default if it is set).
+`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql`, `native` (PostgreSQL by daf_orm's own
+backend) or `mariadb` (the server at `DATABASE_URL`, or one that the suite starts) or `url` (what is at `DATABASE_URL`;
+the default if it is set).
 """
 
 import atexit
@@ -34,7 +35,7 @@ elif DAF_TEST_DATABASE == "sqlite-file":
 else:
     import dj_database_url
 
-    if DAF_TEST_DATABASE == "postgresql" and not DATABASE_URL:
+    if DAF_TEST_DATABASE in {"postgresql", "native"} and not DATABASE_URL:
         from tests.support.servers import default_postgres
 
         # Processes that a test starts use the same server.
@@ -44,6 +45,8 @@ else:
 
         DATABASE_URL = os.environ["DATABASE_URL"] = default_mariadb().url
     default = dj_database_url.parse(DATABASE_URL)
+    if DAF_TEST_DATABASE == "native":
+        default["ENGINE"] = "daf_orm.backends.postgresql"
     other = {**default, "NAME": f"{default['NAME']}_other"}
 
 # The library has no migrations, and refers to apps that have: all tables are made from the models, in one go.

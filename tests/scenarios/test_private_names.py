@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ import pytest
 import daf_orm
 import daf_views
 from daf_orm._django.private_names import PRIVATE_NAMES as ORM_NAMES
+from daf_orm.backends.postgresql.private_names import PRIVATE_NAMES as PSYCOPG_NAMES
 from daf_views._django.private_names import PRIVATE_NAMES as VIEWS_NAMES
 from daf_views._django.private_names import TASKS_PRIVATE_NAMES
 from daf_views.tasks.compat import TaskResult
 
 PACKAGES = {"daf_orm": Path(daf_orm.__file__).parent, "daf_views": Path(daf_views.__file__).parent}
 LISTED = {
-    "daf_orm": {name for names in ORM_NAMES.values() for name in names},
+    "daf_orm": {name for each in (ORM_NAMES, PSYCOPG_NAMES) for names in each.values() for name in names},
     "daf_views": {name for names in VIEWS_NAMES.values() for name in names} | set(TASKS_PRIVATE_NAMES),
 }
 # Documented by Django, in spite of their underscore; and those of the standard library.
@@ -37,7 +39,8 @@ PYTHONS = {
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(owner, name) for names in (ORM_NAMES, VIEWS_NAMES) for owner in names for name in names[owner]]
+    ("owner", "name"),
+    [(owner, name) for names in (ORM_NAMES, PSYCOPG_NAMES, VIEWS_NAMES) for owner in names for name in names[owner]],
 )
 def test_the_installed_versions_have_it(owner: str, name: str) -> None:
     assert knows(found(owner), name), f"{owner} has no {name} any more: see daf_*/_django."
@@ -53,7 +56,7 @@ def test_no_private_name_is_used_outside_its_room(package: str) -> None:
     strays = [
         f"{path.relative_to(PACKAGES[package])}: {name}"
         for path in modules(package)
-        if "_django" not in path.parts and path.name != "_django.py"
+        if not is_room(path)
         for name in foreign_names(path, own_names(package))
     ]
 
@@ -62,11 +65,16 @@ def test_no_private_name_is_used_outside_its_room(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_list_has_every_name_that_is_used_and_no_other(package: str) -> None:
-    rooms = [path for path in modules(package) if path.parent.name == "_django"]
+    rooms = [path for path in modules(package) if path.parent.name in {"_django", "postgresql"}]
     used = {name for path in rooms for name in foreign_names(path, own_names(package))}
     used |= {name for path in modules(package) for name in patched_names(path)}
 
     assert {name for name in LISTED[package] if is_private(name)} - set(TASKS_PRIVATE_NAMES) == used
+
+
+def is_room(path: Path) -> bool:
+    """Whether a module may use private names of other packages."""
+    return "_django" in path.parts or path.name == "_django.py" or path.parts[-3:-1] == ("backends", "postgresql")
 
 
 def is_private(name: str) -> bool:
@@ -75,13 +83,15 @@ def is_private(name: str) -> bool:
 
 def found(owner: str) -> object:
     module, _, attribute = owner.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute) if attribute else import_module(module)
 
 
 def knows(owner: object, name: str) -> bool:
     """Whether a class or function has the name, or its source sets or asks for it."""
     if hasattr(owner, name):
         return True
+    if inspect.ismodule(owner):
+        return find_spec(f"{owner.__name__}.{name}") is not None
     tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(owner)))
     return any(name in (getattr(node, "attr", None), getattr(node, "value", None)) for node in ast.walk(tree))
 

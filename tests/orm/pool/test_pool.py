@@ -568,6 +568,7 @@ async def test_a_connection_cancelled_while_it_is_set_up_is_not_kept(pool_with: 
         connection_created.disconnect(set_up)
 
 
+@pytest.mark.threads
 @pytest.mark.usefixtures("many_connections")
 async def test_a_transaction_whose_end_gets_no_thread_is_rolled_back_before_the_next_use(
     pool_with: Any, monkeypatch: pytest.MonkeyPatch

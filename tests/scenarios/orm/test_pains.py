@@ -280,6 +280,7 @@ async def test_07_a_double_cancel_leaves_no_session_idle_in_transaction() -> Non
     assert await Author.objects.acount() == 0
 
 
+@pytest.mark.threads
 async def test_13_calls_outside_a_request_are_parallel(many_connections: None) -> None:
     await Counter.objects.acreate(name="met")
     with meeting(4):
@@ -303,6 +304,7 @@ async def test_13_the_wait_for_a_connection_is_in_the_statistics(
     assert stats["requests_wait_ms"] >= 3 * 10
 
 
+@pytest.mark.threads
 async def test_14_gather_in_a_request_is_parallel_as_far_as_the_pool_goes(
     site: Site, pool_with: Callable[..., ConnectionPool], many_connections: None
 ) -> None:

@@ -1,0 +1,104 @@
+"""Which synchronous code runs on the event loop itself, and may wait there.
+
+Such code has a stack of its own, a greenlet, called its *bridge*: where it has to wait, it switches to the coroutine
+that runs it, which awaits. :mod:`daf_orm._execution.routes.native` makes bridges; what asks for them is here, so that
+it needs no greenlet installed.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Coroutine
+
+
+class Waiting(Protocol):
+    """Something that will happen, for which one bridge waits."""
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+
+    def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a new future, which is done when it has happened.
+
+        A cancelled one is replaced: what is under way at a server goes on.
+        """
+
+
+class Bridge(Protocol):
+    """Synchronous code that runs on an event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    hop: Any
+    """What ``daf_orm._django.connections`` knows of its call."""
+    lease: Any
+    turn: Any
+    """A lock for the calls of what it waits for: they run inside its own, one at a time."""
+    is_over: bool
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its task was dropped: it runs to its end, and can wait for nothing any more."""
+
+    def wait_for(self, waiting: Waiting) -> None:
+        """Return when it has happened. A cancellation of the task does not end the wait."""
+
+    def wait_until_done(self, awaitable: Awaitable[Any]) -> Any:
+        """Return what the awaitable returns, and raise what it raises. It runs in the same task.
+
+        A cancellation ends it, and is raised here.
+        """
+
+    def wait_through(self, task: asyncio.Task[Any]) -> None:
+        """Return when a task has ended. A cancellation of the task that waits does not end the wait."""
+
+    def run_within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Do the same for code that may query: its calls run inside the one that waits here."""
+
+    def breathe(self) -> None:
+        """Let the event loop do other things, if this code has kept it for long."""
+
+
+class BridgeElsewhere(RuntimeError):
+    """The stack of a bridge belongs to another thread, and can be ended there only."""
+
+
+class _Thread(threading.local):
+    bridge: Bridge | None = None
+
+
+thread = _Thread()
+
+
+_waiting: ContextVar[Bridge | None] = ContextVar("daf_orm.waiting_bridge", default=None)
+
+
+async def within(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await a coroutine whose calls run inside that of a bridge, which waits for it."""
+    token = _waiting.set(bridge)
+    try:
+        return await coroutine
+    finally:
+        _waiting.reset(token)
+
+
+def waiting_bridge() -> Bridge | None:
+    """Return the bridge that waits for this code, on the event loop; None if none does."""
+    bridge = _waiting.get()
+    return None if bridge is None or bridge.is_over else bridge
+
+
+def current_bridge() -> Bridge | None:
+    """Return the bridge that this code runs in; None if it runs in none, and has to block where it waits."""
+    return thread.bridge
+
+
+def identify() -> int:
+    """Return a number for the stack that this code runs on: a thread's, or that of a bridge on it."""
+    bridge = thread.bridge
+    return threading.get_ident() if bridge is None else -id(bridge)

@@ -1,0 +1,47 @@
+"""How a call runs: on a worker thread, on the thread of a synchronous parent, or on the event loop itself."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from daf_orm._execution.call import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daf_orm._core.bridge import Bridge
+    from daf_orm._execution.call import Ending
+    from daf_orm._leases.lease import Lease
+
+T = TypeVar("T")
+
+
+def call_on(  # noqa: PLR0913 - what, where, on whose behalf, and what then
+    lease: Lease,
+    func: Callable[[bool], T],
+    ending: Ending,
+    *,
+    final: bool = False,
+    on_parent: bool = False,
+    in_thread: bool = False,
+    within: Bridge | None = None,
+    subject: object = None,
+) -> Call[T]:
+    """Return a call by the route that its lease has.
+
+    ``in_thread``: by a worker thread also where the connections could wait on the event loop. ``within`` is the call
+    that waits for this one and has the lease's turn.
+    """
+    has_thread_of_its_own = lease.owner is not None and lease.owner.executor is not None
+    if not lease.runs_on_loop or in_thread or on_parent or has_thread_of_its_own:
+        return Call(lease, func, ending, final=final, on_parent=on_parent, subject=subject)
+    call: Call[T] = _native_call()(lease, func, ending, final=final, within=within, subject=subject)
+    return call
+
+
+@functools.cache
+def _native_call() -> Any:
+    """Return the class of calls on the event loop. It needs greenlet, which only they do."""
+    return importlib.import_module(f"{__name__}.native").NativeCall

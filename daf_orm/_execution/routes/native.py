@@ -1,0 +1,275 @@
+"""A call that runs on the event loop itself: where it has to wait for its database, the loop goes on.
+
+The mechanism: the code runs in a greenlet, its *bridge*. Where it has to wait, it switches to the coroutine that runs
+it, which awaits and switches back. So the task stays the current task, and context variables are its own.
+
+The garbage collector does not look into the stack of a greenlet. So nothing there may refer to the task, or a task that
+its loop has dropped would never be ended.
+
+Needs the package greenlet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from greenlet import error as GreenletError  # noqa: N812 - a class by a function's name
+from greenlet import getcurrent, greenlet
+
+from daf_orm._core import bridge as bridges
+from daf_orm._core.bridge import BridgeElsewhere
+from daf_orm._core.locks import FifoLock
+from daf_orm._django import connections as leased_connections
+from daf_orm._execution.call import STOP_INTERVAL, Call
+from daf_orm.databases.base import CANCEL_TIMEOUT
+from daf_orm.databases.cancellation import cut_off, stop_statement_on_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from daf_orm._core.bridge import Waiting
+    from daf_orm._leases.lease import Lease
+
+T = TypeVar("T")
+logger = logging.getLogger("daf_orm")
+PATIENCE: Final = 0.01
+"""Seconds that a bridge may keep the event loop before it lets others have a turn."""
+
+
+class _Breath:
+    """What a bridge waits for that only wants others to have their turn."""
+
+
+_BREATH: Final = _Breath()
+
+
+class Done:
+    """The end of a task, which goes on whatever happens to who waits for it."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self._future: asyncio.Future[None] | None = None
+        task.add_done_callback(self._note)
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a new future, which is done when it has ended."""
+        self._future = loop.create_future()
+        return self._future
+
+    def _note(self, _: object) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
+    """One run of synchronous code on the event loop, as a call on a lease.
+
+    ``outer`` is the bridge that waits for it, if it runs inside the call of another.
+    """
+
+    def __init__(self, func: Callable[[], Any], lease: Lease, outer: Bridge | None = None) -> None:
+        super().__init__(func)
+        self.gr_context = getcurrent().gr_context  # the task's own: what is set on either side is seen on the other
+        self.loop = asyncio.get_running_loop()
+        self.lease = lease
+        self.hop: Any = None if outer is None else outer.hop
+        self.is_cut = False
+        self.is_over = False
+        self._turn: FifoLock | None = None
+        self._resumed = 0.0
+        self._step: Any = None
+
+    @property
+    def turn(self) -> FifoLock:
+        """A lock for the calls of what it waits for."""
+        if self._turn is None:
+            self._turn = FifoLock()
+        return self._turn
+
+    # In the bridge
+
+    def wait_for(self, waiting: Waiting) -> None:
+        """Return when it has happened."""
+        if not self.is_cut:
+            self.parent.switch(waiting)
+
+    def wait_until_done(self, awaitable: Awaitable[Any]) -> Any:
+        """Return what the awaitable returns, and raise what it raises."""
+        if self.is_cut:
+            raise RuntimeError("The task that ran this code was dropped, and nothing can be awaited any more.")
+        return self.parent.switch(awaitable)
+
+    def wait_through(self, task: asyncio.Task[Any]) -> None:
+        """Return when a task has ended, whatever cancellations arrive meanwhile."""
+        self.wait_for(Done(task))
+
+    def run_within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Do the same for code whose calls run inside the one that waits here."""
+        return self.wait_until_done(bridges.within(self, coroutine))
+
+    def breathe(self) -> None:
+        """Let the event loop do other things, if this code has kept it for long."""
+        if time.monotonic() - self._resumed > PATIENCE and not self.is_cut:
+            self.parent.switch(_BREATH)
+
+    # In the coroutine that runs it
+
+    async def drive(self, when_cancelled: Callable[[asyncio.CancelledError], None]) -> Any:
+        """Run the code to its end; return what it returns, and raise what it raises.
+
+        ``when_cancelled`` is told of cancellations that arrive while the code waits for its database: they do not end
+        the wait. Where it awaits something else, they end that, as in any coroutine.
+        """
+        step = self._resume()
+        while not self.dead:
+            if step is _BREATH:
+                await self._let_others_run(when_cancelled)
+                step = self._resume()
+            elif hasattr(step, "has_happened"):
+                await self._until_happened(step, when_cancelled)
+                step = self._resume()
+            else:
+                try:
+                    value = await step
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the code gets it where it waits
+                    step = self._resume(error=error)
+                else:
+                    step = self._resume(value)
+        return step
+
+    def cut(self) -> None:
+        """The task was dropped: let the code run to its end without waiting. Raises what it raises.
+
+        Raises BridgeElsewhere in another thread than the loop's.
+        """
+        self.is_cut = True
+        try:
+            while not self.dead:
+                waits_for_code = self._step is not _BREATH and not hasattr(self._step, "has_happened")
+                self._resume(error=asyncio.CancelledError("The task was dropped.") if waits_for_code else None)
+        except GreenletError as problem:
+            raise BridgeElsewhere("A task of another thread's event loop was dropped in this one.") from problem
+
+    async def _until_happened(self, waiting: Waiting, when_cancelled: Callable[[asyncio.CancelledError], None]) -> None:
+        while not waiting.has_happened:
+            try:
+                await waiting.renew_future(self.loop)
+            except asyncio.CancelledError as error:
+                when_cancelled(error)
+
+    async def _let_others_run(self, when_cancelled: Callable[[asyncio.CancelledError], None]) -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            when_cancelled(error)
+
+    def _resume(self, *value: Any, error: BaseException | None = None) -> Any:
+        """Switch to the code until it waits again, or ends. What is known of this thread is its own meanwhile."""
+        known, hops = bridges.thread, leased_connections.thread_state
+        outer, hop = known.bridge, hops.hop
+        known.bridge, hops.hop = self, self.hop
+        self._resumed = time.monotonic()
+        try:
+            self._step = self.switch(*value) if error is None else self.throw(error)
+            return self._step
+        finally:
+            self.is_over = self.dead
+            self.hop = hops.hop
+            known.bridge, hops.hop = outer, hop
+
+
+class NativeCall(Call[T]):
+    """A call in the task itself. ``within`` is the bridge that waits for it, if it runs inside the call of another."""
+
+    def __init__(self, lease: Lease, *args: Any, within: Bridge | None = None, **kwargs: Any) -> None:
+        super().__init__(lease, *args, **kwargs)
+        self._task = None
+        self._within = within
+        self._stopper: asyncio.Task[None] | None = None
+        self._bridge = Bridge(self._begin, lease, within)
+
+    async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
+        """Run the call and return its result, as :meth:`Call.perform` does."""
+        self._cancelled = cancelled
+        if self._within is None:
+            self._lease.running = self.cut
+        try:
+            result: T = await self._bridge.drive(self._stop_statement)
+        except GeneratorExit:  # the task was dropped
+            self.cut()
+            raise
+        except BaseException:
+            if self._cancelled is not None:
+                raise self._cancelled from None
+            raise
+        if self._cancelled is not None:
+            raise self._cancelled
+        return result
+
+    def cut(self) -> None:
+        """The task was dropped, or its loop is closed: end the call now. Its connections are closed, which rolls back.
+
+        Never raises.
+        """
+        if self._ended:
+            return
+        self._lease.stopping = True
+        connections: list[Any] = [wrapper.connection for wrapper in self._lease.in_use()]
+        try:
+            self._bridge.cut()
+        except BridgeElsewhere:  # in another thread than the loop's: the code can end there only
+            for connection in connections:
+                if connection is not None:
+                    connection.close_at_once()
+            self._ended = True
+            self._give_up()
+        except BaseException:
+            logger.debug("A call that was dropped has ended with an error.", exc_info=True)
+
+    def _begin(self) -> T:
+        try:
+            return leased_connections.run_on_lease(self._lease, self._run)
+        except StopIteration as error:  # a coroutine cannot raise it
+            raise RuntimeError("The function raised StopIteration.") from error
+
+    def _stop_statement(self, error: asyncio.CancelledError) -> None:
+        """The task was cancelled while the call waits for its server: have the statement stopped, if it may be."""
+        self._cancelled = self._cancelled or error
+        if self._final or self._ended or self._stopper is not None:
+            return
+        self._lease.stopping = True
+        self._stopper = asyncio.get_running_loop().create_task(self._keep_stopping(), name="daf_orm-stop")
+
+    async def _keep_stopping(self) -> None:
+        patience = time.monotonic() + CANCEL_TIMEOUT
+        while not self._ended:
+            for wrapper in self._lease.in_use():
+                if wrapper.connection is not None and (
+                    not await stop_statement_on_loop(wrapper) or time.monotonic() > patience
+                ):
+                    cut_off(wrapper)
+            await asyncio.sleep(STOP_INTERVAL)
+
+    def _settle(self) -> None:
+        """In the bridge: from here on no request to stop may reach the connection."""
+        self._ended = True
+        if self._within is None:
+            self._lease.running = None
+        if self._stopper is not None:
+            if self._bridge.is_cut:
+                self._stopper.cancel()
+            else:
+                self._bridge.wait_through(self._stopper)
+        if self._lease.stopping:
+            self._lease.stopping = False
+            self._lease.cancelled_in_block |= self._lease.poison()

@@ -1,0 +1,1 @@
+"""Database backends of Django's that can wait on the event loop."""

@@ -1,0 +1,82 @@
+"""The wrapper of Django's PostgreSQL backend, whose connections can wait on the event loop."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base as django_backend
+from django.db.backends.postgresql.operations import DatabaseOperations as DjangoOperations
+
+from daf_orm._core.bridge import current_bridge
+
+try:
+    import greenlet  # noqa: F401 - to say it in time
+    import psycopg
+
+    from daf_orm.backends.postgresql import driver
+except ImportError as error:
+    raise ImproperlyConfigured(
+        f"ENGINE 'daf_orm.backends.postgresql' needs greenlet and psycopg 3 ({error}). Install django-daf[native], or "
+        "use 'django.db.backends.postgresql', whose calls run on threads."
+    ) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_GUARDED: Final = (
+    *("connect", "ensure_connection", "cursor", "commit", "rollback", "close", "savepoint", "savepoint_rollback"),
+    *("savepoint_commit", "clean_savepoints", "get_new_connection", "create_cursor", "chunked_cursor"),
+)
+"""What Django refuses on an event loop, since it would block."""
+
+
+def _freed(guarded: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that Django's guard looks at only where it would block."""
+    plain = inspect.unwrap(guarded)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return (guarded if current_bridge() is None else plain)(self, *args, **kwargs)
+
+    # What reads stacks, as the guard does, finds Django's name.
+    method.__code__ = method.__code__.replace(co_name=plain.__name__, co_qualname=plain.__qualname__)
+    return functools.update_wrapper(method, plain)
+
+
+def _freed_methods(backend: type[Any]) -> dict[str, Callable[..., Any]]:
+    return {name: _freed(getattr(backend, name)) for name in _GUARDED}
+
+
+class DatabaseOperations(DjangoOperations):
+    """Django's, whose results let the event loop do other things now and then."""
+
+    compiler_module = "daf_orm.backends.postgresql.compiler"
+
+
+_Driver = types.ModuleType(psycopg.__name__, psycopg.__doc__)
+vars(_Driver).update(vars(psycopg), connect=driver.Connection.connect)
+
+
+class DatabaseWrapper(django_backend.DatabaseWrapper):
+    """Django's wrapper. In a bridge (:mod:`daf_orm._core.bridge`) whatever waits for the server awaits it."""
+
+    Database = _Driver
+    ops_class = DatabaseOperations
+    runs_on_event_loop = True
+
+    locals().update(_freed_methods(django_backend.DatabaseWrapper))
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return Django's, with cursors of ours in the place of Django's."""
+        params: dict[str, Any] = super().get_connection_params()
+        if self.settings_dict["OPTIONS"].get("pool"):  # its connections are psycopg's
+            return params
+        kind = params["cursor_factory"]
+        params["cursor_factory"] = {
+            django_backend.Cursor: driver.Cursor,
+            django_backend.ServerBindingCursor: driver.ServerBindingCursor,
+        }.get(kind, kind)
+        return params

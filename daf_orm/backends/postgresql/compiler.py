@@ -1,0 +1,39 @@
+"""Django's compilers, whose rows let the event loop do other things now and then."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db.backends.postgresql import compiler as django_compiler
+from django.db.backends.postgresql.compiler import (
+    SQLAggregateCompiler,
+    SQLDeleteCompiler,
+    SQLInsertCompiler,
+    SQLUpdateCompiler,
+)
+
+from daf_orm._core.bridge import current_bridge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SQLAggregateCompiler", "SQLCompiler", "SQLDeleteCompiler", "SQLInsertCompiler", "SQLUpdateCompiler"]
+ROWS_PER_BREATH: Final = 100
+
+
+class SQLCompiler(django_compiler.SQLCompiler):
+    """Django's."""
+
+    def results_iter(self, results: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Return an iterator over the rows, which are made into instances as it goes on."""
+        rows: Iterator[Any] = iter(super().results_iter(results, *args, **kwargs))
+        # What is fetched in chunks is no list, and must not be read ahead of.
+        return chain.from_iterable(_breathing(rows)) if isinstance(results, list) else rows
+
+
+def _breathing(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while some := list(islice(rows, ROWS_PER_BREATH)):
+        yield some
+        if (bridge := current_bridge()) is not None:
+            bridge.breathe()

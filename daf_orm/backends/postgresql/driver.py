@@ -1,0 +1,329 @@
+"""psycopg's connections and cursors, which wait on the event loop where their code runs there.
+
+Elsewhere they do what psycopg's do. What saves round trips stands here too: on the event loop a BEGIN and a SAVEPOINT
+are sent with the first statement after them, in libpq's pipeline mode, so that each error is that of its own command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from django.db.backends.postgresql import base as django_backend
+from psycopg import AsyncConnection, capabilities, errors, generators, pq, waiting
+from psycopg._preparing import Prepare
+
+from daf_orm._core.bridge import current_bridge
+from daf_orm._core.locks import FifoLock
+from daf_orm.backends.postgresql.readiness import Exchange, Readiness
+from daf_orm.exceptions import PoolTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg.abc import PQGen
+
+    from daf_orm._core.bridge import Bridge
+
+# ruff: noqa: SLF001 - what psycopg keeps to itself is listed in private_names.py
+T = TypeVar("T")
+_IDLE: Final = pq.TransactionStatus.IDLE
+_SAVEPOINT: Final = re.compile(r'\s*SAVEPOINT\s+("[^"]+"|\w+)\s*', re.IGNORECASE)
+_RELEASE: Final = re.compile(r'\s*RELEASE\s+SAVEPOINT\s+("[^"]+"|\w+)\s*', re.IGNORECASE)
+_CUT: Final = "The connection was closed: the task that used it was dropped."
+
+
+class Lock:
+    """In the place of psycopg's lock: where code on the event loop waits for it, the loop goes on."""
+
+    def __init__(self) -> None:
+        self._lock = FifoLock()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - threading.Lock's
+        """Take it, as :meth:`threading.Lock.acquire` does."""
+        if self._lock.acquire_at_once():
+            return True
+        if not blocking:
+            return False
+        limit = None if timeout < 0 else timeout
+        bridge = current_bridge()
+        try:
+            if bridge is None:
+                self._lock.acquire_blocking(limit)
+            else:  # whatever happens to its task: the end of a transaction may be waiting here
+                taking = bridge.loop.create_task(self._lock.acquire(limit))
+                bridge.wait_through(taking)
+                taking.result()
+        except PoolTimeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+    def locked(self) -> bool:
+        """Whether it is taken."""
+        return self._lock.taken
+
+
+class Connection(psycopg.Connection[Any]):
+    """psycopg's connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lock = Lock()  # type: ignore[assignment]
+        self.unsent: list[bytes] = []
+        """Commands that cannot fail, and travel with the next statement."""
+        self.defers_begin = False
+        """Whether a cursor of ours is about to send a statement, and sees to BEGIN."""
+        self._find_readiness: Callable[[], Readiness | None] = _nothing
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Connection:
+        """Connect as psycopg does, its lookup of host names included."""
+        bridge = current_bridge()
+        if bridge is None:
+            return super().connect(conninfo, **kwargs)
+        connection: Connection = bridge.wait_until_done(_Opening.connect(conninfo, **kwargs))
+        return connection
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """Carry out an exchange with the server."""
+        bridge = current_bridge()
+        if bridge is None:
+            return super().wait(gen, *args, **kwargs)
+        if bridge.is_cut:
+            self.cut()
+        try:
+            wants = next(gen)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        return self._wait_on_loop(bridge, gen, wants, *args, **kwargs)
+
+    def _wait_on_loop(
+        self,
+        bridge: Bridge,
+        gen: PQGen[T],
+        wants: int,
+        interval: float | None = None,
+        timeout: float | None = None,
+    ) -> T:
+        exchange = Exchange(gen, wants)
+        self._watch(exchange, bridge.loop)
+        limit = timeout if timeout is not None else interval  # of releases that know no time-out
+        if limit is None:
+            bridge.wait_for(exchange)
+        else:
+            timer = bridge.loop.call_later(limit, _expire, exchange, timeout is None)
+            try:
+                bridge.wait_for(exchange)
+            finally:
+                timer.cancel()
+        if not exchange.has_happened:  # the bridge was cut
+            self.cut()
+        return exchange.result()
+
+    def _watch(self, exchange: Exchange[Any], loop: asyncio.AbstractEventLoop) -> None:
+        readiness = self._find_readiness()
+        if readiness is None or readiness.loop is not loop:
+            if readiness is not None:
+                readiness.release()
+            readiness = Readiness(self.pgconn.socket, loop)
+            self._find_readiness = weakref.ref(readiness)
+        readiness.begin(exchange)
+
+    def cut(self) -> None:
+        """Close the connection at once. Raises OperationalError."""
+        self.close_at_once()
+        raise errors.OperationalError(_CUT)
+
+    def close_at_once(self) -> None:
+        """Close the connection, whatever it does, and have what its server still executes stopped. Does not block."""
+        self._release()
+        if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            if capabilities.has_cancel_safe():
+                stop = self.pgconn.cancel_conn().blocking
+            else:
+                stop = self.pgconn.get_cancel().cancel
+            # It would go on, and keep its locks, until it has an answer to send.
+            threading.Thread(target=stop, name="daf_orm-stop", daemon=True).start()
+        self.pgconn.finish()
+
+    def close(self) -> None:
+        """Close it."""
+        self._release()
+        super().close()
+
+    def _release(self) -> None:
+        readiness, self._find_readiness = self._find_readiness(), _nothing
+        if readiness is not None:
+            readiness.release()
+
+    def cancel_safe(self, *, timeout: float = 30.0) -> None:
+        """Ask the server to cancel what it executes."""
+        if (bridge := current_bridge()) is None:
+            super().cancel_safe(timeout=timeout)
+        else:
+            bridge.wait_until_done(self.cancel_on_loop(timeout))
+
+    async def cancel_on_loop(self, timeout: float) -> None:
+        """Ask the server to cancel what it executes, from another task."""
+        if not self._should_cancel():
+            return
+        if capabilities.has_cancel_safe():
+            takes_timeout = "timeout" in inspect.signature(self._cancel_gen).parameters
+            async with asyncio.timeout(timeout):
+                await waiting.wait_conn_async(self._cancel_gen(**({"timeout": timeout} if takes_timeout else {})))
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, self.cancel)
+
+    # Round trips
+
+    def _start_query(self) -> PQGen[None]:
+        """Begin a transaction, where there has to be one. A cursor of ours does so with its statement."""
+        if self.defers_begin:
+            self.defers_begin = False
+            if not self._autocommit and self.pgconn.transaction_status == _IDLE:
+                self.unsent.insert(0, self._get_tx_start_command())
+            return
+        yield from super()._start_query()
+        yield from self.send_unsent()
+
+    def send_unsent(self) -> PQGen[None]:
+        """Send what has been held back, each command by itself."""
+        unsent, self.unsent = self.unsent, []
+        for command in unsent:
+            yield from self._exec_command(command)
+
+    def _commit_gen(self) -> PQGen[None]:
+        self.unsent.clear()  # a savepoint that nothing follows
+        yield from super()._commit_gen()
+
+    def _rollback_gen(self) -> PQGen[None]:
+        self.unsent.clear()
+        yield from super()._rollback_gen()
+
+
+def _nothing() -> None:
+    """Stand in for a reference to a registration, where there is none."""
+
+
+def _expire(exchange: Exchange[Any], goes_on: bool) -> None:  # noqa: FBT001 - a callback's argument
+    if exchange.has_happened:
+        return
+    if goes_on:
+        exchange.advance(0)  # psycopg.waiting.READY_NONE
+    else:
+        exchange.fail(errors._WaitTimeout("wait timeout expired"))
+
+
+class _Opening(AsyncConnection[Any]):
+    """psycopg's way to connect on an event loop, to a connection of ours."""
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
+        return Connection._connect_gen(*args, **kwargs)
+
+
+class _Folding:
+    """A cursor whose statement takes along what has to be sent before it."""
+
+    _conn: Connection
+    _pgconn: Any
+    _results: Any
+
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        """Send a statement. A savepoint is sent with what comes after it."""
+        if params is None and isinstance(query, str) and current_bridge() is not None and self._holds_back(query):
+            return self
+        return super().execute(query, params, **kwargs)  # type: ignore[misc]
+
+    def fetchmany(self, size: int = 0) -> list[Any]:
+        """Return the next rows, with a pause for others on the event loop, if that has done nothing else for long."""
+        if (bridge := current_bridge()) is not None:
+            bridge.breathe()
+        rows: list[Any] = super().fetchmany(size)  # type: ignore[misc]
+        return rows
+
+    def _holds_back(self, query: str) -> bool:
+        """Hold a savepoint back; forget one that nothing has followed."""
+        connection = self._conn
+        if connection.closed or connection.autocommit or connection._pipeline or query[:1] not in "SRsr":
+            return False
+        status = connection.pgconn.transaction_status
+        if status not in (_IDLE, pq.TransactionStatus.INTRANS):
+            return False
+        if _SAVEPOINT.fullmatch(query):
+            connection.unsent.append(query.encode())
+            return True
+        if connection.unsent and (released := _RELEASE.fullmatch(query)):
+            last = _SAVEPOINT.fullmatch(connection.unsent[-1].decode())
+            if last is not None and last[1] == released[1]:
+                connection.unsent.pop()
+                return True
+        return False
+
+    def _execute_gen(self, *args: Any, **kwargs: Any) -> Any:
+        connection = self._conn
+        connection.defers_begin = current_bridge() is not None and not connection._pipeline
+        try:
+            yield from super()._execute_gen(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            connection.defers_begin = False
+
+    def _maybe_prepare_gen(self, pgq: Any, *, prepare: bool | None = None, binary: bool | None = None) -> Any:
+        connection = self._conn
+        if not connection.unsent:
+            yield from super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)  # type: ignore[misc]
+            return
+        prep, _ = self._get_prepared(pgq, prepare)  # type: ignore[attr-defined]
+        if prep is not Prepare.NO or b";" in pgq.query or connection._pipeline or not capabilities.has_pipeline():
+            yield from connection.send_unsent()
+            yield from super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)  # type: ignore[misc]
+            return
+        unsent, connection.unsent = connection.unsent, []
+        results = yield from self._exchange_at_once(unsent, pgq, binary=binary)
+        self._check_results(results)  # type: ignore[attr-defined]
+        self._set_results(results)  # type: ignore[attr-defined]
+
+    def _exchange_at_once(self, before: list[bytes], pgq: Any, *, binary: bool | None) -> Any:
+        """Send commands and a statement in one packet; return the results of the statement."""
+        pgconn = self._pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            for command in before:
+                pgconn.send_query_params(command, None)
+            self._execute_send(pgq, force_extended=True, binary=binary)  # type: ignore[attr-defined]
+            pgconn.pipeline_sync()
+            yield from generators.send(pgconn)
+            failed: list[Any] = []
+            for _ in before:
+                results = yield from generators.fetch_many(pgconn)
+                failed = failed or [each for each in results if each.status == pq.ExecStatus.FATAL_ERROR]
+            results = yield from generators.fetch_many(pgconn)
+            yield from generators.fetch_many(pgconn)  # that of the Sync
+        finally:
+            if pgconn.status == pq.ConnStatus.OK:
+                pgconn.exit_pipeline_mode()
+        return failed or results
+
+
+class Cursor(_Folding, django_backend.Cursor):
+    """Django's cursor, which puts parameters into the statement."""
+
+
+class ServerBindingCursor(_Folding, django_backend.ServerBindingCursor):
+    """Django's cursor of the option ``server_side_binding``."""

@@ -1,0 +1,183 @@
+"""One registration of a connection's socket with an event loop, which lasts from wait to wait.
+
+psycopg describes each exchange with the server as a generator, which yields what it waits for. Here the event loop's
+callbacks send it on, so that a round trip costs a task one wake-up, however many packets it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+_READ: Final = 1  # psycopg.waiting.WAIT_R and READY_R
+_WRITE: Final = 2
+
+
+class Exchange(Generic[T]):
+    """One generator of psycopg's, and what it has come to.
+
+    It stands on the stack of the code that waits, where the garbage collector does not look: so it knows what
+    wakes its task by a weak reference. The event loop knows that for as long as it watches the socket.
+    """
+
+    __slots__ = ("_error", "_find_readiness", "_generator", "_result", "has_happened", "wants")
+
+    def __init__(self, generator: Generator[Any, Any, T], wants: int) -> None:
+        self.has_happened = False
+        self.wants = wants
+        """What it waits for, in psycopg's terms."""
+        self._generator = generator
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._find_readiness: Callable[[], Readiness | None] = _nothing
+
+    def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a new future, which is done when this has happened."""
+        future = loop.create_future()
+        if (readiness := self._find_readiness()) is not None:
+            readiness.waiter = future
+        return future
+
+    def begin_at(self, readiness: Readiness) -> None:
+        """Take note of what will send it on."""
+        self._find_readiness = weakref.ref(readiness)
+
+    def advance(self, ready: int) -> None:
+        """Send the generator on. On the event loop."""
+        try:
+            self.wants = self._generator.send(ready)
+        except StopIteration as end:
+            self._end(end.value, None)
+        except BaseException as error:  # noqa: BLE001 - the code that waits raises it
+            self._end(None, error)
+
+    def fail(self, error: BaseException) -> None:
+        """End it, whatever the generator waits for."""
+        if not self.has_happened:
+            self._end(None, error)
+
+    def result(self) -> T:
+        """Return what the generator returned, or raise what it raised."""
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
+        return self._result  # type: ignore[return-value]
+
+    def _end(self, result: T | None, error: BaseException | None) -> None:
+        self._result, self._error = result, error
+        self.has_happened = True
+        if (readiness := self._find_readiness()) is not None:
+            readiness.wake()
+
+
+class Readiness:
+    """A socket's registration with a loop, which owns it: without the loop it ends.
+
+    It is a duplicate of the descriptor: a connection may be closed in any thread, and its number may be another
+    socket's at once.
+    """
+
+    __slots__ = ("__weakref__", "_descriptor", "_exchange", "_is_reading", "_is_writing", "loop", "waiter")
+
+    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._descriptor = os.dup(descriptor)
+        self._exchange: Exchange[Any] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        """What wakes the task of the exchange."""
+        self._is_reading = False
+        self._is_writing = False
+
+    def begin(self, exchange: Exchange[Any]) -> None:
+        """Send an exchange on whenever the socket is ready, until it has ended."""
+        self._exchange = exchange
+        exchange.begin_at(self)
+        self._watch(exchange.wants)
+
+    def wake(self) -> None:
+        """Let the task go on whose exchange has ended."""
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def leave(self) -> None:
+        """Forget the exchange."""
+        self._exchange = self.waiter = None
+        self._stop_writing()
+
+    def release(self) -> None:
+        """End the registration, from any thread."""
+        self._exchange = self.waiter = None
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the only way to ask that raises nothing
+            self._close()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its registrations with it
+                self.loop.call_soon_threadsafe(self._close)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _close(self) -> None:
+        if self._descriptor < 0:
+            return
+        if self._is_reading:
+            self.loop.remove_reader(self._descriptor)
+            self._is_reading = False
+        self._stop_writing()
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+    def _watch(self, wants: int) -> None:
+        if wants & _READ and not self._is_reading:
+            # It outlives the task, whose context it must not keep.
+            contextvars.Context().run(self.loop.add_reader, self._descriptor, self._on_readable)
+            self._is_reading = True
+        if not wants & _WRITE:
+            self._stop_writing()
+        elif not self._is_writing:
+            contextvars.Context().run(self.loop.add_writer, self._descriptor, self._on_writable)
+            self._is_writing = True
+
+    def _stop_writing(self) -> None:
+        if self._is_writing:
+            self.loop.remove_writer(self._descriptor)
+            self._is_writing = False
+
+    def _on_readable(self) -> None:
+        exchange = self._exchange
+        if exchange is None or not exchange.wants & _READ:
+            # A thread uses the connection, or its server says something unasked: it would be said again and again.
+            self.loop.remove_reader(self._descriptor)
+            self._is_reading = False
+            return
+        self._send_on(exchange, _READ)
+
+    def _on_writable(self) -> None:
+        exchange = self._exchange
+        if exchange is None or not exchange.wants & _WRITE:
+            self._stop_writing()
+            return
+        self._send_on(exchange, _WRITE)
+
+    def _send_on(self, exchange: Exchange[Any], ready: int) -> None:
+        exchange.advance(ready)
+        if exchange.has_happened:
+            self.leave()
+        else:
+            self._watch(exchange.wants)
+
+
+def _nothing() -> None:
+    """Stand in for a reference to a future, before there is one."""
