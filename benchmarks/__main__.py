@@ -12,6 +12,7 @@ from benchmarks import (
     guard_overhead,
     handler,
     memory,
+    native,
     overhead,
     sqlite_writers,
     synchronous,
@@ -24,6 +25,7 @@ from benchmarks.environment import describe
 
 BENCHMARKS = {
     "overhead": overhead.run,
+    "native": native.run,
     "memory": memory.run,
     "exhaustion": exhaustion.run,
     "sqlite_writers": sqlite_writers.run,

@@ -1,0 +1,122 @@
+"""The four pieces of work, synchronous and asynchronous. Each returns what its answer is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from benchmarks.catalog.models import ASYNC_BACKEND, Author, Book
+
+BOOKS = 300
+GATHERED = 5
+LISTED = 20
+_ids = itertools.cycle(range(1, BOOKS + 1))
+_objects: Any = Book.async_objects if ASYNC_BACKEND else Book.objects
+
+
+def seed() -> None:
+    """Fill the tables; ids run from 1."""
+    authors = Author.objects.bulk_create([Author(name=f"Author {number}") for number in range(10)])
+    Book.objects.bulk_create(
+        [Book(title=f"Book {number}", author=authors[number % len(authors)]) for number in range(BOOKS)]
+    )
+
+
+def _shown(book: Book) -> dict[str, Any]:
+    return {"id": book.pk, "title": book.title, "price": book.price, "created": book.created.isoformat()}
+
+
+def _with_author(book: Book) -> dict[str, Any]:
+    return {**_shown(book), "author": book.author.name}
+
+
+class Sync:
+    """What synchronous Django does, one after the other."""
+
+    @staticmethod
+    def one() -> Any:
+        """One row by primary key."""
+        return _shown(Book.objects.get(pk=next(_ids)))
+
+    @staticmethod
+    def many() -> Any:
+        """20 rows with their author, by a join."""
+        return [_with_author(book) for book in Book.objects.select_related("author").order_by("pk")[:LISTED]]
+
+    @staticmethod
+    def gathered() -> Any:
+        """Five rows, each with a query of its own."""
+        return [Sync.one() for _ in range(GATHERED)]
+
+    @staticmethod
+    def change() -> Any:
+        """Read a row for update, change it and write it, in a transaction."""
+        with transaction.atomic():
+            book = Book.objects.select_for_update().get(pk=next(_ids))
+            book.price += 1
+            book.save(update_fields=["price"])
+        return _shown(book)
+
+
+class Async:
+    """The same, by the contestant's own means."""
+
+    @staticmethod
+    async def one() -> Any:
+        """One row by primary key."""
+        return _shown(await _objects.aget(pk=next(_ids)))
+
+    @staticmethod
+    async def many() -> Any:
+        """20 rows with their author, by a join."""
+        return [_with_author(book) async for book in _objects.select_related("author").order_by("pk")[:LISTED]]
+
+    @staticmethod
+    async def gathered() -> Any:
+        """Five rows, each with a query of its own, at once."""
+        return await asyncio.gather(*[_in_parallel(Async.one()) for _ in range(GATHERED)])
+
+    @staticmethod
+    async def change() -> Any:
+        """Read a row for update, change it and write it, in a transaction."""
+        return await CHANGES[settings.BENCHMARK_SPELLING]()
+
+
+def _in_parallel(coroutine: Any) -> Any:
+    if not ASYNC_BACKEND:
+        return coroutine
+    return importlib.import_module("django_async_backend.db").async_new_connection(coroutine)
+
+
+async def _change_by_daf() -> Any:
+    async with importlib.import_module("daf_orm").transaction.atomic():
+        book = await Book.objects.select_for_update().aget(pk=next(_ids))
+        book.price += 1
+        await book.asave(update_fields=["price"])
+    return _shown(book)
+
+
+async def _change_by_async_backend() -> Any:
+    async with importlib.import_module("django_async_backend.db.transaction").async_atomic():
+        book = await Book.async_objects.select_for_update().aget(pk=next(_ids))
+        await Book.async_objects.filter(pk=book.pk).aupdate(price=book.price + 1)
+        book.price += 1
+    return _shown(book)
+
+
+async def _change_by_stock() -> Any:
+    return await importlib.import_module("asgiref.sync").sync_to_async(Sync.change)()
+
+
+CHANGES = {"daf": _change_by_daf, "async_backend": _change_by_async_backend, "stock": _change_by_stock}
+WORK = {
+    "one": "one row by primary key",
+    "many": "20 rows with a join",
+    "gathered": "five rows, gathered",
+    "change": "read for update, change and write, in a transaction",
+}

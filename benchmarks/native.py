@@ -1,0 +1,155 @@
+"""What a whole request costs on the event loop itself: DAF native beside DAF on threads, stock and a peer.
+
+The floor is the synchronous ORM in a tight loop, with the same work and the same JSON, and nothing around it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.processes import ROOT
+from benchmarks.tables import microseconds, print_table, ratio
+from tests.support.servers import PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CALLERS = (1, 20, 200)
+WORK = {
+    "one": "one row by primary key",
+    "many": "20 rows with a join",
+    "gathered": "five rows, gathered",
+    "change": "read for update, change and write, in a transaction",
+}
+FLOOR = "sync ORM alone"
+_POOL = {"pool": {"min_size": 4, "max_size": 10}}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One way to serve the requests."""
+
+    engine: str
+    spelling: str = "stock"
+    apps: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    handler: str = "django.core.asgi:get_asgi_application"
+    requires: tuple[str, ...] = ()
+    is_floor: bool = False
+
+
+_DAF = {"spelling": "daf", "apps": ("daf_orm", "daf_views"), "handler": "daf_views.asgi:get_asgi_application"}
+SETUPS = {
+    FLOOR: Setup("django.db.backends.postgresql", is_floor=True),
+    "DAF native": Setup("daf_orm.backends.postgresql", requires=("greenlet",), **_DAF),
+    "DAF on threads": Setup("django.db.backends.postgresql", **_DAF),
+    "stock + pool": Setup("django.db.backends.postgresql", options=_POOL, requires=("psycopg_pool",)),
+    "async-backend + pool": Setup(
+        "django_async_backend.db.backends.postgresql",
+        spelling="async_backend",
+        apps=("django_async_backend",),
+        options=_POOL,
+        requires=("django_async_backend", "psycopg_pool"),
+    ),
+}
+
+
+def settings_of(setup: Setup, database: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a contestant's process."""
+    return {
+        "DATABASES": {"default": {"ENGINE": setup.engine, "OPTIONS": dict(setup.options), **database}},
+        "INSTALLED_APPS": [*setup.apps, "benchmarks.catalog"],
+        "ROOT_URLCONF": "benchmarks.catalog.urls",
+        "BENCHMARK_SPELLING": setup.spelling,
+        "ALLOWED_HOSTS": ["testserver"],
+        "MIDDLEWARE": [],
+        "USE_TZ": True,
+    }
+
+
+class Process:
+    """A contestant's process, which works only while an order is unanswered."""
+
+    def __init__(self, name: str, database: Mapping[str, Any]) -> None:
+        command = [sys.executable, "-m", "benchmarks.native_worker", name, json.dumps(dict(database))]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def do(self, **order: Any) -> dict[str, float]:
+        """Give an order and return its answer. Raises RuntimeError if the process has ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        if not (line := self._process.stdout.readline()):
+            raise RuntimeError(f"A contestant's process ended with status {self._process.wait()}.")
+        answer: dict[str, float] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """Let it end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+def run(*, quick: bool) -> None:
+    """Measure each piece of work with 1, 20 and 200 requests at once."""
+    rounds, requests = (3, 40) if quick else (20, 200)
+    print(
+        f"{rounds} rounds of {requests} requests each, in process, without middleware. CPU is that of the process with "
+        f"all its threads, µs per request; `x floor` divides it by the floor's in the same round, `x native` by that of "
+        "DAF native. p50 and p99 are of the last round, in ms.\n"
+    )
+    with PostgresServer() as server, ExitStack() as stack:
+        database = {"NAME": "postgres", "USER": "postgres", "HOST": "127.0.0.1", "PORT": str(server.port)}
+        processes = {}
+        for name, setup in SETUPS.items():
+            if missing := [module for module in setup.requires if find_spec(module) is None]:
+                print(f"{name} takes no part: {', '.join(missing)} is not installed.\n")
+                continue
+            processes[name] = Process(name, database)
+            stack.callback(processes[name].close)
+        processes[FLOOR].do(seed=True)
+        for work, meaning in WORK.items():
+            for callers in CALLERS:
+                print(f"\n**{meaning}, {callers} at once**\n", flush=True)
+                _print(_measure(processes, rounds, {"work": work, "callers": callers, "requests": requests}))
+
+
+def _measure(processes: Mapping[str, Process], rounds: int, order: Mapping[str, Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    chance = random.Random(1)
+    for number in range(-1, rounds):
+        for name in chance.sample(list(processes), len(processes)):
+            answer = processes[name].do(**order)
+            if number >= 0:
+                found[name].append(answer)
+    return found
+
+
+def _print(found: Mapping[str, list[Any]]) -> None:
+    cpu = {name: [each["cpu"] for each in answers] for name, answers in found.items()}
+    rows = [
+        (
+            name,
+            microseconds(cpu[name]),
+            ratio(cpu[name], cpu[FLOOR]),
+            ratio(cpu[name], cpu["DAF native"]) if "DAF native" in cpu else "",
+            f"{found[name][-1]['p50'] * 1000:.1f}",
+            f"{found[name][-1]['p99'] * 1000:.1f}",
+        )
+        for name in SETUPS
+        if name in found
+    ]
+    print_table(("", "CPU µs", "x floor", "x native", "p50 ms", "p99 ms"), rows)
