@@ -17,6 +17,7 @@ from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from daf_orm import database_sync_to_async, transaction
 from daf_orm.test import count_hops
 from tests.project.library.models import Author, Book, Counter
+from tests.support.zygote import Zygote
 
 
 async def names_of_hops(work: Callable[[], Awaitable[Any]]) -> dict[str, int]:
@@ -298,8 +299,9 @@ BLIND = """
 class Project:
     """A project under test, whose tests Django runs in a process of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, zygote: Zygote) -> None:
         self._path = path
+        self._zygote = zygote
         self.start_method = "fork"
         self.stdout = ""
 
@@ -312,19 +314,27 @@ class Project:
         files["own"] = dedent(beside)
         for name, source in files.items():
             (self._path / f"{name}.py").write_text(source)
-        command = [sys.executable, "manage.py", "test", *options]
         environment = {**os.environ, "START_METHOD": self.start_method}
-        done = subprocess.run(
-            command, cwd=self._path, env=environment, capture_output=True, text=True, timeout=100, check=False
-        )
+        arguments = ["manage.py", "test", *options]
+        if self.start_method == "spawn":  # which starts once more what its parent was started with
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                cwd=self._path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        else:
+            done = self._zygote.run(arguments, cwd=self._path, env=environment)
         self.stdout = done.stdout
         assert (done.returncode == 0) == ("\nOK" in done.stderr), done.stderr
         return done.stderr
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: Path, zygote: Zygote) -> Project:
+    return Project(tmp_path, zygote)
 
 
 class TestDjangosOwnRunner:

@@ -1,8 +1,12 @@
 """A small project, on whose tests the plugin is run."""
 
+import os
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
+
+from tests.support.zygote import Zygote
 
 SETTINGS = """
     SECRET_KEY = "x"
@@ -51,7 +55,15 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, zygote: Zygote) -> Project:
+    def popen(command, *, stdout, stderr, **_):
+        _, module, *options = command
+        done = zygote.run(["-m", module.removeprefix("-m"), *options], cwd=pytester.path, env=os.environ)
+        stdout.write(done.stdout)
+        stderr.write(done.stderr)
+        return SimpleNamespace(stdin=None, wait=lambda: done.returncode)
+
+    monkeypatch.setattr(pytester, "popen", popen)
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a file may change twice in the second that a time stamp has
     return Project(pytester)
