@@ -1,5 +1,6 @@
 """Real servers, started by the suite in directories of their own and stopped when it ends."""
 
+import asyncio
 import atexit
 import os
 import pwd
@@ -276,6 +277,19 @@ def _wait_until_answered(connect: Callable[[], object], process: subprocess.Pope
                 raise RuntimeError(f"The server did not start:\n{log.read_text()}") from error
             time.sleep(0.02)
         else:
+            return
+
+
+async def until_listening(port: int, process: asyncio.subprocess.Process) -> None:
+    """Wait until a process listens on 127.0.0.1, without taking the time that it needs to start. It must not end."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            assert process.returncode is None
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
             return
 
 

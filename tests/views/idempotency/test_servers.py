@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,30 +13,25 @@ import httpx
 import pytest
 from django.db import connection
 
+from tests.support.servers import until_listening
+
 ROOT = Path(__file__).parents[3]
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
 APPLICATION = "tests.views.idempotency.served:application"
 
 
-def served_database(tmp_path):
+def served_database():
     """The test's own, where other processes can reach it."""
-    if connection.vendor == "sqlite":
-        name = tmp_path / "db.sqlite3" if connection.is_in_memory_db() else connection.settings_dict["NAME"]
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(name)}
-    return {key: connection.settings_dict[key] for key in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    keys = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
+    return {key: str(connection.settings_dict[key]) for key in keys}
 
 
 @pytest.fixture
-def environment(tmp_path, transactional_db):
-    served = {"DATABASES": {"default": served_database(tmp_path)}}
+def environment(several_connections, tmp_path, transactional_db):
+    served = {"DATABASES": {"default": served_database()}}
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     environment |= {"PYTHONPATH": str(ROOT), "SERVED_SETTINGS": json.dumps(served)}
-    environment |= {"SERVED_KILLED": str(tmp_path / "killed")}
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():
-        migrate = "from tests.views.idempotency import served; from django.core.management import call_command as call"
-        command = [sys.executable, "-c", f"{migrate}; call('migrate', run_syncdb=True, verbosity=0)"]
-        subprocess.run(command, env=environment, cwd=ROOT, check=True)
-    return environment
+    return environment | {"SERVED_KILLED": str(tmp_path / "killed")}
 
 
 @asynccontextmanager
@@ -52,7 +46,9 @@ async def serving(environment, workers=1):
     limits = httpx.Limits(max_keepalive_connections=0)  # a new connection each time, for any worker
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
         try:
-            await _until_they_answer(client, process, workers)
+            async with asyncio.timeout(50):
+                await until_listening(port, process)
+                await _until_they_answer(client, workers)
             yield client, process
         finally:
             if process.returncode is None:
@@ -60,13 +56,13 @@ async def serving(environment, workers=1):
                 await process.wait()
 
 
-async def _until_they_answer(client, process, workers):
+async def _until_they_answer(client, workers):
+    """Which of them a request goes to is the system's to say."""
     seen = set()
-    async with asyncio.timeout(50):
-        while len(seen) < workers:
-            assert process.returncode is None
-            answers = await asyncio.gather(*(client.get("/livez") for _ in range(20)), return_exceptions=True)
-            seen |= {answer.headers["Worker"] for answer in answers if isinstance(answer, httpx.Response)}
+    while len(seen) < workers:
+        answers = await asyncio.gather(*(client.get("/livez") for _ in range(4 * workers)))
+        seen |= {answer.headers["Worker"] for answer in answers}
+        await asyncio.sleep(0.02)  # another is still starting
 
 
 async def order(client, path="/orders", **data):

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import uuid
@@ -17,28 +16,29 @@ import httpx
 import pytest
 from django.db import connection
 
+from tests.support.servers import until_listening
+
 pytestmark = pytest.mark.timeout(180)  # five processes of its own, on a machine that may be busy
 ROOT = Path(__file__).parents[3]
 WORKERS, REQUESTS, SPOOFED = 4, 200, 50
 
 
-def served_database(tmp_path):
-    """The test's own, where other processes can reach it."""
-    if connection.vendor == "sqlite":
-        name = tmp_path / "db.sqlite3" if connection.is_in_memory_db() else connection.settings_dict["NAME"]
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(name)}
-    keys = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
-    return {key: connection.settings_dict[key] for key in keys}
-
-
 once = pytest.mark.sqlite_memory  # no database has a part in it
 
 
+def served_database():
+    """The test's own, where other processes can reach it."""
+    keys = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
+    return {key: str(connection.settings_dict[key]) for key in keys}
+
+
 @pytest.fixture(params=[pytest.param("redis", marks=once), "database", pytest.param("cache", marks=once)])
-def environment(request, redis_url, tmp_path, transactional_db):
+def environment(request, redis_url, transactional_db):
+    if request.param == "database" and connection.vendor == "sqlite" and connection.is_in_memory_db():
+        pytest.skip("no other process reaches SQLite in memory")
     cache = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
     settings = {
-        "DATABASES": {"default": served_database(tmp_path)},
+        "DATABASES": {"default": served_database()},
         "CACHES": {"default": cache},
         "DAF_VIEWS": {
             "THROTTLE_BACKEND": request.param,
@@ -47,12 +47,7 @@ def environment(request, redis_url, tmp_path, transactional_db):
             "THROTTLE_TIMEOUT": 30.0,
         },
     }
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "SERVED_SETTINGS": json.dumps(settings)}
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():
-        migrate = "from tests.views.throttling import served; from django.core.management import call_command as call"
-        command = [sys.executable, "-c", f"{migrate}; call('migrate', verbosity=0)"]
-        subprocess.run(command, env=environment, cwd=ROOT, check=True)
-    return environment
+    return os.environ | {"PYTHONPATH": str(ROOT), "SERVED_SETTINGS": json.dumps(settings)}
 
 
 @asynccontextmanager
@@ -68,20 +63,21 @@ async def serving(environment):
     limits = httpx.Limits(max_connections=REQUESTS, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
         try:
-            await _until_all_workers_answer(client, process)
+            async with asyncio.timeout(120):
+                await until_listening(port, process)
+                await _until_all_workers_answer(client)
             yield client
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
-async def _until_all_workers_answer(client, process):
+async def _until_all_workers_answer(client):
     workers = set()
-    async with asyncio.timeout(120):
-        while len(workers) < WORKERS:
-            assert process.returncode is None
-            answers = await asyncio.gather(*(client.get("/worker") for _ in range(20)), return_exceptions=True)
-            workers |= {answer.headers["Worker"] for answer in answers if isinstance(answer, httpx.Response)}
+    while len(workers) < WORKERS:
+        answers = await asyncio.gather(*(client.get("/worker") for _ in range(2 * WORKERS)))
+        workers |= {answer.headers["Worker"] for answer in answers}
+        await asyncio.sleep(0.02)  # the others are still starting
 
 
 async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_request_does(environment):
