@@ -16,6 +16,23 @@ pytest_plugins = ["pytester"]
 TESTS = Path(__file__).parent
 WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"))
 DATABASE_MARKS = ("native", "threads", "postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
+ONCE = (
+    "orm/detection/io",
+    "scenarios/test_private_names.py",
+    "scenarios/views/test_opacity.py",
+    "views/asgi/test_limiter.py",
+    "views/http/test_client_address.py",
+    "views/middleware/test_thread_free.py",
+    "views/openapi",
+    "views/schemas",
+    "views/tasks/in_process/test_state_machine.py",
+    "views/throttling/algorithms",
+    "views/throttling/backends/test_memory.py",
+)
+"""Takes time, and no database has a part in it: where SQLite is not in memory, it is not even imported.
+
+A test that is one of few in its file has the mark `sqlite_memory` instead.
+"""
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
@@ -53,8 +70,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
     return report
 
 
-def pytest_report_header() -> str:
-    return f"test database: {settings.DAF_TEST_DATABASE}"
+def pytest_report_header() -> list[str]:
+    header = [f"test database: {settings.DAF_TEST_DATABASE}"]
+    if left_out := _left_out():
+        header.append(f"left out, as it runs on SQLite in memory: {', '.join(left_out)}")
+    return header
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if any(collection_path == TESTS / name for name in _left_out()) else None
+
+
+def _left_out() -> tuple[str, ...]:
+    return () if "sqlite_memory" in _marks_of_this_database() else ONCE
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # pytest-django orders tests by the mark

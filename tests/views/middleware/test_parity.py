@@ -71,6 +71,8 @@ FLAT_TEMPLATES = [
 ]
 TOKEN = "csrfmiddlewaretoken"
 
+once = pytest.mark.sqlite_memory  # sessions and users are in the database: the conversations show what it does to them
+
 # Views
 
 
@@ -417,6 +419,7 @@ READS_FILES = pytest.mark.allow_blocking(
 ENGINES = ["cache", "cached_db", pytest.param("file", marks=READS_FILES), "signed_cookies"]
 
 
+@once
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["sessions", "expiry", "login", "messages that a cookie cannot hold"])
 async def test_says_the_same_with_every_session_engine(engine, name, tmp_path):
@@ -458,6 +461,7 @@ async def test_an_answer_that_saves_an_unchanged_session_varies_on_the_cookie():
     assert ("vary", "Accept-Language, Cookie") in answer["headers"]
 
 
+@once
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_says_the_same_with_other_settings(name):
     if name == EVERY_SESSION_SAVED and not VARIES:
@@ -508,6 +512,7 @@ TARGETS = st.sampled_from(
 )
 
 
+@once
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(method=st.sampled_from(["GET", "HEAD", "POST"]), target=TARGETS, headers=HEADERS, body=st.text(max_size=20))
 async def test_says_the_same_whatever_the_headers(method, target, headers, body):

@@ -54,9 +54,11 @@ def make_backend(redis_url, redis_cache, transactional_db) -> Callable[..., Back
     return lambda kind, **options: makers[kind](**options)
 
 
-@pytest_asyncio.fixture(params=BACKENDS)
+@pytest_asyncio.fixture(
+    params=[kind if kind == "database" else pytest.param(kind, marks=pytest.mark.sqlite_memory) for kind in BACKENDS]
+)
 async def backend(request, make_backend, clock):
-    """Each backend, on the clock that stands still."""
+    """Each backend, on the clock that stands still; once, if it is in no database."""
     made = make_backend(request.param, clock=clock)
     yield made
     await made.aclose()

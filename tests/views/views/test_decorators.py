@@ -184,6 +184,7 @@ def cases(where, table):
     ]
 
 
+@pytest.mark.sqlite_memory  # whom a view lets in is the same on every database
 @pytest.mark.parametrize(
     ("url", "anonymous", "logged_in"),
     cases(["outside", "dispatch", "get", "twice"], DECORATORS) + cases(["plain", "decorated", "twice"], MIXINS),

@@ -51,7 +51,6 @@ async def test_expired_keys_are_gone_within_a_minute_of_use(clock):
     assert len(backend) == 1
 
 
-@pytest.mark.sqlite_memory  # once is enough: it uses no database
 @pytest.mark.timeout(180)  # half a minute of computing, on a machine that is shared
 async def test_a_million_keys_are_bounded_and_hold_up_the_loop_for_no_time(clock):
     backend, longest = MemoryBackend(max_keys=200_000, clock=clock), 0.0
