@@ -5,21 +5,16 @@ distribution, which pip downloads once, into the user's cache. ``--short`` runs 
 """
 
 import argparse
-import contextlib
 import os
 import re
 import subprocess
 import sys
-import tarfile
-import tempfile
 from pathlib import Path
 
-import django
-
+from tests.support.django_sources import django_tests
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daf"
 SHORT = "async asgi csrf_tests handlers middleware".split()
 WHOLE = [*SHORT, *"auth_tests cache messages_tests sessions_tests transactions".split()]
 MEANT = {
@@ -32,28 +27,12 @@ OUTCOME = re.compile(r"^(?:FAIL|ERROR): \S+ \(([\w.]+)", re.MULTILINE)
 TIMEOUT = 1200
 
 
-def sources() -> Path:
-    """Return the directory of the suite, downloaded where it is not there yet."""
-    version = django.get_version()
-    suite = CACHE / f"django-{version}" / "tests"
-    if not suite.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as made:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "django"]
-            subprocess.run([*command, "--no-build-isolation", "--dest", made, f"django=={version}"], check=True)
-            with tarfile.open(Path(made) / f"django-{version}.tar.gz") as archive:
-                archive.extractall(made, filter="data")
-            with contextlib.suppress(OSError):  # another run was faster
-                (Path(made) / f"django-{version}").rename(suite.parent)
-    return suite
-
-
 def failures(labels: list[str], environment: dict[str, str]) -> set[str]:
     """Run the applications; return the tests that failed. RuntimeError if the run did not come to its end."""
     command = [sys.executable, "runtests.py", "--settings=with_daf", "--parallel=1", "--noinput", *labels]
     done = subprocess.run(
         command,
-        cwd=sources(),
+        cwd=django_tests(),
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"} | environment,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -1,3 +1,3 @@
-from tests.support.views import django_tests, redis_url, urlpatterns_of_the_module
+from tests.support.views import redis_url, urlpatterns_of_the_module
 
-__all__ = ["django_tests", "redis_url", "urlpatterns_of_the_module"]
+__all__ = ["redis_url", "urlpatterns_of_the_module"]

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from tests.support.django_sources import django_tests
 from tests.views.generic.django_generic_views import DIFFERENCES
 
 pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(300)]  # they make a database of their own
 
 
-def test_djangos_own_tests_of_generic_views_pass_on_ours(django_tests):
-    command = [sys.executable, "-m", "tests.views.generic.django_generic_views", django_tests]
+def test_djangos_own_tests_of_generic_views_pass_on_ours():
+    command = [sys.executable, "-m", "tests.views.generic.django_generic_views", django_tests()]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert int(re.search(r"Ran (\d+) tests", run.stderr)[1]) >= 135
