@@ -105,9 +105,9 @@ def run(*, quick: bool) -> None:
     print_table(head, rows)
 
 
-def rush(shop: Shop, server: PostgresServer, sessions: Sessions) -> Rush:
+def rush(shop: Shop, server: PostgresServer, sessions: Sessions, *, requests: int = REQUESTS) -> Rush:
     """Serve the shop on the server's tables and send it all requests at once."""
-    paths = [_path(index) for index in range(REQUESTS)]
+    paths = [_path(index) for index in range(requests)]
     with _serve(shop, server) as port:
         with Peaks({"sessions": sessions.count}) as peaks:
             load = asyncio.run(send_all(port, paths))

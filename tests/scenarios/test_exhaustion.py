@@ -1,4 +1,4 @@
-"""A rush of 1,000 requests on a server that takes 60 connections: the bookshop answers all, stock Django does not."""
+"""A rush on a server that takes 60 connections: the bookshop answers 1,000 requests, stock Django not even 250."""
 
 from collections.abc import Iterator
 
@@ -25,13 +25,13 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-def rushed(shop: Shop, server: PostgresServer) -> Rush:
+def rushed(shop: Shop, server: PostgresServer, requests: int) -> Rush:
     with Sessions(server.url) as sessions:
-        return rush(shop, server, sessions)
+        return rush(shop, server, sessions, requests=requests)
 
 
 def test_the_bookshop_answers_every_request_on_a_handful_of_connections(server: PostgresServer) -> None:
-    result = rushed(DAF, server)
+    result = rushed(DAF, server, REQUESTS)
 
     assert result.load.outcomes == {"200": REQUESTS}
     assert result.peak_sessions <= POOL_SIZE
@@ -39,6 +39,8 @@ def test_the_bookshop_answers_every_request_on_a_handful_of_connections(server: 
 
 
 def test_stock_django_fails_beside_it(server: PostgresServer) -> None:
-    result = rushed(STOCK, server)
+    fewer = REQUESTS // 4  # as many threads, with as many connections
 
-    assert result.load.errors.get("500", 0) > REQUESTS // 2, result.load.outcomes
+    result = rushed(STOCK, server, fewer)
+
+    assert result.load.errors.get("500", 0) > fewer // 2, result.load.outcomes
