@@ -33,9 +33,12 @@ ONCE = (
 
 A test that is one of few in its file has the mark `sqlite_memory` instead.
 """
+ONCE_ON_SQLITE = ("orm/detection/test_corpus.py",)
+"""Takes time, and depends on the database's kind alone: a file of SQLite's adds nothing to memory."""
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
+    "scenarios/packages/test_tracing.py",
     "bookshop/test_schemathesis.py",
     "orm/pytest_plugin/test_blocking_calls.py",
     "orm/pytest_plugin/test_baseline.py",
@@ -53,11 +56,16 @@ LONG = (
     "views/tasks/test_celery.py",
     "scenarios/views/test_servers.py",
     "scenarios/views/test_any_request.py",
+    "scenarios/packages/test_tenants.py",
     "orm/test_test.py",
     "orm/pool/test_exit.py",
     "orm/pool/test_fork.py",
     "views/pagination/test_keyset.py",
     "bookshop/test_pages.py",
+    "orm/detection/watchdog/test_watchdog.py",
+    "scenarios/orm/test_state_machines.py",
+    "scenarios/orm/test_owner_machine.py",
+    "views/throttling/backends/test_backends.py",
 )
 """Files that take ten seconds or more. The processes of a run begin with them: none waits at the end for one other."""
 
@@ -73,7 +81,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
 def pytest_report_header() -> list[str]:
     header = [f"test database: {settings.DAF_TEST_DATABASE}"]
     if left_out := _left_out():
-        header.append(f"left out, as it runs on SQLite in memory: {', '.join(left_out)}")
+        header.append(f"left out, as SQLite in memory shows the same: {', '.join(left_out)}")
     return header
 
 
@@ -82,7 +90,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def _left_out() -> tuple[str, ...]:
-    return () if "sqlite_memory" in _marks_of_this_database() else ONCE
+    here = _marks_of_this_database()
+    if "sqlite_memory" in here:
+        return ()
+    return ONCE + ONCE_ON_SQLITE if "sqlite" in here else ONCE
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # pytest-django orders tests by the mark

@@ -42,13 +42,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     return seen
 
 
-@pytest.fixture(autouse=True)
-def one_sqlite_is_enough() -> None:
-    """A file adds nothing to memory but time: what is recorded depends on the vendor."""
-    if connection.vendor == "sqlite" and not connection.is_in_memory_db():
-        pytest.skip("runs on SQLite in memory, and on PostgreSQL")
-
-
 def run(new_event_loop: Callable[[], Any], shape: Shape, shelf: Shelf) -> None:
     """Run a shape in a coroutine, and leave no connection of its own behind."""
     if shape.vendor not in {None, connection.vendor}:
