@@ -117,8 +117,9 @@ class Call(Generic[T]):
         if leased_connections.has_quit(self._lease.executor):
             leased_connections.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
             return
+        executor = self._lease.executor if self._lease.has_own_thread else self._spare_executor
         try:
-            self._spare_executor.submit(context.run, self._call_quietly)
+            executor.submit(context.run, self._call_quietly)
         except RuntimeError:  # the pool is closed and shut down
             logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
             self._give_up()

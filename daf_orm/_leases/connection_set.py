@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections as django_connections
@@ -40,6 +41,8 @@ class ConnectionSet:
     ) -> None:
         self.wrappers: dict[str, BaseDatabaseWrapper] = {}
         """Those that have a connection of the set's for now."""
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="daf_orm")
+        """Where its calls run: what code keeps in ``threading.local`` across a transaction, as django-cachalot does."""
         self.idle_since = 0.0
         self.needs_cleaning = False
         """Whether the end of its last lease could not be carried out."""
@@ -268,7 +271,8 @@ class ConnectionSet:
         return True
 
     def close(self) -> None:
-        """Close all connections of our own."""
+        """Close all connections of our own, for good."""
+        self.thread.shutdown(wait=False)
         for alias in tuple(self._borrowed):
             self._give_back(alias)
         for alias in tuple(self._sessions):

@@ -126,6 +126,11 @@ class Lease:
         self.executor = owner.executor or self.executor
 
     @property
+    def has_own_thread(self) -> bool:
+        """Whether nothing but its calls runs where they do."""
+        return self.connections is not None and self.executor is self.connections.thread
+
+    @property
     def has_lost_loop(self) -> bool:
         """Whether the event loop that waits for its calls is closed."""
         return self.loop is not None and self.loop.is_closed()

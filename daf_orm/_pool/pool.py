@@ -1,7 +1,7 @@
 """The connection pool: lends leases, first come, first served, and takes them back clean.
 
-There is one per process, whatever the number of event loops. Vocabulary and statistics are psycopg_pool's. A lease in
-use holds a connection, not a thread; a call in progress holds both, so the executor can be as small as the pool.
+There is one per process, whatever the number of event loops. Vocabulary and statistics are psycopg_pool's. A lease
+has its own thread for as long as its connections are open; a few others stop statements and close connections.
 """
 
 from __future__ import annotations
@@ -329,12 +329,12 @@ class ConnectionPool:
                 lease.turn.release()
                 done.set_result(None)
 
-        lease.turn.when_free(lambda: self._submit(finish))
+        lease.turn.when_free(lambda: self._submit(finish, lease))
         return done
 
-    def _submit(self, func: Callable[[], None]) -> None:
+    def _submit(self, func: Callable[[], None], lease: Lease) -> None:
         try:
-            self.executor.submit(func)
+            (lease.executor if lease.has_own_thread else self.executor).submit(func)
         except RuntimeError:  # closed and shut down
             threading.Thread(target=func, name="daf_orm-end").start()
 
@@ -456,7 +456,7 @@ class ConnectionPool:
     def _new_lease(
         self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None, owner: Owner | None = None
     ) -> Lease:
-        lease = Lease(connections, self.executor, loop, home=self, runs_on_loop=self._runs_on_loop)
+        lease = Lease(connections, connections.thread, loop, home=self, runs_on_loop=self._runs_on_loop)
         if owner is not None:
             lease.lend_to(owner)
         self._lent[lease] = connections
@@ -583,7 +583,7 @@ class ConnectionPool:
                 logger.error(
                     "The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin
                 )
-            lease.turn.when_free(functools.partial(self._submit, functools.partial(self._finish_orphan, lease)))
+            lease.turn.when_free(functools.partial(self._submit, functools.partial(self._finish_orphan, lease), lease))
 
     def _keep_trimming(self, loop: asyncio.AbstractEventLoop) -> None:
         """See that idle connections are closed in time, for as long as some event loop runs."""
@@ -651,9 +651,9 @@ class ConnectionPool:
             self._count("connections_lost", number)
 
     def _new_executor(self) -> ThreadPoolExecutor:
-        # A call in progress has a lease, so max_size threads would do for calls; as many again stop statements.
+        # Each lease's call may have to be stopped, from a thread other than its own.
         self._executor_ended = False
-        return ThreadPoolExecutor(2 * self.max_size + 1, thread_name_prefix="daf_orm")
+        return ThreadPoolExecutor(self.max_size + 1, thread_name_prefix="daf_orm")
 
     def forget(self) -> None:
         """In the child of a fork: let go of everything without touching the parent's sockets."""
