@@ -20,6 +20,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
+from daf_orm._leases.carrying import CannotCarry, carried
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import COMMITS
 from daf_orm.exceptions import CallCancelled
@@ -122,10 +123,12 @@ class Guest:
         """The lease whose connection it has."""
         self.is_taken = True
         self._shown: Any = None
+        self._looked_at: Any = None
         self.holds_transaction = False
         """Whether a call has left a transaction open, for its owner to end."""
-        self._named: set[int] = set()  # of those, the server's own, which last until they are closed
+        # By the drivers' cursors: of one, instrumentation may have made a second wrapper.
         self._cursors: dict[int, weakref.ref[LeasedCursor]] = {}  # those that have not been closed
+        self._named: set[int] = set()  # of those, the server's own, which last until they are closed
         self._install(wrapper, settings)
 
     def _install(self, wrapper: BaseDatabaseWrapper, settings: dict[str, Any] | None) -> None:
@@ -147,6 +150,7 @@ class Guest:
             "close_if_unusable_or_obsolete": _leave_to_the_pool,
             "make_cursor": self._leased_cursor,
             "make_debug_cursor": self._leased_debug_cursor,
+            "daf_orm_guest": self,
         }
         values = vars(wrapper)
         values.update(patches)
@@ -166,8 +170,20 @@ class Guest:
         )
         ours.queries_log = theirs.queries_log
         ours.force_debug_cursor = theirs.force_debug_cursor
-        vars(ours).update(first.additions())
+        vars(ours).update(self._carried_from(first))
         self._shown = self.shows()
+
+    def _carried_from(self, first: Guest) -> dict[str, Any]:
+        others = {id(first): self, id(first.wrapper): self.wrapper}
+        additions = first.additions()
+        for name, value in tuple(additions.items()):
+            if not callable(value):
+                continue
+            try:
+                additions[name] = carried(value, others)
+            except CannotCarry:  # it would use the other's connection, which another thread has
+                del additions[name]
+        return additions
 
     def note_what_it_shows(self) -> None:
         """From now on there are two of the owner's: what is set on this one, the other has to show."""
@@ -195,11 +211,19 @@ class Guest:
 
     @property
     def is_patched(self) -> bool:
-        """Whether code has replaced a method of this one wrapper, which a second one cannot have."""
+        """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
         values, kind = vars(self.wrapper), type(self.wrapper)
         if len(values) == len(self._own):
             return False
-        return any(callable(values[name]) and callable(getattr(kind, name, None)) for name in values.keys() - self._own)
+        replaced = [values[name] for name in values.keys() - self._own if callable(getattr(kind, name, None))]
+        return any(callable(method) and not self._can_carry(method) for method in replaced)
+
+    def _can_carry(self, method: Any) -> bool:
+        try:
+            carried(method, {id(self): object(), id(self.wrapper): object()})
+        except CannotCarry:
+            return False
+        return True
 
     # What Django calls
 
@@ -275,6 +299,7 @@ class Guest:
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         """Look at a statement, as an execute wrapper."""
         self.look_at(sql, context["cursor"])
+        self._looked_at = sql
         assert self.session is not None
         try:
             return self.session.execute(sql, lambda: execute(sql, params, many, context), many=bool(many))
@@ -282,6 +307,12 @@ class Guest:
             if self.wrapper.in_atomic_block and self._database.aborts_transaction(error):
                 self.wrapper.needs_rollback = True
             raise
+
+    def look_again(self, sql: Any, cursor: CursorWrapper) -> None:
+        """Look at what execute wrappers have made of a statement, if they have."""
+        looked_at, self._looked_at = self._looked_at, None
+        if sql is not looked_at:
+            self.look_at(sql, cursor)
 
     def look_at(self, sql: Any, cursor: CursorWrapper) -> None:
         """Before a statement is sent: have a connection for it, and keep that if the statement may change its session.
@@ -319,8 +350,9 @@ class Guest:
         """Let a cursor be one of the connection that the call has gone on on."""
         is_named = getattr(cursor.cursor, "name", None)
         fresh = self.wrapper.chunked_cursor() if is_named else self.wrapper.cursor()
+        self.forget_cursor(cursor)
         cursor.cursor = fresh.cursor
-        self._cursors.pop(id(fresh), None)
+        self.note_cursor(cursor)
 
     # Cursors
 
@@ -334,11 +366,21 @@ class Guest:
         kind: Any = type(wrapped)
         if (kind := _leased_kind(kind)) is not None:
             wrapped.__class__ = kind
-            vars(wrapped)["daf_orm_guest"] = self
-            self._cursors[id(wrapped)] = weakref.ref(wrapped)
-            if getattr(wrapped.cursor, "name", None):
-                self._named.add(id(wrapped))
+            self.note_cursor(wrapped)
         return wrapped
+
+    def note_cursor(self, cursor: CursorWrapper) -> None:
+        if not isinstance(cursor, LeasedCursor):
+            return
+        vars(cursor)["daf_orm_guest"] = self
+        number = id(cursor.cursor)
+        self._cursors[number] = weakref.ref(cursor)
+        if getattr(cursor.cursor, "name", None):
+            self._named.add(number)
+        elif number in self._named:  # of one that was dropped, and is open on the server
+            self._named.discard(number)
+            if self.session is not None:
+                self.session.lose_track()
 
     def attach(self, session: Session, lease: Any) -> None:
         """Have a connection of a lease's."""
@@ -359,10 +401,10 @@ class Guest:
         """Let nobody have it again: its owner has thrown it away."""
         self.owner.discard(self)
 
-    def forget_cursor(self, cursor: LeasedCursor) -> None:
+    def forget_cursor(self, cursor: CursorWrapper) -> None:
         """Take note that a cursor has been closed."""
-        self._cursors.pop(id(cursor), None)
-        self._named.discard(id(cursor))
+        self._cursors.pop(id(cursor.cursor), None)
+        self._named.discard(id(cursor.cursor))
 
     @property
     def has_open_cursors(self) -> bool:
@@ -404,6 +446,7 @@ class Guest:
                 cursor.cursor.close()
             cursor.cursor = _Revoked(self.owner.name)
         self._cursors.clear()
+        self._named.clear()
 
 
 attach_here: Callable[[Guest], None] | None = None
@@ -411,7 +454,24 @@ attach_here: Callable[[Guest], None] | None = None
 
 
 class LeasedCursor(CursorWrapper):
-    """A cursor of Django's on a leased connection, which knows when it is closed."""
+    """A cursor of Django's on a leased connection, which knows when it is closed.
+
+    Instrumentation may make one of a subclass that it derives from ours, around the same cursor of the driver's.
+    """
+
+    def __init__(self, cursor: Any, db: Any) -> None:
+        super().__init__(cursor, db)
+        guest: Guest | None = vars(db).get("daf_orm_guest")
+        if guest is not None:
+            guest.note_cursor(self)
+
+    def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
+        vars(self)["daf_orm_guest"].look_again(sql, self)
+        return super()._execute(sql, params, *ignored)  # type: ignore[misc] # the stubs leave it out
+
+    def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
+        vars(self)["daf_orm_guest"].look_again(sql, self)
+        return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc] # the stubs leave it out
 
     def close(self) -> None:
         """Close it."""

@@ -638,6 +638,98 @@ async def test_instrumentation_may_ask_a_cursor_for_its_connection(pool_with):
     assert await in_a_request(request) == [(True, 0)]
 
 
+async def test_a_method_that_is_replaced_on_a_wrapper_is_replaced_on_the_second_and_pins_nothing(pool_with):
+    """As django-debug-toolbar does; calls at once have a wrapper each."""
+    pool = pool_with(MAX_SIZE=4)
+    barrier, seen = threading.Barrier(2, timeout=PATIENCE), []
+
+    def instrument():
+        wrapper, original = connections["default"], connection.cursor
+
+        def instrumented():
+            wrapped = original()
+            assert wrapped.db is wrapper
+            seen.append(id(wrapper))
+            return type("Instrumented", (type(wrapped),), {})(wrapped.cursor, wrapper)
+
+        wrapper.cursor = instrumented
+
+    def count():
+        barrier.wait()
+        with connection.cursor() as sync_cursor:
+            barrier.wait()
+            sync_cursor.execute("SELECT 1")
+            assert type(sync_cursor).__name__ == "Instrumented"
+
+    async def request():
+        await database_sync_to_async(instrument)()
+        await asyncio.gather(database_sync_to_async(count)(), database_sync_to_async(count)())
+        await Counter.objects.acount()
+        return len(set(seen)), pool.get_stats()["connections_pinned"]
+
+    assert await in_a_request(request) == [(2, 0)]
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_a_method_replaced_by_what_cannot_be_copied_keeps_its_connection(pool_with, is_connected):
+    pool = pool_with(MAX_SIZE=4)
+    used = set()
+
+    class Tool:
+        def __init__(self, wrapper):
+            self.wrapper, self.original = wrapper, wrapper.cursor
+
+        def __call__(self):
+            used.add(self.wrapper)
+            return self.original()
+
+    def instrument():
+        if is_connected:
+            connection.ensure_connection()
+        connection.cursor = Tool(connections["default"])
+
+    async def request():
+        await database_sync_to_async(instrument)()
+        await asyncio.gather(*(Counter.objects.acount() for _ in range(3)))
+        return len(used), pool.get_stats()["connections_pinned"]
+
+    assert await in_a_request(request) == [(1, 1)]
+
+
+@pytest.mark.postgresql
+async def test_what_an_execute_wrapper_makes_of_a_statement_is_looked_at(pool_with):
+    pool = pool_with(MAX_SIZE=2)
+
+    def prefix(execute, sql, *arguments):
+        return execute(f"{set_tenant('alpha')}; {sql}", *arguments)
+
+    async def request():
+        await sync_to_async(lambda: connection.execute_wrappers.append(prefix))()
+        await Counter.objects.acreate(name="a")
+        await sync_to_async(lambda: connection.execute_wrappers.remove(prefix))()
+        return await ask(TENANT), pool.get_stats()["connections_pinned"]
+
+    assert await in_a_request(request) == [("alpha", 1)]
+    assert await in_a_request(lambda: ask(TENANT)) in ([None], [""])
+
+
+async def test_the_calls_on_a_lease_run_in_one_thread(pool_with):
+    """What code keeps in threading.local across a transaction is there in each call, and at its end."""
+    pool_with(MAX_SIZE=4, TIMEOUT=PATIENCE)
+    threads = {}
+
+    async def block(number):
+        async with transaction.atomic():
+            for _ in range(3):
+                thread = await database_sync_to_async(threading.get_ident)()
+                threads.setdefault(number, set()).add(thread)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(asyncio.create_task(block(number)) for number in range(20)))
+
+    assert {len(found) for found in threads.values()} == {1}
+
+
 async def test_bare_hops_alone_have_idle_connections_closed_in_time(pool_with):
     pool = pool_with(MAX_SIZE=2, MAX_IDLE=0.2)
 
