@@ -1,4 +1,4 @@
-"""A program: sentry-sdk with its Django integration, and 1,000 requests at once. Prints what each event and span says.
+"""A program: sentry-sdk with its Django integration, and many requests at once. Prints what each event and span says.
 
 ``python -m tests.scenarios.packages.sentry``, with the database's settings in the environment.
 """

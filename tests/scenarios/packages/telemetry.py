@@ -1,4 +1,4 @@
-"""A program: OpenTelemetry's instrumentation of Django and psycopg, and 1,000 requests at once. Prints their spans.
+"""A program: OpenTelemetry's instrumentation of Django and psycopg, and many requests at once. Prints their spans.
 
 ``python -m tests.scenarios.packages.telemetry``, with the database's settings in the environment.
 """

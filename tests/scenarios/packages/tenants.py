@@ -13,7 +13,7 @@ from collections import Counter
 import django
 from django.conf import settings
 
-TENANTS, REQUESTS = ("alpha", "beta"), 100
+TENANTS, REQUESTS = ("alpha", "beta"), int(os.environ.get("DAF_PACKAGES", "100"))
 SHARED = ["django_tenants", "tests.scenarios.packages.customers", "django.contrib.contenttypes"]
 OWN = ["tests.scenarios.packages.rows"]
 settings.configure(

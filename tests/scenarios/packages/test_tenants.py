@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REQUESTS = 100
+REQUESTS = int(os.environ.get("DAF_PACKAGES", "100"))
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(180)]
 

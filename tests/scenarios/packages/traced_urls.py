@@ -6,11 +6,23 @@ from django.db.models import Value
 from django.http import HttpResponse
 from django.urls import path
 
-from daf_orm import transaction
+from daf_orm import get_pool, transaction
 from tests.scenarios.packages.rows.models import Row
 
 on_request = print
 """Called with the number of a request by its view: to tell the package under test who it is."""
+
+pins = {0}
+"""How many connections were pinned, as the views saw it."""
+
+
+def sync_middleware(get_response):
+    """Make what is around the view synchronous, as one old middleware does."""
+    return lambda request: get_response(request)
+
+
+def look():
+    pins.add(get_pool().get_stats()["connections_pinned"])
 
 
 def rows(number):
@@ -22,6 +34,7 @@ async def view(request, number):
     await asyncio.gather(anext(aiter(rows(number)), None), rows(number).afirst())
     async with transaction.atomic():
         await rows(number).afirst()
+    look()
     return HttpResponse("done")
 
 
@@ -29,6 +42,7 @@ def sync_view(request, number):
     on_request(number)
     for _ in range(3):
         list(rows(number))
+    look()
     return HttpResponse("done")
 
 
