@@ -6,6 +6,7 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
@@ -136,6 +137,25 @@ def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]
         )
         for alias in databases or []
         if (limit := _client_connections(alias)) is not None and limit < wanted
+    ]
+
+
+@register("daf_orm")
+def check_packages(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.W005``: a package keeps in a thread what asynchronous code sets, and queries run in others."""
+    has_one_thread = getattr(django_settings, "DAF_VIEWS", {}).get("THREAD_PER_REQUEST") is True
+    if has_one_thread or not apps.is_installed("pghistory"):
+        return []
+    if any("pghistory" in str(middleware) for middleware in django_settings.MIDDLEWARE):  # around the whole request
+        return []
+    return [
+        CheckWarning(
+            "django-pghistory keeps its context in a threading.local: after `async with pghistory.context()` the "
+            "queries of other threads raise AttributeError.",
+            hint="Use its HistoryMiddleware, enter the context in a synchronous function, or set DAF_VIEWS = "
+            '{"THREAD_PER_REQUEST": True} on DAF\'s handler, which implies POOL_MODE = "session".',
+            id="daf_orm.W005",
+        )
     ]
 
 

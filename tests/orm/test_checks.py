@@ -1,6 +1,7 @@
 """System checks: each one fires where it should, and is silent where it should."""
 
 import pytest
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, connections
 
@@ -240,3 +241,35 @@ def test_a_backend_that_sets_something_by_itself_needs_sessions(settings, monkey
 
     assert error.id == "daf_orm.E004"
     assert "'other'" in error.msg
+
+
+# W005: packages that keep in a thread what asynchronous code sets
+
+
+@pytest.fixture
+def with_pghistory(settings) -> None:
+    """pghistory itself works on PostgreSQL alone; its label says that it is installed."""
+    apps.app_configs["pghistory"] = AppConfig.create("django.contrib.humanize")
+    apps.app_configs["pghistory"].name = "pghistory"
+    yield
+    del apps.app_configs["pghistory"]
+
+
+@pytest.mark.usefixtures("with_pghistory")
+def test_pghistory_without_its_middleware_is_warned_of() -> None:
+    (message,) = found("W005")
+    assert "pghistory" in message.msg
+    assert 'POOL_MODE = "session"' in message.hint
+
+
+@pytest.mark.usefixtures("with_pghistory")
+@pytest.mark.parametrize(
+    "change",
+    [{"MIDDLEWARE": ["pghistory.middleware.HistoryMiddleware"]}, {"DAF_VIEWS": {"THREAD_PER_REQUEST": True}}],
+    ids=["middleware", "thread"],
+)
+def test_pghistory_with_its_middleware_or_a_thread_per_request_is_right(settings, change) -> None:
+    for name, value in change.items():
+        setattr(settings, name, value)
+
+    assert found("W005") == []
