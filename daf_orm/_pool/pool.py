@@ -41,7 +41,7 @@ from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRe
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_orm")
 PIN_PATIENCE = 1.0
 """Seconds that all pinned connections may be idle while an owner waits to pin one: it is refused then."""
+WARNING_INTERVAL = 10.0
+"""Seconds between two warnings that calls wait for connections which nothing uses."""
 _REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten what holds them"
 _TWO_SESSIONS = (
     "{owner} would have two sessions: it sets something on a connection of its own while another of its calls runs in "
@@ -108,6 +110,7 @@ class ConnectionPool:
         self._queue: WaitQueue[Lease] = WaitQueue()
         self._pinned: dict[Lease, None] = {}
         self._unpinned = threading.Condition(self._lock)
+        self._warned = float("-inf")  # when it was said last that calls wait for connections which nothing uses
         self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
         self._trimmer: asyncio.AbstractEventLoop | None = None
         self._counters = _new_counters()
@@ -135,7 +138,8 @@ class ConnectionPool:
         started = time.monotonic()
         try:
             self._reclaim_orphans()
-            lease = await waiter.wait(timeout)
+            with self._watching_pins(loop):
+                lease = await waiter.wait(timeout)
         except GeneratorExit:
             self._defer_giving_back(waiter)
             raise
@@ -157,7 +161,7 @@ class ConnectionPool:
         started = time.monotonic()
         try:
             self._reclaim_orphans()
-            lease = waiter.wait_blocking(self.timeout)
+            lease = self._wait_blocking(waiter)
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, self.timeout)
         self._count("requests_wait_ms", int((time.monotonic() - started) * 1000))
@@ -277,6 +281,47 @@ class ConnectionPool:
     def _pins_are_in_use(self) -> bool:
         now = time.monotonic()
         return any(pinned.turn.taken or now - pinned.turn.ended < PIN_PATIENCE for pinned in self._pinned)
+
+    @contextlib.contextmanager
+    def _watching_pins(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """While a call waits for a lease: say so where all are kept by owners that do nothing with them."""
+        alarm: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal alarm
+            self._warn_of_idle_pins()
+            alarm = loop.call_later(PIN_PATIENCE, look)
+
+        alarm = loop.call_later(PIN_PATIENCE, look)
+        try:
+            yield
+        finally:
+            alarm.cancel()
+
+    def _wait_blocking(self, waiter: Waiter[Lease]) -> Lease:
+        deadline = time.monotonic() + self.timeout
+        while (left := deadline - time.monotonic()) > PIN_PATIENCE:
+            with contextlib.suppress(TimeoutError):
+                return waiter.wait_blocking(PIN_PATIENCE)
+            self._warn_of_idle_pins()
+        return waiter.wait_blocking(max(left, 0.0))
+
+    def _warn_of_idle_pins(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            is_stuck = len(self._pinned) == len(self._lent) >= self.max_size and not self._pins_are_in_use()
+            if not is_stuck or now - self._warned < WARNING_INTERVAL:
+                return
+            self._warned = now
+            waiting = len(self._queue)
+        logger.warning(
+            "%d calls wait for a connection, and all %d are kept by owners that do nothing with them: %s. If those "
+            "wait for one of the calls, all wait until DAF_ORM['TIMEOUT']. Raise MAX_SIZE above the number of requests "
+            "that keep one, or set what they need by DAF_ORM['CONFIGURE'].",
+            waiting,
+            self.max_size,
+            self._name_holders(),
+        )
 
     def share(self, lease: Lease, owner: Owner) -> None:
         """Let all calls of an owner run on a lease that an iteration of its own holds, driven by other tasks."""

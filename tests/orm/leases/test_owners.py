@@ -342,6 +342,75 @@ async def test_who_could_only_be_pinned_after_idle_holders_is_refused_by_name(po
         assert await in_a_request(lambda: ask(set_tenant("beta"))) == ["beta"]
 
 
+async def long_polls(number):
+    """Let requests at once set something, and wait for a row. Return them, what they wait for, and who was refused."""
+    written, begun, refused = asyncio.Event(), [], []
+
+    async def poll():
+        try:
+            await ask(set_tenant("alpha"))
+        except TooManyRequests as error:
+            refused.append(str(error))
+            return "refused"
+        begun.append(1)
+        await written.wait()
+        return await Counter.objects.acount()
+
+    polls = [asyncio.create_task(in_a_request(poll)) for _ in range(number)]
+    await until(lambda: len(begun) + len(refused) == number)
+    return polls, written, refused
+
+
+@pytest.mark.postgresql
+async def test_ten_long_polls_on_ten_connections_let_in_who_writes_what_they_wait_for(pool_with):
+    """One of the ten cannot keep its connection, and is told at once; the nine are answered."""
+    pool_with(MAX_SIZE=10, TIMEOUT=300.0)
+
+    async def write():
+        await Counter.objects.acreate(name="news")
+        written.set()
+
+    async with asyncio.timeout(PATIENCE):
+        polls, written, refused = await long_polls(10)
+        await in_a_request(write)
+        outcomes = [outcome for (outcome,) in await asyncio.gather(*polls)]
+
+    assert sorted(outcomes, key=str) == [1] * 9 + ["refused"]
+    assert "9 owners keep the connection" in refused[0]
+
+
+@pytest.mark.postgresql
+async def test_who_must_set_something_beside_ten_long_polls_is_refused_by_name(pool_with):
+    pool_with(MAX_SIZE=10, TIMEOUT=300.0)
+
+    async def write():
+        await ask(set_tenant("beta"))
+        await Counter.objects.acreate(name="news")
+
+    async with asyncio.timeout(PATIENCE):
+        polls, written, _ = await long_polls(10)
+        with pytest.raises(TooManyRequests, match=r"(?s)9 owners keep .*request GET '/' keeps it since"):
+            await in_a_request(write)
+        written.set()
+        await asyncio.gather(*polls)
+        assert await in_a_request(write) == [None]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("by", [Counter.objects.acount, sync_to_async(Counter.objects.count)], ids=["async", "hop"])
+async def test_who_waits_in_session_mode_for_long_polls_is_told_so_while_it_waits(pool_with, caplog, by):
+    pool_with(MAX_SIZE=10, TIMEOUT=300.0, POOL_MODE="session")
+
+    async with asyncio.timeout(PATIENCE):
+        polls, written, _ = await long_polls(10)
+        waiting = asyncio.create_task(in_a_request(by))
+        await until(lambda: "all 10 are kept by owners that do nothing with them: request GET '/'" in caplog.text)
+        assert not waiting.done()
+        written.set()
+        assert await waiting == [0]
+        assert [outcome for (outcome,) in await asyncio.gather(*polls)] == [0] * 10
+
+
 @pytest.mark.postgresql
 @pytest.mark.parametrize("times", [1, 2])
 async def test_who_is_cancelled_while_it_waits_to_pin_leaves_nothing(pool_with, times):
