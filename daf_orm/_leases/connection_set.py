@@ -130,8 +130,9 @@ class ConnectionSet:
         """
         self._on_return = on_return
         if alias not in self._borrowed:
+            session = BorrowedSession(wrapper, owner.kept.get(alias))
             wrapper.inc_thread_sharing()
-            self._borrowed[alias] = BorrowedSession(wrapper, owner.kept.get(alias)), len(wrapper.atomic_blocks), owner
+            self._borrowed[alias] = session, len(wrapper.atomic_blocks), owner
         self.wrappers[alias] = wrapper
 
     @property
@@ -288,8 +289,10 @@ class ConnectionSet:
         wrapper.dec_thread_sharing()
         healthy = reset.leave_blocks(wrapper, depth)
         try:
-            owner.kept[alias] = session.leave()
-            session.restore()
+            try:
+                owner.kept[alias] = session.leave()
+            finally:
+                session.restore()
         except Exception:
             logger.warning("Connection %r could not be restored.", wrapper.alias, exc_info=True)
         if not self._borrowed and self._on_return is not None:

@@ -346,6 +346,10 @@ class Changes:
         }
         self._execute_wrappers = [each for each in after.execute_wrappers if each not in before.execute_wrappers]
         self._force_debug_cursor = after.force_debug_cursor and not before.force_debug_cursor
+        self.of_session: Any = None
+        """What ``Database.apply`` sets again; None if nothing was set."""
+        self.options: tuple[Any, ...] = ()
+        """Of the driver's connection, as its owner has left them."""
 
     def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
         """Set it again."""
@@ -357,6 +361,7 @@ class Changes:
 class BorrowedSession:
     """Watches a wrapper that stays open whatever happens: a test's, or the only one of an in-memory database.
 
+    Others have it between two calls of an owner's. What the owner has set is taken away then, and set again after.
     ``kept`` is how its owner has left it, when it had it last; None if it has not had it.
     """
 
@@ -366,9 +371,30 @@ class BorrowedSession:
         self._wrapper = wrapper
         self._database = database_of(wrapper)
         self._attributes = _Attributes(wrapper)
+        self._options = self._database.options_of(wrapper.connection)
         if kept is not None:
+            if wrapper.connection is not None:
+                self._set_again(kept)
             kept.put_on(wrapper)
         wrapper.execute_wrappers.insert(0, self._execute)
+
+    def _set_again(self, kept: Changes) -> None:
+        try:
+            if kept.of_session is not None:
+                self.snapshot = self._database.snapshot(self._wrapper)
+                with self._wrapper.wrap_database_errors:
+                    self._database.apply(self._wrapper, kept.of_session)
+            self._set_options(kept.options)
+        except BaseException:
+            self.restore()
+            raise
+
+    def _set_options(self, values: tuple[Any, ...]) -> None:
+        connection: Any = self._wrapper.connection
+        now = self._database.options_of(connection)
+        for name, value, current in zip(self._database.driver_options, values, now, strict=False):
+            if value is not current:
+                setattr(connection, name, value)
 
     def _execute(self, execute: Any, sql: str, *arguments: Any) -> Any:
         """Look at a statement, as an execute wrapper: before the first that may leave something, note what is there."""
@@ -377,12 +403,17 @@ class BorrowedSession:
         return execute(sql, *arguments)
 
     def leave(self) -> Changes:
-        """Let the wrapper look as it did before. Return what its owner will find when it has it again."""
+        """Let the wrapper look as it did before. Return what its owner will find when it has it again. May raise."""
         wrapper = self._wrapper
         with contextlib.suppress(ValueError):  # its owner has removed it
             wrapper.execute_wrappers.remove(self._execute)
         changes = Changes(self._attributes, _Attributes(wrapper))
         self._attributes.put_on(wrapper)
+        if wrapper.connection is not None:
+            changes.options = self._database.options_of(wrapper.connection)
+            self._set_options(self._options)
+            if self.snapshot is not None:
+                changes.of_session = self._database.changes_since(wrapper, self.snapshot)
         return changes
 
     def restore(self) -> None:

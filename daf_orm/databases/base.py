@@ -171,8 +171,15 @@ class Database:
         """Return what :meth:`restore` needs, for a session that can be neither reset nor closed; None: nothing can."""
         return None
 
+    def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:  # noqa: ARG002 - for those that can
+        """Return what :meth:`apply` needs to make the session again what it is now; None: it is as in the snapshot."""
+        return None
+
     def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
         """Put a session back to its snapshot."""
+
+    def apply(self, wrapper: BaseDatabaseWrapper, changes: Any) -> None:
+        """Change a session that is as in the snapshot again."""
 
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:  # noqa: ARG002 - for those that can
         """Bring the session to the state of a new connection's. False if it cannot be: it is then closed.

@@ -11,6 +11,7 @@ import re
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import OperationalError
@@ -73,15 +74,44 @@ class SQLite(Database):
         connection: Any = wrapper.connection
         if connection is None:
             return None
-        pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
-        return pragmas, _attached(connection), _temporary(connection)
+        return _pragmas(connection), _attached(connection), _temporary(connection)
+
+    def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:
+        """Return PRAGMAs that are set otherwise, and new databases and temporary tables with what is in them."""
+        connection: Any = wrapper.connection
+        before, attached, temporary = snapshot
+        pragmas = {name: value for name, value in _pragmas(connection).items() if value != before[name]}
+        databases = [_content(connection, name) for name in _attached(connection) - attached]
+        tables = _temporary_content(connection, _temporary(connection) - temporary)
+        return (pragmas, databases, tables) if pragmas or databases or tables else None
+
+    def apply(self, wrapper: BaseDatabaseWrapper, changes: Any) -> None:
+        """Attach and make them again, and set PRAGMAs last: they may forbid to write."""
+        connection: Any = wrapper.connection
+        pragmas, databases, tables = changes
+        first = "temp_store"  # it drops all temporary tables
+        if first in pragmas:
+            connection.execute(f"PRAGMA {first} = {pragmas[first]}")
+        there = _attached(connection)  # in a transaction, where a database that was written to cannot be detached
+        for name, file, content in databases:
+            if name not in there:
+                connection.execute(f'ATTACH ? AS "{name}"', [file])
+                if content:
+                    connection.deserialize(content, name=name)
+        for statement, insert, rows in tables:
+            connection.execute(statement)
+            if rows:
+                connection.executemany(insert, rows)
+        for name, value in pragmas.items():
+            if name != first:
+                connection.execute(f"PRAGMA {name} = {value}")
 
     def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
         """Set PRAGMAs as they were; detach and drop what has been attached and made since."""
         connection: Any = wrapper.connection
         pragmas, attached, temporary = snapshot
         for name, value in pragmas.items():
-            if connection.execute(f"PRAGMA {name}").fetchone()[0] != value:
+            if _ask(connection, f"PRAGMA {name}").fetchone()[0] != value:
                 connection.execute(f"PRAGMA {name} = {value}")
         for kind, name in _temporary(connection) - temporary:
             connection.execute(f'DROP {kind} IF EXISTS temp."{name}"')
@@ -94,6 +124,8 @@ _QUESTION: Final = re.compile(
     r"foreign_key_check|integrity_check|quick_check)\s*\([^;]*\)\s*);?\s*",
     re.IGNORECASE,
 )
+_CREATE: Final = re.compile(r"^(CREATE (?:UNIQUE )?(?:TABLE|INDEX|VIEW|TRIGGER) )", re.IGNORECASE)
+"""How SQLite has written down a temporary thing: without a word of that."""
 PRAGMAS: Final = (
     *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
     *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
@@ -106,13 +138,48 @@ def _in_memory(wrapper: BaseDatabaseWrapper) -> bool:
     return bool(wrapper.is_in_memory_db())  # type: ignore[attr-defined] # SQLite has it
 
 
+def _pragmas(connection: Any) -> dict[str, Any]:
+    return {name: _ask(connection, f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+
+
+def _ask(connection: Any, sql: str) -> Any:
+    """Execute a query whose rows are tuples, whatever code has set."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql)
+
+
+def _content(connection: Any, name: str) -> tuple[str, str, bytes]:
+    """Return an attached database's name and file, and what is in it if it has none."""
+    file = next(file for _, each, file in _ask(connection, "PRAGMA database_list") if each == name)
+    if Path(file).is_absolute():  # else in memory, whatever SQLite calls it
+        return name, file, b""
+    is_empty = not _ask(connection, f'PRAGMA "{name}".page_count').fetchone()[0]
+    return name, ":memory:", b"" if is_empty else connection.serialize(name=name)
+
+
+def _temporary_content(connection: Any, names: set[tuple[str, str]]) -> list[tuple[str, str, list[Any]]]:
+    """Return the statements that make the temporary things again, tables first, and the rows of those."""
+    found = _ask(
+        connection,
+        "SELECT upper(type), name, sql FROM sqlite_temp_master WHERE sql IS NOT NULL ORDER BY type <> 'table', rowid",
+    ).fetchall()
+    made = []
+    for kind, name, sql in found:
+        if (kind, name) in names:
+            rows = _ask(connection, f'SELECT * FROM temp."{name}"').fetchall() if kind == "TABLE" else []  # noqa: S608
+            marks = ", ".join("?" * len(rows[0])) if rows else "NULL"
+            made.append((_CREATE.sub(r"\1temp.", sql), f'INSERT INTO temp."{name}" VALUES ({marks})', rows))  # noqa: S608
+    return made
+
+
 def _attached(connection: Any) -> set[str]:
-    return {name for _, name, _ in connection.execute("PRAGMA database_list")} - {"main", "temp"}
+    return {name for _, name, _ in _ask(connection, "PRAGMA database_list")} - {"main", "temp"}
 
 
 def _temporary(connection: Any) -> set[tuple[str, str]]:
     kinds = "('table', 'view', 'trigger', 'index')"
-    rows = connection.execute(f"SELECT upper(type), name FROM sqlite_temp_master WHERE type IN {kinds}")  # noqa: S608
+    rows = _ask(connection, f"SELECT upper(type), name FROM sqlite_temp_master WHERE type IN {kinds}")  # noqa: S608
     return {(kind, name) for kind, name in rows if not name.startswith("sqlite_")}
 
 
