@@ -705,11 +705,16 @@ class _ThreadHandler:
 
 
 def _handle(handler: Any, task: asyncio.Task[Any] | None, instance: Any, *args: Any, **kwargs: Any) -> Any:
+    return run_as_hop(functools.partial(handler, instance, *args, **kwargs), task, args[0])
+
+
+def run_as_hop(func: Callable[[], T], task: asyncio.Task[Any] | None, loop: asyncio.AbstractEventLoop) -> T:
+    """Run ``func`` on this thread as a hop, on behalf of ``task``, for which ``loop`` waits."""
     outer = current_hop()
     hop = _thread.hop = Hop(outer, serves_parent=outer is None and _is_sync_parent())
-    hop.task, hop.loop = task, args[0]
+    hop.task, hop.loop = task, loop
     try:
-        return handler(instance, *args, **kwargs)
+        return func()
     finally:
         try:
             hop.end()
@@ -747,6 +752,12 @@ PATCHES = PatchTable(
         owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="what runs in a worker thread is a hop"
     ),
 )
+
+
+def handles_hops_of(handler: Any) -> bool:
+    """Whether what asgiref runs in a thread goes through ``handler``, its own method, and ours, but no other."""
+    found = vars(SyncToAsync)["thread_handler"]
+    return type(found) is _ThreadHandler and found.__wrapped__ is handler
 
 
 def is_active() -> bool:

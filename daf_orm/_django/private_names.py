@@ -17,7 +17,9 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "loop_thread_executors": "the same, by event loop",
     },
     "asgiref.sync:SyncToAsync": {
-        "__call__": "wrapped by count_hops()",
+        "__call__": "wrapped by count_hops(); a tool that has wrapped it gets asgiref's hops",
+        "_restore_context": "carries context variables across, and its Local to another thread",
+        "threadlocal": "how async_to_sync in a thread finds the event loop, and what a cancellation is to reach",
         "thread_handler": "what runs in the worker thread, wrapped to know where a hop begins and ends",
     },
     "django.db.backends.base.base:BaseDatabaseWrapper": {

@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 
 from daf_orm._core import finalizers
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import thread_hops
 from daf_orm._leases.lease import current_task
 from daf_orm.databases.base import CANCEL_TIMEOUT
 from daf_orm.databases.cancellation import cut_off, stop_statement
@@ -132,6 +133,8 @@ class Call(Generic[T]):
 
     def _hop(self) -> Any:
         self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
+        if not self._on_parent and thread_hops.are_ours():
+            return thread_hops.hop(self._lease.executor, functools.partial(self.begin, self._ticket))
         hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
         return _named(hop, HopOfCall(self, self._ticket))()
 

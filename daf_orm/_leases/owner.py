@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
+from daf_orm._core.workers import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.carrying import CannotCarry, carried
 from daf_orm.databases import database_of
@@ -301,12 +302,15 @@ class Guest:
         self.look_at(sql, context["cursor"])
         self._looked_at = sql
         assert self.session is not None
+        place = begin_waiting()
         try:
             return self.session.execute(sql, lambda: execute(sql, params, many, context), many=bool(many))
         except DatabaseError as error:
             if self.wrapper.in_atomic_block and self._database.aborts_transaction(error):
                 self.wrapper.needs_rollback = True
             raise
+        finally:
+            end_waiting(place)
 
     def look_again(self, sql: Any, cursor: CursorWrapper) -> None:
         """Look at what execute wrappers have made of a statement, if they have."""

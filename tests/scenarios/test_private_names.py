@@ -93,7 +93,10 @@ def knows(owner: object, name: str) -> bool:
     if inspect.ismodule(owner):
         return find_spec(f"{owner.__name__}.{name}") is not None
     tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(owner)))
-    return any(name in (getattr(node, "attr", None), getattr(node, "value", None)) for node in ast.walk(tree))
+    return any(
+        name in (getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "value", None))
+        for node in ast.walk(tree)
+    )
 
 
 def modules(package: str) -> Iterator[Path]:

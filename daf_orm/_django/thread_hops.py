@@ -1,0 +1,150 @@
+"""A run of synchronous code on a worker thread, as asgiref's ``sync_to_async(thread_sensitive=False)`` makes it.
+
+It keeps what that promises: context variables cross both ways, an exception that is being handled is handled in the
+thread too, ``async_to_sync`` there finds the event loop, and a cancellation reaches what that waits for. It takes less:
+the event loop is woken once, by the last thing that the thread does.
+
+Tools that count or trace hops wrap methods of asgiref's class. While one does, every hop is asgiref's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
+
+import asgiref.sync
+from asgiref.sync import SyncToAsync, _restore_context
+
+from daf_orm._core.workers import Workers
+from daf_orm._django import connections as leased_connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+
+def are_ours() -> bool:
+    """Whether no tool looks at asgiref's hops."""
+    return SyncToAsync.__call__ is _CALL and leased_connections.handles_hops_of(_HANDLER)
+
+
+async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
+    """Run ``func`` on a thread of the executor and return its result. Any exception comes through as it is.
+
+    When the task is cancelled, CancelledError is raised at once: the function goes on. But if it waits for async code,
+    by ``async_to_sync``, that is cancelled instead.
+    """
+    run = _Run(func)
+    if isinstance(executor, Workers):
+        executor.run_call(run, run.loop)
+    else:
+        executor.submit(run)
+    try:
+        return await run.outcome
+    except asyncio.CancelledError:
+        if run.has_ended or not run.tasks_below or not await _cancel(run.tasks_below[0]):
+            raise
+        return await run.wait_again()
+    finally:
+        _take_over(run.context)
+
+
+def _take_over(context: contextvars.Context) -> None:
+    """Let this task see what was set in the thread. asgiref's function is slow where nothing was."""
+    for variable, value in context.items():
+        if variable.get(_UNSET) is not value:
+            _restore_context(context)
+            return
+
+
+def _has_locals(context: contextvars.Context) -> bool:
+    """Whether the context carries a ``Local`` of asgiref's, which has to be told which thread it is in."""
+    return any(type(value).__module__ == "asgiref.local" for value in context.values())
+
+
+async def _cancel(task: asyncio.Task[Any]) -> bool:
+    """Cancel a task that the thread waits for. False if it has ended by that: else its function deals with it."""
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+class _Run:
+    """What the worker thread runs for a hop."""
+
+    def __init__(self, func: Callable[[], Any]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.context = contextvars.copy_context()
+        self.outcome: asyncio.Future[Any] = self.loop.create_future()
+        self.tasks_below: list[asyncio.Task[Any]] = []
+        """What the thread waits for in ``async_to_sync``."""
+        self.has_ended = False
+        self._func = func
+        self._task = asyncio.current_task()
+        self._handled = sys.exception()
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    # On the worker thread
+
+    def __call__(self) -> None:
+        known = SyncToAsync.threadlocal  # for async_to_sync
+        known.main_event_loop = self.loop
+        known.main_event_loop_pid = os.getpid()
+        known.task_context = self.tasks_below
+        try:
+            self._result = leased_connections.run_as_hop(self._run_in_context, self._task, self.loop)
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            self._error = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._end)
+
+    def _run_in_context(self) -> Any:
+        return self.context.run(self._run)
+
+    def _run(self) -> Any:
+        if _has_locals(self.context):
+            _restore_context(self.context)
+        if self._handled is None:
+            return self._func()
+        try:
+            raise self._handled  # noqa: TRY301 - as asgiref does
+        except BaseException:  # noqa: BLE001 - for sys.exception() in the function
+            return self._func()
+
+    # On the event loop
+
+    def _end(self) -> None:
+        self.has_ended = True
+        if not self.outcome.done():
+            if self._error is None:
+                self.outcome.set_result(self._result)
+            else:
+                self.outcome.set_exception(self._error)
+        self._error = self._result = None
+        del self.outcome  # an error leads to frames that lead here: no circle
+
+    async def wait_again(self) -> Any:
+        """Wait for the outcome, after a cancellation that the function deals with."""
+        self.outcome = self.loop.create_future()
+        return await self.outcome
+
+
+def _own(name: str) -> Any:
+    """Return a method of asgiref's class; None if a tool has replaced it already."""
+    found = vars(SyncToAsync)[name]
+    is_asgirefs = type(found) is FunctionType and found.__globals__ is vars(asgiref.sync)
+    return found if is_asgirefs else None
+
+
+_UNSET: Final = object()
+_CALL: Final = _own("__call__")
+_HANDLER: Final = _own("thread_handler")
