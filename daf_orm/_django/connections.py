@@ -79,7 +79,7 @@ _strays: weakref.WeakKeyDictionary[BaseDatabaseWrapper, CallSite] = weakref.Weak
 _RUN_IN_EXECUTOR = _WorkItem.run.__code__
 _LEFT_CALLS = "_daf_orm_left_calls"
 _PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
-_borrowed: dict[int, Lease] = {}
+_borrowed: dict[int | None, Lease] = {}
 """The leases that hops of foreign code have taken, by thread."""
 
 

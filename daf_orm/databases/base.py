@@ -139,7 +139,7 @@ class Database:
 
     def options_of(self, connection: Any) -> tuple[Any, ...]:
         """Return what the options of a driver's connection are set to."""
-        return tuple(getattr(connection, name, None) for name in self.driver_options)
+        return tuple([getattr(connection, name, None) for name in self.driver_options])
 
     def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:  # noqa: ARG002
         """Give settings of the session other values; None is the value of a new connection. In autocommit."""

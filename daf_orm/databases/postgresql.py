@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,6 +113,22 @@ _OF_CATALOGUE: Final = re.compile(
 """Statements that read from no table and write to none."""
 
 
+@lru_cache(maxsize=4096)
+def _may_change_tables(sql: str) -> bool:
+    return _DDL.search(sql) is not None
+
+
+@lru_cache(maxsize=4096)
+def _may_use_tables(sql: str) -> bool:
+    return _OF_CATALOGUE.fullmatch(sql) is None
+
+
+@lru_cache(maxsize=4096)
+def _names_any(tables: frozenset[str], sql: str) -> bool:
+    text = sql.lower()
+    return any(table in text for table in tables)
+
+
 class _PostGIS(Database):
     """What statements do where functions that begin with ``st_`` are PostGIS's."""
 
@@ -141,9 +158,9 @@ class PostgreSQL(Database):
     def __init__(self) -> None:
         super().__init__()
         self._gis = _PostGIS()
-        self._tables: dict[str, frozenset[str]] = {}
+        self._tables: dict[tuple[Any, ...], frozenset[str]] = {}
         """Tables by database whose triggers, policies or rules may leave something on a session."""
-        self._stale: set[str] = set()
+        self._stale: set[tuple[Any, ...]] = set()
         """Databases whose tables may have changed since."""
         self._changing: set[int] = set()
         """Drivers' connections that may have changed tables, in a transaction that others do not see yet."""
@@ -212,18 +229,17 @@ class PostgreSQL(Database):
         """Return what a statement may leave, also by triggers, policies and rules of the tables that it names."""
         is_gis = getattr(wrapper.features, "gis_enabled", False)
         effect = self._gis.effect_of(wrapper, sql) if is_gis else super().effect_of(wrapper, sql)
-        if effect is Effect.UNKNOWN or (isinstance(sql, str) and _DDL.search(sql)):
+        if effect is Effect.UNKNOWN or (isinstance(sql, str) and _may_change_tables(sql)):
             self._stale.update(self._tables)
             self._changing.add(id(wrapper.connection))
-        if effect is Effect.NONE and not _OF_CATALOGUE.fullmatch(sql):
+        if effect is Effect.NONE and _may_use_tables(sql):
             name = self._name_of(wrapper)
             if name not in self._tables or name in self._stale:
                 self.learn(wrapper)
             # Where it cannot be asked, in a transaction: what was known before holds, but not for who has changed it.
             knows = name not in self._stale or id(wrapper.connection) not in self._changing
             tables = self._tables.get(name) if knows else None
-            text = sql.lower()
-            is_clean = tables is not None and not any(table in text for table in tables)
+            is_clean = tables is not None and not _names_any(tables, sql)
             return Effect.NONE if is_clean else Effect.RESETTABLE
         return effect
 
@@ -288,8 +304,9 @@ class PostgreSQL(Database):
         return True
 
     @staticmethod
-    def _name_of(wrapper: BaseDatabaseWrapper) -> str:
-        return "|".join(str(wrapper.settings_dict.get(key, "")) for key in ("HOST", "PORT", "NAME"))
+    def _name_of(wrapper: BaseDatabaseWrapper) -> tuple[Any, ...]:
+        settings = wrapper.settings_dict
+        return settings.get("HOST"), str(settings.get("PORT")), settings.get("NAME")
 
     def _leaves(self, code: str) -> bool:
         code = code.removesuffix(";").replace("nextval(", "abs(")  # of a serial column: what lastval() says is no state
