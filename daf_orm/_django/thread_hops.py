@@ -51,20 +51,7 @@ async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
             raise
         return await run.wait_again()
     finally:
-        _take_over(run.context)
-
-
-def _take_over(context: contextvars.Context) -> None:
-    """Let this task see what was set in the thread. asgiref's function is slow where nothing was."""
-    for variable, value in context.items():
-        if variable.get(_UNSET) is not value:
-            _restore_context(context)
-            return
-
-
-def _has_locals(context: contextvars.Context) -> bool:
-    """Whether the context carries a ``Local`` of asgiref's, which has to be told which thread it is in."""
-    return any(type(value).__module__ == "asgiref.local" for value in context.values())
+        _restore_context(run.context)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> bool:
@@ -111,8 +98,7 @@ class _Run:
         return self.context.run(self._run)
 
     def _run(self) -> Any:
-        if _has_locals(self.context):
-            _restore_context(self.context)
+        _restore_context(self.context)  # each Local of asgiref's becomes this thread's
         if self._handled is None:
             return self._func()
         try:
@@ -145,6 +131,5 @@ def _own(name: str) -> Any:
     return found if is_asgirefs else None
 
 
-_UNSET: Final = object()
 _CALL: Final = _own("__call__")
 _HANDLER: Final = _own("thread_handler")
