@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-AT_ONCE: Final = 2
-"""Places: one call computes while another waits for its database."""
+AT_ONCE: Final = 4
+"""Places. With two, gathered calls that wait 2 ms each for a server took about half as long again, for no less CPU."""
 MOMENT: Final = 0.001
 """Seconds that a call may wait for its database in its place while others want it; the queue is looked at as often."""
 LONG: Final = 0.01

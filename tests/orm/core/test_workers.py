@@ -15,7 +15,7 @@ PATIENCE = 30
 
 @pytest.fixture
 def threads() -> Iterator[Workers]:
-    threads = Workers(8, thread_name_prefix="test")
+    threads = Workers(16, thread_name_prefix="test")
     yield threads
     threads.shutdown()
 
