@@ -11,6 +11,7 @@ from benchmarks import (
     exhaustion,
     guard_overhead,
     handler,
+    hops,
     memory,
     native,
     overhead,
@@ -27,6 +28,7 @@ from benchmarks.environment import describe
 BENCHMARKS = {
     "overhead": overhead.run,
     "native": native.run,
+    "hops": hops.run,
     "memory": memory.run,
     "exhaustion": exhaustion.run,
     "sessions": sessions.run,
