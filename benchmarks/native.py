@@ -108,7 +108,7 @@ def run(*, quick: bool) -> None:
     rounds, requests = (3, 40) if quick else (20, 200)
     print(
         f"{rounds} rounds of {requests} requests each, in process, without middleware. CPU is that of the process with "
-        f"all its threads, µs per request; `x floor` divides it by the floor's in the same round, `x native` by that of "
+        "all its threads, µs per request; `x floor` divides it by the floor's in the same round, `x native` by that of "
         "DAF native. p50 and p99 are of the last round, in ms.\n"
     )
     with PostgresServer() as server, ExitStack() as stack:

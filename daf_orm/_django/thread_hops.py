@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asgiref.sync
 from asgiref.sync import SyncToAsync, _restore_context
 
-from daf_orm._core.workers import Workers
+from daf_orm._core.places import CallThread
 from daf_orm._django import connections as leased_connections
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
     by ``async_to_sync``, that is cancelled instead.
     """
     run = _Run(func)
-    if isinstance(executor, Workers):
-        executor.run_call(run, run.loop)
+    if isinstance(executor, CallThread):
+        executor.places.run_call(run, executor, run.loop)
     else:
         executor.submit(run)
     try:
@@ -91,8 +91,16 @@ class _Run:
             self._result = leased_connections.run_as_hop(self._run_in_context, self._task, self.loop)
         except BaseException as error:  # noqa: BLE001 - raised again by who waits
             self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self._end)
+
+    def refuse(self, error: BaseException) -> None:
+        """Let who waits raise the error."""
+        self._error = error
+        self._wake()
 
     def _run_in_context(self) -> Any:
         return self.context.run(self._run)

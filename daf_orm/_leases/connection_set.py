@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
+from daf_orm._core.places import CallThread
 from daf_orm._leases import reset
 from daf_orm._leases.session import BorrowedSession, Session
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from daf_orm._core.places import Places
     from daf_orm._leases.owner import Guest, Owner
 
 logger = logging.getLogger("daf_orm")
@@ -38,10 +39,11 @@ class ConnectionSet:
         max_idle: float = 600.0,
         configuration: Callable[[], Mapping[str, Any]] | None = None,
         server_pooled: bool = False,
+        places: Places,
     ) -> None:
         self.wrappers: dict[str, BaseDatabaseWrapper] = {}
         """Those that have a connection of the set's for now."""
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="daf_orm")
+        self.thread = CallThread(places)
         """Where its calls run: what code keeps in ``threading.local`` across a transaction, as django-cachalot does."""
         self.idle_since = 0.0
         self.needs_cleaning = False

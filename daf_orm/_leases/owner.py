@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.backends.utils import CursorWrapper
 from django.utils.functional import cached_property
 
-from daf_orm._core.workers import begin_waiting, end_waiting
+from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.carrying import CannotCarry, carried
 from daf_orm.databases import database_of

@@ -29,6 +29,7 @@ from daf_orm._core import finalizers
 from daf_orm._core.bridge import current_bridge
 from daf_orm._core.call_site import find_call_site
 from daf_orm._core.locks import FifoSemaphore, Waiter, WaitQueue
+from daf_orm._core.places import Places
 from daf_orm._django import connections as leased_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
@@ -99,6 +100,7 @@ class ConnectionPool:
         self._configuration = configuration
         self._server_pooled = server_pooled
         self._runs_on_loop = runs_on_loop
+        self._places = Places()
         self.in_test = leased_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._pid = os.getpid()
@@ -495,6 +497,7 @@ class ConnectionPool:
                 max_idle=self.max_idle,
                 configuration=self._configuration,
                 server_pooled=self._server_pooled,
+                places=self._places,
             )
         return None
 

@@ -15,7 +15,7 @@ import pytest
 from asgiref.local import Local
 from asgiref.sync import SyncToAsync, async_to_sync
 
-from daf_orm._core.workers import Workers
+from daf_orm._core.places import CallThread, Places
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import thread_hops
 from daf_orm._django.thread_hops import hop
@@ -25,10 +25,10 @@ PATIENCE = 30
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
-@pytest.fixture(params=[Workers, ThreadPoolExecutor])
+@pytest.fixture(params=[lambda: CallThread(Places()), lambda: ThreadPoolExecutor(4)])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     leased_connections.activate()
-    with request.param(4, thread_name_prefix="test") as executor:
+    with request.param() as executor:
         yield executor
 
 
