@@ -43,14 +43,15 @@ class Contestant:
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.walls: list[float] = []
         self.cpus: list[float] = []
-        self.pinned = 0
+        self.pinned = self.refused = 0
 
     def take_turn(self, *, counts: bool) -> None:
         """Answer many at once that wait for something else, and then some one by one that do not."""
         many = self._do(requests=AT_ONCE, at_once=True, upstream=UPSTREAM)
         one = self._do(requests=ONE_BY_ONE, at_once=False, upstream=0.0)
         if counts:
-            self.walls.append(many["wall"])
+            self.walls.append(many["wall"] / (AT_ONCE - many["refused"]))
+            self.refused += int(many["refused"])
             self.cpus.append(one["cpu"] / ONE_BY_ONE)
             self.pinned = max(self.pinned, int(many["pinned"]))
 
@@ -84,13 +85,14 @@ def run(*, quick: bool) -> None:
         )
     untouched = contestants[0]
     print_table(
-        ("", "requests/s", "throughput x untouched", "pinned at most", "CPU µs", "CPU x untouched"),
+        ("", "requests/s", "throughput x untouched", "pinned at most", "refused", "CPU µs", "CPU x untouched"),
         [
             (
                 each.name,
-                f"{AT_ONCE / spread(each.walls)[1]:.0f}",
+                f"{1 / spread(each.walls)[1]:.0f}",
                 ratio(untouched.walls, each.walls),
                 each.pinned,
+                each.refused,
                 microseconds(each.cpus),
                 ratio(each.cpus, untouched.cpus),
             )

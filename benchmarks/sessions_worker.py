@@ -1,7 +1,7 @@
 """A process that :mod:`benchmarks.sessions` measures: ``python -m benchmarks.sessions_worker KIND DATABASE``.
 
 Each line on its input is ``{"requests": 200, "at_once": true, "upstream": 0.2}``; it answers with the seconds and the
-CPU seconds of all of them, and how many connections were pinned at most.
+CPU seconds of all of them, how many connections were pinned at most, and how many requests were refused.
 """
 
 from __future__ import annotations
@@ -91,13 +91,19 @@ urlpatterns = [path("", view)]
 
 async def measure(app: Any, requests: int, *, at_once: bool) -> dict[str, float]:
     """Send the requests, at once or one after the other."""
-    started, cpu = time.perf_counter(), time.process_time()
+    started, cpu, refused = time.perf_counter(), time.process_time(), 0
     if at_once:
-        await asyncio.gather(*(request(app) for _ in range(requests)))
+        answers = await asyncio.gather(*(request(app) for _ in range(requests)), return_exceptions=True)
+        refused = sum(isinstance(answer, AssertionError) for answer in answers)  # by a status other than 200
     else:
         for _ in range(requests):
             await request(app)
-    return {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu, "pinned": pinned}
+    return {
+        "wall": time.perf_counter() - started,
+        "cpu": time.process_time() - cpu,
+        "pinned": pinned,
+        "refused": refused,
+    }
 
 
 def main(kind: str, database: str) -> None:
