@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
     from daf_orm.manager import AsyncManager
     from daf_orm.models import AsyncModel
+    from daf_orm.notifications import notifications
     from daf_orm.owners import pinned
     from daf_orm.query import AsyncQuerySet
-    from daf_orm.sync import await_safe, database_sync_to_async
+    from daf_orm.sync import await_safe, database_sync_to_async, runs_in_thread
 
 __all__ = [
     "AsyncManager",
@@ -35,7 +36,9 @@ __all__ = [
     "cursor",
     "database_sync_to_async",
     "get_pool",
+    "notifications",
     "pinned",
+    "runs_in_thread",
     "transaction",
 ]
 _HOMES = {
@@ -52,7 +55,9 @@ _HOMES = {
     "cursor": "cursor",
     "database_sync_to_async": "sync",
     "get_pool": "_pool.pool",
+    "notifications": "notifications",
     "pinned": "owners",
+    "runs_in_thread": "sync",
 }
 _MODULES = frozenset(
     {"detection", "exceptions", "manager", "owners", "patches", "query", "settings", "sync", "transaction"}
@@ -74,10 +79,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(_ModuleType):
-    """Keeps the name ``cursor`` for the function: importing the module of that name would set it to the module."""
+    """Keeps two names for their functions: importing the modules of those names would set them to the modules."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name != "cursor" or not isinstance(value, _ModuleType):
+        if name not in {"cursor", "notifications"} or not isinstance(value, _ModuleType):
             super().__setattr__(name, value)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import platform
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -74,6 +76,37 @@ def check_server_pooled(**_: Any) -> list[CheckMessage]:
         )
         for alias in connections
         if sends_unseen_statements(connections[alias])
+    ]
+
+
+@register("daf_orm")
+def check_native_engine(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.W006``: the native engine is set, and calls run on threads all the same, or where it was not tested."""
+    engines = {alias: connections[alias] for alias in connections}
+    native = {alias for alias, wrapper in engines.items() if getattr(wrapper, "runs_on_event_loop", False)}
+    if not native:
+        return []
+    problems = [
+        f"database {alias!r} has the engine {wrapper.settings_dict['ENGINE']}: so all calls run on threads"
+        for alias, wrapper in engines.items()
+        if alias not in native
+    ]
+    problems += [
+        f"database {alias!r} has OPTIONS['pool'], whose connections are psycopg's: so all calls run on threads"
+        for alias in native
+        if engines[alias].settings_dict["OPTIONS"].get("pool")
+    ]
+    if platform.python_implementation() != "CPython":
+        problems.append(f"it is not tested on {platform.python_implementation()}")
+    elif sysconfig.get_config_var("Py_GIL_DISABLED"):
+        problems.append("it is not tested on a free-threaded Python")
+    return [
+        CheckWarning(
+            f"ENGINE 'daf_orm.backends.postgresql' is set, and {problem}.",
+            hint="Use it for every database, without OPTIONS['pool'], or 'django.db.backends.postgresql' for all.",
+            id="daf_orm.W006",
+        )
+        for problem in problems
     ]
 
 

@@ -12,7 +12,7 @@ from daf_orm.databases.server_pooling import Verdict
 from daf_orm.databases.statements import Effect, Grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -32,6 +32,16 @@ class Patience(Protocol):
 
     def wait_for_lock(self, attempt: Callable[[], T]) -> T:
         """Make the attempt again until the database is not locked."""
+
+
+class Listener(Protocol):
+    """A connection beside the pool that listens to channels."""
+
+    async def hear(self) -> list[tuple[str, str, int]]:
+        """Wait for what is notified next: channels, payloads, the server's processes. May raise OperationalError."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
 
 
 class Database:
@@ -75,6 +85,10 @@ class Database:
 
     def client_connections(self, wrapper: BaseDatabaseWrapper) -> int | None:  # noqa: ARG002 - for those that can
         """Ask the server how many connections it has for clients; None if it has no such limit. May raise."""
+        return None
+
+    async def listen(self, wrapper: BaseDatabaseWrapper, channels: Sequence[str]) -> Listener | None:  # noqa: ARG002
+        """Listen to channels, on the event loop; None where there are none. May raise OperationalError."""
         return None
 
     def note_opened(self, wrapper: BaseDatabaseWrapper) -> None:

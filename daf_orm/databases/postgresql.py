@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db import OperationalError
 from django.db.models.signals import post_migrate
 
 from daf_orm.databases import server_pooling
@@ -16,10 +17,11 @@ from daf_orm.databases.base import CANCEL_TIMEOUT, Database
 from daf_orm.databases.statements import COMMON_FUNCTIONS, Effect, Grammar, without_literals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from daf_orm.databases.base import Listener
     from daf_orm.databases.server_pooling import Verdict
 
 logger = logging.getLogger("daf_orm")
@@ -177,6 +179,25 @@ class PostgreSQL(Database):
         assert row is not None
         return int(row[0])
 
+    async def listen(self, wrapper: BaseDatabaseWrapper, channels: Sequence[str]) -> Listener | None:
+        """Open an asynchronous connection of psycopg's, and LISTEN."""
+        driver: Any = wrapper.Database  # type: ignore[attr-defined] # each backend has its own
+        if not hasattr(driver, "AsyncConnection"):  # psycopg2
+            return None
+        params = {**self.options_for(wrapper), **wrapper.get_connection_params()}
+        del params["cursor_factory"]
+        try:
+            connection = await driver.AsyncConnection.connect(**params, autocommit=True)
+            try:
+                quoted = ['"' + name.replace('"', '""') + '"' for name in channels]
+                await connection.execute("; ".join(f"LISTEN {name}" for name in quoted))
+            except BaseException:
+                await connection.close()
+                raise
+        except driver.Error as error:
+            raise OperationalError(f"{wrapper.alias!r} could not be listened to: {error}") from error
+        return _Listening(connection, driver.Error, wrapper.alias)
+
     def stop(self, wrapper: BaseDatabaseWrapper) -> None:
         """Send a request to cancel, on a connection of its own."""
         connection: Any = wrapper.connection
@@ -314,6 +335,31 @@ class PostgreSQL(Database):
 
     def _forget_tables(self, **_: object) -> None:
         self._stale.update(self._tables)
+
+
+class _Listening:
+    """An asynchronous connection that listens."""
+
+    def __init__(self, connection: Any, error: type[Exception], alias: str) -> None:
+        self._connection = connection
+        self._error = error
+        self._alias = alias
+
+    async def hear(self) -> list[tuple[str, str, int]]:
+        """Wait for what is notified next, and return it with what came at once."""
+        try:
+            return [
+                (found.channel, found.payload, found.pid) async for found in self._connection.notifies(stop_after=1)
+            ]
+        except self._error as error:
+            raise OperationalError(
+                f"The connection that listened on {self._alias!r} is lost, and with it what was notified meanwhile: "
+                "listen again, and then look once at what the notifications are about."
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._connection.close()
 
 
 def _status(wrapper: BaseDatabaseWrapper) -> int:

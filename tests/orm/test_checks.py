@@ -273,3 +273,31 @@ def test_pghistory_with_its_middleware_or_a_thread_per_request_is_right(settings
         setattr(settings, name, value)
 
     assert found("W005") == []
+
+
+@pytest.mark.native
+def test_the_native_engine_for_every_database_is_no_problem() -> None:
+    assert found("W006") == []
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(
+    ("settings", "runs", "words"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3"}, False, "'other' has the engine django.db.backends.sqlite3"),
+        ({"OPTIONS": {"pool": True}}, True, "'other' has OPTIONS['pool']"),
+    ],
+)
+def test_a_database_that_keeps_calls_on_threads_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    runs: object,
+    words: str,
+) -> None:
+    other = connections["other"]
+    monkeypatch.setattr(other, "settings_dict", other.settings_dict | settings)
+    monkeypatch.setattr(other, "runs_on_event_loop", runs, raising=False)
+
+    (message,) = found("W006")
+
+    assert words in message.msg

@@ -39,7 +39,9 @@ FIXED = {
     "cursor",
     "database_sync_to_async",
     "get_pool",
+    "notifications",
     "pinned",
+    "runs_in_thread",
     "transaction",
 }
 
