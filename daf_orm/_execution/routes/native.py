@@ -44,6 +44,8 @@ class _Breath:
 
 
 _BREATH: Final = _Breath()
+_AWAITABLE: Final = object()
+"""What a bridge says that waits for what it has put into its attribute ``_awaitable``."""
 
 
 class Done:
@@ -86,6 +88,8 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         self._turn: FifoLock | None = None
         self._resumed = 0.0
         self._step: Any = None
+        self._awaitable: Any = None
+        self._coroutine: Any = None
 
     @property
     def turn(self) -> FifoLock:
@@ -105,7 +109,9 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         """Return what the awaitable returns, and raise what it raises."""
         if self.is_cut:
             raise RuntimeError("The task that ran this code was dropped, and nothing can be awaited any more.")
-        return self.parent.switch(awaitable)
+        self._awaitable = awaitable
+        del awaitable  # it may lead to the task
+        return self.parent.switch(_AWAITABLE)
 
     def wait_through(self, task: asyncio.Task[Any]) -> None:
         """Return when a task has ended, whatever cancellations arrive meanwhile."""
@@ -113,7 +119,14 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
 
     def run_within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Do the same for code whose calls run inside the one that waits here."""
-        return self.wait_until_done(bridges.within(self, coroutine))
+        self._coroutine = coroutine
+        del coroutine  # it may lead to the task
+        return self.wait_until_done(bridges.within(self, self._take_coroutine()))
+
+    def _take_coroutine(self) -> Coroutine[Any, Any, Any]:
+        coroutine: Coroutine[Any, Any, Any] = self._coroutine
+        self._coroutine = None
+        return coroutine
 
     def breathe(self) -> None:
         """Let the event loop do other things, if this code has kept it for long."""
@@ -133,12 +146,13 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
             if step is _BREATH:
                 await self._let_others_run(when_cancelled)
                 step = self._resume()
-            elif hasattr(step, "has_happened"):
+            elif step is not _AWAITABLE:
                 await self._until_happened(step, when_cancelled)
                 step = self._resume()
             else:
+                awaitable, self._awaitable = self._awaitable, None
                 try:
-                    value = await step
+                    value = await awaitable
                 except GeneratorExit:
                     raise
                 except BaseException as error:  # noqa: BLE001 - the code gets it where it waits
@@ -155,8 +169,8 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         self.is_cut = True
         try:
             while not self.dead:
-                waits_for_code = self._step is not _BREATH and not hasattr(self._step, "has_happened")
-                self._resume(error=asyncio.CancelledError("The task was dropped.") if waits_for_code else None)
+                error = asyncio.CancelledError("The task was dropped.") if self._step is _AWAITABLE else None
+                self._resume(error=error)
         except GreenletError as problem:
             raise BridgeElsewhere("A task of another thread's event loop was dropped in this one.") from problem
 

@@ -7,6 +7,7 @@ are sent with the first statement after them, in libpq's pipeline mode, so that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import re
 import threading
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
 # ruff: noqa: SLF001 - what psycopg keeps to itself is listed in private_names.py
 T = TypeVar("T")
 _IDLE: Final = pq.TransactionStatus.IDLE
-_SAVEPOINT: Final = re.compile(r'\s*SAVEPOINT\s+("[^"]+"|\w+)\s*', re.IGNORECASE)
-_RELEASE: Final = re.compile(r'\s*RELEASE\s+SAVEPOINT\s+("[^"]+"|\w+)\s*', re.IGNORECASE)
+_SAVEPOINT: Final = re.compile(r'SAVEPOINT ("[A-Za-z0-9_-]+")')
+_RELEASE: Final = re.compile(r'RELEASE SAVEPOINT ("[A-Za-z0-9_-]+")')
+_FOLDABLE: Final = re.compile(
+    rb"(?:[\s(]|/\*[^*]*\*/)*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|MERGE|SET|SHOW|LOCK)\b", re.IGNORECASE
+)
+"""What may travel in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
 _CUT: Final = "The connection was closed: the task that used it was dropped."
 
 
@@ -61,9 +66,14 @@ class Lock:
         try:
             if bridge is None:
                 self._lock.acquire_blocking(limit)
+            elif bridge.is_cut:
+                raise errors.OperationalError(_CUT)
             else:  # whatever happens to its task: the end of a transaction may be waiting here
                 taking = bridge.loop.create_task(self._lock.acquire(limit))
                 bridge.wait_through(taking)
+                if not taking.done():  # the bridge was cut
+                    _drop(taking)
+                    raise errors.OperationalError(_CUT)
                 taking.result()
         except PoolTimeout:
             return False
@@ -87,7 +97,7 @@ class Connection(psycopg.Connection[Any]):
         self.unsent: list[bytes] = []
         """Commands that cannot fail, and travel with the next statement."""
         self.defers_begin = False
-        """Whether a cursor of ours is about to send a statement, and sees to BEGIN."""
+        """Whether a cursor of ours executes a statement, and sees to BEGIN."""
         self._find_readiness: Callable[[], Readiness | None] = _nothing
 
     @classmethod
@@ -101,6 +111,8 @@ class Connection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Carry out an exchange with the server."""
+        if self.unsent and getattr(gen, "gi_code", None) not in _SEE_TO_UNSENT:
+            gen = self._after_unsent(gen)
         bridge = current_bridge()
         if bridge is None:
             return super().wait(gen, *args, **kwargs)
@@ -159,7 +171,8 @@ class Connection(psycopg.Connection[Any]):
             else:
                 stop = self.pgconn.get_cancel().cancel
             # It would go on, and keep its locks, until it has an answer to send.
-            threading.Thread(target=stop, name="daf_orm-stop", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the interpreter ends, or there are too many threads
+                threading.Thread(target=stop, name="daf_orm-stop", daemon=True).start()
         self.pgconn.finish()
 
     def close(self) -> None:
@@ -192,29 +205,38 @@ class Connection(psycopg.Connection[Any]):
 
     # Round trips
 
+    def take_unsent(self) -> list[bytes]:
+        """Return what has to be sent before a statement: BEGIN, where a transaction has to be begun, and savepoints."""
+        unsent, self.unsent = self.unsent, []
+        if not self._autocommit and self.pgconn.transaction_status == _IDLE:
+            unsent.insert(0, self._get_tx_start_command())
+        return unsent
+
     def _start_query(self) -> PQGen[None]:
         """Begin a transaction, where there has to be one. A cursor of ours does so with its statement."""
-        if self.defers_begin:
-            self.defers_begin = False
-            if not self._autocommit and self.pgconn.transaction_status == _IDLE:
-                self.unsent.insert(0, self._get_tx_start_command())
-            return
-        yield from super()._start_query()
-        yield from self.send_unsent()
+        if not self.defers_begin:
+            yield from super()._start_query()
 
-    def send_unsent(self) -> PQGen[None]:
-        """Send what has been held back, each command by itself."""
-        unsent, self.unsent = self.unsent, []
-        for command in unsent:
+    def _after_unsent(self, gen: PQGen[T]) -> PQGen[T]:
+        """Send what was held back before anything else that the driver may do."""
+        for command in self.take_unsent():
             yield from self._exec_command(command)
+        return (yield from gen)
 
     def _commit_gen(self) -> PQGen[None]:
-        self.unsent.clear()  # a savepoint that nothing follows
+        if not (self._num_transactions or self._tpc):  # it would be refused
+            self.unsent.clear()  # a savepoint that nothing follows
         yield from super()._commit_gen()
 
     def _rollback_gen(self) -> PQGen[None]:
-        self.unsent.clear()
+        if not (self._num_transactions or self._tpc):
+            self.unsent.clear()
         yield from super()._rollback_gen()
+
+
+def _drop(task: asyncio.Task[Any]) -> None:
+    with contextlib.suppress(RuntimeError):  # its loop is closed
+        task.cancel()
 
 
 def _nothing() -> None:
@@ -243,11 +265,12 @@ class _Folding:
 
     _conn: Connection
     _pgconn: Any
-    _results: Any
+    closed: bool
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """Send a statement. A savepoint is sent with what comes after it."""
         if params is None and isinstance(query, str) and current_bridge() is not None and self._holds_back(query):
+            self._reset()  # type: ignore[attr-defined]
             return self
         return super().execute(query, params, **kwargs)  # type: ignore[misc]
 
@@ -261,7 +284,9 @@ class _Folding:
     def _holds_back(self, query: str) -> bool:
         """Hold a savepoint back; forget one that nothing has followed."""
         connection = self._conn
-        if connection.closed or connection.autocommit or connection._pipeline or query[:1] not in "SRsr":
+        if query[:1] not in "SR" or connection.autocommit or connection._pipeline:
+            return False
+        if self.closed or connection.closed:
             return False
         status = connection.pgconn.transaction_status
         if status not in (_IDLE, pq.TransactionStatus.INTRANS):
@@ -286,15 +311,20 @@ class _Folding:
 
     def _maybe_prepare_gen(self, pgq: Any, *, prepare: bool | None = None, binary: bool | None = None) -> Any:
         connection = self._conn
-        if not connection.unsent:
+        if not connection.defers_begin or not (unsent := connection.take_unsent()):
             yield from super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)  # type: ignore[misc]
             return
         prep, _ = self._get_prepared(pgq, prepare)  # type: ignore[attr-defined]
-        if prep is not Prepare.NO or b";" in pgq.query or connection._pipeline or not capabilities.has_pipeline():
-            yield from connection.send_unsent()
+        if (
+            prep is not Prepare.NO
+            or b";" in pgq.query
+            or _FOLDABLE.match(pgq.query) is None
+            or not capabilities.has_pipeline()
+        ):
+            for command in unsent:
+                yield from connection._exec_command(command)
             yield from super()._maybe_prepare_gen(pgq, prepare=prepare, binary=binary)  # type: ignore[misc]
             return
-        unsent, connection.unsent = connection.unsent, []
         results = yield from self._exchange_at_once(unsent, pgq, binary=binary)
         self._check_results(results)  # type: ignore[attr-defined]
         self._set_results(results)  # type: ignore[attr-defined]
@@ -319,6 +349,12 @@ class _Folding:
             if pgconn.status == pq.ConnStatus.OK:
                 pgconn.exit_pipeline_mode()
         return failed or results
+
+
+_SEE_TO_UNSENT: Final = {
+    each.__code__ for each in (_Folding._execute_gen, Connection._commit_gen, Connection._rollback_gen)
+}
+"""The exchanges that send, or forget, what was held back."""
 
 
 class Cursor(_Folding, django_backend.Cursor):

@@ -13,6 +13,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from psycopg import errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -78,7 +80,7 @@ class Exchange(Generic[T]):
         self._result, self._error = result, error
         self.has_happened = True
         if (readiness := self._find_readiness()) is not None:
-            readiness.wake()
+            readiness.end()
 
 
 class Readiness:
@@ -105,9 +107,10 @@ class Readiness:
         exchange.begin_at(self)
         self._watch(exchange.wants)
 
-    def wake(self) -> None:
-        """Let the task go on whose exchange has ended."""
-        waiter, self.waiter = self.waiter, None
+    def end(self) -> None:
+        """Forget the exchange, which has ended, and let its task go on."""
+        waiter = self.waiter
+        self.leave()
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -117,8 +120,7 @@ class Readiness:
         self._stop_writing()
 
     def release(self) -> None:
-        """End the registration, from any thread."""
-        self._exchange = self.waiter = None
+        """End the registration, from any thread. An exchange under way fails."""
         if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the only way to ask that raises nothing
             self._close()
         else:
@@ -132,6 +134,8 @@ class Readiness:
     def _close(self) -> None:
         if self._descriptor < 0:
             return
+        if self._exchange is not None:
+            self._exchange.fail(errors.OperationalError("the connection is closed"))
         if self._is_reading:
             self.loop.remove_reader(self._descriptor)
             self._is_reading = False
@@ -173,9 +177,7 @@ class Readiness:
 
     def _send_on(self, exchange: Exchange[Any], ready: int) -> None:
         exchange.advance(ready)
-        if exchange.has_happened:
-            self.leave()
-        else:
+        if not exchange.has_happened:
             self._watch(exchange.wants)
 
 

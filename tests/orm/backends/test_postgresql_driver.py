@@ -1,0 +1,351 @@
+"""What the driver's connections hold back, and how they end, is not seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import socket
+import threading
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from daf_orm import get_pool
+from daf_orm.sync import query_to_async
+from tests.project.library.models import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+pytestmark = pytest.mark.native
+SLEEPS = "query LIKE 'SELECT pg_sleep(600%' AND state = 'active'"
+
+
+def execute(statement: str, params: list[object] | None = None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as opened:
+        opened.execute(statement, params)
+        return opened.fetchall() if opened.description else []
+
+
+def names() -> list[str]:
+    return sorted(Event.objects.values_list("name", flat=True))
+
+
+async def on_loop(work: Callable[[], Any]) -> Any:
+    return await query_to_async(work)()
+
+
+# What is held back
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY library_event TO STDOUT",
+        "/* first */ COPY library_event TO STDOUT",
+        "-- first\nCOPY library_event TO STDOUT",
+    ],
+)
+async def test_a_copy_that_is_executed_is_refused_and_the_connection_serves_on(statement: str) -> None:
+    def work() -> list[str]:
+        with pytest.raises(ProgrammingError, match="COPY"), transaction.atomic():
+            execute(statement)
+        with transaction.atomic():
+            Event.objects.create(name="after it")
+        return names()
+
+    assert await on_loop(work) == ["after it"]
+
+
+async def test_psycopgs_own_block_stands_inside_the_savepoint_before_it() -> None:
+    def work() -> list[str]:
+        with transaction.atomic():
+            Event.objects.create(name="first")
+            with transaction.atomic():
+                with connection.connection.transaction():
+                    execute("INSERT INTO library_event (name) VALUES ('second')")
+                Event.objects.create(name="third")
+            with suppress(ZeroDivisionError), transaction.atomic():
+                with connection.connection.transaction():
+                    execute("INSERT INTO library_event (name) VALUES ('gone')")
+                raise ZeroDivisionError
+        return names()
+
+    assert await on_loop(work) == ["first", "second", "third"]
+
+
+async def test_a_pipeline_of_psycopgs_stands_inside_the_savepoint_before_it() -> None:
+    def work() -> list[str]:
+        with transaction.atomic():
+            Event.objects.create(name="first")
+            with suppress(ZeroDivisionError), transaction.atomic():
+                with connection.connection.pipeline():
+                    execute("INSERT INTO library_event (name) VALUES ('gone')")
+                    execute("INSERT INTO library_event (name) VALUES ('gone too')")
+                raise ZeroDivisionError
+        return names()
+
+    assert await on_loop(work) == ["first"]
+
+
+async def test_an_error_of_a_server_side_cursor_rolls_back_to_the_savepoint_before_it() -> None:
+    def work() -> list[str]:
+        with transaction.atomic():
+            Event.objects.create(name="first")
+            with connection.connection.cursor("ours") as cur:
+                cur.execute("SELECT 1 / (3 - number) FROM generate_series(1, 5) AS number")
+                assert cur.fetchone() == (0,)
+                with suppress(psycopg.errors.DivisionByZero), transaction.atomic():
+                    cur.fetchmany(3)
+            Event.objects.create(name="second")
+        return names()
+
+    assert await on_loop(work) == ["first", "second"]
+
+
+async def test_a_savepoint_is_there_for_executemany_and_copy() -> None:
+    def work() -> list[str]:
+        with transaction.atomic():
+            for_each = "INSERT INTO library_event (name) VALUES (%s)"
+            with suppress(ZeroDivisionError), transaction.atomic():
+                with connection.cursor() as opened:
+                    opened.executemany(for_each, [["gone"], ["gone too"]])
+                raise ZeroDivisionError
+            with suppress(ZeroDivisionError), transaction.atomic():
+                with connection.cursor() as opened, opened.copy("COPY library_event (name) FROM STDIN") as copy:
+                    copy.write_row(["gone as well"])
+                raise ZeroDivisionError
+            Event.objects.create(name="kept")
+        return names()
+
+    assert await on_loop(work) == ["kept"]
+
+
+async def test_a_statement_that_cannot_be_made_leaves_no_transaction_behind() -> None:
+    def work() -> Any:
+        transaction.set_autocommit(False)
+        with suppress(DatabaseError):
+            execute("SELECT %s, %s", [1])
+        transaction.set_autocommit(True)
+        execute("SELECT 1")
+        return connection.connection.info.transaction_status
+
+    assert await on_loop(work) == psycopg.pq.TransactionStatus.IDLE
+
+
+async def test_a_savepoint_that_is_held_back_keeps_autocommit_from_being_set() -> None:
+    def work() -> None:
+        transaction.set_autocommit(False)
+        transaction.savepoint()
+        with pytest.raises(ProgrammingError, match="INTRANS"):
+            transaction.set_autocommit(True)
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    await on_loop(work)
+
+
+async def test_by_hand_savepoints_commit_and_roll_back() -> None:
+    def work() -> list[str]:
+        transaction.set_autocommit(False)
+        try:
+            first = transaction.savepoint()
+            second = transaction.savepoint()
+            Event.objects.create(name="gone")
+            transaction.savepoint_rollback(second)
+            Event.objects.create(name="kept")
+            transaction.savepoint_commit(first)
+            transaction.commit()
+            transaction.savepoint()
+            transaction.rollback()
+        finally:
+            transaction.set_autocommit(True)
+        return names()
+
+    assert await on_loop(work) == ["kept"]
+
+
+async def test_after_a_savepoint_a_cursor_has_no_rows() -> None:
+    def work() -> None:
+        with transaction.atomic(), connection.cursor() as opened:
+            opened.execute("SELECT 1")
+            opened.execute('SAVEPOINT "a"')
+            with pytest.raises(ProgrammingError):
+                opened.fetchone()
+            opened.close()
+            with pytest.raises(InterfaceError, match="closed"):
+                opened.execute('SAVEPOINT "b"')
+
+    await on_loop(work)
+
+
+async def test_a_savepoint_of_a_wrong_name_is_an_error_of_its_own() -> None:
+    def work() -> None:
+        with suppress(ZeroDivisionError), transaction.atomic(), connection.cursor() as opened:
+            with pytest.raises(ProgrammingError, match="syntax error"):
+                opened.execute("SAVEPOINT select")
+            raise ZeroDivisionError
+
+    await on_loop(work)
+
+
+async def test_the_position_of_an_error_is_that_in_its_own_statement() -> None:
+    def work() -> Any:
+        with pytest.raises(ProgrammingError) as raised, transaction.atomic():
+            execute("SELECT nothing FROM library_event")
+        return raised.value.__cause__.diag.statement_position  # type: ignore[union-attr]
+
+    assert await on_loop(work) == "8"
+
+
+async def test_what_replaces_a_method_of_djangos_wrapper_is_called() -> None:
+    def work() -> int:
+        with mock.patch.object(BaseDatabaseWrapper, "savepoint_commit", autospec=True) as replaced:
+            with transaction.atomic(), transaction.atomic():
+                Event.objects.create(name="a")
+        return replaced.call_count
+
+    assert await on_loop(work) == 1
+
+
+# Ends
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def until_one_sleeps() -> None:
+    with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}"
+        while observer.execute(query).fetchone() == (0,):
+            await asyncio.sleep(0.01)
+
+
+def sleep() -> None:
+    execute("SELECT pg_sleep(600)")
+
+
+def sleep_in_block() -> None:
+    with transaction.atomic():
+        sleep()
+
+
+async def test_a_connection_that_another_thread_closes_fails_the_wait() -> None:
+    held: list[Any] = []
+
+    def work() -> None:
+        connection.ensure_connection()
+        held.append(connection.connection)
+        sleep()
+
+    task = asyncio.create_task(on_loop(work))
+    await until_one_sleeps()
+    thread = threading.Thread(target=held[0].close)
+    thread.start()
+    async with asyncio.timeout(20):
+        with pytest.raises(DatabaseError, match="closed"):
+            await task
+    thread.join()
+    with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
+        # As with psycopg, the server goes on until it has something to send.
+        observer.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}")
+
+    assert await on_loop(names) == []
+
+
+async def test_a_notification_that_comes_after_a_time_out_is_kept() -> None:
+    def work() -> list[str]:
+        execute("LISTEN ours")
+        driver = connection.connection
+        assert list(driver.notifies(timeout=0.01)) == []
+        with psycopg.connect(django_settings.DATABASE_URL, dbname=driver.info.dbname, autocommit=True) as other:
+            other.execute("NOTIFY ours, 'a'")
+        from daf_orm._core.bridge import current_bridge  # noqa: PLC0415
+
+        current_bridge().wait_until_done(asyncio.sleep(0.05))  # type: ignore[union-attr] # the loop sees it come
+        found = [each.payload for each in driver.notifies(timeout=5, stop_after=1)]
+        execute("UNLISTEN ours")
+        return found
+
+    assert await on_loop(work) == ["a"]
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """Give the port of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def new_loops() -> list[Any]:
+    loops: list[Any] = [asyncio.new_event_loop]
+    with suppress(ImportError):
+        loops.append(importlib.import_module("uvloop").new_event_loop)
+    return loops
+
+
+@pytest.mark.parametrize("new_loop", new_loops())
+@pytest.mark.parametrize("work", [sleep, sleep_in_block])
+def test_a_loop_that_is_closed_over_a_statement_leaves_nothing(new_loop: Any, work: Callable[[], None]) -> None:
+    drop(new_loop, on_loop(names), None)
+    before = descriptors()
+    drop(new_loop, on_loop(work), until_one_sleeps)
+
+    within_seconds(lambda: descriptors() <= before)
+    within_seconds(lambda: not sleepers())
+    assert get_pool().get_stats()["pool_available"] == get_pool().get_stats()["pool_size"]
+
+
+@pytest.mark.parametrize("new_loop", new_loops())
+def test_a_loop_that_is_closed_over_connecting_leaves_nothing(new_loop: Any, silent_server: int) -> None:
+    drop(new_loop, on_loop(names), None)
+    before = descriptors()
+
+    def connect_to_silence() -> None:
+        wrapper = connection.copy()
+        wrapper.settings_dict = wrapper.settings_dict | {"HOST": "127.0.0.1", "PORT": str(silent_server)}
+        wrapper.ensure_connection()
+
+    async def a_moment() -> None:
+        await asyncio.sleep(0.1)
+
+    drop(new_loop, on_loop(connect_to_silence), a_moment)
+    within_seconds(lambda: descriptors() <= before)
+
+
+def drop(new_loop: Any, work: Coroutine[Any, Any, Any], until: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+    """Run it to its end; or until then, and close the loop over it."""
+    loop = new_loop()
+    task = loop.create_task(work)
+    del work
+    loop.run_until_complete(task if until is None else until())
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        task._log_destroy_pending = False
+        del task
+        gc.collect()
+
+
+def sleepers() -> int:
+    with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}"
+        return observer.execute(query).fetchone()[0]  # type: ignore[index]
+
+
+def within_seconds(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
