@@ -1,9 +1,14 @@
-"""Settings for ``runtests.py`` of Django's own suite, with DAF in play where ``DAF_IN_PLAY`` is set."""
+"""Settings for ``runtests.py`` of Django's own suite, with DAF in play where ``DAF_IN_PLAY`` is set.
+
+``DAF_SUITE_ENGINE`` names the backend of PostgreSQL; ``DAF_SUITE_BRIDGED`` has each test's body run on an event loop.
+"""
 
 import os
 import sys
 from typing import Any
 from urllib.parse import urlsplit
+
+ENGINE = os.environ.get("DAF_SUITE_ENGINE", "django.db.backends.postgresql")
 
 
 def _database() -> dict[str, Any]:
@@ -11,7 +16,7 @@ def _database() -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.sqlite3"}
     parts = urlsplit(url)
     place = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username}
-    return {"ENGINE": "django.db.backends.postgresql", "NAME": "django", **place}
+    return {"ENGINE": ENGINE, "NAME": "django", **place}
 
 
 DATABASES = {
@@ -26,3 +31,8 @@ USE_TZ = False
 if os.environ.get("DAF_IN_PLAY"):
     # It sets INSTALLED_APPS itself, to this list and the applications under test, after these settings are loaded.
     sys.modules["__main__"].ALWAYS_INSTALLED_APPS.insert(0, "daf_orm")
+
+if os.environ.get("DAF_SUITE_BRIDGED"):
+    # The bodies of Django's tests read and write files, which is theirs to do.
+    DAF_ORM = {"BLOCKING": "raise", "BLOCKING_IO": False}
+    sys.modules["__main__"].ALWAYS_INSTALLED_APPS.append("bridged.BridgedConfig")

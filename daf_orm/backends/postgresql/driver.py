@@ -40,6 +40,7 @@ _FOLDABLE: Final = re.compile(
     rb"(?:[\s(]|/\*[^*]*\*/)*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|MERGE|SET|SHOW|LOCK)\b", re.IGNORECASE
 )
 """What may travel in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
+_CLOSED: Final = "the connection is closed"
 _CUT: Final = "The connection was closed: the task that used it was dropped."
 
 
@@ -152,7 +153,7 @@ class Connection(psycopg.Connection[Any]):
         readiness = self._find_readiness()
         if readiness is None or readiness.loop is not loop:
             if readiness is not None:
-                readiness.release()
+                readiness.release(errors.OperationalError(_CLOSED))
             readiness = Readiness(self.pgconn.socket, loop)
             self._find_readiness = weakref.ref(readiness)
         readiness.begin(exchange)
@@ -183,7 +184,7 @@ class Connection(psycopg.Connection[Any]):
     def _release(self) -> None:
         readiness, self._find_readiness = self._find_readiness(), _nothing
         if readiness is not None:
-            readiness.release()
+            readiness.release(errors.OperationalError(_CLOSED))
 
     def cancel_safe(self, *, timeout: float = 30.0) -> None:
         """Ask the server to cancel what it executes."""

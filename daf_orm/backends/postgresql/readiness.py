@@ -13,8 +13,6 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from psycopg import errors
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -119,23 +117,23 @@ class Readiness:
         self._exchange = self.waiter = None
         self._stop_writing()
 
-    def release(self) -> None:
-        """End the registration, from any thread. An exchange under way fails."""
+    def release(self, error: Exception) -> None:
+        """End the registration, from any thread. An exchange under way fails with this error."""
         if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the only way to ask that raises nothing
-            self._close()
+            self._close(error)
         else:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its registrations with it
-                self.loop.call_soon_threadsafe(self._close)
+                self.loop.call_soon_threadsafe(self._close, error)
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
-    def _close(self) -> None:
+    def _close(self, error: Exception) -> None:
         if self._descriptor < 0:
             return
         if self._exchange is not None:
-            self._exchange.fail(errors.OperationalError("the connection is closed"))
+            self._exchange.fail(error)
         if self._is_reading:
             self.loop.remove_reader(self._descriptor)
             self._is_reading = False

@@ -210,9 +210,9 @@ async def test_the_position_of_an_error_is_that_in_its_own_statement() -> None:
 
 async def test_what_replaces_a_method_of_djangos_wrapper_is_called() -> None:
     def work() -> int:
-        with mock.patch.object(BaseDatabaseWrapper, "savepoint_commit", autospec=True) as replaced:
-            with transaction.atomic(), transaction.atomic():
-                Event.objects.create(name="a")
+        replacing = mock.patch.object(BaseDatabaseWrapper, "savepoint_commit", autospec=True)
+        with replacing as replaced, transaction.atomic(), transaction.atomic():
+            Event.objects.create(name="a")
         return replaced.call_count
 
     assert await on_loop(work) == 1
