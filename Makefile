@@ -6,7 +6,7 @@ SKIP ?=
 SOAK ?= 100000
 JOBS ?= 3
 ARGS ?=
-DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql)
+DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql native)
 MYSQL = $(if $(filter mysql:%,$(DATABASE_URL)),url,$(if $(shell PATH="$$PATH:/usr/sbin" command -v mariadbd),mariadb))
 UPGRADE ?= --upgrade
 

@@ -35,6 +35,18 @@ A test that is one of few in its file has the mark `sqlite_memory` instead.
 """
 ONCE_ON_SQLITE = ("orm/detection/test_corpus.py",)
 """Takes time, and depends on the database's kind alone: a file of SQLite's adds nothing to memory."""
+ON_NATIVE = (
+    "orm",
+    "scenarios/orm",
+    "scenarios/test_exhaustion.py",
+    "scenarios/views/test_soak.py",
+    "views/idempotency",
+    "views/pagination",
+    "views/tasks/database",
+    "views/throttling/backends/test_database.py",
+)
+"""What runs with PostgreSQL's native engine: the rest of the suite says nothing of how a query runs."""
+NOT_ON_NATIVE = ("orm/pytest_plugin", "orm/test_test.py")
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
@@ -82,17 +94,29 @@ def pytest_report_header() -> list[str]:
     header = [f"test database: {settings.DAF_TEST_DATABASE}"]
     if left_out := _left_out():
         header.append(f"left out, as SQLite in memory shows the same: {', '.join(left_out)}")
+    if _is_native():
+        header.append(f"of the rest only: {', '.join(ON_NATIVE)}")
     return header
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    return True if any(collection_path == TESTS / name for name in _left_out()) else None
+    if any(collection_path == TESTS / name for name in _left_out()):
+        return True
+    if _is_native() and collection_path.name.startswith("test_"):
+        return None if any(collection_path.is_relative_to(TESTS / name) for name in ON_NATIVE) else True
+    return None
+
+
+def _is_native() -> bool:
+    return "native" in _marks_of_this_database()
 
 
 def _left_out() -> tuple[str, ...]:
     here = _marks_of_this_database()
     if "sqlite_memory" in here:
         return ()
+    if "native" in here:
+        return ONCE + NOT_ON_NATIVE
     return ONCE + ONCE_ON_SQLITE if "sqlite" in here else ONCE
 
 
