@@ -23,6 +23,7 @@ from django.db import InterfaceError
 from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
+from django.utils import asyncio as django_asyncio
 
 from daf_orm._core import bridge as bridges
 from daf_orm._core import finalizers
@@ -700,6 +701,16 @@ def _remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
         _memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)
 
 
+def _unless_in_bridge(get_running_loop: Callable[[], asyncio.AbstractEventLoop]) -> Any:
+    @functools.wraps(get_running_loop)
+    def get_blocked_loop() -> asyncio.AbstractEventLoop:
+        if bridges.current_bridge() is not None:
+            raise RuntimeError("What runs here can wait on the event loop.")
+        return get_running_loop()
+
+    return get_blocked_loop
+
+
 def _run_in_task(call: Any) -> Any:
     @functools.wraps(call)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - what it replaces
@@ -766,6 +777,12 @@ PATCHES = PatchTable(
         name="__call__",
         wrapper=_run_in_task,
         why="code that runs on the event loop itself can await there",
+    ),
+    Patch(
+        owner=django_asyncio,
+        name="get_running_loop",
+        wrapper=_unless_in_bridge,
+        why="code that runs on the event loop itself does not block it, also where a method of Django's is replaced",
     ),
     Patch(
         owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="what runs in a worker thread is a hop"

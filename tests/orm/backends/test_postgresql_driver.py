@@ -21,6 +21,8 @@ from django.db import DatabaseError, InterfaceError, ProgrammingError, connectio
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from daf_orm import get_pool
+from daf_orm import transaction as daf_transaction
+from daf_orm.detection import guard
 from daf_orm.sync import query_to_async
 from tests.project.library.models import Event
 
@@ -208,7 +210,25 @@ async def test_the_position_of_an_error_is_that_in_its_own_statement() -> None:
     assert await on_loop(work) == "8"
 
 
-async def test_what_replaces_a_method_of_djangos_wrapper_is_called() -> None:
+async def test_what_replaces_a_method_of_djangos_wrapper_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = 0
+    ensure_connection = BaseDatabaseWrapper.ensure_connection
+
+    def counting(self: BaseDatabaseWrapper) -> None:
+        nonlocal counted
+        counted += 1
+        ensure_connection(self)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", counting)
+    before = guard.force_mode("off")
+    try:
+        await on_loop(names)
+    finally:
+        guard.force_mode(before)
+    assert counted
+
+
+async def test_a_mock_of_a_method_of_djangos_wrapper_is_called() -> None:
     def work() -> int:
         replacing = mock.patch.object(BaseDatabaseWrapper, "savepoint_commit", autospec=True)
         with replacing as replaced, transaction.atomic(), transaction.atomic():
@@ -219,6 +239,64 @@ async def test_what_replaces_a_method_of_djangos_wrapper_is_called() -> None:
 
 
 # Ends
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("begins_with", ["a connection", "connecting"])
+async def test_a_cancellation_at_any_wait_ends_in_order(
+    begins_with: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Connection = importlib.import_module("daf_orm.backends.postgresql.driver").Connection  # noqa: N806 - a class
+    waits = 0
+    fatal = 0
+
+    def note() -> None:
+        nonlocal waits
+        waits += 1
+        if waits == fatal:
+            for number in range(times):
+                asyncio.get_running_loop().call_later(0.002 * number, task.cancel)
+
+    wait, connect = Connection._wait_on_loop, Connection.connect
+
+    def noting_wait(*args: Any, **kwargs: Any) -> Any:
+        note()
+        return wait(*args, **kwargs)
+
+    def noting_connect(*args: Any, **kwargs: Any) -> Any:
+        note()
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(Connection, "_wait_on_loop", noting_wait)
+    monkeypatch.setattr(importlib.import_module("daf_orm.backends.postgresql.base")._Driver, "connect", noting_connect)
+
+    async def work() -> None:
+        async with daf_transaction.atomic():
+            await Event.objects.acreate(name="a")
+            with suppress(DatabaseError):
+                async with daf_transaction.atomic():
+                    await Event.objects.acreate(name="b")
+            await Event.objects.acreate(name="c")
+
+    was_cancelled = True
+    while was_cancelled:
+        if begins_with == "connecting":
+            await on_loop(connection_close)
+        waits, fatal = 0, fatal + 1
+        task = asyncio.create_task(work())
+        was_cancelled = bool((await asyncio.wait({task}, timeout=20))[1]) or task.cancelled()
+        assert task.done()
+        waits = -1000
+        assert await on_loop(names) in ([], ["a", "b", "c"])
+        await Event.objects.all().adelete()
+        stats = get_pool().get_stats()
+        assert stats["pool_available"] == stats["pool_size"]
+    task.result()
+    assert fatal > 4
+
+
+def connection_close() -> None:
+    connection.close()
 
 
 def descriptors() -> int:
