@@ -35,6 +35,7 @@ test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) $(filter-out $(S
 test-django: $(VENV)/.test ## Run a part of Django's own suite without and with DAF, and compare (SHORT=1: less, SQLite only)
 	$(VENV)/bin/python -m tests.django_suite $(if $(SHORT),--short)
 	$(if $(SHORT),,$(VENV)/bin/python -m tests.django_suite --postgresql)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.django_suite --native --bridged)
 
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory

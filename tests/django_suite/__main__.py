@@ -1,7 +1,12 @@
 """Run a fixed part of Django's own suite without and with DAF in play; fail where an outcome differs.
 
-``python -m tests.django_suite [--short] [--postgresql]``. The suite is that of the installed Django's source
-distribution, which pip downloads once, into the user's cache. ``--short`` runs fewer applications, with DAF only.
+``python -m tests.django_suite [--short] [--postgresql | --native --bridged] [--server URL] [APP ...]``. The suite
+is that of the installed Django's source distribution, which pip downloads once, into the user's cache. ``--short`` runs
+fewer applications; without ``--native`` and ``--bridged``, with DAF only.
+
+``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code; ``--bridged`` does so
+with each test's body on a running event loop and the guard in mode ``raise``: then no call may block.
+``postgres_tests`` needs PostgreSQL's contributed extensions, and is left out where the server has none.
 """
 
 import argparse
@@ -11,15 +16,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import django
+import psycopg
+
 from tests.support.django_sources import django_tests
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 SHORT = "async asgi csrf_tests handlers middleware".split()
 WHOLE = [*SHORT, *"auth_tests cache messages_tests sessions_tests transactions".split()]
+NATIVE_SHORT = "basic transaction_hooks transactions".split()
+NATIVE = [
+    *NATIVE_SHORT,
+    *"aggregation annotations backends bulk_create many_to_many migrations postgres_tests".split(),
+    *"prefetch_related queries select_for_update select_related".split(),
+]
 MEANT = {
     "async.tests.AsyncUnsafeTest.test_async_unsafe_suppressed": (
         "DJANGO_ALLOW_ASYNC_UNSAFE has no say where the guard is up; docs/detection.md says so."
+    ),
+    "backends.postgresql.tests.Tests.test_connect_server_side_binding": (
+        "It asks for Django's class of cursors itself; the engine's is a subclass."
     ),
 }
 """What fails with DAF and not without, each with the reason."""
@@ -44,10 +61,44 @@ def failures(labels: list[str], environment: dict[str, str]) -> set[str]:
     if ran is None:
         raise RuntimeError(f"Django's suite did not run to its end:\n{done.stderr}")
     found = set(OUTCOME.findall(done.stderr))
-    print(
-        f"{'with' if 'DAF_IN_PLAY' in environment else 'without'} DAF: {ran[1]} tests, {len(found)} failed", flush=True
-    )
+    # Without their names these would go unseen.
+    found |= {f"{ran[1]} tests", *re.findall(r"(?:skipped|expected failures|unexpected successes)=\d+", done.stderr)}
+    if (blocked := re.search(r"^Blocking calls: ([1-9]\d*)", done.stderr, re.MULTILINE)) is not None:
+        found.add(f"{blocked[1]} blocking calls:{done.stderr[blocked.end() :]}")
+    failed = len(set(OUTCOME.findall(done.stderr)))
+    print(f"{' '.join(labels)}, {_name(environment)}: {ran[1]} tests, {failed} failed", flush=True)
     return found
+
+
+def _name(environment: dict[str, str]) -> str:
+    if "DAF_SUITE_BRIDGED" in environment:
+        return "on an event loop"
+    if "DAF_SUITE_ENGINE" in environment:
+        return "native engine"
+    return "with DAF" if "DAF_IN_PLAY" in environment else "without DAF"
+
+
+NATIVE_ENVIRONMENT = {"DAF_SUITE_ENGINE": "daf_orm.backends.postgresql"}
+BRIDGED_ENVIRONMENT = {**NATIVE_ENVIRONMENT, "DAF_IN_PLAY": "1", "DAF_SUITE_BRIDGED": "1"}
+
+
+def compare_engines(labels: list[str], environment: dict[str, str], engines: list[dict[str, str]]) -> int:
+    """Do the same for Django's engine and the native one, application by application."""
+    changes = 0
+    for label in labels:
+        of_django = failures([label], environment)
+        for engine in engines:
+            changed = (of_django ^ failures([label], environment | engine)) - MEANT.keys()
+            for name in sorted(changed):
+                print(f"The engine changes the outcome of {label}: {name}")
+            changes += len(changed)
+    return int(bool(changes))
+
+
+def _has_extensions(url: str) -> bool:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'bloom'").fetchone()
+        return row == (1,)
 
 
 def compare(labels: list[str], environment: dict[str, str], *, is_short: bool) -> int:
@@ -63,16 +114,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.django_suite")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--native", action="store_true")
+    parser.add_argument("--bridged", action="store_true")
+    parser.add_argument("--server", metavar="URL", help="of a PostgreSQL server; by default one is started")
+    parser.add_argument("labels", nargs="*")
     options = parser.parse_args()
-    labels = SHORT if options.short else WHOLE
-    if not options.postgresql:
+    labels = options.labels or (SHORT if options.short else WHOLE)
+    if not (options.postgresql or options.native or options.bridged):
         return compare(labels, {}, is_short=options.short)
-    server = PostgresServer()
-    server.start()
-    try:
-        return compare(labels, {"DAF_SUITE_URL": server.url}, is_short=options.short)
-    finally:
-        server.stop("immediate")
+    with contextlib.nullcontext() if options.server else PostgresServer() as server:
+        url = options.server or server.url
+        environment = {"DAF_SUITE_URL": url}
+        if options.postgresql:
+            return compare(labels, environment, is_short=options.short)
+        labels = options.labels or (NATIVE_SHORT if options.short else NATIVE)
+        if not _has_extensions(url) and "postgres_tests" in labels:
+            print("postgres_tests: left out, the server has no contributed extensions", flush=True)
+            labels = [label for label in labels if label != "postgres_tests"]
+        engines = [NATIVE_ENVIRONMENT] * options.native + [BRIDGED_ENVIRONMENT] * options.bridged
+        return compare_engines(labels, environment, engines)
 
 
 if __name__ == "__main__":
