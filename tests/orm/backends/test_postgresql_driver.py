@@ -148,7 +148,7 @@ async def test_a_statement_that_cannot_be_made_leaves_no_transaction_behind() ->
 async def test_a_savepoint_that_is_held_back_keeps_autocommit_from_being_set() -> None:
     def work() -> None:
         transaction.set_autocommit(False)
-        transaction.savepoint()
+        connection.savepoint()
         with pytest.raises(ProgrammingError, match="INTRANS"):
             transaction.set_autocommit(True)
         transaction.rollback()
@@ -161,14 +161,14 @@ async def test_by_hand_savepoints_commit_and_roll_back() -> None:
     def work() -> list[str]:
         transaction.set_autocommit(False)
         try:
-            first = transaction.savepoint()
-            second = transaction.savepoint()
+            first = connection.savepoint()
+            second = connection.savepoint()
             Event.objects.create(name="gone")
-            transaction.savepoint_rollback(second)
+            connection.savepoint_rollback(second)
             Event.objects.create(name="kept")
-            transaction.savepoint_commit(first)
+            connection.savepoint_commit(first)
             transaction.commit()
-            transaction.savepoint()
+            connection.savepoint()
             transaction.rollback()
         finally:
             transaction.set_autocommit(True)
