@@ -10,13 +10,13 @@ with each test's body on a running event loop and the guard in mode ``raise``: t
 """
 
 import argparse
+import contextlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import django
 import psycopg
 
 from tests.support.django_sources import django_tests

@@ -112,7 +112,7 @@ class Connection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Carry out an exchange with the server."""
-        if self.unsent and getattr(gen, "gi_code", None) not in _SEE_TO_UNSENT:
+        if self.unsent and (self._pipeline or getattr(gen, "gi_code", None) not in _SEE_TO_UNSENT):
             gen = self._after_unsent(gen)
         bridge = current_bridge()
         if bridge is None:
@@ -304,7 +304,9 @@ class _Folding:
 
     def _execute_gen(self, *args: Any, **kwargs: Any) -> Any:
         connection = self._conn
-        connection.defers_begin = current_bridge() is not None and not connection._pipeline
+        # What the event loop has held back travels with a statement from a thread, too.
+        takes_along = bool(connection.unsent) or current_bridge() is not None
+        connection.defers_begin = takes_along and not connection._pipeline
         try:
             yield from super()._execute_gen(*args, **kwargs)  # type: ignore[misc]
         finally:

@@ -249,6 +249,18 @@ async def test_the_isolation_level_travels_too(settings: Any) -> None:
         assert await cur.fetchone() == ("read committed",)
 
 
+@pytest.mark.usefixtures("threads")
+async def test_a_statement_from_a_thread_finds_the_savepoint_set() -> None:
+    async with transaction.atomic():
+        with suppress(ZeroDivisionError):
+            async with transaction.atomic():
+                await database_sync_to_async(Event.objects.create)(name="gone")
+                raise ZeroDivisionError
+        await database_sync_to_async(Event.objects.create)(name="kept")
+
+    assert await names() == ["kept"]
+
+
 async def test_the_drivers_own_statements_find_the_savepoint_set() -> None:
     def work() -> int:
         with django_transaction.atomic():
