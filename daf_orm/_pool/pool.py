@@ -755,10 +755,13 @@ leased_connections.lend_to_thread = _lend_to_thread
 def get_pool() -> ConnectionPool:
     """Return the process's pool, made from ``DAF_ORM`` at the first call."""
     global _pool  # noqa: PLW0603 - one pool per process is the design
-    if _pool is not None and _pool.in_test == leased_connections.in_test():
-        return _pool
-    reset_pool()
+    pool = _pool
+    if pool is not None and pool.in_test == leased_connections.in_test():
+        return pool
     with _pool_lock:
+        if _pool is not None and _pool.in_test != leased_connections.in_test():
+            _pool.close()
+            _pool = None
         if _pool is None:
             if apps.ready and not apps.is_installed("daf_orm"):
                 logger.warning(

@@ -3,7 +3,9 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,8 @@ from django.db.backends.signals import connection_created
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._leases.lease import Lease
-from daf_orm._pool.pool import ConnectionPool
+from daf_orm._pool import pool as pool_module
+from daf_orm._pool.pool import ConnectionPool, reset_pool
 from tests.project.library.models import Author
 
 STATISTICS = {
@@ -108,6 +111,36 @@ async def test_lends_the_most_recently_used_first(new_pool: Callable[..., Connec
 
     assert again.connections is second.connections
     pool.put_back(again)
+
+
+def test_threads_that_ask_first_at_the_same_time_get_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    reset_pool()
+    make, making, go_on = pool_module._from_settings, threading.Event(), threading.Event()
+    found: list[ConnectionPool] = []
+
+    def slow(settings: Any) -> ConnectionPool:
+        making.set()
+        assert go_on.wait(10)
+        return make(settings)
+
+    monkeypatch.setattr(pool_module, "_from_settings", slow)
+    threads = [threading.Thread(target=lambda: found.append(get_pool())) for _ in range(2)]
+    threads[0].start()
+    assert making.wait(10)
+    threads[1].start()
+    while (frame := sys._current_frames().get(threads[1].ident)) is None or "get_pool" not in _names(frame):
+        time.sleep(0.001)  # until it has seen that there is no pool
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert found[0] is found[1]
+    assert not found[0].closed
+
+
+def _names(frame: Any) -> list[str]:
+    """Return the functions of the two innermost frames: the lock is waited for in there."""
+    return [each.f_code.co_name for each in (frame, frame.f_back) if each is not None]
 
 
 def test_event_loops_in_several_threads_share_one_pool(pool_with: Callable[..., ConnectionPool]) -> None:
