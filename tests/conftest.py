@@ -51,6 +51,7 @@ LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
     "scenarios/packages/test_tracing.py",
+    "scenarios/packages/test_sessions.py",
     "bookshop/test_schemathesis.py",
     "orm/pytest_plugin/test_blocking_calls.py",
     "orm/pytest_plugin/test_baseline.py",
