@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Coroutine
+    from types import FrameType
 
 
 class Waiting(Protocol):
@@ -40,6 +41,13 @@ class Bridge(Protocol):
     turn: Any
     """A lock for the calls of what it waits for: they run inside its own, one at a time."""
     is_over: bool
+
+    @property
+    def outer_frame(self) -> FrameType | None:
+        """The frame of the coroutine that runs it, where it stands beside that."""
+
+    def begins_with(self, frame: FrameType) -> bool:
+        """Whether a frame is the outermost of its stack."""
 
     @property
     def is_cut(self) -> bool:
@@ -96,6 +104,13 @@ def waiting_bridge() -> Bridge | None:
 def current_bridge() -> Bridge | None:
     """Return the bridge that this code runs in; None if it runs in none, and has to block where it waits."""
     return thread.bridge
+
+
+def caller_of(frame: FrameType) -> FrameType | None:
+    """Return the frame that called another one; for the outermost of a bridge, that of the coroutine that runs it."""
+    if frame.f_back is not None or (bridge := thread.bridge) is None or not bridge.begins_with(frame):
+        return frame.f_back
+    return bridge.outer_frame
 
 
 def identify() -> int:

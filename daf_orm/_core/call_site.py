@@ -6,6 +6,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from daf_orm._core.bridge import caller_of
+
 
 def _home(package: str) -> str:
     spec = find_spec(package)
@@ -38,7 +40,7 @@ def find_call_site() -> CallSite:
         filename = frame.f_code.co_filename
         if not filename.startswith(FOREIGN) and filename not in _FOREIGN_FILES:
             break
-        last, frame = frame, frame.f_back
+        last, frame = frame, caller_of(frame)
     found = frame or last
     assert found is not None
     return CallSite(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname)

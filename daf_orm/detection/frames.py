@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from daf_orm._core.bridge import caller_of
 from daf_orm._core.call_site import FOREIGN
 from daf_orm.detection.explain import source
 
@@ -108,7 +109,7 @@ def _stack(frame: FrameType) -> list[FrameType]:
         stack.append(step)
         if step.f_code in (_CALLBACK, _RUNNER):
             break
-        step = step.f_back
+        step = caller_of(step)
     return stack
 
 

@@ -29,6 +29,7 @@ from daf_orm.databases.cancellation import cut_off, stop_statement_on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from types import FrameType
 
     from daf_orm._core.bridge import Waiting
     from daf_orm._leases.lease import Lease
@@ -97,6 +98,16 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         if self._turn is None:
             self._turn = FifoLock()
         return self._turn
+
+    @property
+    def outer_frame(self) -> FrameType | None:
+        """The frame of the coroutine that runs it."""
+        frame: FrameType | None = self.parent.gr_frame
+        return frame
+
+    def begins_with(self, frame: FrameType) -> bool:
+        """Whether a frame is the outermost of its stack."""
+        return frame.f_code is _BEGIN
 
     # In the bridge
 
@@ -287,3 +298,6 @@ class NativeCall(Call[T]):
         if self._lease.stopping:
             self._lease.stopping = False
             self._lease.cancelled_in_block |= self._lease.poison()
+
+
+_BEGIN: Final = NativeCall._begin.__code__  # noqa: SLF001 - it stands below its class

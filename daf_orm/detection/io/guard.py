@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import django
 
+from daf_orm._core.bridge import caller_of
 from daf_orm._core.call_site import FOREIGN
 from daf_orm.detection import frames, guard
 from daf_orm.detection.findings import IOFinding
@@ -154,7 +155,7 @@ def _inside_the_loop(frame: FrameType) -> list[FrameType]:
     step: FrameType | None = frame
     while step is not None and step.f_code not in _LOOPS:
         stack.append(step)
-        step = step.f_back
+        step = caller_of(step)
     if step is None:  # uvloop, run without a Runner: what is outside its outermost coroutine runs it
         while stack and not stack[-1].f_code.co_flags & _COROUTINE:
             stack.pop()

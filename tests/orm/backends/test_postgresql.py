@@ -9,6 +9,7 @@ import importlib
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -481,6 +482,17 @@ async def test_code_that_holds_a_thread_lock_across_queries_ends_in_threads() ->
             await asyncio.gather(*[Event.objects.acreate(name=str(number)) for number in range(6)])
 
     assert len(await names()) == 12
+
+
+async def test_what_blocks_in_a_receiver_otherwise_than_by_a_query_is_named(blocking_calls: Any) -> None:
+    def nap(**_: object) -> None:
+        time.sleep(0.001)
+
+    with receiver(nap), pytest.raises(Exception, match=r"time\.sleep"):
+        await Event.objects.acreate(name="a")
+
+    assert [call.operation for call in blocking_calls] == ["time.sleep"]
+    blocking_calls.clear()
 
 
 def test_a_marked_function_is_called_as_it_is_elsewhere() -> None:
