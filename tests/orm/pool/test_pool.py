@@ -568,6 +568,7 @@ async def test_a_replaced_pool_and_its_threads_go(pool_with: Any) -> None:
     pytest.fail("executors of pools that were replaced are still there")
 
 
+@pytest.mark.threads
 @pytest.mark.usefixtures("many_connections")
 async def test_a_connection_cancelled_while_it_is_set_up_is_not_kept(pool_with: Any) -> None:
     pool_with(MAX_SIZE=1)
