@@ -262,7 +262,7 @@ class ConnectionPool:
 
     def _pin_or_find(self, lease: Lease, owner: Owner, deadline: float) -> Lease | None:
         """Pin the lease, as soon as that is allowed. Return the other one if the owner has pinned another."""
-        bridge = current_bridge()
+        bridge, idle_looks = current_bridge(), 0
         while True:
             with self._unpinned:
                 other: Lease | None = owner.pinned
@@ -273,12 +273,14 @@ class ConnectionPool:
                     return None
                 if self._closed:
                     raise PoolClosed("The pool was closed while this call waited to keep its connection.")
-                if lease.is_stopping or time.monotonic() > deadline or not self._pins_are_in_use():
+                # Twice in a row: where the process itself stood still for a moment, they only look idle.
+                idle_looks = 0 if self._pins_are_in_use() else idle_looks + 1
+                if lease.is_stopping or time.monotonic() > deadline or idle_looks > 1:
                     raise self._too_many_pinned()
                 if bridge is None:
                     self._unpinned.wait(PIN_PATIENCE / 4)
             if bridge is not None:  # on the event loop, which nothing can notify without waking all of them
-                bridge.wait_until_done(asyncio.sleep(PIN_PATIENCE / 40))
+                bridge.wait_until_done(asyncio.sleep(PIN_PATIENCE / 10))
 
     def _pins_are_in_use(self) -> bool:
         now = time.monotonic()
