@@ -41,6 +41,9 @@ _FOLDABLE: Final = re.compile(
 )
 """What may travel in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
 _CLOSED: Final = "the connection is closed"
+_TIMEOUT: Final[type[BaseException]] = getattr(
+    errors, "_WaitTimeout", TimeoutError
+)  # releases without it pass no time-out
 _CUT: Final = "The connection was closed: the task that used it was dropped."
 
 
@@ -250,7 +253,7 @@ def _expire(exchange: Exchange[Any], goes_on: bool) -> None:  # noqa: FBT001 - a
     if goes_on:
         exchange.advance(0)  # psycopg.waiting.READY_NONE
     else:
-        exchange.fail(errors._WaitTimeout("wait timeout expired"))
+        exchange.fail(_TIMEOUT("wait timeout expired"))
 
 
 class _Opening(AsyncConnection[Any]):

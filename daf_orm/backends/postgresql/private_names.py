@@ -30,5 +30,8 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_reset": "forgets the results of the statement before",
         "_set_results": "keeps the results of a statement",
     },
-    "psycopg.errors:": {"_WaitTimeout": "a wait has lasted too long"},
 }
+NEWER_NAMES: Final[Mapping[str, str]] = {
+    "_WaitTimeout": "a wait has lasted too long; releases without it pass no time-out",
+}
+"""What later releases have, and the code does without where it is missing."""
