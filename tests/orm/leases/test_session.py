@@ -24,7 +24,11 @@ POSTGRESQL = {
     "read only": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SHOW default_transaction_read_only"),
     "replication role": ("SET session_replication_role = replica", "SHOW session_replication_role"),
     "temporary table": ("CREATE TEMP TABLE scratch (id int)", "SELECT to_regclass('pg_temp.scratch')::text"),
-    "advisory lock": ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+    "advisory lock": (
+        "SELECT pg_advisory_lock(7)",
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"  # those of other processes of the run are others'
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    ),
     "listen": ("LISTEN news", "SELECT count(*) FROM pg_listening_channels()"),
     "cursor with hold": ("DECLARE kept CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) FROM pg_cursors"),
     "prepared statement": ("PREPARE kept AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements"),
