@@ -26,8 +26,10 @@ POSTGRESQL = {
     "temporary table": ("CREATE TEMP TABLE scratch (id int)", "SELECT to_regclass('pg_temp.scratch')::text"),
     "advisory lock": (
         "SELECT pg_advisory_lock(7)",
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"  # those of other processes of the run are others'
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="  # the server has others, too
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
     ),
     "listen": ("LISTEN news", "SELECT count(*) FROM pg_listening_channels()"),
     "cursor with hold": ("DECLARE kept CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) FROM pg_cursors"),
