@@ -81,7 +81,7 @@ def check_server_pooled(**_: Any) -> list[CheckMessage]:
 
 @register("daf_orm")
 def check_native_engine(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.W006``: the native engine is set, and calls run on threads all the same, or where it was not tested."""
+    """``daf_orm.W006``: the native engine is set, but calls run on threads, or it was not tested here."""
     engines = {alias: connections[alias] for alias in connections}
     native = {alias for alias, wrapper in engines.items() if getattr(wrapper, "runs_on_event_loop", False)}
     if not native:

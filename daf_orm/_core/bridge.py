@@ -7,6 +7,7 @@ it needs no greenlet installed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -92,7 +93,8 @@ async def within(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await coroutine
     finally:
-        _waiting.reset(token)
+        with contextlib.suppress(ValueError):  # in another context: the coroutine was dropped, and is closed elsewhere
+            _waiting.reset(token)
 
 
 def waiting_bridge() -> Bridge | None:

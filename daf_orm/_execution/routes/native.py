@@ -12,6 +12,7 @@ Needs the package greenlet.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -237,6 +238,9 @@ class NativeCall(Call[T]):
             if self._cancelled is not None:
                 raise self._cancelled from None
             raise
+        finally:
+            if self._lease.running == self.cut:  # and not yet that of the next call
+                self._lease.running = None
         if self._cancelled is not None:
             raise self._cancelled
         return result
@@ -246,9 +250,9 @@ class NativeCall(Call[T]):
 
         Never raises.
         """
-        if self._ended:
+        if self._bridge.is_over:
             return
-        self._lease.stopping = True
+        self._lease.stopping = not self._ended  # what ends the call may still clean up
         connections: list[Any] = [wrapper.connection for wrapper in self._lease.in_use()]
         try:
             self._bridge.cut()
@@ -257,6 +261,8 @@ class NativeCall(Call[T]):
                 if connection is not None:
                     connection.close_at_once()
             self._ended = True
+            if self._lease.connections is not None:
+                self._lease.connections.needs_cleaning = True
             self._give_up()
         except BaseException:
             logger.debug("A call that was dropped has ended with an error.", exc_info=True)
@@ -278,18 +284,21 @@ class NativeCall(Call[T]):
     async def _keep_stopping(self) -> None:
         patience = time.monotonic() + CANCEL_TIMEOUT
         while not self._ended:
-            for wrapper in self._lease.in_use():
-                if wrapper.connection is not None and (
-                    not await stop_statement_on_loop(wrapper) or time.monotonic() > patience
-                ):
-                    cut_off(wrapper)
-            await asyncio.sleep(STOP_INTERVAL)
+            # asyncio.run() cancels all tasks in the end: the statement that one of them waits for has to end, too.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._request_stop_on_loop(patience)
+                await asyncio.sleep(STOP_INTERVAL)
+
+    async def _request_stop_on_loop(self, patience: float) -> None:
+        for wrapper in self._lease.in_use():
+            if wrapper.connection is not None and (
+                not await stop_statement_on_loop(wrapper) or time.monotonic() > patience
+            ):
+                cut_off(wrapper)
 
     def _settle(self) -> None:
         """In the bridge: from here on no request to stop may reach the connection."""
         self._ended = True
-        if self._within is None:
-            self._lease.running = None
         if self._stopper is not None:
             if self._bridge.is_cut:
                 self._stopper.cancel()

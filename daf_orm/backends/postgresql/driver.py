@@ -41,9 +41,8 @@ _FOLDABLE: Final = re.compile(
 )
 """What may travel in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
 _CLOSED: Final = "the connection is closed"
-_TIMEOUT: Final[type[BaseException]] = getattr(
-    errors, "_WaitTimeout", TimeoutError
-)  # releases without it pass no time-out
+# Releases without it pass no time-out.
+_TIMEOUT: Final[type[BaseException]] = getattr(errors, "_WaitTimeout", TimeoutError)
 _CUT: Final = "The connection was closed: the task that used it was dropped."
 
 
@@ -270,6 +269,7 @@ class _Folding:
     _conn: Connection
     _pgconn: Any
     closed: bool
+    format: Any
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """Send a statement. A savepoint is sent with what comes after it."""
@@ -323,6 +323,8 @@ class _Folding:
         prep, _ = self._get_prepared(pgq, prepare)  # type: ignore[attr-defined]
         if (
             prep is not Prepare.NO
+            or binary
+            or self.format  # a cursor that binds in the client refuses it, when BEGIN would be on its way
             or b";" in pgq.query
             or _FOLDABLE.match(pgq.query) is None
             or not capabilities.has_pipeline()

@@ -23,6 +23,7 @@ from django.db import transaction as django_transaction
 from django.db.models.signals import post_save
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
+from daf_orm._leases import reset
 from daf_orm.sync import query_to_async, runs_in_thread
 from tests.project.library.models import Author, Event
 
@@ -342,6 +343,62 @@ def test_a_task_that_its_loop_drops_loses_its_connection_and_writes_nothing() ->
         return await Event.objects.acount()
 
     assert asyncio.run(look()) == 0
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_task_that_its_loop_drops_as_its_call_ends_gives_the_lease_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_transaction = reset._end_transaction
+
+    def slow(wrapper: Any, origin: object) -> bool:
+        wrapper.connection.execute("SELECT pg_sleep(600)")
+        return end_transaction(wrapper, origin)
+
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(reset, "_end_transaction", slow)
+    task = loop.create_task(Event.objects.acount())
+    loop.run_until_complete(until_one_sleeps())
+    loop.close()
+    monkeypatch.undo()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task
+    gc.collect()
+
+    stats = get_pool().get_stats()
+    assert stats["pool_available"] == stats["pool_size"] == 1
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_program_that_ends_while_it_stops_a_statement_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio.run() cancels what stops the statement along with all other tasks."""
+
+    async def main() -> None:
+        task = asyncio.create_task(query_to_async(sleep_in_sql)(600))
+        await until_one_sleeps()
+        monkeypatch.setattr(native, "stop_statement_on_loop", held_up)
+        task.cancel()
+        await held.wait()
+        monkeypatch.undo()
+
+    async def held_up(_: object) -> bool:
+        held.set()
+        await asyncio.sleep(600)
+        return True
+
+    native = importlib.import_module("daf_orm._execution.routes.native")
+    held = asyncio.Event()
+    asyncio.run(main())
+
+    assert Event.objects.count() == 0
+
+
+async def test_a_binary_cursor_in_a_block_leaves_its_connection_usable() -> None:
+    def work() -> int:
+        with django_transaction.atomic():
+            with suppress(psycopg.NotSupportedError), connection.connection.cursor(binary=True) as opened:
+                opened.execute("SELECT 1")
+            return Event.objects.count()
+
+    assert await query_to_async(work)() == 0
 
 
 async def until_one_sleeps() -> None:
