@@ -368,6 +368,48 @@ def test_a_task_that_its_loop_drops_as_its_call_ends_gives_the_lease_back(monkey
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("in_block", [False, True])
+def test_what_a_loop_of_another_thread_has_left_behind_is_taken_back(pool_with: Any, in_block: object) -> None:
+    pool_with(MAX_SIZE=1, TIMEOUT=10)
+    is_left, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        Event.objects.create(name="gone")
+        sleep_in_sql(600)
+
+    def leave_it() -> None:
+        loop = asyncio.new_event_loop()
+
+        async def main() -> None:
+            if not in_block:
+                await query_to_async(sleep_in_sql)(600)
+            async with transaction.atomic():
+                await query_to_async(work)()
+
+        task = loop.create_task(main())
+        loop.run_until_complete(until_one_sleeps())
+        loop.close()
+        is_left.set()
+        assert may_end.wait(30)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=leave_it)
+    thread.start()
+    assert is_left.wait(20)
+    try:
+        for _ in range(2):
+            assert asyncio.run(count_events()) == 0
+    finally:
+        may_end.set()
+        thread.join()
+        gc.collect()
+
+
+async def count_events() -> int:
+    return await Event.objects.acount()
+
+
+@pytest.mark.usefixtures("threads")
 def test_a_program_that_ends_while_it_stops_a_statement_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """asyncio.run() cancels what stops the statement along with all other tasks."""
 
