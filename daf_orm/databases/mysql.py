@@ -56,7 +56,7 @@ HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     time_to_sec timediff timestamp timestampadd timestampdiff tinyint to_base64 to_char to_days to_seconds ucase
     uncompress uncompressed_length unhex unix_timestamp updatexml user utc_date utc_time utc_timestamp uuid uuid_short
     uuid_to_bin validate_password_strength value values variance version week weekday weekofyear weight_string xor
-    year yearweek
+    year yearweek truncate
     """.split()
 )
 """Functions that set nothing, hold nothing beyond their transaction, and call no code of the user's; and words before

@@ -31,7 +31,7 @@ T = TypeVar("T")
 class SQLite(Database):
     """SQLite. PRAGMA, ATTACH and temporary tables stay until the connection is closed."""
 
-    grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}))
+    grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}), has_backslash_escapes=False)
     driver_options = ("isolation_level", "row_factory", "text_factory")
     has_server = False
     may_live_in_memory = True

@@ -60,10 +60,12 @@ class Grammar:
     """Whether SET LOCAL and SET TRANSACTION are for the present transaction alone. MySQL's are for the session, and for
     the next transaction."""
     unknown_functions: frozenset[str] = field(default_factory=frozenset)
+    has_backslash_escapes: bool | None = None
+    """Whether a backslash escapes a quote in a string; None: that is a setting of the server's."""
 
     def effect_of(self, sql: str) -> Effect:
         """Return what a string of one or more statements may leave."""
-        bare = without_literals(sql)
+        bare = without_literals(sql, has_backslash_escapes=self.has_backslash_escapes)
         if bare is not None and "'temp'" in sql.lower():  # SQLite takes strings for names
             return Effect.UNKNOWN
         if bare is None or _COMMENT.search(bare):
@@ -113,13 +115,16 @@ class Grammar:
         return Effect.NONE if function in self.harmless_functions else Effect.UNKNOWN
 
 
-def without_literals(sql: str) -> str | None:
+def without_literals(sql: str, *, has_backslash_escapes: bool | None = None) -> str | None:
     """Return the statement with its strings emptied and without comments; None if it cannot be told where one ends.
 
-    A body in dollar quotes is one, unless it is that of a ``DO``, which runs at once.
+    A body in dollar quotes is one, unless it is that of a ``DO``, which runs at once. ``has_backslash_escapes`` is
+    whether a backslash escapes a quote; None: where that would make a difference, it cannot be told.
     """
-    if "\\" in sql or _DO.match(sql):  # where a backslash escapes a quote, and where it does not, is a setting
-        return None if "'" in sql or "$" in sql else sql
+    if _DO.match(sql) and ("'" in sql or "$" in sql):
+        return None
+    if has_backslash_escapes is not False and "\\" in sql and _ESCAPED_QUOTE.search(sql):
+        return None
     parts: list[str] = []
     end = 0
     while (found := _QUOTE.search(sql, end)) is not None:
@@ -139,6 +144,7 @@ def without_literals(sql: str) -> str | None:
     return "".join(parts) + sql[end:]
 
 
+_ESCAPED_QUOTE: Final = re.compile(r"""(?<!\\)(?:\\\\)*\\['"`]""")
 _QUOTE: Final = re.compile(r"""['"`]|(?<![\w$])\$\w*\$|--|/\*""")
 _CLOSING: Final = {"--": "\n", "/*": "*/"}
 # MySQL executes /*! … */, MariaDB /*M! … */ too, and both take two dashes for a comment only before a space.

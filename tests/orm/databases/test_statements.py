@@ -23,6 +23,8 @@ NONE = (
     "WITH old AS (SELECT 1) SELECT * FROM old",
     "  (SELECT 1) UNION (SELECT 2)",
     "SELECT 1;",
+    r"SELECT 1 WHERE a LIKE '%' || REPLACE(REPLACE(b, E'\\', E'\\\\'), E'%', E'\%') || '%'",
+    r"SELECT 'a\\', $$\$$",
 )
 RESETTABLE = (
     "SET ROLE app",
@@ -55,6 +57,8 @@ UNKNOWN = (
     b"SELECT 1",
     None,
     "SELECT 'a;b'; nonsense",
+    r"SELECT a FROM b WHERE c LIKE %s ESCAPE '\'",  # a setting says whether that string has ended
+    r"SELECT '\\\' , set_config('a.b', 'c', false), '",
 )
 
 
@@ -90,6 +94,11 @@ def test_functions_of_sqlite_leave_nothing():
     )
 
 
+def test_a_backslash_of_sqlite_is_a_character():
+    assert SQLite.grammar.effect_of(r"""UPDATE "t" SET "a" = %s WHERE "b" LIKE %s ESCAPE '\'""") is Effect.NONE
+    assert SQLite.grammar.effect_of(r"SELECT '\', load_extension('x'), '\'") is Effect.UNKNOWN
+
+
 def test_where_nothing_is_known_only_common_functions_are():
     effect_of = Database().grammar.effect_of
     assert effect_of("SELECT COUNT(*), LOWER(`a`) FROM `t` WHERE `id` IN (%s) LIMIT 21") is Effect.NONE
@@ -99,7 +108,26 @@ def test_where_nothing_is_known_only_common_functions_are():
 
 
 @pytest.mark.parametrize(
-    "part", ["a", "a ", "a.b", "$a", "(", "a(", '"', '"a" (', "INTO ", "INTO a.", ";", "SELECT ", "  ", "'", "(%s), "]
+    "part",
+    [
+        "a",
+        "a ",
+        "a.b",
+        "$a",
+        "(",
+        "a(",
+        '"',
+        '"a" (',
+        "INTO ",
+        "INTO a.",
+        ";",
+        "SELECT ",
+        "  ",
+        "'",
+        "(%s), ",
+        "\\",
+        "\\'",
+    ],
 )
 def test_the_time_is_linear_in_the_length(part):
     def seconds(times):
