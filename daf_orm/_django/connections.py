@@ -558,7 +558,16 @@ def attach_here(guest: Guest) -> None:
     lease.attach(guest)
 
 
+def is_running_here(lease: Lease) -> bool:
+    """Whether this code is part of a call on a lease."""
+    hop = current_hop()
+    while hop is not None and hop.lease is not lease:
+        hop = hop.outer
+    return hop is not None
+
+
 owner_module.attach_here = attach_here
+owner_module.is_running_here = is_running_here
 _ELSEWHERE = (
     "Connection {alias!r} of {owner} was used outside its calls, or in those of another owner. Take "
     "django.db.connection where you query, and keep no connection for later."

@@ -22,6 +22,7 @@ from django.utils.functional import cached_property
 from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.carrying import CannotCarry, carried
+from daf_orm._leases.past_django import watch_cursor
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import COMMITS
 from daf_orm.exceptions import CallCancelled
@@ -377,6 +378,8 @@ class Guest:
         if not isinstance(cursor, LeasedCursor):
             return
         vars(cursor)["daf_orm_guest"] = self
+        for each in self._database.cursors_of(cursor.cursor):
+            watch_cursor(each, self._database.watched_of_cursor)
         number = id(cursor.cursor)
         self._cursors[number] = weakref.ref(cursor)
         if getattr(cursor.cursor, "name", None):
@@ -433,6 +436,27 @@ class Guest:
         if self.session is not before:
             self._renew(cursor)
 
+    def use_past_django(self, sql: Any) -> None:
+        """Before code uses the driver's connection by itself: keep the session, and close the connection in the end."""
+        session, lease = self.session, self.lease
+        assert session is not None
+        assert is_running_here is not None
+        if not is_running_here(lease):
+            raise InterfaceError(
+                f"The driver's connection of {self.wrapper.alias!r} was used outside the calls of {self.owner.name}. "
+                "Take django.db.connection.connection where you use it, and keep it no longer than the call."
+            )
+        if lease.is_stopping:
+            raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
+        lease.sent = True
+        if session.is_server_pooled:
+            if sql is not None:
+                session.look_at(sql)
+            return
+        lease.keep()
+        session.is_touched = True
+        session.lose_track()
+
     @property
     def is_server_pooled(self) -> bool:
         """Whether each transaction may be in another session of the server's."""
@@ -453,6 +477,8 @@ class Guest:
         self._named.clear()
 
 
+is_running_here: Callable[[Any], bool] | None = None
+"""Whether a call on a lease is what runs here; ``daf_orm._django.connections`` puts it here."""
 attach_here: Callable[[Guest], None] | None = None
 """How a wrapper gets the connection of the call that uses it; ``daf_orm._django.connections`` puts it here."""
 

@@ -17,6 +17,7 @@ from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
+from daf_orm._leases.past_django import watch_connection
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 from daf_orm.databases.server_pooling import Kind
@@ -38,6 +39,7 @@ class Session:
         self.settings = wrapper.settings_dict
         self.origin = origin
         """The alias's entry in ``DATABASES``."""
+        self.watched_of_cursor = database_of(wrapper).watched_of_cursor
         self.connection: Any = None
         """The driver's connection while no wrapper has it."""
         self.wrapper: BaseDatabaseWrapper | None = None
@@ -143,6 +145,7 @@ class Session:
         self.opened = time.monotonic()
         self._database.note_opened(wrapper)
         self._database.learn(wrapper)
+        watch_connection(wrapper, self, self._database.watched_of_connection)
         self._options = self._database.options_of(wrapper.connection)
 
     def leave_to_parent(self) -> None:
@@ -171,6 +174,23 @@ class Session:
             effect = Effect.RESETTABLE
         self._effect = max(self._effect, effect)
         return not self._is_new
+
+    def use_past_django(self, connection: Any, sql: Any) -> None:
+        """Before code uses the driver's connection by itself: let its owner keep the session, of which track is lost.
+
+        ``sql`` is what it sends, if that is known. Raises InterfaceError if the connection is not the caller's.
+        """
+        if self._is_new:  # a receiver of connection_created, whose work is initial state
+            return
+        wrapper = self.wrapper
+        guest = None if wrapper is None else vars(wrapper).get("daf_orm_guest")
+        if guest is not None and wrapper is not None and wrapper.connection is connection:
+            guest.use_past_django(sql)
+        elif self.connection is connection:
+            raise InterfaceError(
+                f"The driver's connection of {self.alias!r} was used after the call that had taken it. Take "
+                "django.db.connection.connection where you use it, and keep it no longer than the call."
+            )
 
     def start_lease(self) -> bool:
         """Before its first use on a lease, look the connection over. False if it had died, and is closed."""

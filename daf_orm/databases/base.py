@@ -54,6 +54,10 @@ class Database:
     grammar = Grammar()
     driver_options: tuple[str, ...] = ()
     """Attributes of the driver's connection that code may set, and that a reset does not undo."""
+    watched_of_connection: tuple[str, ...] = ("cursor",)
+    """Methods and properties of the driver's connection by which code can change it, or its session, past Django."""
+    watched_of_cursor: tuple[str, ...] = ("execute", "executemany", "callproc")
+    """Methods of the driver's cursor by which it can."""
     lease_options: Mapping[str, Any] = MappingProxyType({})
     """Defaults of ``OPTIONS`` on a lease; those of the settings win."""
     takes_settings = False
@@ -147,13 +151,18 @@ class Database:
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
         """Take note that an owner's transactions have ended."""
 
+    def cursors_of(self, cursor: Any) -> tuple[Any, ...]:
+        """Return a cursor of a backend's, and the driver's own if that is inside it."""
+        return (cursor,)
+
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:  # noqa: ARG002 - for those that ask it
         """Return what a statement that is about to be sent may leave on the session."""
         return self._effect_of(sql) if isinstance(sql, str) else Effect.UNKNOWN
 
     def options_of(self, connection: Any) -> tuple[Any, ...]:
-        """Return what the options of a driver's connection are set to."""
-        return tuple([getattr(connection, name, None) for name in self.driver_options])
+        """Return what the options of a driver's connection are set to, and how many attributes it has."""
+        options = [getattr(connection, name, None) for name in self.driver_options]
+        return (*options, len(getattr(connection, "__dict__", ())))
 
     def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:  # noqa: ARG002
         """Give settings of the session other values; None is the value of a new connection. In autocommit."""

@@ -117,6 +117,10 @@ class MySQL(Database):
         has_local_settings=False,
     )
     driver_options = ("cursorclass", "encoding", "executemany_fallback")
+    watched_of_connection = (
+        *("cursor", "query", "autocommit", "select_db", "change_user", "ping", "kill", "begin", "set_server_option"),
+        *("set_character_set", "set_charset", "set_sql_mode", "next_result"),
+    )
     lease_options = {"connect_timeout": 10}  # noqa: RUF012 - a Mapping, nowhere changed; seconds
 
     def __init__(self) -> None:
@@ -174,6 +178,10 @@ class MySQL(Database):
         self._tables[name] = frozenset(unclean)
 
     # While it is lent
+
+    def cursors_of(self, cursor: Any) -> tuple[Any, ...]:
+        """Return Django's, and the driver's inside it."""
+        return cursor, getattr(cursor, "cursor", cursor)
 
     def stop(self, wrapper: BaseDatabaseWrapper) -> None:
         """Send KILL QUERY, on a connection of its own."""

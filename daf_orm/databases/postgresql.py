@@ -152,8 +152,13 @@ class PostgreSQL(Database):
     can_be_pooled_by_server = True
     driver_options = (
         *("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory", "server_cursor_factory"),
-        "prepare_threshold",
+        *("prepare_threshold", "autocommit"),
     )
+    watched_of_connection = (
+        *("cursor", "execute", "transaction", "pipeline", "notifies", "adapters", "tpc_begin"),
+        *("add_notice_handler", "add_notify_handler", "remove_notice_handler", "remove_notify_handler"),
+    )
+    watched_of_cursor = ("execute", "executemany", "copy", "stream", "adapters", "callproc")
     lease_options = LEASE_OPTIONS
     takes_settings = True
 

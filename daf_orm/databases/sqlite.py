@@ -28,11 +28,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Connection(sqlite3.Connection):
+    """sqlite3's, by a class that can be changed."""
+
+
 class SQLite(Database):
     """SQLite. PRAGMA, ATTACH and temporary tables stay until the connection is closed."""
 
-    grammar = Grammar(harmless_functions=None, unknown_functions=frozenset({"load_extension"}), has_backslash_escapes=False)
+    grammar = Grammar(
+        harmless_functions=None, unknown_functions=frozenset({"load_extension"}), has_backslash_escapes=False
+    )
     driver_options = ("isolation_level", "row_factory", "text_factory")
+    watched_of_connection = (
+        *("cursor", "execute", "executemany", "executescript", "create_function", "create_aggregate"),
+        *("create_collation", "create_window_function", "set_authorizer", "set_progress_handler"),
+        *("set_trace_callback", "enable_load_extension", "load_extension", "setlimit", "setconfig", "deserialize"),
+    )
+    watched_of_cursor = ("execute", "executemany", "executescript")
     has_server = False
     may_live_in_memory = True
 
@@ -183,7 +195,7 @@ def _temporary(connection: Any) -> set[tuple[str, str]]:
     return {(kind, name) for kind, name in rows if not name.startswith("sqlite_")}
 
 
-OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
+OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0, "factory": Connection}
 """Defaults for a database file on a lease; ``OPTIONS`` in the settings wins. A deferred transaction that reads and then
 writes fails with "database is locked" at once when another one wrote in between; an immediate one waits its turn."""
 

@@ -259,6 +259,22 @@ async def test_configured_settings_hold_after_a_transaction_that_django_has_not_
 
 
 @pytest.mark.postgresql
+async def test_what_the_driver_itself_would_set_is_refused_too(pool_with):
+    pool_with(MAX_SIZE=1, SERVER_POOLED=True)
+
+    def by(take):
+        def send():
+            connection.ensure_connection()
+            take().execute("SET lock_timeout = '5s'")
+
+        return database_sync_to_async(send)()
+
+    for take in (lambda: connection.connection, lambda: connection.connection.cursor()):
+        with pytest.raises(InterfaceError, match="SERVER_POOLED"):
+            await by(take)
+
+
+@pytest.mark.postgresql
 async def test_statements_of_psycopgs_own_and_isolation_levels_are_understood(pool_with):
     pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
     tenant.set("alpha")

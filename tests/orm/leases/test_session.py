@@ -279,28 +279,6 @@ async def test_what_is_set_on_djangos_wrapper_the_next_one_does_not_find(pool_wi
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("name", ["row_factory", "read_only", "prepare_threshold"])
-async def test_what_is_set_on_the_drivers_connection_the_next_one_does_not_find(pool_with, name):
-    from psycopg.rows import dict_row  # noqa: PLC0415
-
-    values = {"row_factory": dict_row, "read_only": True, "prepare_threshold": 3}
-    pool_with(MAX_SIZE=1)
-
-    def look():
-        connection.ensure_connection()
-        return getattr(connection.connection, name)
-
-    before = await another(database_sync_to_async(look)())
-    await another(
-        database_sync_to_async(
-            lambda: setattr(connection.connection, name, values[name]) if look() is before else None
-        )()
-    )
-
-    assert await another(database_sync_to_async(look)()) == before
-
-
-@pytest.mark.postgresql
 async def test_a_receiver_of_connection_created_is_told_of_each_owner(pool_with):
     """What it sets from the context is the owner's, also where the connection was open before."""
     pool_with(MAX_SIZE=1)

@@ -1,0 +1,105 @@
+"""A driver's connection, or cursor, in the hands of code that is not Django's.
+
+``connection.connection`` and ``cursor.cursor`` are the driver's own: no execute wrapper of Django's sees what code does
+with them. So the class of each becomes a subclass whose methods look who calls them. What backends, drivers and DAF do
+is known otherwise. Before anything else, the owner keeps the session, and the connection is closed in the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_WATCHER: Final = "daf_orm_watcher"
+_OF_TYPES: Final = "psycopg.types."
+"""What registers types on a connection for whoever asks."""
+_known_packages: tuple[str, ...] = ("django.db.", "daf_orm.")
+_known_modules: set[str] = set()
+_instruments: set[str] = set()
+"""Modules of what stands in for a driver's connection, as OpenTelemetry has it: the code that calls it counts."""
+
+
+class Watcher(Protocol):
+    """What has a driver's connection: a session."""
+
+    watched_of_cursor: tuple[str, ...]
+    """Names of methods of the cursors that the connection makes for such code."""
+
+    def use_past_django(self, connection: Any, sql: Any) -> None:
+        """Allow its use by other code than Django's, or raise InterfaceError. ``sql`` is what it sends, if known."""
+
+
+def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tuple[str, ...]) -> None:
+    """Look at who uses methods and properties of the driver's connection that a wrapper has just opened."""
+    global _known_packages  # noqa: PLW0603 - there are as many as drivers
+    connection: Any = wrapper.connection
+    package = f"{type(wrapper).Database.__name__.partition('.')[0]}."  # type: ignore[attr-defined] # all have it
+    if package not in _known_packages:
+        _known_packages += (package,)
+    _known_modules.update(kind.__module__ for kind in (*type(wrapper).__mro__, *connection.__class__.__mro__))
+    if type(connection) is not connection.__class__:
+        _instruments.update(kind.__module__ for kind in type(connection).__mro__)
+    with contextlib.suppress(AttributeError, TypeError):  # its class is not Python's
+        setattr(connection, _WATCHER, weakref.ref(watcher))
+        connection.__class__ = _watched(connection.__class__, names)
+
+
+def watch_cursor(cursor: Any, names: tuple[str, ...]) -> None:
+    """Look at who uses methods of a driver's cursor."""
+    with contextlib.suppress(TypeError):
+        cursor.__class__ = _watched(cursor.__class__, names)
+
+
+@functools.lru_cache(maxsize=64)
+def _watched(kind: type[Any], names: tuple[str, ...]) -> type[Any]:
+    if "daf_orm_watched" in vars(kind):
+        return kind
+    members: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__, "daf_orm_watched": True}
+    for name in names:
+        found = getattr(kind, name, None)
+        if isinstance(found, property):
+            members[name] = property(_watched_method(found.fget, name), found.fset, found.fdel, found.__doc__)
+        elif found is not None:
+            members[name] = _watched_method(found, name)
+    metaclass: Any = type(kind)
+    watched: type[Any] = metaclass(kind.__name__, (kind,), members)
+    return watched
+
+
+def _watched_method(method: Any, name: str) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _is_known(sys._getframe(1)):  # noqa: SLF001 - who calls
+            connection = getattr(self, "connection", self)
+            watcher: Watcher | None = getattr(connection, _WATCHER, _nothing)()
+            if watcher is not None:
+                watcher.use_past_django(connection, args[0] if args and name == "execute" else None)
+                made = method(self, *args, **kwargs)
+                if name == "cursor":
+                    watch_cursor(made, watcher.watched_of_cursor)
+                return made
+        return method(self, *args, **kwargs)
+
+    return watched
+
+
+def _nothing() -> None:
+    """Stand in for the watcher of a connection that has none."""
+
+
+def _is_known(frame: FrameType | None) -> bool:
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name not in _instruments:
+            return name in _known_modules or (name.startswith(_known_packages) and not name.startswith(_OF_TYPES))
+        frame = frame.f_back
+    return False

@@ -1,0 +1,246 @@
+"""What code does with the driver's connection by itself is its owner's, too. DESIGN §1, invariant 3."""
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+from django.db import InterfaceError, connection
+
+from daf_orm import database_sync_to_async, get_pool, pinned, transaction
+from tests.project.library.models import Counter
+
+pytestmark = pytest.mark.usefixtures("many_connections")
+
+
+def run_sql(sql):
+    with connection.cursor() as sync_cursor:
+        sync_cursor.execute(sql)
+        return sync_cursor.fetchall()[0][0] if sync_cursor.description else None
+
+
+def drivers_own():
+    connection.ensure_connection()
+    return connection.connection
+
+
+def by_raw_cursor(sql):
+    with connection.cursor() as sync_cursor:
+        raw = sync_cursor.cursor
+        getattr(raw, "cursor", raw).execute(sql)  # MySQL's has another one inside
+
+
+def by_cursor_of_the_drivers(sql):
+    cursor = drivers_own().cursor()
+    cursor.execute(sql)
+    cursor.close()
+
+
+SENT_BY = {
+    "cursor": by_cursor_of_the_drivers,
+    "a cursor's own": by_raw_cursor,
+    "connection": lambda sql: drivers_own().execute(sql),
+    "a cursor's connection": lambda sql: connection.cursor().connection.cursor().execute(sql),
+}
+STATES = {
+    "postgresql": ("SET lock_timeout = '5s'", "SHOW lock_timeout"),
+    "sqlite": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
+    "mysql": ("SET @tenant = 'alpha'", "SELECT @tenant"),
+}
+
+
+async def another(work):
+    """Run a coroutine as another owner."""
+    return await asyncio.create_task(work)
+
+
+async def left_to(look, change):
+    """Let one owner change something. Return what it had before, what it has then, and what the next one has."""
+    looking, changing = database_sync_to_async(look), database_sync_to_async(change)
+
+    async def owner():
+        before = await looking()
+        await changing()
+        await Counter.objects.acount()
+        return before, await looking()
+
+    before, after = await another(owner())
+    return before, after, await another(looking())
+
+
+@pytest.mark.parametrize("sent_by", SENT_BY)
+async def test_sql_sent_by_the_driver_is_its_owners_and_no_others(pool_with, sent_by):
+    if sent_by == "connection" and connection.vendor == "mysql":
+        pytest.skip("its connections execute nothing")
+    pool_with(MAX_SIZE=1)
+    change, question = STATES[connection.vendor]
+
+    before, after, others = await left_to(lambda: run_sql(question), lambda: SENT_BY[sent_by](change))
+
+    assert after != before
+    assert others == before
+
+
+def set_attribute(name, value):
+    def change():
+        setattr(drivers_own(), name, value)
+
+    return change
+
+
+def register_loader():
+    from psycopg.types.string import TextLoader  # noqa: PLC0415
+
+    drivers_own().adapters.register_loader("int4", TextLoader)
+
+
+def register_hstore():
+    from psycopg.types import TypeInfo  # noqa: PLC0415
+    from psycopg.types.hstore import register_hstore  # noqa: PLC0415
+
+    register_hstore(TypeInfo("hstore", 999_999, 999_998), drivers_own())
+
+
+def attribute(name):
+    return lambda: getattr(drivers_own(), name, None)
+
+
+OF_POSTGRESQL = {
+    "row_factory": (attribute("row_factory"), set_attribute("row_factory", lambda _: tuple)),
+    "read_only": (attribute("read_only"), set_attribute("read_only", value=True)),
+    "deferrable": (attribute("deferrable"), set_attribute("deferrable", value=True)),
+    "prepare_threshold": (attribute("prepare_threshold"), set_attribute("prepare_threshold", 3)),
+    "autocommit": (attribute("autocommit"), set_attribute("autocommit", value=False)),
+    "an attribute": (attribute("tenant"), set_attribute("tenant", "alpha")),
+    "notices": (
+        lambda: len(vars(drivers_own())["_notice_handlers"]),
+        lambda: drivers_own().add_notice_handler(print),
+    ),
+    "notifications": (
+        lambda: len(vars(drivers_own())["_notify_handlers"]),
+        lambda: drivers_own().add_notify_handler(print),
+    ),
+    "a loader": (lambda: run_sql("SELECT 1"), register_loader),
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("kind", OF_POSTGRESQL)
+async def test_what_is_set_on_psycopgs_connection_the_next_one_does_not_find(pool_with, kind):
+    pool_with(MAX_SIZE=1)
+
+    before, after, others = await left_to(*OF_POSTGRESQL[kind])
+
+    assert after != before
+    assert others == before
+
+
+async def has_died_of(change):
+    """Return whether the next owner has another connection than the one that was changed."""
+    identify = database_sync_to_async(lambda: id(drivers_own()))
+    kept = []  # so that no new one has the same number
+
+    async def owner():
+        kept.append(await database_sync_to_async(drivers_own)())
+        await database_sync_to_async(change)()
+        assert await identify() == id(kept[0])
+
+    await another(owner())
+    return await another(identify()) != id(kept[0])
+
+
+@pytest.mark.sqlite_file
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: drivers_own().set_trace_callback(lambda _: None),
+        lambda: drivers_own().set_progress_handler(lambda: 0, 1000),
+        lambda: drivers_own().set_authorizer(lambda *_: sqlite3.SQLITE_OK),
+        lambda: drivers_own().create_function("tenant", 0, lambda: "alpha"),
+        lambda: drivers_own().setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000),
+        lambda: drivers_own().executescript("PRAGMA user_version"),
+    ],
+    ids=["trace", "progress", "authorizer", "function", "limit", "script"],
+)
+async def test_what_is_set_on_sqlites_connection_goes_with_its_owner(pool_with, change):
+    pool_with(MAX_SIZE=1)
+    assert await has_died_of(change)
+
+
+@pytest.mark.postgresql
+async def test_types_that_are_registered_on_a_connection_go_with_their_owner(pool_with):
+    pool_with(MAX_SIZE=1)
+    assert await has_died_of(register_hstore)
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: drivers_own().select_db("information_schema"),
+        lambda: drivers_own().set_character_set("latin1"),
+        lambda: drivers_own().query("SET @tenant = 'alpha'"),
+    ],
+    ids=["database", "character set", "query"],
+)
+async def test_what_is_set_on_mysqls_connection_goes_with_its_owner(pool_with, change):
+    pool_with(MAX_SIZE=1)
+    assert await has_died_of(change)
+
+
+async def test_reading_what_the_drivers_connection_is_pins_nothing(pool_with):
+    pool_with(MAX_SIZE=2)
+
+    def read():
+        own = drivers_own()
+        with connection.cursor() as sync_cursor:
+            sync_cursor.execute("SELECT 1")
+            assert sync_cursor.connection is not None
+            assert sync_cursor.cursor is not None
+        return repr(own), getattr(own, "info", None), getattr(own, "closed", None), type(own).__name__
+
+    await database_sync_to_async(read)()
+
+    assert get_pool().get_stats()["connections_pinned"] == 0
+    assert (await database_sync_to_async(lambda: type(drivers_own()).__name__)()) == "Connection"
+
+
+async def test_a_drivers_connection_that_was_kept_serves_no_other_call(pool_with):
+    pool_with(MAX_SIZE=1)
+    kept = await another(database_sync_to_async(drivers_own)())
+
+    def use_it():
+        drivers_own()  # it serves this call now, and is that of this owner by right
+        return kept.cursor()
+
+    with pytest.raises(InterfaceError, match=r"after the call|outside the calls"):
+        kept.cursor()
+    async with transaction.atomic():
+        await Counter.objects.acount()
+        with pytest.raises(InterfaceError, match="outside the calls"):
+            kept.cursor()
+        errors = []
+        thread = threading.Thread(target=lambda: errors.append(_error_of(kept.cursor)))
+        await asyncio.to_thread(lambda: (thread.start(), thread.join()))
+        assert isinstance(errors[0], InterfaceError)
+    await database_sync_to_async(use_it)()
+
+
+def _error_of(func):
+    try:
+        func()
+    except InterfaceError as error:
+        return error
+    return None
+
+
+async def test_it_stays_with_who_has_pinned_it(pool_with):
+    pool_with(MAX_SIZE=1)
+    change, question = STATES[connection.vendor]
+
+    async def owner():
+        async with pinned():
+            await database_sync_to_async(lambda: by_cursor_of_the_drivers(change))()
+            return await database_sync_to_async(run_sql)(question)
+
+    assert await another(owner()) != await another(database_sync_to_async(run_sql)(question))
