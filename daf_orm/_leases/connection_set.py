@@ -187,6 +187,26 @@ class ConnectionSet:
 
     # Its end
 
+    def leave_untouched(self) -> bool:
+        """After a call that has left nothing on any connection, as most do: have them ready for the next lease.
+
+        Return False, and do nothing, if something may have been left. No I/O.
+        """
+        if self._borrowed or self._with_cursors or self.needs_cleaning:
+            return False
+        for alias, session in self._sessions.items():
+            guest = self._guests.get(alias)
+            if guest is None:
+                if session.needs_cleaning or self._is_idle(alias):
+                    return False
+            elif guest.has_left_something or not session.is_untouched() or self._is_due(alias, guest.wrapper):
+                return False
+        for alias in tuple(self._guests):
+            self._sessions[alias].end_lease()
+            self._detach(alias)
+        self._begun.clear()
+        return True
+
     def rest(self, origin: object, *, keeps_transactions: bool = False) -> tuple[bool, bool]:
         """After a call: end its transaction. Return whether all was well, and whether its owner has to have it again.
 
@@ -258,9 +278,12 @@ class ConnectionSet:
 
     def _drop_if_idle(self, alias: str) -> None:
         """Close a connection that has not been used for too long, or whose alias has been removed."""
-        is_idle = time.monotonic() - self._used.get(alias, 0.0) > self._max_idle
-        if is_idle or alias not in django_connections.settings:
+        if self._is_idle(alias):
             self._drop(alias)
+
+    def _is_idle(self, alias: str) -> bool:
+        is_idle = time.monotonic() - self._used.get(alias, 0.0) > self._max_idle
+        return is_idle or alias not in django_connections.settings
 
     def _clean_session(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
         """Let the next owner find nothing of this one's. False if that failed, and the connection was closed for it."""

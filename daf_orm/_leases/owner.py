@@ -212,6 +212,11 @@ class Guest:
         return isinstance(getattr(type(self.wrapper), name, None), cached_property)
 
     @property
+    def has_left_something(self) -> bool:
+        """Whether a call has left a cursor, a transaction or a method of its own on it."""
+        return self.holds_transaction or self.has_open_cursors or self.is_patched
+
+    @property
     def is_patched(self) -> bool:
         """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
         values, kind = vars(self.wrapper), type(self.wrapper)

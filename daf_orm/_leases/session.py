@@ -317,11 +317,27 @@ class Session:
         wrapper = self.wrapper
         return wrapper is not None and self._options != self._database.options_of(wrapper.connection)
 
+    def is_untouched(self) -> bool:
+        """Whether its owner has left nothing at all on it, as far as is known without asking the server. No I/O."""
+        wrapper = self.wrapper
+        return (
+            wrapper is not None
+            and wrapper.connection is not None
+            and not (wrapper.in_atomic_block or wrapper.atomic_blocks or wrapper.errors_occurred)
+            and not self.needs_cleaning
+            and self._database.is_as_lent(wrapper, self._options)
+        )
+
+    def end_lease(self) -> None:
+        """Take note that its owner's transactions have ended."""
+        assert self.wrapper is not None
+        self._database.end_lease(self.wrapper)
+
     def clean(self) -> bool:
         """Make the session what it was at first. False if the connection has to be closed. May raise."""
         wrapper = self.wrapper
         assert wrapper is not None
-        self._database.end_lease(wrapper)
+        self.end_lease()
         effect, self._effect, self.is_touched = self._effect, Effect.NONE, False
         if wrapper.connection is None:
             return True

@@ -180,11 +180,12 @@ class ConnectionPool:
         if connections is None or lease.forgotten or lease.scopes:
             return
         lease.blocks.clear()
-        is_kept = self._is_kept(lease, connections, keeps_transactions=keeps_transactions)
-        if is_kept:
-            return
-        if not connections.clean(lease.origin or "a call", is_rested=is_kept is False):
-            self._count("returns_bad", 1)
+        if self._has_to_be_kept(lease) or not connections.leave_untouched():
+            is_kept = self._is_kept(lease, connections, keeps_transactions=keeps_transactions)
+            if is_kept:
+                return
+            if not connections.clean(lease.origin or "a call", is_rested=is_kept is False):
+                self._count("returns_bad", 1)
         if not self._take_back(lease):
             connections.close()
             self._end_executor()
@@ -200,6 +201,11 @@ class ConnectionPool:
             self._end_executor()
 
     # Pinning
+
+    def _has_to_be_kept(self, lease: Lease) -> bool:
+        """Whether its owner keeps it, whatever its calls leave behind."""
+        owner = lease.owner
+        return lease.is_pinned or self.keeps_first or (owner is not None and owner.executor is not None)
 
     def _is_kept(self, lease: Lease, connections: ConnectionSet, *, keeps_transactions: bool) -> bool | None:
         """After a call: end its transaction. Return whether the owner keeps the lease; None if it cannot."""

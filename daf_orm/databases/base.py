@@ -145,6 +145,19 @@ class Database:
     def lose_track(self, wrapper: BaseDatabaseWrapper) -> None:
         """Take note that statements may be sent that nothing looks at."""
 
+    def is_as_lent(self, wrapper: BaseDatabaseWrapper, options: tuple[Any, ...]) -> bool:
+        """Whether the driver knows that its connection is open, in no transaction, and set as it was when lent.
+
+        ``options`` is what :meth:`options_of` returned then. False if only the server could tell. No I/O.
+        """
+        return (
+            not self.is_closed(wrapper)
+            and self.in_transaction(wrapper) is False
+            and wrapper.autocommit == wrapper.settings_dict["AUTOCOMMIT"]
+            and not self.has_other_isolation(wrapper)
+            and options == self.options_of(wrapper.connection)
+        )
+
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
         """Find out what :meth:`effect_of` has to know, on an open connection outside any transaction."""
 

@@ -24,6 +24,7 @@ from django.db.models.signals import post_save
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._leases import reset
+from daf_orm._leases.session import Session
 from daf_orm.sync import query_to_async, runs_in_thread
 from tests.project.library.models import Author, Event
 
@@ -354,6 +355,7 @@ def test_a_task_that_its_loop_drops_as_its_call_ends_gives_the_lease_back(monkey
         return end_transaction(wrapper, origin)
 
     loop = asyncio.new_event_loop()
+    monkeypatch.setattr(Session, "is_untouched", lambda _: False)
     monkeypatch.setattr(reset, "_end_transaction", slow)
     task = loop.create_task(Event.objects.acount())
     loop.run_until_complete(until_one_sleeps())
