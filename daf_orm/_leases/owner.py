@@ -305,18 +305,25 @@ class Guest:
 
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         """Look at a statement, as an execute wrapper."""
-        self.look_at(sql, context["cursor"])
-        self._looked_at = sql
-        assert self.session is not None
-        place = begin_waiting()
+        cursor = context["cursor"]
         try:
-            return self.session.execute(sql, lambda: execute(sql, params, many, context), many=bool(many))
-        except DatabaseError as error:
-            if self.wrapper.in_atomic_block and self._database.aborts_transaction(error):
-                self.wrapper.needs_rollback = True
+            self.look_at(sql, cursor)
+            self._looked_at = sql
+            assert self.session is not None
+            if _FAILED in vars(cursor):
+                self._use_again(cursor)
+            place = begin_waiting()
+            try:
+                return self.session.execute(sql, lambda: execute(sql, params, many, context), many=bool(many))
+            finally:
+                end_waiting(place)
+        except BaseException as error:
+            if isinstance(error, DatabaseError) and self.wrapper.in_atomic_block:
+                self.wrapper.needs_rollback |= self._database.aborts_transaction(error)
+            # It has no rows for a later call, and lives on in the error's traceback.
+            vars(cursor)[_FAILED] = True
+            self.forget_cursor(cursor)
             raise
-        finally:
-            end_waiting(place)
 
     def look_again(self, sql: Any, cursor: CursorWrapper) -> None:
         """Look at what execute wrappers have made of a statement, if they have."""
@@ -363,6 +370,14 @@ class Guest:
         self.forget_cursor(cursor)
         cursor.cursor = fresh.cursor
         self.note_cursor(cursor)
+
+    def _use_again(self, cursor: CursorWrapper) -> None:
+        """Let a cursor whose statement has failed, and that has been forgotten for it, execute another one."""
+        del vars(cursor)[_FAILED]
+        if getattr(cursor.cursor, "connection", None) is self.wrapper.connection:
+            self.note_cursor(cursor)
+        else:
+            self._renew(cursor)
 
     # Cursors
 
@@ -571,6 +586,7 @@ def _leased_kind(kind: type[Any]) -> type[Any] | None:
     return LeasedCursor if kind is CursorWrapper else type(kind.__name__, (LeasedCursor, kind), {})
 
 
+_FAILED: Final = "daf_orm_failed"
 _PAST_DJANGO: Final = frozenset({"copy", "stream", "copy_expert", "copy_from", "copy_to"})
 """Methods of drivers' cursors that send statements. Not ``connection``: instrumentation reads it at every statement."""
 _PLAIN: Final = (str, int, float, bytes, type(None), tuple, frozenset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,6 +249,7 @@ class Session:
             if not is_repeatable or self._database.in_transaction(wrapper):  # which it has ended
                 self.lose_track()
                 raise
+            traceback.clear_frames(error.__traceback__)  # it lives on as garbage, and with it the cursor
             self._database.forget_plans(wrapper)
             return self._execute_configured(sql, execute)
 

@@ -11,6 +11,7 @@ import re
 import sqlite3
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -238,6 +239,7 @@ class LockPatience:
                 raise
             if self.readers:  # whoever has the lock may be waiting for us to finish reading
                 raise OperationalError(_READING.format(alias=self._wrapper.alias)) from error
+            _let_go_of_cursors(error)
         deadline = time.monotonic() + self._timeout
         with _Place(self._turn, deadline, self._gone):
             while True:
@@ -246,6 +248,7 @@ class LockPatience:
                 except OperationalError as error:
                     if not _is_locked(error) or self._gone() or time.monotonic() > deadline:
                         raise
+                    _let_go_of_cursors(error)
 
     def _let_sqlite_wait(self, seconds: float) -> None:
         """Set how long SQLite itself waits, where that is not what it is set to. It is not stopped while it does."""
@@ -296,6 +299,11 @@ class _Place:
 def _turn_for(name: str) -> FifoLock:
     with _turns_lock:
         return _turns.setdefault(name, FifoLock())
+
+
+def _let_go_of_cursors(error: BaseException) -> None:
+    """Clear the frames of an attempt that is made again. Django's errors refer to themselves, and live on as garbage."""
+    traceback.clear_frames(error.__traceback__)
 
 
 def _is_locked(error: OperationalError) -> bool:

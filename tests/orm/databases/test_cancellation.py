@@ -309,6 +309,25 @@ async def _write_in_a_block() -> None:
 
 
 @pytest.mark.sqlite_file
+async def test_a_call_that_has_waited_for_the_lock_keeps_no_connection() -> None:
+    async def write_and_look() -> int:
+        await _write_in_a_block()
+        pinned: int = get_pool().get_stats()["connections_pinned"]
+        return pinned
+
+    gc.disable()  # what failed attempts have left behind is garbage
+    try:
+        async with transaction.atomic():
+            await Author.objects.acreate(name="holds the lock")
+            waiting = asyncio.get_running_loop().create_task(write_and_look(), context=contextvars.Context())
+            done, _ = await asyncio.wait([waiting], timeout=0.3)  # longer than one short wait of SQLite's
+            assert not done
+        assert await waiting == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.sqlite_file
 async def test_writers_to_a_database_file_wait_instead_of_failing() -> None:
     counter = await Counter.objects.acreate(name="contended")
 

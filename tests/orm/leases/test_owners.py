@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 from django.db import transaction as django_transaction
 from django.db.backends.signals import connection_created
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, pinned, transaction
-from daf_orm._leases.owner import LeasedCursor
+from daf_orm._leases.owner import LeasedCursor, Owner
 from daf_orm.owners import Ownership
 from tests.orm.leases.test_session import POSTGRESQL, SQLITE, STATES, ask, run_sql
 from tests.project.library.models import Author, Counter
@@ -445,6 +445,35 @@ async def test_who_is_cancelled_while_it_waits_to_pin_leaves_nothing(pool_with, 
 
     stats = pool.get_stats()
     assert (stats["pool_available"], stats["connections_pinned"]) == (stats["pool_size"], 0)
+
+
+async def test_a_cursor_whose_statement_has_failed_keeps_no_connection(pool_with):
+    """Django itself leaves one in the traceback where BEGIN fails on SQLite."""
+    pool_with(MAX_SIZE=2)
+    kept = []
+
+    @database_sync_to_async
+    def fail():
+        failing = connection.cursor()
+        try:
+            failing.execute("SELECT nothing FROM nowhere")
+        except DatabaseError as error:
+            kept.append((failing, error))
+
+    @database_sync_to_async
+    def use_it_again():
+        failing, _ = kept[0]
+        failing.execute("SELECT 42")
+        return failing.fetchone()
+
+    await fail()
+    assert get_pool().get_stats()["connections_pinned"] == 0
+    lease = await get_pool().lend(owner=Owner("another"))  # so that the next call has another connection
+    try:
+        assert await use_it_again() == (42,)
+    finally:
+        get_pool().put_back(lease)
+    kept[0][0].close()
 
 
 async def test_a_cursor_that_is_kept_keeps_its_connection_until_it_is_closed(pool_with):
