@@ -222,7 +222,7 @@ class Guest:
         values, kind = vars(self.wrapper), type(self.wrapper)
         if len(values) == len(self._own):
             return False
-        replaced = [values[name] for name in values.keys() - self._own if callable(getattr(kind, name, None))]
+        replaced = [values[name] for name in values.keys() - self._own if _is_method(kind, name)]
         return any(callable(method) and not self._can_carry(method) for method in replaced)
 
     def _can_carry(self, method: Any) -> bool:
@@ -608,6 +608,11 @@ def _own_names(kind: type[Any], number: int, values: dict[str, Any]) -> frozense
     if (names := _names.get((kind, number))) is None:
         names = _names[kind, number] = frozenset(values)
     return names
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_method(kind: type[Any], name: str) -> bool:
+    return callable(getattr(kind, name, None))
 
 
 def _leave_to_the_pool() -> None:
