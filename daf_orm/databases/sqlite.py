@@ -302,7 +302,7 @@ def _turn_for(name: str) -> FifoLock:
 
 
 def _let_go_of_cursors(error: BaseException) -> None:
-    """Clear the frames of an attempt that is made again: errors of Django's refer to themselves, and live on a while."""
+    """Clear the frames of an attempt that is made again: errors of Django's refer to themselves, and live on."""
     traceback.clear_frames(error.__traceback__)
 
 
