@@ -34,23 +34,24 @@ RESET: Final = (
 HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     """
     age akeys array_agg array_append array_cat array_length array_lower array_position array_positions array_prepend
-    array_remove array_replace array_to_json array_to_string array_upper asin avals bit_and bit_length bit_or
-    bit_xor bool_and bool_or btrim chr clock_timestamp covar_pop covar_samp current_setting date_bin date_part
-    date_trunc daterange decode encode every gen_random_uuid generate_series hstore initcap int4range int8range
-    isempty isfinite json_agg json_array json_array_length json_build_object json_object jsonb_agg
-    jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_object jsonb_each jsonb_each_text
-    jsonb_extract_path jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_path_query_array
-    jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_typeof justify_days justify_hours
-    justify_interval lower_inc lower_inf make_date make_interval make_time make_timestamp make_timestamptz mode
-    num_nonnulls num_nulls numrange overlay percentile_cont percentile_disc pg_advisory_xact_lock pg_backend_pid
-    pg_column_size pg_get_serial_sequence pg_notify pg_relation_size pg_size_pretty pg_sleep pg_total_relation_size
-    pg_try_advisory_xact_lock pg_typeof phraseto_tsquery plainto_tsquery random range_merge regexp_match
-    regexp_matches regexp_replace regexp_split_to_array regr_avgx regr_avgy regr_count regr_intercept regr_r2
-    regr_slope regr_sxx regr_sxy regr_syy row_to_json scale setweight sha224 sha256 sha384 sha512 similarity
-    split_part starts_with statement_timestamp strict_word_similarity string_agg strpos to_char to_date to_json
-    to_jsonb to_number to_regclass to_timestamp to_tsquery to_tsvector transaction_timestamp translate trunc
-    ts_headline ts_rank ts_rank_cd tsrange tstzrange txid_current unaccent unnest uuid_generate_v1mc
-    uuid_generate_v4 version upper_inc upper_inf uuidv4 uuidv7
+    array_remove array_replace array_to_json array_to_string array_upper asin avals bit_and bit_length bit_or bit_xor
+    bool_and bool_or btrim chr clock_timestamp col_description covar_pop covar_samp current_schema current_setting
+    date_bin date_part date_trunc daterange decode encode every format_type gen_random_uuid generate_series hstore
+    initcap int4range int8range isempty isfinite json_agg json_array json_array_length json_build_object json_object
+    jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_object jsonb_each
+    jsonb_each_text jsonb_extract_path jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query
+    jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_typeof justify_days
+    justify_hours justify_interval lower_inc lower_inf make_date make_interval make_time make_timestamp make_timestamptz
+    mode num_nonnulls num_nulls numrange obj_description overlay percentile_cont percentile_disc pg_advisory_xact_lock
+    pg_backend_pid pg_column_size pg_get_constraintdef pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_partkeydef
+    pg_get_serial_sequence pg_get_triggerdef pg_get_viewdef pg_notify pg_relation_size pg_size_pretty pg_sleep
+    pg_table_is_visible pg_total_relation_size pg_try_advisory_xact_lock pg_type_is_visible pg_typeof phraseto_tsquery
+    plainto_tsquery random range_merge regexp_match regexp_matches regexp_replace regexp_split_to_array regr_avgx
+    regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_to_json scale setweight sha224
+    sha256 sha384 sha512 shobj_description similarity split_part starts_with statement_timestamp strict_word_similarity
+    string_agg strpos to_char to_date to_json to_jsonb to_number to_regclass to_regnamespace to_regtype to_timestamp
+    to_tsquery to_tsvector transaction_timestamp translate trunc ts_headline ts_rank ts_rank_cd tsrange tstzrange
+    txid_current unaccent unnest upper_inc upper_inf uuid_generate_v1mc uuid_generate_v4 uuidv4 uuidv7 version
     websearch_to_tsquery width_bucket word_similarity
     """.split()
 )
@@ -140,6 +141,7 @@ class _PostGIS(Database):
         harmless_functions=HARMLESS,
         harmless_prefix="st_",
         resettable_functions=RESETTABLE,
+        has_hash_comments=False,
     )
 
 
@@ -147,7 +149,11 @@ class PostgreSQL(Database):
     """PostgreSQL. A session is reset in one round trip."""
 
     grammar = Grammar(
-        keeping=KEEPING, resettable=STATEMENTS, harmless_functions=HARMLESS, resettable_functions=RESETTABLE
+        keeping=KEEPING,
+        resettable=STATEMENTS,
+        harmless_functions=HARMLESS,
+        resettable_functions=RESETTABLE,
+        has_hash_comments=False,
     )
     can_be_pooled_by_server = True
     driver_options = (

@@ -13,11 +13,11 @@ from typing import Final
 
 COMMON_FUNCTIONS: Final = frozenset(
     """
-    abs acos ascii asin atan atan2 avg cardinality cast ceil ceiling char_length character_length coalesce concat
-    concat_ws corr cos cot count cume_dist date degrees dense_rank exp extract first_value floor format greatest lag
-    last_value lead least left length ln log lower lpad ltrim max md5 min mod now nth_value ntile nullif
-    octet_length percent_rank pi position power radians rank repeat replace reverse right round row_number rpad
-    rtrim sign sin sqrt stddev_pop stddev_samp substr substring sum tan trim upper var_pop var_samp
+    abs acos any_value ascii asin atan atan2 avg cardinality cast ceil ceiling char_length character_length coalesce
+    concat concat_ws corr cos cot count cume_dist date degrees dense_rank exp extract first_value floor format greatest
+    lag last_value lead least left length ln log lower lpad ltrim max md5 min mod now nth_value ntile nullif
+    octet_length percent_rank pi position power radians rank repeat replace reverse right round row_number rpad rtrim
+    sign sin sqrt stddev_pop stddev_samp substr substring sum tan trim upper var_pop var_samp
     """.split()
 )
 """Functions that leave nothing on any database that has them."""
@@ -62,13 +62,15 @@ class Grammar:
     unknown_functions: frozenset[str] = field(default_factory=frozenset)
     has_backslash_escapes: bool | None = None
     """Whether a backslash escapes a quote in a string; None: that is a setting of the server's."""
+    has_hash_comments: bool = True
+    """Whether ``#`` begins a comment. On PostgreSQL it is an operator."""
 
     def effect_of(self, sql: str) -> Effect:
         """Return what a string of one or more statements may leave."""
         bare = without_literals(sql, has_backslash_escapes=self.has_backslash_escapes)
         if bare is not None and "'temp'" in sql.lower():  # SQLite takes strings for names
             return Effect.UNKNOWN
-        if bare is None or _COMMENT.search(bare):
+        if bare is None or (_COMMENT if self.has_hash_comments else _PLAIN_COMMENT).search(bare):
             return Effect.UNKNOWN
         return max((self._effect_of_one(part) for part in bare.split(";") if part.strip()), default=Effect.NONE)
 
@@ -152,7 +154,10 @@ _IS_COMMENT: Final = re.compile(r"--(?:\s|$)|/\*(?!M?!)")
 _NAMES: Final = ('"', "`")
 _DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)
 _TEMPORARY: Final = re.compile(r"\bTEMP(?:ORARY)?\b|\bpg_temp", re.IGNORECASE)
-_EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b(?:\s*\([^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b)*", re.IGNORECASE)
+_EXPLAIN: Final = re.compile(
+    r"\s*EXPLAIN\b(?:\s*\((?!\s*(?:SELECT|TABLE|VALUES|WITH)\b)[^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b)*",
+    re.IGNORECASE,
+)
 _COPY: Final = re.compile(
     r"""\s*COPY\s++(?:(?P<table>[\w."]++)\s*+(?:\([^()]*+\)\s*+)?(?:FROM|TO)\b|\((?P<query>.*)\)\s*+TO\b)""",
     re.IGNORECASE | re.DOTALL,
@@ -170,6 +175,7 @@ _DEFINITION: Final = re.compile(
 _FIRST_WORD: Final = re.compile(r"[\s(]*([A-Za-z]+)")
 # Comments, but not the operators #> and #- of JSON; and assignments to MySQL's variables.
 _COMMENT: Final = re.compile(r"/\*|--|#(?!>|-)|:=")
+_PLAIN_COMMENT: Final = re.compile(r"/\*|--|:=")
 # What stands before a parenthesis: a word, or the end of a quoted name.
 _CALL: Final = re.compile(r"""((?<![\w$.])[^\W\d][\w$.]*+|\.\s*+[\w$]++|["`\]])\s*+\(""")
 # The table of a list of columns: INSERT INTO "book" ("title"), CREATE TABLE book (title text).

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from daf_orm.databases.base import Database
+from daf_orm.databases.mysql import MySQL
 from daf_orm.databases.postgresql import PostgreSQL
 from daf_orm.databases.sqlite import SQLite
 from daf_orm.databases.statements import Effect
@@ -25,6 +26,9 @@ NONE = (
     "SELECT 1;",
     r"SELECT 1 WHERE a LIKE '%' || REPLACE(REPLACE(b, E'\\', E'\\\\'), E'%', E'\%') || '%'",
     r"SELECT 'a\\', $$\$$",
+    'SELECT ANY_VALUE("b"."year") FROM "b" GROUP BY "b"."pages"',
+    'EXPLAIN (FORMAT JSON) (SELECT "a" FROM "t") UNION (SELECT "a" FROM "t" WHERE "b" = %s) ORDER BY 1',
+    "EXPLAIN ANALYZE (SELECT 1)",
 )
 RESETTABLE = (
     "SET ROLE app",
@@ -92,6 +96,17 @@ def test_functions_of_sqlite_leave_nothing():
     assert (
         SQLite.grammar.effect_of('SELECT django_date_extract(%s, "a"), json_extract("b", %s) FROM "t"') is Effect.NONE
     )
+
+
+def test_what_django_asks_postgresql_alone_leaves_nothing():
+    for sql in (
+        'UPDATE "n" SET "i" = ("n"."i" # %s)',
+        "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)",
+        "SELECT pg_get_expr(adbin, adrelid), col_description(a, 1), array_agg(b), pg_get_indexdef(1) FROM pg_attrdef",
+    ):
+        assert PostgreSQL.grammar.effect_of(sql) is Effect.NONE
+    assert PostgreSQL.grammar.effect_of("EXPLAIN ANALYZE (SELECT set_config('a.b', 'c', false))") is Effect.RESETTABLE
+    assert MySQL.grammar.effect_of("SELECT 1 # 'a\n, @a := 1") is Effect.UNKNOWN
 
 
 def test_a_backslash_of_sqlite_is_a_character():
