@@ -155,7 +155,8 @@ _NAMES: Final = ('"', "`")
 _DO: Final = re.compile(r"\s*DO\b", re.IGNORECASE)
 _TEMPORARY: Final = re.compile(r"\bTEMP(?:ORARY)?\b|\bpg_temp", re.IGNORECASE)
 _EXPLAIN: Final = re.compile(
-    r"\s*EXPLAIN\b(?:\s*\((?!\s*(?:SELECT|TABLE|VALUES|WITH)\b)[^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b)*",
+    r"\s*EXPLAIN\b(?:\s*\((?!\s*(?:SELECT|TABLE|VALUES|WITH)\b)[^()]*\)|\s+(?:ANALYZE|VERBOSE|QUERY|PLAN)\b"
+    r"|\s+FORMAT\s*=\s*\w+)*",
     re.IGNORECASE,
 )
 _COPY: Final = re.compile(

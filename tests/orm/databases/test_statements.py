@@ -98,7 +98,7 @@ def test_functions_of_sqlite_leave_nothing():
     )
 
 
-def test_what_django_asks_postgresql_alone_leaves_nothing():
+def test_what_django_asks_one_database_alone_leaves_nothing():
     for sql in (
         'UPDATE "n" SET "i" = ("n"."i" # %s)',
         "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)",
@@ -106,6 +106,7 @@ def test_what_django_asks_postgresql_alone_leaves_nothing():
     ):
         assert PostgreSQL.grammar.effect_of(sql) is Effect.NONE
     assert PostgreSQL.grammar.effect_of("EXPLAIN ANALYZE (SELECT set_config('a.b', 'c', false))") is Effect.RESETTABLE
+    assert MySQL.grammar.effect_of("EXPLAIN FORMAT=JSON SELECT `a` FROM `t` WHERE `b` = %s") is Effect.NONE
     assert MySQL.grammar.effect_of("SELECT 1 # 'a\n, @a := 1") is Effect.UNKNOWN
 
 
