@@ -98,7 +98,7 @@ class ConnectionSet:
         if session is None or (entry := django_connections.settings.get(alias)) is None:
             return None
         wrapper = session.new_wrapper(entry)
-        return None if wrapper is None else owner.add(alias, wrapper, session.settings)
+        return None if wrapper is None else owner.add(alias, wrapper)
 
     def _detach(self, alias: str) -> Guest:
         guest = self._guests.pop(alias)

@@ -23,10 +23,10 @@ from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.carrying import CannotCarry, carried
 from daf_orm._leases.past_django import watch_cursor
+from daf_orm._leases.session import lease_settings
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import COMMITS
 from daf_orm.exceptions import CallCancelled
-from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,9 +96,9 @@ class Owner:
             guest.look_like(self.last_used[alias])
         return guest
 
-    def add(self, alias: str, wrapper: BaseDatabaseWrapper, settings: dict[str, Any] | None = None) -> Guest:
-        """Take a new wrapper, which shows what has been set on the first. ``settings`` are those of a lease."""
-        guest = Guest(self, wrapper, settings)
+    def add(self, alias: str, wrapper: BaseDatabaseWrapper) -> Guest:
+        """Take a new wrapper, which shows what has been set on the first."""
+        guest = Guest(self, wrapper)
         with self._lock:
             guests = self._guests.setdefault(alias, [])
             guests.append(guest)
@@ -117,7 +117,7 @@ class Owner:
 class Guest:
     """A wrapper of Django's that belongs to an owner, and has a driver's connection for a call, or for longer."""
 
-    def __init__(self, owner: Owner, wrapper: BaseDatabaseWrapper, settings: dict[str, Any] | None = None) -> None:
+    def __init__(self, owner: Owner, wrapper: BaseDatabaseWrapper) -> None:
         self.owner = owner
         self.wrapper = wrapper
         self.session: Session | None = None
@@ -131,11 +131,11 @@ class Guest:
         # By the drivers' cursors: of one, instrumentation may have made a second wrapper.
         self._cursors: dict[int, weakref.ref[LeasedCursor]] = {}  # those that have not been closed
         self._named: set[int] = set()  # of those, the server's own, which last until they are closed
-        self._install(wrapper, settings)
+        self._install(wrapper)
 
-    def _install(self, wrapper: BaseDatabaseWrapper, settings: dict[str, Any] | None) -> None:
+    def _install(self, wrapper: BaseDatabaseWrapper) -> None:
         wrapper.inc_thread_sharing()  # any thread may use it from now on, one at a time
-        wrapper.settings_dict = settings or _lease_settings(wrapper)
+        wrapper.settings_dict = lease_settings(wrapper)
         wrapper.execute_wrappers.append(self._execute)
         self._connect, self._commit_now, self._set = wrapper.connect, wrapper.commit, wrapper.set_autocommit
         self._close = wrapper.close
@@ -170,7 +170,7 @@ class Guest:
         ours.execute_wrappers[:] = (
             own[:1] + [each for each in tuple(theirs.execute_wrappers) if not first.is_own(each)] + own[1:]
         )
-        ours.queries_log = theirs.queries_log
+        ours.settings_dict, ours.queries_log = theirs.settings_dict, theirs.queries_log
         ours.force_debug_cursor = theirs.force_debug_cursor
         vars(ours).update(self._carried_from(first))
         self._shown = self.shows()
@@ -617,14 +617,3 @@ def _is_method(kind: type[Any], name: str) -> bool:
 
 def _leave_to_the_pool() -> None:
     """Keep ``close_old_connections()``, which libraries call around their queries, from ending a transaction."""
-
-
-def _lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
-    settings: dict[str, Any] = dict(wrapper.settings_dict)
-    if not settings["OPTIONS"].get("pool"):
-        settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
-        database = database_of(wrapper)
-        if database.can_be_pooled_by_server and get_settings().SERVER_POOLED:
-            settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # such a cursor lives in one session
-        settings["OPTIONS"] = {**database.options_for(wrapper), **settings["OPTIONS"]}
-    return settings

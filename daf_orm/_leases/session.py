@@ -23,6 +23,7 @@ from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 from daf_orm.databases.server_pooling import Kind
 from daf_orm.databases.statements import Effect
+from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,8 @@ class Session:
         self, wrapper: BaseDatabaseWrapper, origin: dict[str, Any] | None = None, *, server_pooled: bool = False
     ) -> None:
         self.alias = wrapper.alias
-        self.settings = wrapper.settings_dict
+        self.settings = dict(wrapper.settings_dict)
+        """With which the connection was opened."""
         self.origin = origin
         """The alias's entry in ``DATABASES``."""
         self.watched_of_cursor = database_of(wrapper).watched_of_cursor
@@ -138,6 +140,9 @@ class Session:
             self._is_new = False
         if not _has_receivers():  # what was sent is Django's own: each new connection has it
             self._effect = Effect.NONE
+        self.settings = dict(wrapper.settings_dict)
+        if self.origin is not None and self.settings != lease_settings(self._type(self.origin, self.alias)):
+            self.is_touched, self._effect = True, Effect.UNKNOWN  # its owner has gone elsewhere, and alone
         self._attributes = {
             name: value
             for name, value in vars(wrapper).items()
@@ -352,6 +357,20 @@ class Session:
             return False
         with cut_off_if_silent(wrapper):
             return self._database.reset(wrapper)
+
+
+def lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Return the settings that a new wrapper has on a lease: a copy, since code may change them."""
+    settings: dict[str, Any] = dict(wrapper.settings_dict)
+    if settings["OPTIONS"].get("pool"):
+        settings["OPTIONS"] = dict(settings["OPTIONS"])
+        return settings
+    settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
+    database = database_of(wrapper)
+    if database.can_be_pooled_by_server and get_settings().SERVER_POOLED:
+        settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # such a cursor lives in one session
+    settings["OPTIONS"] = {**database.options_for(wrapper), **settings["OPTIONS"]}
+    return settings
 
 
 class _Attributes:

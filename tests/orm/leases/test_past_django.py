@@ -244,3 +244,46 @@ async def test_it_stays_with_who_has_pinned_it(pool_with):
             return await database_sync_to_async(run_sql)(question)
 
     assert await another(owner()) != await another(database_sync_to_async(run_sql)(question))
+
+
+@pytest.mark.parametrize(("key", "value"), [("NAME", "other"), ("CONN_HEALTH_CHECKS", True), ("TENANT", "alpha")])
+async def test_the_settings_of_a_wrapper_are_its_owners(pool_with, key, value):
+    pool_with(MAX_SIZE=1)
+
+    def change():
+        connection.settings_dict[key] = value
+
+    before, after, others = await left_to_without_queries(lambda: connection.settings_dict.get(key), change)
+
+    assert after == value
+    assert others == before
+
+
+@pytest.mark.postgresql
+async def test_an_owner_that_goes_to_another_database_goes_alone(pool_with):
+    pool_with(MAX_SIZE=1)
+    question = "SELECT current_database()"
+
+    def go():
+        connection.close()
+        connection.settings_dict["NAME"] = "postgres"
+
+    async def owner():
+        await database_sync_to_async(go)()
+        return [await database_sync_to_async(run_sql)(question) for _ in range(2)]
+
+    before = await another(database_sync_to_async(run_sql)(question))
+    assert await another(owner()) == ["postgres", "postgres"]
+    assert await another(database_sync_to_async(run_sql)(question)) == before
+
+
+async def left_to_without_queries(look, change):
+    looking = database_sync_to_async(look)
+
+    async def owner():
+        before = await looking()
+        await database_sync_to_async(change)()
+        return before, await looking()
+
+    before, after = await another(owner())
+    return before, after, await another(looking())
