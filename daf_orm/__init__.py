@@ -1,26 +1,13 @@
 """Stock Django's ORM in async code: nothing is lost, nothing leaks, nothing blocks.
 
 Each name is loaded when it is first asked for: pytest imports this package for its plugin, also in runs without Django.
+Type checkers read ``__init__.pyi``.
 """
 
 import sys as _sys
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from daf_orm import transaction
-    from daf_orm._core.blocking_call import BlockingCallError
-    from daf_orm._pool.pool import get_pool
-    from daf_orm.cursor import cursor
-    from daf_orm.detection import BlockingCall, allow_blocking
-    from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests
-    from daf_orm.manager import AsyncManager
-    from daf_orm.models import AsyncModel
-    from daf_orm.notifications import notifications
-    from daf_orm.owners import pinned
-    from daf_orm.query import AsyncQuerySet
-    from daf_orm.sync import await_safe, database_sync_to_async, runs_in_thread
+from typing import Any
 
 __all__ = [
     "AsyncManager",

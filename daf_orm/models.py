@@ -15,18 +15,30 @@ from daf_orm.manager import AsyncManager
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from daf_orm.manager import ModelObjects
+
 
 @with_twins("save", "delete", "refresh_from_db")
-class AsyncModel(models.Model):
+class AsyncModel(models.Model):  # noqa: DJ008 - abstract
     """``class Book(AsyncModel)``: Django's ``asave``, ``adelete`` and ``arefresh_from_db`` by our rules, and more.
 
     Brings ``objects = AsyncManager()``; a model that names its own managers keeps them.
     """
 
-    objects = AsyncManager()
+    if 0:  # mypy reads on here, pyright does not, to which declared types are those of what stands in their place, too
+        objects: ModelObjects
 
-    class Meta:  # noqa: D106
-        abstract = True
+        class Meta:  # noqa: D106
+            abstract = True
+
+    objects = AsyncManager()  # type: ignore[assignment] # see above
+
+    if TYPE_CHECKING:
+        Meta: Any  # type: ignore[no-redef]
+    else:
+
+        class Meta:  # noqa: D106
+            abstract = True
 
     async def afull_clean(
         self,

@@ -1,6 +1,7 @@
 """What users import: the names are fixed, and importing them is free of settings, of other packages, of the views."""
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -107,6 +108,41 @@ def test_each_name_is_what_the_design_says() -> None:
 @pytest.mark.parametrize("error", [daf_orm.PoolClosed, daf_orm.PoolTimeout, daf_orm.TooManyRequests])
 def test_the_pool_s_errors_are_those_of_a_database_out_of_reach(error: type[Exception]) -> None:
     assert issubclass(error, OperationalError)
+
+
+def test_the_stub_has_the_same_names_from_the_same_modules() -> None:
+    stub = ast.parse((HOME / "__init__.pyi").read_text())
+    imported = {
+        alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    homes = {name: f"daf_orm.{home}" for name, home in daf_orm._HOMES.items()}
+
+    assert imported == homes | {"transaction": "daf_orm"}
+    assert ast.literal_eval(stub.body[-1].value) == daf_orm.__all__
+
+
+@pytest.mark.parametrize("name", ["_manager_methods", "_queryset_methods", "relations"])
+def test_a_stub_names_what_is_there_at_run_time(name: str) -> None:
+    module = importlib.import_module(f"daf_orm.{name}")
+    classes = [node for node in ast.parse((HOME / f"{name}.pyi").read_text()).body if isinstance(node, ast.ClassDef)]
+    methods = [node for each in classes for node in each.body]
+    assert methods
+
+    for declared in classes:
+        found = getattr(module, declared.name)
+        own = [each for each in declared.body if each.name != "__call__"]  # only that of an instance's manager
+        assert [each.name for each in own if not hasattr(found, each.name)] == []
+        assert [
+            each.name
+            for each in own
+            if parameters(each) != list(inspect.signature(getattr(found, each.name)).parameters)
+        ] == []
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    spec = function.args
+    positional = [*spec.posonlyargs, *spec.args, *([spec.vararg] if spec.vararg else [])]
+    return [each.arg for each in [*positional, *spec.kwonlyargs, *([spec.kwarg] if spec.kwarg else [])]]
 
 
 def test_every_public_name_has_a_docstring() -> None:
