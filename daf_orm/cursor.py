@@ -231,11 +231,13 @@ class cursor:  # noqa: N801 - used like the function it stands for
         self._scope: Scope | None = None
         self._cursor: CursorWrapper | None = None
 
-    def __enter__(self) -> None:
-        raise TypeError("daf_orm.cursor() is asynchronous: use `async with`.")
+    if not TYPE_CHECKING:  # `with` is an error to type checkers
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Never reached; Python looks it up before it enters."""
+        def __enter__(self) -> None:
+            raise TypeError("daf_orm.cursor() is asynchronous: use `async with`.")
+
+        def __exit__(self, *exc_info: object) -> None:
+            """Never reached; Python looks it up before it enters."""
 
     async def __aenter__(self) -> AsyncCursor:
         if self._scope is not None:

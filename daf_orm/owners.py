@@ -59,11 +59,13 @@ class pinned:  # noqa: N801 - used like a function
         self.using = using or DEFAULT_DB_ALIAS
         self._scopes: list[Scope] = []
 
-    def __enter__(self) -> None:
-        raise TypeError("daf_orm.pinned() is asynchronous: use `async with`.")
+    if not TYPE_CHECKING:  # `with` is an error to type checkers
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Never reached; Python looks it up before it enters."""
+        def __enter__(self) -> None:
+            raise TypeError("daf_orm.pinned() is asynchronous: use `async with`.")
+
+        def __exit__(self, *exc_info: object) -> None:
+            """Never reached; Python looks it up before it enters."""
 
     async def __aenter__(self) -> None:
         self._scopes.append(await _execution.open_scope())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import iscoroutinefunction
 
@@ -12,7 +12,8 @@ from daf_orm import _execution
 from daf_orm._core.bridge import current_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    import asyncio
+    from collections.abc import Callable, Coroutine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +69,15 @@ def runs_in_thread(func: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+@overload
+def await_safe(func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload  # not of any Awaitable: mypy would find calls with a coroutine function ambiguous
+def await_safe(func: Callable[P, asyncio.Future[T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload
+def await_safe(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+
+def await_safe(func: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
     """Make any callable awaitable, be it synchronous or not.
 
     ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is
@@ -77,9 +86,9 @@ def await_safe(func: Callable[P, T | Awaitable[T]]) -> Callable[P, Coroutine[Any
     if not callable(func):
         raise TypeError(f"await_safe() takes the callable itself, not {type(func).__name__}: await_safe(func)(…).")
 
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
         if iscoroutinefunction(func):
-            return await cast("Awaitable[T]", func(*args, **kwargs))
+            return await func(*args, **kwargs)
         result = await _execution.run(functools.partial(func, *args, **kwargs), in_thread=True)
         # A manager's a… methods are plain functions that return a coroutine.
         return await result if inspect.isawaitable(result) else result

@@ -51,11 +51,13 @@ class Atomic:
         self.durable = durable
         self._entered: list[_Block] = []  # one instance may be entered again inside itself, as Django's may
 
-    def __enter__(self) -> None:
-        raise TypeError("daf_orm.transaction.atomic() is asynchronous: use `async with`.")
+    if not TYPE_CHECKING:  # `with` is an error to type checkers
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Never reached; Python looks it up before it enters."""
+        def __enter__(self) -> None:
+            raise TypeError("daf_orm.transaction.atomic() is asynchronous: use `async with`.")
+
+        def __exit__(self, *exc_info: object) -> None:
+            """Never reached; Python looks it up before it enters."""
 
     async def __aenter__(self) -> None:
         scope = await _execution.open_scope(self.using)

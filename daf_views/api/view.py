@@ -33,7 +33,7 @@ from daf_views.handlers.signature import refuse_open, signatures_of
 from daf_views.http.csrf import check_origin, check_token, needs_check
 from daf_views.http.json import encode, refuse_secrets
 from daf_views.http.methods import WITHOUT_CONTENT
-from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, parse_body
+from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, Parser, parse_body
 from daf_views.http.request import take_body_itself
 from daf_views.idempotency.attempt import Attempt, ended
 from daf_views.idempotency.policy import IdempotencyKey, refuse_other
@@ -45,7 +45,9 @@ from daf_views.views.protections import refuse_unasked, returns_tuple
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from daf_views.auth import Authentication
     from daf_views.handlers.signature import Signature
+    from daf_views.pagination import Paginator
 
 _NO_USERS = (tuple, list, bool, HttpResponseBase, BaseException)
 """What other frameworks, and mistakes, return in place of a user."""
@@ -57,7 +59,7 @@ _REFUSALS = (tuple, list, HttpResponseBase, BaseException)
 class Throttle(Protocol):
     """Counts requests: one object serves all requests of a view, concurrently."""
 
-    async def check(self, request: HttpRequest, view: AsyncAPIView) -> None:
+    async def check(self, request: HttpRequest, view: AsyncAPIView, /) -> None:
         """Count the request. Raise ThrottledError, with ``retry_after``, if it is one too many."""
 
 
@@ -65,7 +67,7 @@ class Throttle(Protocol):
 class Permission(Protocol):
     """Says who may: one object serves all requests of a view, concurrently."""
 
-    async def has_permission(self, request: HttpRequest, view: AsyncAPIView) -> bool:
+    async def has_permission(self, request: HttpRequest, view: AsyncAPIView, /) -> bool:
         """Return whether the request is allowed. If not, it is answered 403, with the permission's ``message``, if any.
 
         May raise an APIError of its own instead.
@@ -79,15 +81,15 @@ class AsyncAPIView(AsyncView):
     view class is made (or by ``as_view()``, for those given there).
     """
 
-    authentication: Sequence[Any] = ()
+    authentication: Sequence[Authentication | type[Authentication]] = ()
     """:class:`~daf_views.auth.Authentication` that is asked in turn who the request is from. Without any, it
     is whom middleware has found out."""
-    throttle: Any = None
+    throttle: Throttle | type[Throttle] | None = None
     """One :class:`Throttle`, asked before ``throttles``."""
-    throttles: Sequence[Any] = ()
-    permissions: Sequence[Any] = ()
-    parsers: Sequence[Any] = (JSONParser, FormParser, MultiPartParser)
-    pagination: Any = None
+    throttles: Sequence[Throttle | type[Throttle]] = ()
+    permissions: Sequence[Permission | type[Permission]] = ()
+    parsers: Sequence[Parser | type[Parser]] = (JSONParser, FormParser, MultiPartParser)
+    pagination: Paginator | type[Paginator] | None = None
     """A paginator of :mod:`daf_views.pagination`, for :meth:`paginate`, and for querysets that a handler returns which
     is annotated with a list."""
     enforces_csrf: bool = True
@@ -139,6 +141,7 @@ class AsyncAPIView(AsyncView):
         Asks ``authentication``. Raises NotAuthenticatedError for a proof that is none. Comes before throttles, which
         may count by user.
         """
+        each: Any  # an instance, once the class is made
         for each in self.authentication:
             if (user := await each.authenticate(request)) is not None:
                 self._is_proven = not each.is_sent_by_browsers
@@ -172,7 +175,8 @@ class AsyncAPIView(AsyncView):
         """Return the page of a queryset that the request asks for, each row as ``shape`` makes it, with its links."""
         if self.pagination is None:
             raise TypeError(f"{type(self).__qualname__} has no paginator: `pagination = PageNumberPagination(…)`.")
-        page = await self.pagination.paginate(self.request, queryset)
+        paginator: Any = self.pagination
+        page = await paginator.paginate(self.request, queryset)
         return self.success(page.body(shape), headers=page.headers)
 
     async def admit(self, request: HttpRequest) -> None:
@@ -186,6 +190,7 @@ class AsyncAPIView(AsyncView):
         if user is not None:
             _log_in(request, _checked_user(self, user))
         await self._count(request)
+        permission: Any
         for permission in self.permissions:
             if not _answer_of(permission, await permission.has_permission(request, self)):
                 raise await self._denied(request, permission)
@@ -207,7 +212,8 @@ class AsyncAPIView(AsyncView):
 
     async def receive(self, request: HttpRequest) -> None:
         """Parse the body into ``request.data``."""
-        data = None if request.method in WITHOUT_CONTENT else await parse_body(request, self.parsers)
+        parsers: Any = self.parsers
+        data = None if request.method in WITHOUT_CONTENT else await parse_body(request, parsers)
         request.data = data  # type: ignore[attr-defined] # what we add to it
 
     async def _respond(self) -> HttpResponseBase:
@@ -216,6 +222,7 @@ class AsyncAPIView(AsyncView):
 
     async def _count(self, request: HttpRequest) -> None:
         self._is_counted = True
+        throttle: Any
         for throttle in (self.throttle, *self.throttles):
             if throttle is not None:
                 _expect_nothing(throttle, await throttle.check(request, self))
@@ -244,7 +251,8 @@ class AsyncAPIView(AsyncView):
 
     def _names_of_pages(self) -> list[str]:
         """Return the names in the query that the paginator reads."""
-        return [each.name for each in self.pagination.parameters()] if self.pagination is not None else []
+        paginator: Any = self.pagination
+        return [each.name for each in paginator.parameters()] if paginator is not None else []
 
     def _signature(self, request: HttpRequest) -> Signature | None:
         name = (request.method or "").lower()
@@ -265,9 +273,10 @@ class AsyncAPIView(AsyncView):
         return answered
 
     async def _answer(self, signature: Signature, value: Any) -> Any:
-        if self.pagination is not None and isinstance(value, QuerySet) and signature.answers_list:
+        paginator: Any = self.pagination
+        if paginator is not None and isinstance(value, QuerySet) and signature.answers_list:
             refuse_secrets(value)
-            return paged(signature, await self.pagination.paginate(self.request, value))
+            return paged(signature, await paginator.paginate(self.request, value))
         return await answer(signature, value)
 
     def _with_headers(self, response: Any) -> Any:

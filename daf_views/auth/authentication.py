@@ -74,7 +74,7 @@ class _ProofAuthentication(Authentication):
             raise NotAuthenticatedError(challenge=self._refusal)
         return user
 
-    async def get_user(self, proof: str) -> Any:
+    async def get_user(self, proof: str, /) -> Any:
         """Return the user whose proof it is, or None if it is nobody's. Who is not active is refused.
 
         ``proof`` is never empty.

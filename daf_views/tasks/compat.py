@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     # Generic to the type checker only: Django's own classes are not.
     Task = _Task[Any, Any]
     TaskResult = _TaskResult[Any, Any]
+    ResultOf = _TaskResult
 
 __all__ = [
     "BaseTaskBackend",

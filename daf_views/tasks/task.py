@@ -13,7 +13,7 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
@@ -29,26 +29,33 @@ from daf_views.tasks.retry_policy import RetryPolicy, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from datetime import datetime
+    from typing import Self
 
-    from daf_views.tasks.compat import TaskResult
+    from daf_views.tasks.compat import ResultOf, TaskResult
     from daf_views.tasks.schedule import Schedule
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Unique: TypeAlias = "bool | Callable[..., str]"
 
 ONCE = RetryPolicy()
-durable_tasks: list[AsyncTask] = []
+durable_tasks: list[AsyncTask[..., Any]] = []
 """All that were declared: the system check asks for their backends."""
-unique_tasks: list[AsyncTask] = []
+unique_tasks: list[AsyncTask[..., Any]] = []
 """As above."""
-periodic_tasks: dict[str, AsyncTask] = {}
+periodic_tasks: dict[str, AsyncTask[..., Any]] = {}
 """By path, all that were declared: workers and Celery's beat enqueue them."""
 _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
 """Backends of Django's that keep nothing. Others are durable, unless they say ``is_durable = False``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AsyncTask(Task):
-    """A task with a policy. Made by :func:`async_task`."""
+class AsyncTask(Task, Generic[P, T]):
+    """A task with a policy. Made by :func:`async_task`.
+
+    ``AsyncTask[P, T]`` takes the arguments ``P``, a TaskContext not among them, and returns a ``T``.
+    """
 
     policy: RetryPolicy = ONCE
     delay_by: float = 0
@@ -60,13 +67,26 @@ class AsyncTask(Task):
     schedule: Schedule | None = None
     """When it is enqueued by itself."""
 
+    if TYPE_CHECKING:
+
+        def using(  # noqa: D102 - Django's, as the two that follow
+            self,
+            *,
+            priority: int | None = None,
+            queue_name: str | None = None,
+            run_after: datetime | None = None,
+            backend: str | None = None,
+        ) -> Self: ...
+        def get_result(self, result_id: str) -> ResultOf[P, T]: ...  # noqa: D102
+        async def aget_result(self, result_id: str) -> ResultOf[P, T]: ...  # noqa: D102
+
     # The engine's side
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> T:
         """Run the task by its policy, from synchronous code: what a worker calls."""
         return async_to_sync(self.acall)(*args, **kwargs)
 
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+    async def acall(self, *args: Any, **kwargs: Any) -> T:
         """Run the task by its policy: up to ``retries`` times more, as long as it raises one of ``retry_on``."""
         attempts = 1
         while True:
@@ -80,7 +100,7 @@ class AsyncTask(Task):
             await asyncio.sleep(pause)
             attempts += 1
 
-    async def attempt(self, *args: Any, **kwargs: Any) -> Any:
+    async def attempt(self, *args: Any, **kwargs: Any) -> T:
         """Run it once. Raises TaskTimeoutError if that takes longer than ``timeout``.
 
         A synchronous function runs on a worker thread and on a connection of its own. There a time-out stops a running
@@ -89,9 +109,11 @@ class AsyncTask(Task):
         timeout = asyncio.timeout(self.policy.timeout)
         try:
             async with timeout:
-                if iscoroutinefunction(self.func):
-                    return await self.func(*args, **kwargs)
-                return await database_sync_to_async(self.func)(*args, **kwargs)
+                func: Callable[..., Any] = self.func
+                if not iscoroutinefunction(func):
+                    func = database_sync_to_async(func)
+                result: T = await func(*args, **kwargs)
+                return result
         except TimeoutError as error:
             if not timeout.expired():  # it is the task's own
                 raise
@@ -99,23 +121,24 @@ class AsyncTask(Task):
 
     # The caller's side
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run it here and now, by its policy, without any queue: ``await task(…)``."""
+        given: tuple[Any, ...] = args
         if self.takes_context:
-            args = (TaskContext(task_result=new_result(self.backend, self, list(args), kwargs)), *args)
-        return self.acall(*args, **kwargs)
+            given = (TaskContext(task_result=new_result(self.backend, self, list(args), kwargs)), *args)
+        return self.acall(*given, **kwargs)
 
-    def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T]:
         """Queue it, from synchronous code."""
         task = self._to_enqueue()
         return task.get_backend().enqueue(task, args, kwargs)  # type: ignore[arg-type] # Django's own passes a tuple
 
-    async def aenqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T]:
         """Queue it. Inside a transaction, a backend in memory does so when that has committed."""
         task = self._to_enqueue()
         return await task.get_backend().aenqueue(task, args, kwargs)  # type: ignore[arg-type] # as above
 
-    def delay(self, *args: Any, **kwargs: Any) -> TaskResult | Awaitable[TaskResult]:
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T] | Awaitable[ResultOf[P, T]]:
         """Queue it. On an event loop the result may be awaited, and need not be; elsewhere it is the result.
 
         Raises RuntimeError on an event loop inside an atomic block, unless the backend enqueues in memory.
@@ -127,7 +150,7 @@ class AsyncTask(Task):
         task = self._to_enqueue()
         backend: Any = task.get_backend()
         if getattr(backend, "enqueues_at_once", False):  # in the caller's transaction, not in that of a later task
-            done: asyncio.Future[TaskResult] = loop.create_future()
+            done: asyncio.Future[ResultOf[P, T]] = loop.create_future()
             done.set_result(backend.enqueue(task, args, kwargs))
             return done
         if transaction.in_atomic_block():  # which this might outlive, and then could not be enqueued
@@ -174,7 +197,7 @@ class AsyncTask(Task):
             )
         return backend
 
-    def _to_enqueue(self) -> AsyncTask:
+    def _to_enqueue(self) -> AsyncTask[P, T]:
         if self.unique is not False and not can_be_unique(self.get_backend()):
             raise InvalidTask(f"{self.module_path} is unique, which the backend {self.backend!r} does not support.")
         if self.durable and not is_durable(self.get_backend()):
@@ -252,8 +275,28 @@ def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> N
     log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)
 
 
+class _Decorator(Protocol):
+    """Makes a task of a function, whose arguments and result it keeps."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> AsyncTask[P, T]: ...
+
+
+class _ContextDecorator(Protocol):
+    """As above, of a function that takes a TaskContext first."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, P], T], /) -> AsyncTask[P, T]: ...
+
+
 @overload
-def async_task(function: Callable[..., Any]) -> AsyncTask: ...
+def async_task(function: Callable[P, Coroutine[Any, Any, T]]) -> AsyncTask[P, T]: ...
+@overload
+def async_task(function: Callable[P, T]) -> AsyncTask[P, T]: ...
 @overload
 def async_task(
     *,
@@ -268,8 +311,24 @@ def async_task(
     queue_name: str = "default",
     priority: int = 0,
     backend: str = "default",
-    takes_context: bool = False,
-) -> Callable[[Callable[..., Any]], AsyncTask]: ...
+    takes_context: Literal[False] = False,
+) -> _Decorator: ...
+@overload
+def async_task(
+    *,
+    takes_context: Literal[True],
+    retries: int = 0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = BaseException,
+    backoff: float = 1.0,
+    timeout: float | None = None,
+    delay: float = 0,
+    durable: bool = False,
+    unique: Unique = False,
+    schedule: Schedule | None = None,
+    queue_name: str = "default",
+    priority: int = 0,
+    backend: str = "default",
+) -> _ContextDecorator: ...
 
 
 def async_task(  # noqa: PLR0913 - what a task may be given
@@ -309,8 +368,8 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     if schedule is not None and not hasattr(schedule, "next_after"):
         raise TypeError(f"schedule must be every(…) or cron(…), not {schedule!r}.")
 
-    def decorate(func: Callable[..., Any]) -> AsyncTask:
-        task = AsyncTask(
+    def decorate(func: Callable[..., Any]) -> AsyncTask[..., Any]:
+        task: AsyncTask[..., Any] = AsyncTask(
             func=func,
             policy=policy,
             delay_by=delay,
@@ -335,7 +394,7 @@ def async_task(  # noqa: PLR0913 - what a task may be given
     return decorate if function is None else decorate(function)
 
 
-def _refuse_arguments(task: AsyncTask) -> None:
+def _refuse_arguments(task: AsyncTask[..., Any]) -> None:
     try:
         inspect.signature(task.func).bind(*((None,) if task.takes_context else ()))
     except TypeError as error:

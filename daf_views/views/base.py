@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
@@ -39,6 +39,8 @@ from daf_views.views.protections import refuse_shapes, refuse_unprotected
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from daf_views.services.declared import DeclaredServices
+
     Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
@@ -50,7 +52,7 @@ class AsyncView(View):
     deadline are answered as problems; other exceptions are Django's to answer, or ``async_error_middleware``'s.
     """
 
-    services: Any = {}  # noqa: RUF012 - replaced, never changed
+    services: DeclaredServices = {}  # noqa: RUF012 - replaced, never changed
     """Names and factories of what a request needs, see :mod:`daf_views.services`; on the instance, what they made."""
     atomic: bool | str | None = None
     """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
@@ -93,7 +95,7 @@ class AsyncView(View):
         async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             self = cls(**initkwargs)
             self.request, self.args, self.kwargs = request, args, kwargs
-            self.services = Services({}, self._plan.names)
+            self.services = cast("DeclaredServices", Services({}, self._plan.names))
             self._opted_out = opted_out
             return await self._respond()
 
@@ -187,7 +189,9 @@ class AsyncView(View):
         try:
             await self.receive(request)
             await self._check_after_body(request)
-            self.services = await scope.open()  # not before: a client may send its body as slowly as it likes
+            self.services = cast(
+                "DeclaredServices", await scope.open()
+            )  # not before: a client may send its body as slowly as it likes
             aliases = aliases_of(self.atomic, self._opted_out)
             response = await self._run(aliases, functools.partial(self._handle, handler, timeout))
         except BaseException as exc:

@@ -90,7 +90,7 @@ class PeriodicTasks:
         path, schedule = task.module_path, str(task.schedule)
         return PeriodicTask(pk=pk, backend_name=self.backend, task_path=path, schedule=schedule, due_at=due_at)
 
-    def _fire(self, task: AsyncTask, row: Any, next_at: datetime) -> bool:
+    def _fire(self, task: AsyncTask[..., Any], row: Any, next_at: datetime) -> bool:
         with django_transaction.atomic(using=database()):
             # A write first, for SQLite's lock. Of several workers one changes the row.
             due = rows_of(PeriodicTask).filter(pk=row.pk, due_at=row.due_at)
