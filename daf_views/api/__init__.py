@@ -2,10 +2,13 @@
 
 from daf_views.api.view import AsyncAPIView
 from daf_views.handlers.parameters import Body, Cookie, Header, Path, Query, Status
+from daf_views.handlers.shaped import Shaped
+from daf_views.http.api_request import APIRequest
 from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, Parser
 from daf_views.schemas.files import FileName, FileURL
 
 __all__ = [
+    "APIRequest",
     "AsyncAPIView",
     "Body",
     "Cookie",
@@ -18,5 +21,6 @@ __all__ = [
     "Parser",
     "Path",
     "Query",
+    "Shaped",
     "Status",
 ]

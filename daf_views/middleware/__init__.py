@@ -5,6 +5,6 @@ in settings.py: nothing here needs settings or applications.
 """
 
 from daf_views.errors.boundary import async_error_middleware
-from daf_views.middleware.thread_free import thread_free
+from daf_views.middleware.twins import thread_free
 
 __all__ = ["async_error_middleware", "thread_free"]

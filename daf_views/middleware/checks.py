@@ -12,7 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
 from daf_views.middleware.base import InlineMixin
-from daf_views.middleware.thread_free import TWINS
+from daf_views.middleware.twins import TWINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

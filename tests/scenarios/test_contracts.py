@@ -24,7 +24,7 @@ def test_every_private_module_of_daf_orm_is_forbidden_to_daf_views():
 
 
 def test_every_middleware_is_kept_apart_from_the_others():
-    shared = {"__init__", "base", "checks", "thread_free"}
+    shared = {"__init__", "base", "checks", "twins"}
     twins = {f"daf_views.middleware.{name}" for name in modules_of("daf_views/middleware") - shared}
 
     assert set(CONTRACTS["A middleware knows no other"]["modules"]) == twins

@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 from daf_orm import allow_blocking, database_sync_to_async
 from daf_views.asgi.handler import AsyncHandler
 from daf_views.middleware import thread_free
-from daf_views.middleware.thread_free import TWINS
+from daf_views.middleware.twins import TWINS
 from tests.support.exchange import exchange
 
 pytestmark = [

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from daf_orm.test import count_hops
 from daf_views.middleware import thread_free
-from daf_views.middleware.thread_free import TWINS
+from daf_views.middleware.twins import TWINS
 from tests.support.exchange import exchange
 
 DEFAULT = [
