@@ -14,6 +14,8 @@ _M_co = TypeVar("_M_co", bound=Model, covariant=True)
 _Row_co = TypeVar("_Row_co", covariant=True, default=_M_co)
 
 class QuerySetMethods(QuerySet[_M_co, _Row_co]):
+    @classmethod
+    def as_manager(cls) -> Any: ...
     def values(self, *fields: str | Combinable, **expressions: Any) -> AsyncQuerySet[_M_co, dict[str, Any]]: ...
     def values_list(
         self, *fields: str | Combinable, flat: bool = False, named: bool = False

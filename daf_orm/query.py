@@ -90,7 +90,7 @@ class AsyncQuerySet(QuerySetMethods[M_co, Row_co]):
     if MYPY:  # django-stubs' plugin adds the queryset's methods to the manager
 
         @classmethod
-        def as_manager(cls) -> AsyncManager[M_co]:  # type: ignore[override] # the plugin makes others of Django's
+        def as_manager(cls) -> AsyncManager[M_co]:
             """Return an AsyncManager with this queryset's methods."""
 
     else:  # other checkers know no type that has both: to them it is the queryset, which has nearly all
