@@ -64,6 +64,7 @@ lint: $(VENV)/.lint ## Check format, style, types and layers
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python tests/typing/run.py
 	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
@@ -98,7 +99,7 @@ coverage: $(VENV)/.test ## Run the suite on every database and show what no run 
 update: lock-build lock-uv lock-mysql $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
 
 clean: ## Remove environments, caches and builds
-	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist tests/typing/.build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Every database runs even if an earlier one failed, so that one run tells all. The suite starts hundreds of processes:

@@ -64,7 +64,7 @@ class ConditionalView(AsyncView):
     _seen: Version | None = None
     _has_checked: bool = False
 
-    def etag_of(self, instance: Any) -> Version:
+    def etag_of(self, instance: Any, /) -> Version:
         """Return the version of an instance. Override it, or give ``check_preconditions`` versions."""
         raise TypeError(
             f"{type(self).__qualname__} does not say what the version of a {type(instance).__name__} is: write "

@@ -1,0 +1,2 @@
+async def handle(payload: str) -> None:
+    """Do what it asks for."""

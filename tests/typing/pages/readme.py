@@ -1,0 +1,5 @@
+from daf_views.auth import BearerAuthentication
+
+
+class TokenAuthentication(BearerAuthentication):
+    """That of docs/api.md."""

@@ -1,0 +1,4 @@
+from typing import Any
+
+app: Any
+"""Celery's, which has no types."""
