@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 from inspect import isasyncgenfunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from daf_views.services.plan import Factory
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Services:
@@ -101,7 +103,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
     def __exit__(self, *exc_info: object) -> None:
         _overrides.remove(self)
 
-    def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, func: F) -> F:
         """Decorate a function or coroutine function: the services are replaced while it runs."""
         if isinstance(func, type) or isgeneratorfunction(func) or isasyncgenfunction(func):
             raise TypeError(
@@ -114,14 +116,14 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
                 with self:
                     return await func(*args, **kwargs)
 
-            return functools.wraps(func)(run_async)
+            return cast("F", functools.wraps(func)(run_async))
 
         @functools.wraps(func)
         def run(*args: Any, **kwargs: Any) -> Any:
             with self:
                 return func(*args, **kwargs)
 
-        return run
+        return cast("F", run)
 
 
 def overridden(plan: ServicePlan) -> ServicePlan:

@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +29,7 @@ from daf_views.throttling.backends import Backend, get_backend
 from daf_views.throttling.headers import quoted, with_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from daf_views.throttling.keys import Key
     from daf_views.throttling.operations import Operation, R
 
+V = TypeVar("V", bound="Callable[..., Coroutine[Any, Any, HttpResponseBase]]")
 
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, NameError, TypeError)
 """Not failures of a backend, but of who uses it: it will not do better in a moment."""
@@ -91,13 +92,13 @@ class AsyncThrottle(ABC):
     async def check(self, request: HttpRequest, view: Any = None) -> None:
         """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
 
-    def __call__(self, view: Callable[..., Any]) -> Any:
+    def __call__(self, view: V) -> V:
         """Decorate an async view function: requests are counted before the view, and before their body is received.
 
         Raises TypeError for a function that is not async.
         """
         if _is_from_method_decorator(view):
-            return self._named_on(view)
+            return cast("V", self._named_on(view))
         if not iscoroutinefunction(view):
             name = getattr(view, "__qualname__", repr(view))
             raise TypeError(f"{name} is not async: write `async def {name}(request, …)`, or throttle its path.")
@@ -116,7 +117,7 @@ class AsyncThrottle(ABC):
             return with_limits(response, request)
 
         take_body_itself(throttled)
-        return self._named_on(throttled)
+        return cast("V", self._named_on(throttled))
 
     def _named_on(self, view: Any) -> Any:
         view.throttles = (self, *getattr(view, "throttles", ()))  # for the system check

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, assert_type
+from typing import Any, TypeVar, assert_type
 
+from django.db import models
+from django.db.models import Prefetch
+from django.shortcuts import aget_object_or_404
 from shop.models import Author, Book, BookQuerySet, Profile, Publisher, Tag, User
 
-from daf_orm import AsyncManager, AsyncQuerySet
+from daf_orm import AsyncManager, AsyncModel, AsyncQuerySet
+
+M = TypeVar("M", bound=models.Model)
+T = TypeVar("T", bound=AsyncModel)
 
 
 async def of_a_model_that_names_no_manager() -> None:
@@ -106,6 +112,35 @@ async def instances(book: Book) -> None:
     assert_type(await book.afetch_related("author", "tags"), Book)
     assert_type(await book.asave(), None)
     assert_type(await book.afull_clean(), None)
+
+
+async def first_of(model: type[T]) -> T | None:
+    assert_type(model.objects, AsyncManager[T])
+    return await model.objects.afirst()
+
+
+async def rows_of(queryset: AsyncQuerySet[M]) -> list[M]:
+    return await queryset.alist()
+
+
+async def some_of(manager: AsyncManager[M]) -> list[M]:
+    return await manager.filter(pk__lt=10).alist()
+
+
+async def row_of(queryset: models.QuerySet[M]) -> M | None:
+    return await queryset.afirst()
+
+
+async def what_functions_are_given() -> None:
+    assert_type(await first_of(Author), Author | None)
+    assert_type(await rows_of(Author.objects.all()), list[Author])
+    assert_type(await rows_of(Book.objects.cheap()), list[Book])
+    assert_type(await some_of(Author.objects), list[Author])
+    assert_type(await row_of(Book.objects.all()), Book | None)
+    assert_type(await aget_object_or_404(Author, pk=1), Author)
+    assert_type(await aget_object_or_404(Author.objects, pk=1), Author)
+    assert_type(await aget_object_or_404(Book.objects.cheap(), pk=1), Book)
+    Author.objects.prefetch_related(Prefetch("books", queryset=Book.objects.cheap()))
 
 
 def managers_as_arguments(manager: AsyncManager[Author]) -> AsyncQuerySet[Author]:

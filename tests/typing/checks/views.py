@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar, assert_type
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
 from shop.models import Author, Book
 
 from daf_views import AsyncAPIView, AsyncView
+from daf_views.access import LoginRequiredMixin
 from daf_views.api import APIRequest, JSONParser, MultiPartParser, Query, Shaped, Status
 from daf_views.auth import APIKeyAuthentication, BearerAuthentication, HasPerms, IsAuthenticated, SessionAuthentication
+from daf_views.conditional import ConditionalView
+from daf_views.exceptions import ConflictError
+from daf_views.generic import ListView
 from daf_views.idempotency import IdempotencyKey
 from daf_views.middleware import async_error_middleware, thread_free
+from daf_views.openapi import operation, responds
 from daf_views.pagination import CursorPagination, PageNumberPagination
 from daf_views.services import Services, override_services
 from daf_views.throttling import AsyncConcurrencyThrottle, AsyncRateThrottle
@@ -140,6 +147,51 @@ class Users(ListOf[BookOut]):
 
 async def generic_views(view: Users, request: HttpRequest) -> None:
     assert_type(await view.get(request), list[BookOut])
+
+
+@AsyncRateThrottle("1/minute")
+async def throttled(request: HttpRequest, pk: int) -> HttpResponse:
+    return HttpResponse(pk)
+
+
+@AsyncRateThrottle("1/minute")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+def synchronous(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.path)
+
+
+@operation(tags=["jobs"])
+class Jobs(LoginRequiredMixin, AsyncAPIView):
+    @operation(id="startJob")
+    @responds(202, BookOut)
+    async def post(self, request: APIRequest) -> HttpResponse:
+        raise ConflictError("Started.", code="started")
+
+    async def authenticate(self, request: HttpRequest) -> Any:
+        return await super().authenticate(request)
+
+    async def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        return await super().handle_exception(exc)
+
+
+async def decorated(request: APIRequest, view: Jobs) -> None:
+    assert_type(await throttled(request, 1), HttpResponse)
+    assert_type(await view.post(request), HttpResponse)
+    await throttled(request)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+urlpatterns = [path("jobs", Jobs.as_view()), path("books", Books.as_view(throttle=None)), path("x/<int:pk>", throttled)]
+
+
+class Versioned(ConditionalView, AsyncAPIView):
+    def etag_of(self, book: Book) -> int:
+        return book.version
+
+
+class BookList(ListView):
+    queryset = Book.objects.select_related("author")
+
+    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return await super().get_context_data(**kwargs)
 
 
 class Wrong(AsyncAPIView):
