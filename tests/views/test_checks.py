@@ -16,7 +16,7 @@ from django.views import View
 
 from daf_views.middleware import thread_free
 from daf_views.middleware.base import InlineMixin
-from tests.views.middleware.test_thread_free import DEFAULT, OTHERS
+from tests.views.middleware.test_twins import DEFAULT, OTHERS
 
 
 def messages():
