@@ -22,7 +22,7 @@ ONCE = (
     "scenarios/views/test_opacity.py",
     "views/asgi/test_limiter.py",
     "views/http/test_client_address.py",
-    "views/middleware/test_thread_free.py",
+    "views/middleware/test_twins.py",
     "views/openapi",
     "views/schemas",
     "views/tasks/in_process/test_state_machine.py",

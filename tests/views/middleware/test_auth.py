@@ -11,7 +11,7 @@ from django.utils.functional import SimpleLazyObject
 
 from daf_orm.test import count_hops, record_blocking
 from daf_views.middleware import thread_free
-from tests.views.middleware.test_thread_free import DEFAULT, OTHERS
+from tests.views.middleware.test_twins import DEFAULT, OTHERS
 
 EVERY = [*DEFAULT[:1], *OTHERS, *DEFAULT[1:], "django.contrib.auth.middleware.LoginRequiredMiddleware"]
 

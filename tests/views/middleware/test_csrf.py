@@ -14,7 +14,7 @@ from daf_orm.test import count_hops
 from daf_views._django.requests import AsyncRequest
 from daf_views.middleware import csrf, thread_free
 from tests.support.exchange import exchange, scope
-from tests.views.middleware.test_thread_free import DEFAULT
+from tests.views.middleware.test_twins import DEFAULT
 
 SECRET = "a" * 32
 COOKIE = ("Cookie", f"csrftoken={SECRET}")
