@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from shop.models import Author
 
+import daf_orm
 from daf_orm import (
     allow_blocking,
     await_safe,
@@ -128,6 +129,7 @@ async def refund_later() -> None:
 
 
 async def what_is_refused() -> None:
+    daf_orm.AsyncMistake  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     await report("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await report(1, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await sell("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
