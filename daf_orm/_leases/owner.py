@@ -219,7 +219,8 @@ class Guest:
     @property
     def is_patched(self) -> bool:
         """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
-        values, kind = vars(self.wrapper), type(self.wrapper)
+        values = vars(self.wrapper)
+        kind: Any = type(self.wrapper)
         if len(values) == len(self._own):
             return False
         replaced = [values[name] for name in values.keys() - self._own if _is_method(kind, name)]
