@@ -1,6 +1,6 @@
 """The Django app of the worker: its command, and the table in which workers say that they are alive."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class DatabaseTasksConfig(AppConfig):
@@ -10,3 +10,10 @@ class DatabaseTasksConfig(AppConfig):
     label = "daf_tasks"
     verbose_name = "DAF tasks"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have tasks announced to workers."""
+        if apps.is_installed("django_tasks_db"):
+            from daf_views.tasks.database import announcements  # noqa: PLC0415 - models need the applications
+
+            announcements.connect()

@@ -25,6 +25,7 @@ from django_tasks_db.models import DBTaskResult
 from daf_views.exceptions import WorkerLostError
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished
 from daf_views.tasks.database import cancelling, uniqueness
+from daf_views.tasks.database.announcements import announcement
 from daf_views.tasks.database.models import Worker
 from daf_views.tasks.database.rows import described, tasks
 from daf_views.tasks.notifier import send_soon
@@ -68,6 +69,10 @@ class Queues:
         if self.names is not None:
             rows = rows.filter(queue_name__in=self.names)
         return rows.exclude(queue_name__in=self.excluded) if self.excluded else rows
+
+    def has(self, name: str) -> bool:
+        """Return True if tasks of a queue of the backend are among them."""
+        return (self.names is None or name in self.names) and name not in self.excluded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,7 +326,7 @@ class TaskQueue:
 
     def _change(self, row: DBTaskResult[..., Any], before: str, values: dict[str, Any]) -> bool:
         unchanged = self._rows().filter(pk=row.pk, status=before, started_at=row.started_at)
-        if not unchanged.update(**values):
+        if not unchanged.update(**values, **announcement(row, unchanged.db, values)):
             return False
         _set(row, values)
         return True

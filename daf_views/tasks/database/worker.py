@@ -22,6 +22,7 @@ from daf_views._core.drain import current_drain
 from daf_views.tasks.compat import task_backends, task_started
 from daf_views.tasks.database import cancelling
 from daf_views.tasks.database.heartbeat import Heartbeat
+from daf_views.tasks.database.listener import Listener
 from daf_views.tasks.database.periodic import PeriodicTasks
 from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
@@ -99,7 +100,9 @@ class DatabaseWorker:
         requested = asyncio.ensure_future(drain.wait())
         requested.add_done_callback(lambda _: self._woken.set())
         self._watching = self._loop.create_task(self._watch_cancellations())
-        firing = self._loop.create_task(self._fire_on_time())
+        beside = [self._loop.create_task(self._fire_on_time())]
+        if not self._batch:
+            beside.append(self._loop.create_task(Listener(self._queue.queues, self._woken.set).run()))
         try:
             if self._batch and self._periodic:  # what is due is part of the batch
                 await self._fire()
@@ -107,7 +110,9 @@ class DatabaseWorker:
                 pass
         finally:
             requested.cancel()
-            firing.cancel()
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
         log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
 
     def hurry(self) -> None:

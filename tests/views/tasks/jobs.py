@@ -94,6 +94,13 @@ async def fail_in_order(*kinds):
     raise getattr(builtins, kind)
 
 
+@async_task(retries=1, backoff=0)
+async def fail_once_at_once():
+    done.append("tried")
+    if len(done) == 1:
+        raise LookupError
+
+
 @async_task(timeout=0.01)
 async def too_slow():
     await asyncio.sleep(60)

@@ -16,8 +16,8 @@ async def working():
     """Start a worker; at the end it is stopped, and has no connection open."""
     running = []
 
-    def start(queue=None, **options):
-        worker = DatabaseWorker(queue or make_queue(), interval=0.01, **options)
+    def start(queue=None, interval=0.01, **options):
+        worker = DatabaseWorker(queue or make_queue(), interval=interval, **options)
         running.append(asyncio.create_task(worker.run()))
         worker.end = running[-1]
         return worker
