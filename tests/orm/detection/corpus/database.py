@@ -196,7 +196,7 @@ async def cold_feature_of_sqlite(shelf: Shelf) -> None:
     suggestion="await database_sync_to_async(lambda: connection.pg_version)()",
 )
 async def cold_feature_of_postgresql(shelf: Shelf) -> None:
-    vars(connection).pop("pg_version", None)
+    vars(connections["default"]).pop("pg_version", None)  # `connection` is a proxy
     assert connection.pg_version  # blocks
 
 
