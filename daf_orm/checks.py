@@ -192,6 +192,26 @@ def check_packages(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register("daf_orm")
+def check_cachalot(**_: Any) -> list[CheckMessage]:
+    """``daf_orm.E005``: django-cachalot caches an alias whose calls share the event loop's thread."""
+    if not apps.is_installed("cachalot"):
+        return []
+    engines = getattr(django_settings, "CACHALOT_ADDITIONAL_SUPPORTED_DATABASES", ())
+    aliases = getattr(django_settings, "CACHALOT_DATABASES", ())  # or the name of a rule
+    return [
+        Error(
+            f"django-cachalot caches {alias!r}, whose engine runs calls on the event loop. It keeps what transactions "
+            "have changed in a threading.local, so requests would be answered with rows that others roll back.",
+            hint="Use 'django.db.backends.postgresql', or leave the engine out of what django-cachalot caches.",
+            id="daf_orm.E005",
+        )
+        for alias in connections
+        if getattr(wrapper := connections[alias], "runs_on_event_loop", False)
+        and (wrapper.settings_dict["ENGINE"] in engines or (not isinstance(aliases, str) and alias in aliases))
+    ]
+
+
 def _valid_settings() -> Settings | None:
     """Return the settings; None where they are wrong, which E001 says already."""
     return None if problems(getattr(django_settings, "DAF_ORM", {})) else get_settings()

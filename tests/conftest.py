@@ -38,6 +38,7 @@ ONCE_ON_SQLITE = ("orm/detection/test_corpus.py",)
 ON_NATIVE = (
     "orm",
     "scenarios/orm",
+    "scenarios/packages",
     "scenarios/test_exhaustion.py",
     "scenarios/views/test_soak.py",
     "views/idempotency",

@@ -1,5 +1,8 @@
 """System checks: each one fires where it should, and is silent where it should."""
 
+import re
+from collections.abc import Iterator
+
 import pytest
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, run_checks
@@ -273,6 +276,36 @@ def test_pghistory_with_its_middleware_or_a_thread_per_request_is_right(settings
         setattr(settings, name, value)
 
     assert found("W005") == []
+
+
+@pytest.fixture
+def with_cachalot() -> Iterator[None]:
+    """Its label says that it is installed: it patches Django for good."""
+    apps.app_configs["cachalot"] = AppConfig.create("django.contrib.humanize")
+    apps.app_configs["cachalot"].name = "cachalot"
+    yield
+    del apps.app_configs["cachalot"]
+
+
+@pytest.mark.usefixtures("with_cachalot")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"CACHALOT_DATABASES": "supported_only"}, []),
+        ({"CACHALOT_DATABASES": ["default"]}, ["'default'"]),
+        ({"CACHALOT_ADDITIONAL_SUPPORTED_DATABASES": {"daf_orm.backends.postgresql"}}, ["'default'", "'other'"]),
+    ],
+    ids=str,
+)
+def test_cachalot_may_not_cache_what_runs_on_the_event_loop(settings, change, expected) -> None:
+    for name, value in change.items():
+        setattr(settings, name, value)
+
+    errors = found("E005")
+
+    is_native = getattr(connection, "runs_on_event_loop", False)
+    assert [re.search(r"caches ('\w+')", error.msg)[1] for error in errors] == (expected if is_native else [])
 
 
 @pytest.mark.native

@@ -11,12 +11,11 @@ ROOT = Path(__file__).parents[3]
 
 def run(program, database, **environment):
     """Run a module of this folder on a database; return what it printed. ``environment`` is for ``traced``."""
-    settings = json.dumps(database | {"ENGINE": "django.db.backends.postgresql"})
     done = subprocess.run(
         [sys.executable, "-m", f"tests.scenarios.packages.{program}"],
         cwd=ROOT,
         env=os.environ
-        | {"TRACED_DATABASE": settings}
+        | {"TRACED_DATABASE": json.dumps(database)}
         | {f"TRACED_{name.upper()}": environment[name] for name in environment},
         capture_output=True,
         text=True,

@@ -13,17 +13,19 @@ from collections import Counter
 import django
 from django.conf import settings
 
+DATABASE = json.loads(os.environ["TENANTS_DATABASE"])
 TENANTS, REQUESTS = ("alpha", "beta"), int(os.environ.get("DAF_PACKAGES", "100"))
 SHARED = ["django_tenants", "tests.scenarios.packages.customers", "django.contrib.contenttypes"]
 OWN = ["tests.scenarios.packages.rows"]
 settings.configure(
     ALLOWED_HOSTS=["*"],
     DAF_ORM=json.loads(os.environ["TENANTS_DAF_ORM"]),
-    DATABASES={"default": json.loads(os.environ["TENANTS_DATABASE"]) | {"ENGINE": "django_tenants.postgresql_backend"}},
+    DATABASES={"default": DATABASE | {"ENGINE": "django_tenants.postgresql_backend"}},
     DATABASE_ROUTERS=["django_tenants.routers.TenantSyncRouter"],
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=["daf_orm", *SHARED, *OWN],
     MIDDLEWARE=["django_tenants.middleware.main.TenantMainMiddleware"],
+    ORIGINAL_BACKEND=DATABASE["ENGINE"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="of a test",
     SHARED_APPS=SHARED,
@@ -113,6 +115,7 @@ async def in_context(tenant):
 
 
 async def main(handler):
+    assert getattr(connection, "runs_on_event_loop", False) == (DATABASE["ENGINE"] == "daf_orm.backends.postgresql")
     application = (daf_views.asgi if handler == "daf" else asgi).get_asgi_application()
     targets = ("/async", "/sync", "/async")
     answers = await asyncio.gather(
