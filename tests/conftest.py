@@ -47,7 +47,6 @@ ON_NATIVE = (
     "views/throttling/backends/test_database.py",
 )
 """What runs with PostgreSQL's native engine: the rest of the suite says nothing of how a query runs."""
-NOT_ON_NATIVE = ("orm/pytest_plugin", "orm/test_test.py")
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
@@ -117,8 +116,6 @@ def _left_out() -> tuple[str, ...]:
     here = _marks_of_this_database()
     if "sqlite_memory" in here:
         return ()
-    if "native" in here:
-        return ONCE + NOT_ON_NATIVE
     return ONCE + ONCE_ON_SQLITE if "sqlite" in here else ONCE
 
 
