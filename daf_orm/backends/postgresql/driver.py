@@ -21,7 +21,7 @@ from psycopg._preparing import Prepare
 
 from daf_orm._core.bridge import current_bridge
 from daf_orm._core.locks import FifoLock
-from daf_orm.backends.postgresql.readiness import Exchange, Readiness
+from daf_orm.backends.postgresql.readiness import Exchange, Readiness, require_readers
 from daf_orm.exceptions import PoolTimeout
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class Connection(psycopg.Connection[Any]):
         bridge = current_bridge()
         if bridge is None:
             return super().connect(conninfo, **kwargs)
+        require_readers(bridge.loop)
         connection: Connection = bridge.wait_until_done(_Opening.connect(conninfo, **kwargs))
         return connection
 
@@ -121,6 +122,8 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, *args, **kwargs)
         if bridge.is_cut:
             self.cut()
+        if self._find_readiness is _nothing:  # before anything is sent on a connection that a thread has opened
+            require_readers(bridge.loop)
         try:
             wants = next(gen)
         except StopIteration as end:

@@ -10,8 +10,11 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import socket
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -19,6 +22,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _READ: Final = 1  # psycopg.waiting.WAIT_R and READY_R
 _WRITE: Final = 2
+_kinds_with_readers: set[type] = set()
+"""Classes of event loops that watch sockets."""
+
+
+def require_readers(loop: asyncio.AbstractEventLoop) -> None:
+    """Raise ImproperlyConfigured if an event loop cannot watch a socket, as Windows' Proactor loop cannot."""
+    if (kind := type(loop)) in _kinds_with_readers:
+        return
+    ours, other = socket.socketpair()
+    with ours, other:
+        try:
+            loop.add_reader(ours, _nothing)
+        except NotImplementedError as error:
+            raise ImproperlyConfigured(
+                f"The event loop {kind.__module__}.{kind.__qualname__} has no add_reader(), which ENGINE "
+                "'daf_orm.backends.postgresql' needs to wait for its server. Use asyncio.SelectorEventLoop, or the "
+                "engine 'django.db.backends.postgresql', whose calls run on threads."
+            ) from error
+        loop.remove_reader(ours)
+    _kinds_with_readers.add(kind)
 
 
 class Exchange(Generic[T]):

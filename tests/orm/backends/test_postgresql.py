@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InternalError, OperationalError, ProgrammingError, connection
 from django.db import transaction as django_transaction
 from django.db.models.signals import post_save
@@ -632,3 +633,48 @@ async def test_a_stray_use_of_the_connection_on_the_loop_is_still_a_blocking_cal
 async def test_names_of_authors_are_prefetched(warm: None) -> None:
     await Author.objects.acreate(name="a")
     assert [author.name async for author in Author.objects.prefetch_related("books")] == ["a"]
+
+
+# Event loops
+
+
+class LoopWithoutReaders(asyncio.SelectorEventLoop):
+    """As Windows' Proactor loop is: its callers cannot have a socket watched."""
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
+        raise NotImplementedError
+
+
+def on_a_loop_without_readers(*calls: Callable[[], Any]) -> str:
+    """Make the calls; return what the last one is refused with."""
+
+    async def main() -> str:
+        for call in calls[:-1]:
+            await call()
+        with pytest.raises(ImproperlyConfigured) as caught:
+            await calls[-1]()
+        return str(caught.value)
+
+    with asyncio.Runner(loop_factory=LoopWithoutReaders) as runner:
+        return runner.run(main())
+
+
+def test_an_event_loop_that_watches_no_socket_is_refused_before_it_connects(sessions: Callable[[], int]) -> None:
+    before = sessions()
+
+    message = on_a_loop_without_readers(Author.objects.acount)
+
+    assert "LoopWithoutReaders has no add_reader()" in message
+    assert "asyncio.SelectorEventLoop" in message
+    assert "'django.db.backends.postgresql'" in message
+    assert sessions() == before
+
+
+@pytest.mark.usefixtures("threads")
+def test_it_is_refused_on_a_connection_that_a_thread_has_opened_and_threads_go_on() -> None:
+    on_thread = database_sync_to_async(Author.objects.count)
+
+    assert "add_reader" in on_a_loop_without_readers(on_thread, Author.objects.acount)
+    assert "add_reader" in on_a_loop_without_readers(Author.objects.acount)
+    with asyncio.Runner(loop_factory=LoopWithoutReaders) as runner:
+        assert runner.run(on_thread()) == 0
