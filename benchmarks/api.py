@@ -7,7 +7,6 @@ turn of each in an order drawn anew, and a ratio compares two turns of the same 
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -15,9 +14,9 @@ from collections import defaultdict
 from contextlib import ExitStack
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
-from typing import IO, Any, Self, cast
+from typing import Any
 
-from benchmarks.processes import ROOT
+from benchmarks.processes import ROOT, Process
 from benchmarks.tables import microseconds, print_table, ratio
 
 CONTESTANTS = {
@@ -30,31 +29,19 @@ CONTESTANTS = {
 ENDPOINTS = {"order": "POST of an order with five lines", "books": "a list of 100 rows with their authors"}
 
 
-class Contestant:
+class Contestant(Process):
     """A process that answers requests when it is told to."""
 
     def __init__(self, name: str, file: str) -> None:
-        self.name = name
         framework, handler, _ = CONTESTANTS[name]
-        command = [sys.executable, "-m", "benchmarks.api_worker", framework, handler, file]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__("benchmarks.api_worker", framework, handler, file)
+        self.name = name
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
     def take_turn(self, endpoint: str, number: int) -> None:
         """Answer some requests, and remember the times that one took."""
-        orders, answers = cast("IO[str]", self.process.stdin), cast("IO[str]", self.process.stdout)
-        orders.write(f"{endpoint} {number}\n")
-        orders.flush()
-        for kind, seconds in json.loads(answers.readline()).items():
+        for kind, seconds in self.do(endpoint=endpoint, number=number).items():
             self.seconds[f"{endpoint} {kind}"].append(seconds)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        cast("IO[str]", self.process.stdin).close()
-        self.process.wait()
-        cast("IO[str]", self.process.stdout).close()
 
 
 def run(*, quick: bool) -> None:

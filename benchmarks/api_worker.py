@@ -117,8 +117,7 @@ def main(framework: str, handler: str, file: str) -> None:
             _check(endpoint, runner.run(request(app, endpoint)))
             runner.run(seconds_of(app, endpoint, WARM_UP))
         for line in sys.stdin:
-            endpoint, number = line.split()
-            print(json.dumps(runner.run(seconds_of(app, endpoint, int(number)))), flush=True)
+            print(json.dumps(runner.run(seconds_of(app, **json.loads(line)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,47 +7,32 @@ compares two turns of the same round. Times are CPU times of the process, of all
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from contextlib import ExitStack
-from typing import IO, Any, Self, cast
+from typing import Any
 
-from benchmarks.processes import ROOT
+from benchmarks.processes import Process
 from benchmarks.tables import microseconds, print_table, ratio
 
 HANDLERS = ("DAF", "stock")
 REQUESTS = 200
 
 
-class Contestant:
+class Contestant(Process):
     """A process that answers requests when it is told to."""
 
     def __init__(self, handler: str, middleware: str) -> None:
+        super().__init__("benchmarks.handler_worker", handler, middleware)
         self.name = handler
-        command = [sys.executable, "-m", "benchmarks.handler_worker", handler, middleware]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.seconds: list[float] = []
         self.hops = 0
 
     def take_turn(self, *, counts: bool) -> None:
         """Answer some requests; ``counts``: and remember the time that one took."""
-        orders, answers = cast("IO[str]", self.process.stdin), cast("IO[str]", self.process.stdout)
-        orders.write(f"{REQUESTS}\n")
-        orders.flush()
-        answer = json.loads(answers.readline())
+        answer = self.do(requests=REQUESTS)
         self.hops = answer["hops"]
         if counts:
             self.seconds.append(answer["cpu"])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        cast("IO[str]", self.process.stdin).close()
-        self.process.wait()
-        cast("IO[str]", self.process.stdout).close()
 
 
 def run(*, quick: bool) -> None:

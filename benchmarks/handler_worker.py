@@ -125,7 +125,7 @@ def main(handler: str, middleware: str) -> None:
         runner.run(cpu_of(app, WARM_UP))
         hops = runner.run(hops_of(app))
         for line in sys.stdin:
-            print(json.dumps({"cpu": runner.run(cpu_of(app, int(line))), "hops": hops}), flush=True)
+            print(json.dumps({"cpu": runner.run(cpu_of(app, json.loads(line)["requests"])), "hops": hops}), flush=True)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _measure(
         )
     with Worker(contestant, database) as worker:
         process = psutil.Process(worker.process.pid)
-        worker.do("crowd", callers=1, where=crowd.where, times=1)  # everything is imported, every pool is open
+        worker.do(do="crowd", callers=1, where=crowd.where, times=1)  # everything is imported, every pool is open
         before = process.memory_info().rss
         figures = {
             "rss": lambda: process.memory_info().rss,
@@ -102,7 +102,7 @@ def _measure(
         try:
             with Peaks(figures) as peaks:
                 work = {"where": crowd.where, "times": crowd.queries, "pause": crowd.pause}
-                outcome = worker.do("crowd", callers=callers, **work)
+                outcome = worker.do(do="crowd", callers=callers, **work)
         except WorkerError as error:
             return (callers, contestant.name, f"failed: {error}", "", "", "", "", "")
         time.sleep(SETTLE_SECONDS)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.processes import ROOT
+from benchmarks.processes import Process
 from benchmarks.tables import microseconds, print_table, ratio
 from tests.support.servers import PostgresServer
 
@@ -75,34 +73,6 @@ def settings_of(setup: Setup, database: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Process:
-    """A contestant's process, which works only while an order is unanswered."""
-
-    def __init__(self, name: str, database: Mapping[str, Any]) -> None:
-        command = [sys.executable, "-m", "benchmarks.native_worker", name, json.dumps(dict(database))]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-
-    def do(self, **order: Any) -> dict[str, float]:
-        """Give an order and return its answer. Raises RuntimeError if the process has ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        if not (line := self._process.stdout.readline()):
-            raise RuntimeError(f"A contestant's process ended with status {self._process.wait()}.")
-        answer: dict[str, float] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """Let it end."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
-
-
 def run(*, quick: bool) -> None:
     """Measure each piece of work with 1, 20 and 200 requests at once."""
     rounds, requests = (3, 40) if quick else (20, 200)
@@ -118,8 +88,8 @@ def run(*, quick: bool) -> None:
             if missing := [module for module in setup.requires if find_spec(module) is None]:
                 print(f"{name} takes no part: {', '.join(missing)} is not installed.\n")
                 continue
-            processes[name] = Process(name, database)
-            stack.callback(processes[name].close)
+            process = Process("benchmarks.native_worker", name, json.dumps(database))
+            processes[name] = stack.enter_context(process)
         processes[FLOOR].do(seed=True)
         for work, meaning in WORK.items():
             for callers in CALLERS:

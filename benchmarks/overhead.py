@@ -63,7 +63,7 @@ def _rounds(contestants: list[Worker], rounds: int, work: Mapping[str, Any]) -> 
     for number in range(-WARM_UP, rounds):
         for worker in chance.sample(running, len(running)):  # nobody always follows the same neighbour
             try:
-                sample = worker.do("time", **work)
+                sample = worker.do(do="time", **work)
             except WorkerError as error:
                 failures[worker.contestant.name] = str(error)
                 running.remove(worker)

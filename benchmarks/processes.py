@@ -23,21 +23,27 @@ class WorkerError(RuntimeError):
     """A worker could not do what it was told."""
 
 
-class Worker:
-    """A contestant's process. It works only while an order is unanswered: one at a time has the machine."""
+class Process:
+    """A contestant's process, which runs a module of ours. It works only while an order is unanswered.
 
-    def __init__(self, contestant: Contestant, database: Mapping[str, Any]) -> None:
-        self.contestant = contestant
-        command = [sys.executable, "-m", "benchmarks.worker", contestant.name, json.dumps(dict(database))]
+    An order is a line of JSON, and so is its answer.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         )
 
-    def do(self, command: str, **arguments: Any) -> Any:
+    def do(self, **order: Any) -> Any:
         """Give an order and wait for its answer. Raises WorkerError with the contestant's own message."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+        self.process.stdin.write(json.dumps(order) + "\n")
         line = self.process.stdout.readline()
         if not line:
             raise WorkerError(f"its process ended with status {self.process.wait()}")
@@ -61,6 +67,14 @@ class Worker:
             self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+class Worker(Process):
+    """The process of one of :mod:`benchmarks.contestants`."""
+
+    def __init__(self, contestant: Contestant, database: Mapping[str, Any]) -> None:
+        self.contestant = contestant
+        super().__init__("benchmarks.worker", contestant.name, json.dumps(dict(database)))
 
 
 @contextmanager
@@ -102,4 +116,4 @@ def _address(server: PostgresServer) -> dict[str, str]:
 
 def _seed(database: Mapping[str, Any]) -> None:
     with Worker(STOCK, database) as worker:
-        worker.do("seed")
+        worker.do(do="seed")

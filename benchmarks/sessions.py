@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import IO, Any, Self, cast
+from typing import Any
 
 import psycopg
 
-from benchmarks.processes import ROOT
+from benchmarks.processes import Process
 from benchmarks.tables import microseconds, print_table, ratio, spread
 from tests.support.servers import PostgresServer
 
@@ -34,40 +32,25 @@ TABLE = """
 """
 
 
-class Contestant:
+class Contestant(Process):
     """A process that answers requests when it is told to."""
 
     def __init__(self, kind: str, database: Mapping[str, Any]) -> None:
+        super().__init__("benchmarks.sessions_worker", kind, json.dumps(database))
         self.name = kind
-        command = [sys.executable, "-m", "benchmarks.sessions_worker", kind, json.dumps(database)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.walls: list[float] = []
         self.cpus: list[float] = []
         self.pinned = self.refused = 0
 
     def take_turn(self, *, counts: bool) -> None:
         """Answer many at once that wait for something else, and then some one by one that do not."""
-        many = self._do(requests=AT_ONCE, at_once=True, upstream=UPSTREAM)
-        one = self._do(requests=ONE_BY_ONE, at_once=False, upstream=0.0)
+        many = self.do(requests=AT_ONCE, at_once=True, upstream=UPSTREAM)
+        one = self.do(requests=ONE_BY_ONE, at_once=False, upstream=0.0)
         if counts:
             self.walls.append(many["wall"] / (AT_ONCE - many["refused"]))
             self.refused += int(many["refused"])
             self.cpus.append(one["cpu"] / ONE_BY_ONE)
             self.pinned = max(self.pinned, int(many["pinned"]))
-
-    def _do(self, **order: Any) -> dict[str, float]:
-        orders, answers = cast("IO[str]", self.process.stdin), cast("IO[str]", self.process.stdout)
-        orders.write(json.dumps(order) + "\n")
-        orders.flush()
-        return cast("dict[str, float]", json.loads(answers.readline()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        cast("IO[str]", self.process.stdin).close()
-        self.process.wait()
-        cast("IO[str]", self.process.stdout).close()
 
 
 def run(*, quick: bool) -> None:

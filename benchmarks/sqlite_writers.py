@@ -64,7 +64,7 @@ def run(*, quick: bool) -> None:
             for _ in range(rounds):
                 for number, worker in workers.items():
                     queue = SETTINGS[number].queue
-                    outcome = worker.do("write", kind=kind, writers=WRITERS, each=each, queue=queue)
+                    outcome = worker.do(do="write", kind=kind, writers=WRITERS, each=each, queue=queue)
                     outcomes[number].append(outcome)
             print(f"\n**{kind}: {meaning}**\n")
             head = ("", "done", "locked errors", "lost", "seconds", "median wait ms", "worst wait ms")
