@@ -21,6 +21,7 @@ from benchmarks import (
     task_queue,
     tasks,
     throttling,
+    waiting,
     workers,
 )
 from benchmarks.environment import describe
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "native": native.run,
     "hops": hops.run,
     "memory": memory.run,
+    "waiting": waiting.run,
     "exhaustion": exhaustion.run,
     "sessions": sessions.run,
     "sqlite_writers": sqlite_writers.run,

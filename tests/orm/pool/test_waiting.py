@@ -1,0 +1,62 @@
+"""Many callers wait for few connections: first come, first served, without a thread for any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daf_orm import get_pool, transaction
+from tests.project.library.models import Author
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CALLERS = 500
+
+
+async def all_waiting() -> None:
+    async with asyncio.timeout(10):
+        while get_pool().get_stats()["requests_waiting"] < CALLERS:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_callers_are_served_in_the_order_they_came_and_take_no_thread(pool_with: Callable[..., Any]) -> None:
+    pool_with(MAX_SIZE=1)
+    held, go, served = asyncio.Event(), asyncio.Event(), []
+
+    async def hold() -> None:
+        async with transaction.atomic():
+            await Author.objects.acount()
+            held.set()
+            await go.wait()
+
+    async def call(number: int) -> None:
+        async with transaction.atomic():
+            served.append(number)
+
+    holding = asyncio.create_task(hold())
+    await held.wait()
+    threads = threading.enumerate()
+    calling = [asyncio.create_task(call(number)) for number in range(CALLERS)]
+    await all_waiting()
+
+    assert threading.enumerate() == threads
+    go.set()
+    await asyncio.gather(holding, *calling)
+    assert served == list(range(CALLERS))
+
+
+@pytest.mark.native
+@pytest.mark.usefixtures("many_connections")
+async def test_on_the_event_loop_callers_and_connections_have_no_thread_at_all(pool_with: Callable[..., Any]) -> None:
+    pool = pool_with(MAX_SIZE=3)
+    before = threading.active_count()
+
+    await asyncio.gather(*(Author.objects.acount() for _ in range(CALLERS)))
+
+    assert pool.get_stats()["pool_size"] == 3
+    assert threading.active_count() == before
