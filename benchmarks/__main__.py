@@ -12,6 +12,7 @@ from benchmarks import (
     guard_overhead,
     handler,
     hops,
+    latency,
     memory,
     native,
     overhead,
@@ -29,6 +30,7 @@ from benchmarks.environment import describe
 BENCHMARKS = {
     "overhead": overhead.run,
     "native": native.run,
+    "latency": latency.run,
     "hops": hops.run,
     "memory": memory.run,
     "waiting": waiting.run,

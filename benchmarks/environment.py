@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 _PACKAGES = (
     *("django", "asgiref", "psycopg", "psycopg-pool", "django-async-backend", "uvicorn"),
     *("redis", "limits", "throttled-py", "djangorestframework", "django-ninja", "starlette", "taskiq"),
+    *("fastapi", "sqlalchemy", "asyncpg"),
 )
 
 

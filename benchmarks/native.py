@@ -42,6 +42,17 @@ class Setup:
     handler: str = "django.core.asgi:get_asgi_application"
     requires: tuple[str, ...] = ()
     is_floor: bool = False
+    is_django: bool = True
+    """Else the engine is a driver's name, and the handler is called with it and the database."""
+
+
+def _fastapi(driver: str) -> Setup:
+    return Setup(
+        f"postgresql+{driver}",
+        handler="benchmarks.catalog.fastapi_app:application",
+        requires=("fastapi", "sqlalchemy", driver),
+        is_django=False,
+    )
 
 
 _DAF = {"spelling": "daf", "apps": ("daf_orm", "daf_views"), "handler": "daf_views.asgi:get_asgi_application"}
@@ -57,6 +68,8 @@ SETUPS = {
         options=_POOL,
         requires=("django_async_backend", "psycopg_pool"),
     ),
+    "FastAPI + asyncpg": _fastapi("asyncpg"),
+    "FastAPI + psycopg": _fastapi("psycopg"),
 }
 
 

@@ -18,15 +18,13 @@ import django
 from django.conf import settings
 
 from benchmarks.asgi_client import get
-from benchmarks.native import SETUPS, settings_of
+from benchmarks.native import SETUPS, Setup, settings_of
 
 
 def main() -> None:
-    """Set Django up for the contestant and obey until standard input ends."""
-    setup = SETUPS[sys.argv[1]]
-    settings.configure(**settings_of(setup, json.loads(sys.argv[2])))
-    django.setup()
-    work: Any = import_module("benchmarks.catalog.work")
+    """Set the contestant up and obey until standard input ends."""
+    setup, database = SETUPS[sys.argv[1]], json.loads(sys.argv[2])
+    work, application = _django(setup, database) if setup.is_django else (None, _handler(setup)(setup.engine, database))
     loops = {"loop_factory": import_module("uvloop").new_event_loop} if find_spec("uvloop") else {}
     with asyncio.Runner(**loops) as runner:
         for line in sys.stdin:
@@ -37,10 +35,19 @@ def main() -> None:
             elif setup.is_floor:
                 answer = _floor(getattr(work.Sync, order["work"]), order["requests"])
             else:
-                module, _, name = setup.handler.partition(":")
-                application = getattr(import_module(module), name)()
                 answer = runner.run(_requests(application, **order))
             print(json.dumps(answer), flush=True)
+
+
+def _django(setup: Setup, database: dict[str, str]) -> tuple[Any, Any]:
+    settings.configure(**settings_of(setup, database))
+    django.setup()
+    return import_module("benchmarks.catalog.work"), _handler(setup)()
+
+
+def _handler(setup: Setup) -> Any:
+    module, _, name = setup.handler.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _seed(work: Any) -> None:

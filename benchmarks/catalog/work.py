@@ -10,11 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from benchmarks.catalog import BOOKS, GATHERED, LISTED
 from benchmarks.catalog.models import ASYNC_BACKEND, Author, Book
 
-BOOKS = 300
-GATHERED = 5
-LISTED = 20
 _ids = itertools.cycle(range(1, BOOKS + 1))
 _objects: Any = Book.async_objects if ASYNC_BACKEND else Book.objects
 
