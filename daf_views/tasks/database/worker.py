@@ -28,7 +28,7 @@ from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from daf_views.tasks.database.queue import Claim, TaskQueue
 
@@ -39,6 +39,8 @@ GRACE = 2.0
 """Seconds for what is cancelled at the end to be quiet."""
 _UNREACHABLE = (InterfaceError, InternalError, OperationalError)
 """What passes: no connection, a lock, a server that takes no writes just now."""
+_RECANCEL = 0.2
+"""Seconds after which what is cancelled and has not ended is cancelled again."""
 _MAX_PAUSE = 5.0
 """Seconds between two attempts at reaching the database, at most."""
 
@@ -110,9 +112,7 @@ class DatabaseWorker:
                 pass
         finally:
             requested.cancel()
-            for each in beside:
-                each.cancel()
-            await asyncio.wait(beside)
+            await _end(beside)
         log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
 
     def hurry(self) -> None:
@@ -381,6 +381,16 @@ class DatabaseWorker:
             writing.cancel()
         self._executor.submit(connections.close_all)
         self._executor.shutdown(wait=False)
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end; cancel again what goes on. psycopg 3.2 may lose the first cancellation."""
+    for _ in range(round(GRACE / _RECANCEL)):
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_RECANCEL)
+        if not tasks:
+            return
 
 
 def _outcome(running: asyncio.Task[Outcome]) -> Outcome:

@@ -145,6 +145,9 @@ async def test_a_stopped_worker_leaves_no_connection(working, sessions, listenin
 
 
 @postgresql
+@pytest.mark.skipif(
+    int(psycopg.__version__.split(".")[1]) < 3, reason="psycopg 3.2 leaves a connection open that is cancelled half-way"
+)
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_listener_may_be_cancelled_anywhere(steps, sessions):
     before = sessions()
