@@ -1,7 +1,8 @@
 """What every test may ask for. The settings have chosen the database by the time this is read."""
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -174,9 +175,41 @@ def has_server() -> None:
         pytest.skip(f"needs a server; this run is on {settings.DAF_TEST_DATABASE}")
 
 
+class Sessions:
+    """The client sessions in the test database that a test has opened, seen from outside it."""
+
+    def __init__(self, observer: psycopg.Connection) -> None:
+        self._observer = observer
+        self._before = self._all()
+
+    def open(self) -> set[int]:
+        """Return the process ids of those that are open."""
+        return self._all() - self._before  # one of an earlier test's may end meanwhile
+
+    def wait_until_closed(self) -> None:
+        """Give the server the time that it takes to end a session after its client has closed it."""
+        deadline = time.monotonic() + 10
+        while self.open():
+            assert time.monotonic() < deadline, f"{len(self.open())} sessions are still open."
+            time.sleep(0.01)
+
+    def _all(self) -> set[int]:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+        return {pid for (pid,) in self._observer.execute(query, [connection.settings_dict["NAME"]])}
+
+
 @pytest.fixture
-def sessions(postgres_only: None, django_db_setup: None) -> Iterator[Callable[[], int]]:
-    """Count the client sessions in the test database, seen from outside it."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+def sessions(postgres_only: None, django_db_setup: None) -> Iterator[Sessions]:
     with psycopg.connect(settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
-        yield lambda: observer.execute(query, [connection.settings_dict["NAME"]]).fetchone()[0]
+        yield Sessions(observer)
+
+
+@pytest.fixture
+def no_session_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where the server can be asked: what the test opened is closed."""
+    sessions: Sessions | None = None
+    if connection.vendor == "postgresql":
+        sessions = request.getfixturevalue("sessions")
+    yield
+    if sessions:
+        sessions.wait_until_closed()

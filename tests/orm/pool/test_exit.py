@@ -1,31 +1,12 @@
 """The end: of an event loop, of the pool, of the interpreter. Nothing hangs, nothing is said, no session stays."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection
 
 from daf_orm import PoolClosed, get_pool
 from tests.project.library.models import Author
 from tests.support.processes import run_program
-
-
-@pytest.fixture
-def no_session_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where the server can be asked: what the test opened is closed."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    sessions: Callable[[], int] = request.getfixturevalue("sessions")
-    before = sessions()
-    yield
-    deadline = time.monotonic() + 10
-    while (left := sessions() - before) and time.monotonic() < deadline:
-        time.sleep(0.01)  # a server takes its time to end a session
-    assert left == 0
-
 
 ENDINGS = {
     "the pool never used": "get_pool()",
