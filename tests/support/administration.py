@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from django.db import connection
 
 
 class Administrator:
@@ -16,7 +17,7 @@ class Administrator:
     slow: str
     """A statement that ends only when it is stopped."""
     sleeping: str
-    """How many sessions execute it."""
+    """How many sessions in a database execute it; takes the database's name."""
     others: str
     """The numbers of all sessions in a database but one's own; takes the database's name and that number."""
     terminate: str
@@ -36,7 +37,8 @@ class Administrator:
         return await asyncio.to_thread(self.execute, sql, *params)
 
     async def until_sleeping(self, number: int) -> None:
-        while (await self.on_thread(self.sleeping))[0][0] != number:
+        """Wait until so many do in the test database: other processes of the run have others."""
+        while (await self.on_thread(self.sleeping, connection.settings_dict["NAME"]))[0][0] != number:
             await asyncio.sleep(0.01)
 
     async def end_all_once(self, database: str) -> None:
@@ -57,7 +59,7 @@ class Administrator:
 
 class OfPostgreSQL(Administrator):
     slow = "SELECT pg_sleep(600)"
-    sleeping = f"SELECT count(*) FROM pg_stat_activity WHERE query = '{slow}' AND state = 'active'"
+    sleeping = f"SELECT count(*) FROM pg_stat_activity WHERE query = '{slow}' AND state = 'active' AND datname = %s"
     others = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> %s AND backend_type = 'client backend'"
     terminate = "SELECT pg_terminate_backend(%s)"
     number = "SELECT pg_backend_pid()"
@@ -65,7 +67,8 @@ class OfPostgreSQL(Administrator):
 
 class OfMySQL(Administrator):
     slow = "SELECT SLEEP(600)"
-    sleeping = f"SELECT COUNT(*) FROM information_schema.processlist WHERE info = '{slow}' AND state = 'User sleep'"
+    sleeping = f"SELECT COUNT(*) FROM information_schema.processlist WHERE info = '{slow}' AND db = %s"
+    sleeping += " AND state = 'User sleep'"
     others = "SELECT id FROM information_schema.processlist WHERE db = %s AND id <> %s"
     terminate = "KILL %s"
     number = "SELECT CONNECTION_ID()"

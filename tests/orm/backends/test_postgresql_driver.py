@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
 pytestmark = pytest.mark.native
-SLEEPS = "query LIKE 'SELECT pg_sleep(600%' AND state = 'active'"
+SLEEPS = "query LIKE 'SELECT pg_sleep(600%%' AND state = 'active' AND datname = %s"
+"""Of a session of this process's database: other processes of the run have others."""
 
 
 def execute(statement: str, params: list[object] | None = None) -> list[tuple[Any, ...]]:
@@ -306,7 +307,7 @@ def descriptors() -> int:
 async def until_one_sleeps() -> None:
     with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
         query = f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}"
-        while observer.execute(query).fetchone() == (0,):
+        while observer.execute(query, [connection.settings_dict["NAME"]]).fetchone() == (0,):
             await asyncio.sleep(0.01)
 
 
@@ -337,7 +338,8 @@ async def test_a_connection_that_another_thread_closes_fails_the_wait() -> None:
     thread.join()
     with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
         # As with psycopg, the server goes on until it has something to send.
-        observer.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}")
+        query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}"
+        observer.execute(query, [connection.settings_dict["NAME"]])
 
     assert await on_loop(names) == []
 
@@ -419,7 +421,7 @@ def drop(new_loop: Any, work: Coroutine[Any, Any, Any], until: Callable[[], Coro
 def sleepers() -> int:
     with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
         query = f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}"
-        return observer.execute(query).fetchone()[0]  # type: ignore[index]
+        return observer.execute(query, [connection.settings_dict["NAME"]]).fetchone()[0]  # type: ignore[index]
 
 
 def within_seconds(holds: Callable[[], bool]) -> None:

@@ -321,7 +321,7 @@ async def test_the_server_no_longer_runs_a_statement_that_was_cancelled(pool_wit
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert await session.on_thread(session.sleeping) == [(0,)]
+            assert await session.on_thread(session.sleeping, connection.settings_dict["NAME"]) == [(0,)]
 
 
 async def in_a_cursor(sql):
