@@ -11,7 +11,7 @@ import io
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,22 +90,20 @@ def without_gc() -> Iterator[None]:
 def open_connections(request: pytest.FixtureRequest, many_connections: None) -> Callable[[], int]:
     """Count the connections to the test database, as the system sees them, that were not there before the test."""
     if connection.vendor == "postgresql":
-        count = request.getfixturevalue("sessions")
-    else:
-        name = str(connection.settings_dict["NAME"])
-        count = lambda: sum(target == name for target in _open_files())  # noqa: E731 - the fixture's other branch
-    before = count()
-    return lambda: count() - before
+        sessions = request.getfixturevalue("sessions")
+        return lambda: len(sessions.open())
+    name = str(connection.settings_dict["NAME"])
+    before = _open_files().count(name)
+    return lambda: _open_files().count(name) - before
 
 
-def _open_files() -> Iterator[str]:
+def _open_files() -> list[str]:
+    found = []
     with allow_blocking(reason="a look at the process, in memory"):
-        descriptors = list(Path("/proc/self/fd").iterdir())
-    for descriptor in descriptors:
-        try:
-            yield str(descriptor.readlink())
-        except OSError:  # closed meanwhile
-            continue
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found.append(str(descriptor.readlink()))
+    return found
 
 
 async def settle(count: Callable[[], int], most: int) -> int:
@@ -220,7 +218,7 @@ async def test_05_our_calls_leave_no_connection_behind(
     pool_with(MAX_SIZE=2)
     await asyncio.gather(*(database_sync_to_async(Author.objects.count)() for _ in range(20)))
 
-    assert open_connections() <= 2
+    assert await settle(open_connections, 2) <= 2
 
 
 async def test_05_calls_through_to_thread_are_reported(caplog: pytest.LogCaptureFixture) -> None:
