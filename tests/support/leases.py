@@ -12,7 +12,7 @@ from daf_orm._pool.pool import ConnectionPool, reset_pool
 
 __all__ = ["many_connections", "no_connection_outlives_the_run", "no_lease_is_lost", "pool_with"]
 
-PATIENCE = 5.0  # seconds
+PATIENCE = 20.0  # seconds
 
 
 @pytest.fixture(scope="session", autouse=True)

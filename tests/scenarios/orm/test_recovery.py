@@ -39,6 +39,8 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._forwards = threading.Event()
         self._forwards.set()
+        self.holds_back = threading.Event()
+        """Set when it has accepted something that it does not deliver."""
         self._threads = [threading.Thread(target=self._accept)]
 
     def __enter__(self) -> Self:
@@ -85,6 +87,8 @@ class Proxy:
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with source, suppress(OSError):
             while data := source.recv(65536):
+                if not self._forwards.is_set():
+                    self.holds_back.set()
                 self._forwards.wait()
                 target.sendall(data)
         with suppress(OSError):
@@ -366,9 +370,11 @@ async def test_dropped_connections_are_djangos_error_and_the_next_calls_succeed(
 async def test_a_call_on_a_silent_network_ends_with_its_timeout(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
     assert await Author.objects.acount() == 0
     proxy.fall_silent()
-    async with asyncio.timeout(10):
+    call = asyncio.create_task(Author.objects.acount())
+    assert await asyncio.to_thread(proxy.holds_back.wait, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(Author.objects.acount(), 0.1)
+            await asyncio.wait_for(call, 0.1)
 
     assert settled(get_pool())
     assert "does not answer; its connection is cut" in caplog.text
@@ -386,9 +392,11 @@ async def test_a_transaction_on_a_silent_network_ends_with_its_timeout_and_leave
             proxy.fall_silent()
             await Author.objects.acreate(name="lost too")
 
-    async with asyncio.timeout(10):
+    task = asyncio.create_task(work())
+    assert await asyncio.to_thread(proxy.holds_back.wait, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(work(), 0.5)
+            await asyncio.wait_for(task, 0.1)
     assert settled(get_pool())
     proxy.speak()
     assert await Author.objects.acount() == 0
@@ -408,7 +416,7 @@ async def test_a_rollback_on_a_silent_network_ends(proxy: Proxy) -> None:
     task = asyncio.create_task(work())
     await entered.wait()
     task.cancel()
-    done, _ = await asyncio.wait([task], timeout=3)
+    done, _ = await asyncio.wait([task], timeout=PATIENCE)
     proxy.drop()  # if that is needed
     proxy.speak()
     await asyncio.wait([task])

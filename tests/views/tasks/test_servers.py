@@ -24,7 +24,7 @@ async def test_every_task_that_was_accepted_runs_once_or_is_named(name, seed, tm
     done = tmp_path / "done"
     done.touch()
     monkeypatch.setenv("SERVED_DONE", str(done))
-    accepted, numbers = {}, iter(range(10_000))
+    accepted, numbers, has_begun = {}, iter(range(10_000)), asyncio.Event()
 
     async def enqueue(server):
         for number in numbers:
@@ -34,9 +34,11 @@ async def test_every_task_that_was_accepted_runs_once_or_is_named(name, seed, tm
                 return  # the server takes no more
             if answer.status_code == 200:
                 accepted[str(number)] = answer.text
+                has_begun.set()
 
     async with serving_application(name, "tests.views.tasks.served:application") as server:
         clients = [asyncio.create_task(enqueue(server)) for _ in range(3)]
+        await has_begun.wait()
         await asyncio.sleep(random.Random(seed).uniform(0, 0.5))
         server.terminate()
         output = await server.output()

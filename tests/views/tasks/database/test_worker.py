@@ -606,6 +606,7 @@ async def test_what_has_ended_is_written_down_before_the_worker_goes(working, mo
     results = [await on_database(jobs.note).aenqueue(number) for number in range(5)]
     worker = working()
     await asyncio.to_thread(is_writing.wait, 10)
+    await finished_soon(lambda: len(jobs.done) == 5)
     current_drain().request()
     worker.hurry()
     may_write.set()
