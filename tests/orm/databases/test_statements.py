@@ -147,10 +147,12 @@ def test_where_nothing_is_known_only_common_functions_are():
 )
 def test_the_time_is_linear_in_the_length(part):
     def seconds(times):
-        sql = "SELECT " + part * times
-        start = time.process_time()
-        PostgreSQL.grammar.effect_of(sql)
-        return time.process_time() - start
+        sql, best = "SELECT " + part * times, float("inf")
+        for _ in range(3):  # what else the process has to do, such as collect garbage, it does now and then
+            start = time.thread_time()
+            PostgreSQL.grammar.effect_of(sql)
+            best = min(best, time.thread_time() - start)
+        return best
 
     short, long = seconds(5_000), seconds(40_000)
     assert long < 0.02 + 32 * max(short, 0.001)

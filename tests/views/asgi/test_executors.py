@@ -33,13 +33,13 @@ async def hold(gate):
 
     def func():
         entered.set()
-        assert let_go.wait(5)
+        assert let_go.wait(20)
 
     return await sync_to_async(func)()
 
 
 async def began(gate):
-    await asyncio.to_thread(gate[0].wait, 5)
+    await asyncio.to_thread(gate[0].wait, 20)
 
 
 async def test_asgiref_still_finds_an_executor_where_we_put_it():
@@ -113,7 +113,7 @@ async def test_join_waits_for_a_call_whose_caller_has_gone(gate):
 async def test_a_running_statement_is_stopped_with_its_caller():
     mine, started = threads(), threading.Event()
     caller = asyncio.create_task(sync_to_async(slowly(started))())
-    assert await asyncio.to_thread(started.wait, 5)
+    assert await asyncio.to_thread(started.wait, 20)
     caller.cancel()
     await asyncio.wait([caller])
     async with asyncio.timeout(20):

@@ -164,12 +164,12 @@ async def test_cancelling_while_the_body_goes_to_disk_is_a_cancellation(monkeypa
 
     def slowly(self, chunk):
         writing.set()
-        assert go_on.wait(5)
+        assert go_on.wait(20)
         write(self, chunk)
 
     monkeypatch.setattr(asgi_body.SpooledBody, "_write_to_disk", slowly)
     task = asyncio.create_task(Receiver(Server(part(b"abcdef", more=True)).receive).body())
-    await asyncio.to_thread(writing.wait, 5)
+    await asyncio.to_thread(writing.wait, 20)
     task.cancel()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):

@@ -132,19 +132,18 @@ async def test_failures_are_logged_once_in_a_while_with_their_number(server, thr
 
 async def test_the_servers_clock_is_read(server, backend):
     throttled = AsyncRateThrottle("1/second", backend=backend, scope="clock")
-    assert (await throttled.hit(request)).allowed
-    refused = await throttled.hit(request)
-    assert not refused.allowed
-    await asyncio.sleep(refused.retry_after)
+    hits = await asyncio.gather(*(throttled.hit(request) for _ in range(3)))  # at once, however busy the machine
+    assert sorted(hit.allowed for hit in hits) == [False, False, True]
+    await asyncio.sleep(max(hit.retry_after for hit in hits))
     assert (await throttled.hit(request)).allowed
 
 
 async def test_what_has_expired_is_gone_from_the_server(server, backend):
-    await AsyncRateThrottle("1/second", backend=backend, scope="gone").hit(request)
+    await AsyncRateThrottle("1/minute", backend=backend, scope="gone").hit(request)
     with redis.Redis(port=server.port) as client:
         assert await asyncio.to_thread(client.dbsize) == 1
         [key] = await asyncio.to_thread(client.keys)
-        assert 0 < await asyncio.to_thread(client.pttl, key) <= 1001
+        assert 0 < await asyncio.to_thread(client.pttl, key) <= 60_001
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:se/cret@localhost", "redis://localhost?bogus=cret"])
