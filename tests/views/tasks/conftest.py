@@ -16,6 +16,7 @@ async def fresh(settings):
     tasks_backend._forget(setting="TASKS")
     yield
     jobs.go_on.set()
+    jobs.release_thread.set()
     await current_drain().settle(5)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import builtins
 import contextvars
 import threading
-import time
 
 from django.db import connection
 
@@ -69,15 +68,25 @@ async def fail(what):
     raise LookupError(what)
 
 
-@async_task(retries=2, backoff=0.001, timeout=1)  # for what it writes first, on a slow machine
+@async_task(retries=2, backoff=0.001, timeout=0.1)
 async def times_out_then_raises_then_succeeds(key):
-    attempt = await Author.objects.filter(name=key).acount()
-    await Author.objects.acreate(name=key)
+    attempt = done.count(key)
+    done.append(key)
     if attempt == 0:
-        await asyncio.sleep(60)
+        await _write_and_wait(key)
     if attempt == 1:
         raise LookupError("the second attempt")
     return attempt
+
+
+async def _write_and_wait(name):
+    """Be cut off when the row is there, however long that takes."""
+    writing = asyncio.ensure_future(Author.objects.acreate(name=name))
+    try:
+        await asyncio.shield(writing)
+        await asyncio.sleep(60)
+    finally:
+        await writing
 
 
 @async_task(retries=3, backoff=0.001)
@@ -108,7 +117,8 @@ async def too_slow():
 
 @async_task(timeout=0.05)
 def too_slow_in_thread():
-    time.sleep(0.2)
+    started_in_thread.set()
+    release_thread.wait(20)
 
 
 @async_task(takes_context=True)

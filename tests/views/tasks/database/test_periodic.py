@@ -20,6 +20,7 @@ from daf_views.tasks import task as declared
 from daf_views.tasks.compat import TaskResultStatus
 from daf_views.tasks.database.models import PeriodicTask
 from daf_views.tasks.database.periodic import MAX_PAUSE, PeriodicTasks
+from daf_views.tasks.notifier import flush
 from tests.project import settings as project
 from tests.views.tasks import jobs
 from tests.views.tasks.database.workers import finished_soon, in_queue_thread
@@ -253,6 +254,7 @@ async def test_it_fires_again_when_the_database_did_not_answer(declare, working,
     monkeypatch.setattr(PeriodicTasks, "fire", fail_once)
     working()
     await finished_soon(lambda: jobs.done)
+    await asyncio.to_thread(flush)
     assert "cannot enqueue periodic tasks" in caplog.text
 
 
