@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 import uuid
-from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -84,12 +83,14 @@ async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_requ
     async with serving(environment) as client:
         start = time.monotonic()
         answers = await at_once(client, [{}] * REQUESTS)
-        assert Counter(answer.status_code for answer in answers) == {200: 10, 429: REQUESTS - 10}
-        assert len({answer.headers["Worker"] for answer in answers}) == WORKERS
-        spoofed = await at_once(client, [made_up(number) for number in range(SPOOFED)])
         # Every six seconds there is room for one more, whomever it is from.
         room = int((time.monotonic() - start) // 6)
-    assert sum(answer.status_code == 200 for answer in spoofed) <= room
+        assert {answer.status_code for answer in answers} == {200, 429}
+        assert 10 <= sum(answer.status_code == 200 for answer in answers) <= 10 + room
+        assert len({answer.headers["Worker"] for answer in answers}) == WORKERS
+        spoofed = await at_once(client, [made_up(number) for number in range(SPOOFED)])
+        room = int((time.monotonic() - start) // 6)
+    assert sum(answer.status_code == 200 for answer in answers + spoofed) <= 10 + room
 
 
 async def at_once(client, requests):

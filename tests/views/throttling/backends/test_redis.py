@@ -19,7 +19,7 @@ from daf_views.throttling import AsyncRateThrottle, throttle
 from daf_views.throttling.backends.redis import RedisBackend
 from tests.support.servers import valkey
 
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 request = AsyncRequestFactory().get("/")
 
 
@@ -53,14 +53,13 @@ async def fails_as_declared(throttles):
     """Whether the one lets through what it cannot count, and the other does not; in time."""
     fails_open, fails_closed = throttles
     start = time.monotonic()
-    assert await fails_open.hit(request) is None
-    between = time.monotonic()
-    with pytest.raises(ServiceUnavailableError) as raised:
-        await fails_closed.check(request)
-    assert raised.value.code == "throttle_unavailable"
-    assert raised.value.headers["Retry-After"] == "1"
+    passed, refused = await asyncio.gather(fails_open.hit(request), fails_closed.check(request), return_exceptions=True)
     # Not a measurement: half as much again is for a busy machine.
-    assert max(between - start, time.monotonic() - between) < 1.5 * TIMEOUT
+    assert time.monotonic() - start < 1.5 * TIMEOUT
+    assert passed is None
+    assert isinstance(refused, ServiceUnavailableError)
+    assert refused.code == "throttle_unavailable"
+    assert refused.headers["Retry-After"] == "1"
 
 
 async def counts(throttles):
