@@ -122,7 +122,7 @@ async def main(handler):
         *(ask(application, TENANTS[number % 2], targets[number % 3]) for number in range(REQUESTS)),
         *(in_context(TENANTS[number % 2]) for number in range(REQUESTS)),
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while get_pool().get_stats()["connections_pinned"]:  # a task's connection is cleaned after it has ended
             await asyncio.sleep(0.01)
     print(json.dumps(Counter(answers)))
