@@ -9,7 +9,7 @@ from textwrap import dedent
 
 from django.db import connections
 
-TIMEOUT = 60
+TIMEOUT = 150
 _ROOT = Path(__file__).parents[2]
 _PREAMBLE = """
 import asyncio, contextvars, json, multiprocessing, os, sys, threading, warnings

@@ -5,7 +5,10 @@ import pytest
 from tests.project.library.models import Author
 from tests.support.processes import run_program
 
-pytestmark = pytest.mark.usefixtures("many_connections")  # a fork's copy of a memory database proves nothing
+pytestmark = [
+    pytest.mark.usefixtures("many_connections"),  # a fork's copy of a memory database proves nothing
+    pytest.mark.timeout(180),  # up to four processes each, on a machine that may be busy
+]
 
 HELPERS = """
 def add(name):

@@ -16,7 +16,7 @@ from daf_views.pagination import CursorPagination
 from tests.project.library.models import Reading
 from tests.views.pagination.conftest import follow, page
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 # Few values of each kind, so that there are ties, and the awkward ones among them.

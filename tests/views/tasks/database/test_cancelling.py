@@ -165,9 +165,10 @@ async def test_how_a_task_ends_that_is_cancelled_is_its_own_affair(working, valu
     result = await on_database(jobs.ignore_cancelling).aenqueue(value)
     working()
     await jobs.started.get()
-    assert await on_database(jobs.ignore_cancelling).acancel(result.id)
+    is_told = await on_database(jobs.ignore_cancelling).acancel(result.id)
     row = await finished(result)
     assert (row.status, row.exception_class_path) == outcome
+    assert is_told or value == "value"  # its worker may be faster than the answer; then it has ended
 
 
 @in_threads

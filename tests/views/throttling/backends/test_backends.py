@@ -167,6 +167,7 @@ class BackendMachine(RuleBasedStateMachine):
         self.clock.now -= microseconds
 
 
+@pytest.mark.timeout(180)
 def test_all_backends_compute_the_same(make_backend):
     with asyncio.Runner() as runner:
         clock = FakeClock()
