@@ -15,7 +15,7 @@ from tests.bookshop.running import ROOT
 pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(0)]  # it has a limit of its own
 EXAMPLES = os.environ.get("BOOKSHOP_EXAMPLES")
 FEW = "12"
-SECONDS = 150
+SECONDS = 400
 
 
 def test_every_operation_answers_as_documented(shop):

@@ -16,7 +16,11 @@ from django.db import OperationalError, models
 import daf_orm
 from tests.support.imports import errors_of
 
-pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]  # modules are the same on every database
+pytestmark = [
+    pytest.mark.no_database,
+    pytest.mark.sqlite_memory,  # modules are the same on every database
+    pytest.mark.timeout(180),  # the first of them waits until all have been imported
+]
 
 HOME = Path(daf_orm.__file__).parent
 FILES = sorted(HOME.rglob("*.py"))

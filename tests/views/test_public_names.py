@@ -6,7 +6,10 @@ import daf_views
 from daf_views import access, generic
 from tests.support.imports import errors_of
 
-pytestmark = pytest.mark.sqlite_memory  # modules are the same on every database
+pytestmark = [
+    pytest.mark.sqlite_memory,  # modules are the same on every database
+    pytest.mark.timeout(180),  # the first of them waits until all have been imported
+]
 FIXED = {
     "daf_views": ["AsyncAPIView", "AsyncView"],
     "daf_views.access": ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin"],

@@ -112,7 +112,7 @@ MACHINES = {"database": DatabaseMachine, "cache": CacheMachine}
 
 
 @pytest.mark.parametrize("kind", ["database", pytest.param("cache", marks=pytest.mark.sqlite_memory)])
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_key_has_one_claim_and_one_answer(make_store, kind, clock):
     options = {"clock": clock} if kind == "database" else {}
     machine = type("Machine", (MACHINES[kind],), {"make_store": lambda _: make_store(kind, **options)})

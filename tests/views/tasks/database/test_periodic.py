@@ -59,7 +59,7 @@ async def enqueued():
 
 async def test_a_new_schedule_is_due_at_its_next_tick(declare):
     declare(schedule=every(hours=1))
-    assert await fire() == dataclasses.replace(await fire(), enqueued=0)
+    assert [(await fire()).enqueued for _ in range(2)] == [0, 0]
     row = await PeriodicTask.objects.aget()
     assert timezone.now() < row.due_at <= timezone.now() + timedelta(hours=1)
     assert (row.due_at.minute, row.due_at.second, row.due_at.microsecond) == (0, 0, 0)
@@ -92,7 +92,7 @@ async def test_it_is_looked_at_again_when_the_next_is_due(declare):
     await PeriodicTask.objects.filter(task_path=jobs.tick.module_path).aupdate(
         due_at=timezone.now() + timedelta(seconds=10)
     )
-    assert 5 < (await fire()).pause <= 10
+    assert 0 < (await fire()).pause <= 10
 
 
 @in_threads

@@ -159,7 +159,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_each_task_has_one_worker_and_none_is_lost():
     run_state_machine_as_test(
         LedgerMachine,

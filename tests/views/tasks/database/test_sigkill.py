@@ -8,7 +8,10 @@ from contextlib import closing
 
 import pytest
 
-pytestmark = pytest.mark.sqlite_memory  # the processes bring their own database
+pytestmark = [
+    pytest.mark.sqlite_memory,  # the processes bring their own database
+    pytest.mark.timeout(180),  # up to six of them, one after the other
+]
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def has_index(tmp_path):
 
 
 async def all_are_done(tmp_path):
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(100):
         while await asyncio.to_thread(done, tmp_path) != ["0", "1", "2"]:
             await asyncio.sleep(0.1)  # another process's file
 
@@ -76,7 +79,7 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_has_not_ended(run, 
     assert await (await run("database", "stay", str(begun))).wait() == 0
     timeout = f"--drain-timeout={1000 if is_told_twice else 0.1}"
     worker = await run("database", "daf_work", timeout, stderr=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(100):
         while not await asyncio.to_thread(begun.exists):
             await asyncio.sleep(0.1)  # another process's file
         worker.terminate()
@@ -93,7 +96,7 @@ async def test_a_worker_ends_with_what_it_cannot_stop_before_another_runs_it(run
     begun = tmp_path / "begun"
     assert await (await run("database", "stay_in_thread", str(begun))).wait() == 0
     worker = await run("database", "daf_work", "--drain-timeout=0")
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(100):
         while not await asyncio.to_thread(begun.exists):
             await asyncio.sleep(0.1)  # another process's file
         worker.terminate()
@@ -115,7 +118,6 @@ async def test_celery_runs_again_what_was_killed_with_its_worker(run, tmp_path, 
         await worker.wait()
 
 
-@pytest.mark.timeout(120)  # six processes, one after the other
 async def test_celery_terminates_what_is_cancelled_while_it_runs(run, tmp_path, monkeypatch, redis_url):
     monkeypatch.setenv("KILLED_REDIS", redis_url)
     begun = tmp_path / "begun"
