@@ -50,7 +50,7 @@ def new_app(broker, backend):
         broker=broker,
         backend=backend,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=prefix,
+        broker_transport_options=prefix | {"max_retries": 1, "interval_start": 0},  # it is there, or is not
         result_backend_transport_options=prefix,
         task_publish_retry=False,
         worker_hijack_root_logger=False,
