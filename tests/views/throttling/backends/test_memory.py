@@ -51,11 +51,11 @@ async def test_expired_keys_are_gone_within_a_minute_of_use(clock):
     assert len(backend) == 1
 
 
-@pytest.mark.timeout(180)  # seconds of computing, on a machine that is shared
-async def test_hundreds_of_thousands_of_keys_are_bounded_and_hold_up_the_loop_for_no_time(clock):
+@pytest.mark.timeout(180)  # half a minute of computing, on a machine that is shared
+async def test_a_million_keys_are_bounded_and_hold_up_the_loop_for_no_time(clock):
     backend, longest = MemoryBackend(max_keys=200_000, clock=clock), 0.0
     before = time.thread_time()
-    for number in range(400_000):
+    for number in range(1_000_000):
         clock.now += 500  # so that a minute has 120,000 of them
         await hit(backend, f"key-{number}")
         longest, before = max(longest, time.thread_time() - before), time.thread_time()
