@@ -22,7 +22,7 @@ from django.utils.functional import cached_property
 from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.carrying import CannotCarry, carried
-from daf_orm._leases.past_django import watch_cursor
+from daf_orm._leases.past_django import unwatched, watch_cursor
 from daf_orm._leases.session import lease_settings
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import COMMITS
@@ -297,7 +297,9 @@ class Guest:
 
     def _close_on_purpose(self) -> None:
         """Close the connection. What had been set on it has not been lost."""
-        self._close()
+        connection: Any = self.wrapper.connection
+        with unwatched(connection):  # Django's pool calls functions of the user's with what it gets back
+            self._close()
         if self.session is not None and self.wrapper.connection is None:
             self.session.forget()
 

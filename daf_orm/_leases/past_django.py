@@ -14,7 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,6 +33,9 @@ class Watcher(Protocol):
 
     watched_of_cursor: tuple[str, ...]
     """Names of methods of the cursors that the connection makes for such code."""
+
+    def has(self, connection: Any) -> bool:
+        """Whether it has this very connection."""
 
     def use_past_django(self, connection: Any, sql: Any) -> None:
         """Allow its use by other code than Django's, or raise InterfaceError. ``sql`` is what it sends, if known."""
@@ -57,6 +60,19 @@ def watch_cursor(cursor: Any, names: tuple[str, ...]) -> None:
     """Look at who uses methods of a driver's cursor."""
     with contextlib.suppress(TypeError):
         cursor.__class__ = _watched(cursor.__class__, names)
+
+
+@contextlib.contextmanager
+def unwatched(connection: Any) -> Iterator[None]:
+    """Look at no use of a driver's connection, and at none later if it is closed, or given to another."""
+    attributes: dict[str, Any] = getattr(connection, "__dict__", {})
+    reference = attributes.pop(_WATCHER, None)
+    try:
+        yield
+    finally:
+        watcher = None if reference is None else reference()
+        if watcher is not None and watcher.has(connection):
+            attributes[_WATCHER] = reference
 
 
 @functools.lru_cache(maxsize=64)

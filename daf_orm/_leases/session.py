@@ -181,6 +181,12 @@ class Session:
         self._effect = max(self._effect, effect)
         return not self._is_new
 
+    def has(self, connection: Any) -> bool:
+        """Whether it has this very connection of the driver's, attached or not."""
+        return connection is not None and (
+            self.connection is connection or (self.wrapper is not None and self.wrapper.connection is connection)
+        )
+
     def use_past_django(self, connection: Any, sql: Any) -> None:
         """Before code uses the driver's connection by itself: let its owner keep the session, of which track is lost.
 

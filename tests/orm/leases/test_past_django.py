@@ -5,7 +5,9 @@ import sqlite3
 import threading
 
 import pytest
-from django.db import InterfaceError, connection
+from django.db import InterfaceError, connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper
+from psycopg_pool import ConnectionPool
 
 from daf_orm import database_sync_to_async, get_pool, pinned, transaction
 from tests.project.library.models import Counter
@@ -287,3 +289,46 @@ async def left_to_without_queries(look, change):
 
     before, after = await another(owner())
     return before, after, await another(looking())
+
+
+@pytest.mark.postgresql
+async def test_functions_of_djangos_pool_may_use_what_they_are_given(pool_with, monkeypatch):
+    """``OPTIONS["pool"]`` has psycopg_pool call them, in its own threads."""
+    given = []
+
+    def reset(own):
+        own.execute("SELECT set_config('app.pooled', 'x', false)")
+        own.commit()
+        given.append(own)
+
+    run_task = ConnectionPool.run_task
+
+    def return_at_once(self, task):
+        """Have it done in another thread before Django has let go of the connection, not after it as happens mostly."""
+        if type(task).__name__ != "ReturnConnection":
+            return run_task(self, task)
+        thread = threading.Thread(target=task.run)
+        thread.start()
+        return thread.join()
+
+    monkeypatch.setattr(ConnectionPool, "run_task", return_at_once)
+    pool = {"min_size": 1, "max_size": 1, "reset": reset}
+    entry = connections.settings["default"]
+    monkeypatch.setitem(entry, "OPTIONS", {**entry["OPTIONS"], "pool": pool})
+    monkeypatch.setitem(entry, "CONN_MAX_AGE", 0)
+    pool_with(MAX_SIZE=1)
+    try:
+        owns = [await another(database_sync_to_async(drivers_own)()) for _ in range(3)]
+        assert get_pool().get_stats()["returns_bad"] == 0
+        await get_pool().aclose()
+    finally:
+        monkeypatch.undo()
+        await asyncio.to_thread(_close_djangos_pool)
+    assert len(set(map(id, owns))) == 1
+    assert len(given) >= 2
+
+
+def _close_djangos_pool():
+    for alias, pool in list(DatabaseWrapper._connection_pools.items()):
+        pool.close()
+        del DatabaseWrapper._connection_pools[alias]
