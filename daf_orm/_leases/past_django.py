@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WATCHER: Final = "daf_orm_watcher"
 _OF_TYPES: Final = "psycopg.types."
 """What registers types on a connection for whoever asks."""
-_known_packages: tuple[str, ...] = ("django.db.", "daf_orm.")
+_known_packages: tuple[str, ...] = ("django.", "daf_orm.")
 _known_modules: set[str] = set()
 _instruments: set[str] = set()
 """Modules of what stands in for a driver's connection, as OpenTelemetry has it: the code that calls it counts."""
