@@ -11,7 +11,7 @@ import contextlib
 import functools
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 _WATCHER: Final = "daf_orm_watcher"
+_AS_WATCHED: Final = "daf_orm_watched"  # kept on the class itself: instrumentation makes one per connection
 _OF_TYPES: Final = "psycopg.types."
 """What registers types on a connection for whoever asks."""
 _known_packages: tuple[str, ...] = ("django.", "daf_orm.")
 _known_modules: set[str] = set()
+"""Names of modules that have been found to be known: those of packages, backends and drivers."""
 _instruments: set[str] = set()
 """Modules of what stands in for a driver's connection, as OpenTelemetry has it: the code that calls it counts."""
 
@@ -51,6 +53,7 @@ def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tupl
     _known_modules.update(kind.__module__ for kind in (*type(wrapper).__mro__, *connection.__class__.__mro__))
     if type(connection) is not connection.__class__:
         _instruments.update(kind.__module__ for kind in type(connection).__mro__)
+        _known_modules.difference_update(_instruments)
     with contextlib.suppress(AttributeError, TypeError):  # its class is not Python's
         setattr(connection, _WATCHER, weakref.ref(watcher))
         connection.__class__ = _watched(connection.__class__, names)
@@ -75,11 +78,10 @@ def unwatched(connection: Any) -> Iterator[None]:
             attributes[_WATCHER] = reference
 
 
-@functools.lru_cache(maxsize=64)
 def _watched(kind: type[Any], names: tuple[str, ...]) -> type[Any]:
-    if "daf_orm_watched" in vars(kind):
-        return kind
-    members: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__, "daf_orm_watched": True}
+    if (known := vars(kind).get(_AS_WATCHED)) is not None:
+        return cast("type[Any]", known)
+    members: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__}
     for name in names:
         found = getattr(kind, name, None)
         if isinstance(found, property):
@@ -88,13 +90,16 @@ def _watched(kind: type[Any], names: tuple[str, ...]) -> type[Any]:
             members[name] = _watched_method(found, name)
     metaclass: Any = type(kind)
     watched: type[Any] = metaclass(kind.__name__, (kind,), members)
+    for each in (kind, watched):
+        setattr(each, _AS_WATCHED, watched)
     return watched
 
 
 def _watched_method(method: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _is_known(sys._getframe(1)):  # noqa: SLF001 - who calls
+        frame = sys._getframe(1)  # noqa: SLF001 - who calls
+        if frame.f_globals.get("__name__") not in _known_modules and not _is_known(frame):
             connection = getattr(self, "connection", self)
             watcher: Watcher | None = getattr(connection, _WATCHER, _nothing)()
             if watcher is not None:
@@ -116,6 +121,8 @@ def _is_known(frame: FrameType | None) -> bool:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name not in _instruments:
-            return name in _known_modules or (name.startswith(_known_packages) and not name.startswith(_OF_TYPES))
+            if name.startswith(_known_packages) and not name.startswith(_OF_TYPES):
+                _known_modules.add(name)
+            return name in _known_modules
         frame = frame.f_back
     return False

@@ -1,9 +1,12 @@
 """What code does with the driver's connection by itself is its owner's, too. DESIGN §1, invariant 3."""
 
 import asyncio
+import gc
 import sqlite3
 import threading
+import weakref
 
+import psycopg
 import pytest
 from django.db import InterfaceError, connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
@@ -332,3 +335,19 @@ def _close_djangos_pool():
     for alias, pool in list(DatabaseWrapper._connection_pools.items()):
         pool.close()
         del DatabaseWrapper._connection_pools[alias]
+
+
+@pytest.mark.postgresql
+def test_a_class_that_instrumentation_makes_for_one_connection_goes_with_it():
+    from daf_orm._leases.past_django import watch_cursor  # noqa: PLC0415
+
+    kind = type("Traced", (psycopg.Cursor,), {"__slots__": ()})
+    made = kind.__new__(kind)
+    watch_cursor(made, ("execute",))
+    assert type(made) is not kind
+    watched = weakref.ref(type(made))
+    watch_cursor(made, ("execute",))
+    assert type(made) is watched()
+    del made, kind
+    gc.collect()
+    assert watched() is None
