@@ -243,8 +243,9 @@ def test_memory_is_bounded() -> None:
 
 
 async def test_code_in_c_that_keeps_the_interpreter_is_seen(
-    log: Log, beats: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+    log: Log, beats: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": THRESHOLD, "INTERVAL": 0.01}}
     monkeypatch.setattr(watchdog, "BUSY", 1000)  # others may need the processor as often
     watchdog.watch_running_loop()
     while not log.records:  # on a machine that is busy otherwise it may take more than one
