@@ -123,7 +123,10 @@ async def test_signals_are_sent_and_a_task_may_have_its_context(working):
     try:
         working()
         await finished(await on_database(jobs.with_context).aenqueue("hello"))
-        await asyncio.to_thread(flush)
+        async with asyncio.timeout(20):
+            while len(seen) < 2:  # the last is sent when the row has been written
+                await asyncio.to_thread(flush)
+                await asyncio.sleep(0)
     finally:
         for signal in (task_started, task_finished):
             signal.disconnect(see)
