@@ -530,6 +530,7 @@ class LeasedCursor(CursorWrapper):
         """Close it."""
         guest: Guest = vars(self)["daf_orm_guest"]
         guest.forget_cursor(self)
+        vars(self).pop(_FAILED, None)  # it is to be used no more
         self.cursor.close()
 
     def look_at_copy(self, sql: Any) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WATCHER: Final = "daf_orm_watcher"
 _AS_WATCHED: Final = "daf_orm_watched"  # kept on the class itself: instrumentation makes one per connection
 _OF_TYPES: Final = "psycopg.types."
-"""What registers types on a connection for whoever asks."""
+"""Registers types on a connection at the request of other code."""
 _known_packages: tuple[str, ...] = ("django.", "daf_orm.")
 _known_modules: set[str] = set()
 """Names of modules that have been found to be known: those of packages, backends and drivers."""
@@ -47,8 +47,9 @@ def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tupl
     """Look at who uses methods and properties of the driver's connection that a wrapper has just opened."""
     global _known_packages  # noqa: PLW0603 - there are as many as drivers
     connection: Any = wrapper.connection
-    package = f"{type(wrapper).Database.__name__.partition('.')[0]}."  # type: ignore[attr-defined] # all have it
-    if package not in _known_packages:
+    driver: str = getattr(getattr(wrapper, "Database", None), "__name__", "")
+    package = f"{driver.partition('.')[0]}."
+    if driver and package not in _known_packages:
         _known_packages += (package,)
     _known_modules.update(kind.__module__ for kind in (*type(wrapper).__mro__, *connection.__class__.__mro__))
     if type(connection) is not connection.__class__:
@@ -61,8 +62,10 @@ def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tupl
 
 def watch_cursor(cursor: Any, names: tuple[str, ...]) -> None:
     """Look at who uses methods of a driver's cursor."""
-    with contextlib.suppress(TypeError):
+    try:
         cursor.__class__ = _watched(cursor.__class__, names)
+    except TypeError:  # its class is not Python's
+        return
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ class MySQL(Database):
         resettable_functions=RESETTABLE,
         has_local_settings=False,
     )
-    driver_options = ("cursorclass", "encoding", "executemany_fallback")
+    driver_options = ("cursorclass", "encoding", "executemany_fallback", "encoders", "decoders", "converter")
     watched_of_connection = (
         *("cursor", "query", "autocommit", "select_db", "change_user", "ping", "kill", "begin", "set_server_option"),
         *("set_character_set", "set_charset", "set_sql_mode", "next_result"),

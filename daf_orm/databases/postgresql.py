@@ -164,7 +164,7 @@ class PostgreSQL(Database):
         *("cursor", "execute", "transaction", "pipeline", "notifies", "adapters", "tpc_begin"),
         *("add_notice_handler", "add_notify_handler", "remove_notice_handler", "remove_notify_handler"),
     )
-    watched_of_cursor = ("execute", "executemany", "copy", "stream", "adapters", "callproc")
+    watched_of_cursor = ("execute", "executemany", "copy", "stream", "callproc")
     lease_options = LEASE_OPTIONS
     takes_settings = True
 

@@ -39,7 +39,7 @@ class SQLite(Database):
     grammar = Grammar(
         harmless_functions=None, unknown_functions=frozenset({"load_extension"}), has_backslash_escapes=False
     )
-    driver_options = ("isolation_level", "row_factory", "text_factory")
+    driver_options = ("isolation_level", "row_factory", "text_factory", "autocommit")
     watched_of_connection = (
         *("cursor", "execute", "executemany", "executescript", "create_function", "create_aggregate"),
         *("create_collation", "create_window_function", "set_authorizer", "set_progress_handler"),
@@ -51,7 +51,12 @@ class SQLite(Database):
 
     def options_for(self, wrapper: BaseDatabaseWrapper) -> Mapping[str, Any]:
         """Return those of a database file: another thread may be writing to it."""
-        return {} if _in_memory(wrapper) else OPTIONS
+        if _in_memory(wrapper):
+            return {}
+        driver = getattr(wrapper, "Database", None)
+        if getattr(driver, "Connection", None) is not sqlite3.Connection:  # such as SQLCipher's
+            return OPTIONS
+        return {**OPTIONS, "factory": Connection}
 
     def patience(self, wrapper: BaseDatabaseWrapper, is_given_up: Callable[[], bool]) -> LockPatience | None:
         """Wait for the lock of a database file, whose transactions begin with it."""
@@ -196,7 +201,7 @@ def _temporary(connection: Any) -> set[tuple[str, str]]:
     return {(kind, name) for kind, name in rows if not name.startswith("sqlite_")}
 
 
-OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0, "factory": Connection}
+OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
 """Defaults for a database file on a lease; ``OPTIONS`` in the settings wins. A deferred transaction that reads and then
 writes fails with "database is locked" at once when another one wrote in between; an immediate one waits its turn."""
 

@@ -3,16 +3,23 @@
 import asyncio
 import gc
 import sqlite3
+import sys
 import threading
 import weakref
+from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from django.db import InterfaceError, connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.sqlite3 import base as sqlite_backend
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
+from psycopg.types.string import TextLoader
 from psycopg_pool import ConnectionPool
 
 from daf_orm import database_sync_to_async, get_pool, pinned, transaction
+from daf_orm._leases.past_django import watch_connection, watch_cursor
 from tests.project.library.models import Counter
 
 pytestmark = pytest.mark.usefixtures("many_connections")
@@ -94,8 +101,6 @@ def set_attribute(name, value):
 
 
 def register_loader():
-    from psycopg.types.string import TextLoader  # noqa: PLC0415
-
     drivers_own().adapters.register_loader("int4", TextLoader)
 
 
@@ -164,8 +169,12 @@ async def has_died_of(change):
         lambda: drivers_own().create_function("tenant", 0, lambda: "alpha"),
         lambda: drivers_own().setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000),
         lambda: drivers_own().executescript("PRAGMA user_version"),
+        pytest.param(
+            lambda: setattr(drivers_own(), "autocommit", True),
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="the attribute came with Python 3.12"),
+        ),
     ],
-    ids=["trace", "progress", "authorizer", "function", "limit", "script"],
+    ids=["trace", "progress", "authorizer", "function", "limit", "script", "autocommit"],
 )
 async def test_what_is_set_on_sqlites_connection_goes_with_its_owner(pool_with, change):
     pool_with(MAX_SIZE=1)
@@ -185,8 +194,9 @@ async def test_types_that_are_registered_on_a_connection_go_with_their_owner(poo
         lambda: drivers_own().select_db("information_schema"),
         lambda: drivers_own().set_character_set("latin1"),
         lambda: drivers_own().query("SET @tenant = 'alpha'"),
+        lambda: setattr(drivers_own(), "encoders", {**drivers_own().encoders, Path: str}),
     ],
-    ids=["database", "character set", "query"],
+    ids=["database", "character set", "query", "encoders"],
 )
 async def test_what_is_set_on_mysqls_connection_goes_with_its_owner(pool_with, change):
     pool_with(MAX_SIZE=1)
@@ -339,8 +349,6 @@ def _close_djangos_pool():
 
 @pytest.mark.postgresql
 def test_a_class_that_instrumentation_makes_for_one_connection_goes_with_it():
-    from daf_orm._leases.past_django import watch_cursor  # noqa: PLC0415
-
     kind = type("Traced", (psycopg.Cursor,), {"__slots__": ()})
     made = kind.__new__(kind)
     watch_cursor(made, ("execute",))
@@ -351,3 +359,57 @@ def test_a_class_that_instrumentation_makes_for_one_connection_goes_with_it():
     del made, kind
     gc.collect()
     assert watched() is None
+
+
+@pytest.mark.sqlite_file
+async def test_a_driver_that_is_not_pythons_makes_its_connections_itself(pool_with, monkeypatch):
+    """SQLCipher's has a class of its own, for which Python's must not be put in."""
+
+    class Other:
+        Connection = type("Connection", (sqlite3.Connection,), {"__module__": "sqlcipher"})
+
+        def __getattr__(self, name):
+            return getattr(sqlite3, name)
+
+        def connect(self, **kwargs):
+            return sqlite3.connect(**{"factory": self.Connection, **kwargs})
+
+    monkeypatch.setattr(SQLiteWrapper, "Database", Other())
+    monkeypatch.setattr(sqlite_backend, "Database", Other())
+    pool_with(MAX_SIZE=1)
+
+    assert isinstance(await database_sync_to_async(drivers_own)(), Other.Connection)
+    assert await has_died_of(lambda: drivers_own().set_trace_callback(None))
+
+
+@pytest.mark.postgresql
+async def test_types_that_are_registered_on_a_cursor_are_the_cursors(pool_with):
+    pool_with(MAX_SIZE=1)
+
+    def read():
+        with connection.cursor() as sync_cursor:
+            sync_cursor.cursor.adapters.register_loader("int4", TextLoader)
+            sync_cursor.execute("SELECT 1")
+            return sync_cursor.fetchone()[0]
+
+    assert await database_sync_to_async(read)() == "1"
+    assert get_pool().get_stats()["connections_pinned"] == 0
+    assert await database_sync_to_async(run_sql)("SELECT 1") == 1
+
+
+def test_a_backend_that_names_no_driver_has_its_connections_watched():
+    kind = type("Connection", (), {"__module__": "driver", "cursor": lambda self: self})
+    wrapper, watcher = SimpleNamespace(connection=kind()), Watcher()
+    watch_connection(wrapper, watcher, ("cursor",))
+    with pytest.raises(InterfaceError):
+        wrapper.connection.cursor()
+
+
+class Watcher:
+    watched_of_cursor = ()
+
+    def has(self, connection):
+        return True
+
+    def use_past_django(self, connection, sql):
+        raise InterfaceError
