@@ -15,17 +15,17 @@ logger = logging.getLogger("daf_orm")
 
 _work: SimpleQueue[Callable[[], object]] = SimpleQueue()
 _starting = threading.Lock()
-_pid: int | None = None  # of the process whose reaper runs: a fork has the queue, but not the thread
+_runs = False
 
 
 def start() -> None:
     """See that the thread runs. Idempotent; to be called before anything is left to a finalizer."""
-    global _pid  # noqa: PLW0603 - one thread per process
-    if _pid == os.getpid():
+    global _runs  # noqa: PLW0603 - one thread per process
+    if _runs:
         return
     with _starting:
-        if _pid != os.getpid():
-            _pid = os.getpid()
+        if not _runs:
+            _runs = True
             threading.Thread(target=_run_deferred, name="daf_orm-finalizers", daemon=True).start()
 
 
@@ -52,8 +52,8 @@ def _run_deferred() -> None:
 
 
 def _after_fork() -> None:
-    global _work, _starting
-    _work, _starting = SimpleQueue(), threading.Lock()
+    global _work, _starting, _runs
+    _work, _starting, _runs = SimpleQueue(), threading.Lock(), False  # a fork has the queue, but not the thread
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from daf_orm._core import finalizers
 from daf_orm._core.bridge import current_bridge
@@ -22,53 +22,117 @@ T = TypeVar("T")
 class Waiter(Generic[T]):
     """One place in a queue.
 
-    Its future is a thread-safe one: who serves the queue may be a worker thread, who waits an event loop.
+    The queue may be served on a worker thread, for an event loop. ``loop`` is the one that waits; None: a thread.
     """
 
-    __slots__ = ("_future", "loop")
+    __slots__ = ("_callbacks", "_error", "_gate", "_item", "_place", "_woken", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self._future: Future[T] = Future()
         self.loop = loop
+        # One entry, for who comes first: who serves it, or who leaves. Popping it is atomic and needs no lock, which a
+        # finalizer must not take.
+        self._place = [True]
+        self._item: T | None = None
+        self._error: Exception | None = None
+        self._woken: asyncio.Future[None] | None = None
+        self._gate: threading.Lock | None = None
+        self._callbacks: list[Callable[[], object]] = []
+        if loop is not None:
+            self._woken = loop.create_future()
+        else:
+            self._gate = threading.Lock()
+            self._gate.acquire()
 
     def give(self, item: T) -> bool:
         """Hand the item over. False if the waiter has left, or its event loop is closed."""
-        if self.loop is not None and self.loop.is_closed():
+        if self._woken is not None and (self._woken.cancelled() or self._woken.get_loop().is_closed()):
             return False
-        if not self._future.set_running_or_notify_cancel():
+        self._item = item
+        if not _take(self._place):
             return False
-        self._future.set_result(item)
+        self._wake()
         return True
 
     def fail(self, error: Exception) -> None:
         """Let the wait raise ``error``, unless the waiter has left."""
-        if self._future.set_running_or_notify_cancel():
-            self._future.set_exception(error)
+        self._error = error
+        if _take(self._place):
+            self._wake()
 
     def withdraw(self) -> bool:
         """Leave. False if the item was handed over first: it is then in :meth:`item` and must be dealt with."""
-        return self._future.cancel()
+        return _take(self._place)
 
     def item(self) -> T | None:
         """Return what was handed over; None if the wait was made to fail."""
-        return None if self._future.exception() else self._future.result()
+        return None if self._error is not None else self._item
 
     def when_given(self, func: Callable[[], object]) -> None:
         """Call ``func`` when the item is handed over, in the thread that does it."""
-        self._future.add_done_callback(lambda _: func())
+        self._callbacks.append(func)
+        if not self._place:  # perhaps before it was added
+            self._call_back()
 
     async def wait(self, timeout: float | None) -> T:
         """Wait on the event loop; TimeoutError after ``timeout`` seconds."""
-        async with asyncio.timeout(timeout):
-            return await asyncio.wrap_future(self._future)
+        assert self._woken is not None
+        timer = None if timeout is None else self._woken.get_loop().call_later(timeout, _wake, self._woken)
+        try:
+            await self._woken
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return self._outcome()
 
-    def as_future(self) -> asyncio.Future[T]:
-        """Return a future of the running loop's that is done when the item is handed over."""
-        return asyncio.wrap_future(self._future)
+    def as_future(self) -> asyncio.Future[None]:
+        """Return a future of the event loop's that is done when the item is handed over."""
+        assert self._woken is not None
+        return self._woken
 
     def wait_blocking(self, timeout: float | None) -> T:
         """Wait on a thread; TimeoutError after ``timeout`` seconds."""
-        return self._future.result(timeout)
+        assert self._gate is not None
+        if self._gate.acquire(timeout=-1 if timeout is None else timeout):
+            self._gate.release()
+        return self._outcome()
+
+    def _outcome(self) -> T:
+        if self._place:
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._item)
+
+    def _wake(self) -> None:
+        if self._woken is None:
+            assert self._gate is not None
+            self._gate.release()
+            self._call_back()
+        elif asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public way to ask raises an exception
+            _wake(self._woken)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                self._woken.get_loop().call_soon_threadsafe(_wake, self._woken)
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                func = self._callbacks.pop()
+            except IndexError:  # the other thread has it
+                return
+            func()
+
+
+def _take(place: list[bool]) -> bool:
+    try:
+        return place.pop()
+    except IndexError:
+        return False
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 class WaitQueue(Generic[T]):
@@ -77,21 +141,24 @@ class WaitQueue(Generic[T]):
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        # Ordered, because a cancelled waiter leaves from the middle and must not cost a scan.
-        self._waiters: OrderedDict[Waiter[T], None] = OrderedDict()
+        # Ordered, because a cancelled waiter leaves from the middle and must not cost a scan. Most queues stay empty.
+        self._waiters: OrderedDict[Waiter[T], None] | None = None
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return 0 if self._waiters is None else len(self._waiters)
 
     def join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[T]:
         """Add a waiter at the end. ``loop`` is the event loop that waits; None is a thread."""
         waiter: Waiter[T] = Waiter(loop)
+        if self._waiters is None:
+            self._waiters = OrderedDict()
         self._waiters[waiter] = None
         return waiter
 
     def leave(self, waiter: Waiter[T]) -> None:
         """Remove a waiter that gave up."""
-        self._waiters.pop(waiter, None)
+        if self._waiters is not None:
+            self._waiters.pop(waiter, None)
 
     def pop(self) -> Waiter[T] | None:
         """Remove and return the first waiter; None if there is none."""
@@ -109,16 +176,15 @@ class FifoLock:
     It belongs to whoever took it, not to a thread: an event loop takes it and a worker thread gives it back.
     """
 
-    __slots__ = ("_lock", "_queue", "_taken", "ended", "thread")
+    thread: int | None = None
+    """Identity of the thread that runs the present call, once it does."""
+    ended = 0.0
+    """When the last call ended, by ``time.monotonic()``."""
+    _taken = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: WaitQueue[None] = WaitQueue()
-        self._taken = False
-        self.thread: int | None = None
-        """Identity of the thread that runs the present call, once it does."""
-        self.ended = 0.0
-        """When the last call ended, by ``time.monotonic()``."""
 
     @property
     def taken(self) -> bool:

@@ -68,14 +68,16 @@ class ConnectionSet:
         session = self._session(alias, guest.wrapper)
         if session.wrapper is not None:
             self._detach(alias)
+        before = len(vars(guest.wrapper))
         session.attach(guest.wrapper)
+        guest.number_of_attributes += len(vars(guest.wrapper)) - before
         guest.attach(session, lease)
         self.wrappers[alias], self._guests[alias] = guest.wrapper, guest
         if alias in self._begun:
             self.configure(guest.wrapper)
             return True
         self._begun.add(alias)
-        if time.monotonic() - self._used.get(alias, time.monotonic()) > self._max_idle:
+        if alias in self._used and time.monotonic() - self._used[alias] > self._max_idle:
             reset.close(guest.wrapper)
         healthy = session.start_lease()
         self.configure(guest.wrapper)

@@ -67,27 +67,18 @@ class Copying(NamedTuple):
     """End it with an error, on a worker thread: psycopg locks the connection for as long as it lasts."""
 
 
-@dataclass(slots=True, eq=False)
 class Lease:
     """One loan: of a set of connections from the pool, or of a sync parent's thread with the connections it has.
 
-    ``connections`` is None for a sync parent's thread; ``executor`` is where the calls run.
+    Each call that needs one makes one: what few of them have stands on the class.
     """
 
-    connections: ConnectionSet | None
-    executor: Executor
-    loop: asyncio.AbstractEventLoop | None
-    home: Home | None = None
-    """Who takes it back; None for a sync parent's thread."""
-    runs_on_loop: bool = False
-    """Whether all of its connections can wait on an event loop, so that calls need no thread."""
-    running: Callable[[], None] | None = None
-    """Of a lease whose call runs on an event loop: ends the call, if the loop is closed."""
-    scopes: set[Scope] = field(default_factory=set)
+    scopes: set[Scope]
     """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
     owner: Owner | None = None
     """Whose calls it is for; None for a sync parent's thread."""
-    turn: FifoLock = field(default_factory=FifoLock)
+    running: Callable[[], None] | None = None
+    """Of a lease whose call runs on an event loop: ends the call, if the loop is closed."""
     gate: FifoLock | None = None
     """Of a pinned lease: held by an atomic block, beside which the owner's other tasks wait."""
     sent: bool = False
@@ -102,7 +93,7 @@ class Lease:
     """The connection whose COMMIT is under way, and when that was sent, by ``time.monotonic()``."""
     pinned_for: str = ""
     """Why it is pinned, for messages."""
-    blocks: dict[str, Scope] = field(default_factory=dict)
+    blocks: dict[str, Scope]
     """The innermost open atomic block per alias."""
     origin: CallSite | None = None
     """Where it is held across awaits; None while it is lent for a single call."""
@@ -119,6 +110,28 @@ class Lease:
     ended: bool = False
     forgotten: bool = False
     """Set in the child of a fork: the connections are the parent process's."""
+
+    def __init__(
+        self,
+        connections: ConnectionSet | None,
+        executor: Executor,
+        loop: asyncio.AbstractEventLoop | None,
+        home: Home | None = None,
+        *,
+        runs_on_loop: bool = False,
+    ) -> None:
+        self.connections = connections
+        """None for a sync parent's thread."""
+        self.executor = executor
+        """Where the calls run."""
+        self.loop = loop
+        self.home = home
+        """Who takes it back; None for a sync parent's thread."""
+        self.runs_on_loop = runs_on_loop
+        """Whether all of its connections can wait on an event loop, so that calls need no thread."""
+        self.turn = FifoLock()
+        self.scopes = set()
+        self.blocks = {}
 
     def lend_to(self, owner: Owner) -> None:
         """Let it be for the calls of an owner."""

@@ -86,6 +86,8 @@ class Owner:
 
     def guest(self, alias: str) -> Guest | None:
         """Take a wrapper that no other call uses; None if there is none."""
+        if alias not in self._guests:
+            return None
         with self._lock:
             guests = self._guests.get(alias, ())
             guest = next((each for each in guests if not each.is_taken), None)
@@ -157,6 +159,8 @@ class Guest:
         values = vars(wrapper)
         values.update(patches)
         self._own = _own_names(type(wrapper), len(values), values)
+        self.number_of_attributes = len(values)
+        """Of the wrapper: how many it has if code has set none."""
 
     # What the owner sets on it
 
@@ -220,10 +224,12 @@ class Guest:
     def is_patched(self) -> bool:
         """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
         values = vars(self.wrapper)
-        kind: Any = type(self.wrapper)
-        if len(values) == len(self._own):
+        if len(values) == self.number_of_attributes:
             return False
+        kind: Any = type(self.wrapper)
         replaced = [values[name] for name in values.keys() - self._own if _is_method(kind, name)]
+        if not replaced:
+            self.number_of_attributes = len(values)
         return any(callable(method) and not self._can_carry(method) for method in replaced)
 
     def _can_carry(self, method: Any) -> bool:

@@ -66,7 +66,7 @@ class Session:
         self._autocommit = False
         self._attributes: dict[str, Any] = {}
         self._facts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})  # of the wrapper, of its features
-        self._lengths: dict[type[Any], int] = {}
+        self._lengths = (0, 0)
         self._is_new = False
 
     def attach(self, wrapper: BaseDatabaseWrapper) -> None:
@@ -80,7 +80,8 @@ class Session:
         values = vars(wrapper)
         values.update(self._attributes)
         values.update(attributes)
-        vars(wrapper.features).update(features)
+        if features:
+            vars(wrapper.features).update(features)
 
     def detach(self) -> BaseDatabaseWrapper | None:
         """Take the connection from its wrapper. Return the wrapper."""
@@ -96,16 +97,16 @@ class Session:
 
     def _learn_facts(self, wrapper: BaseDatabaseWrapper) -> None:
         """Keep what Django has asked the server about itself: no owner needs to ask again."""
-        attributes, features = self._facts
-        for facts, found in ((attributes, wrapper), (features, wrapper.features)):
-            values = vars(found)
-            if len(values) != self._lengths.get(type(found)):
-                self._lengths[type(found)] = len(values)
-                facts |= {
-                    name: value
-                    for name, value in values.items()
-                    if isinstance(getattr(type(found), name, None), cached_property)
-                }
+        lengths = len(vars(wrapper)), len(vars(wrapper.features))
+        if lengths == self._lengths:
+            return
+        self._lengths = lengths
+        for facts, found in zip(self._facts, (wrapper, wrapper.features), strict=True):
+            facts |= {
+                name: value
+                for name, value in vars(found).items()
+                if isinstance(getattr(type(found), name, None), cached_property)
+            }
 
     def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:
         """Return a new wrapper as ``django.db.connections`` makes them, if the alias still has these settings."""

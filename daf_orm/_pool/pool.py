@@ -42,7 +42,7 @@ from daf_orm.exceptions import CallCancelled, PoolClosed, PoolTimeout, TooManyRe
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -110,11 +110,14 @@ class ConnectionPool:
         self._lent: dict[Lease, ConnectionSet] = {}
         self._size = 0  # idle, lent, or being closed
         self._queue: WaitQueue[Lease] = WaitQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None  # that the last lease was lent to
+        self._serves_several = False  # whether the leases that are out may be those of several event loops
         self._pinned: dict[Lease, None] = {}
         self._unpinned = threading.Condition(self._lock)
         self._warned = float("-inf")  # when it was said last that calls wait for connections which nothing uses
         self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
         self._trimmer: asyncio.AbstractEventLoop | None = None
+        self._watching: asyncio.AbstractEventLoop | None = None  # for pins that nothing uses
         self._counters = _new_counters()
         self.executor = self._new_executor()
 
@@ -139,9 +142,9 @@ class ConnectionPool:
             waiter = self._join_queue(loop)
         started = time.monotonic()
         try:
-            self._reclaim_orphans()
-            with self._watching_pins(loop):
-                lease = await waiter.wait(timeout)
+            self._reclaim_orphans(loop)
+            self._watch_pins(loop)
+            lease = await waiter.wait(timeout)
         except GeneratorExit:
             self._defer_giving_back(waiter)
             raise
@@ -162,7 +165,7 @@ class ConnectionPool:
             waiter = self._join_queue(None)
         started = time.monotonic()
         try:
-            self._reclaim_orphans()
+            self._reclaim_orphans(loop)
             lease = self._wait_blocking(waiter)
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, self.timeout)
@@ -292,21 +295,19 @@ class ConnectionPool:
         now = time.monotonic()
         return any(pinned.turn.taken or now - pinned.turn.ended < PIN_PATIENCE for pinned in self._pinned)
 
-    @contextlib.contextmanager
-    def _watching_pins(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """While a call waits for a lease: say so where all are kept by owners that do nothing with them."""
-        alarm: asyncio.TimerHandle | None = None
+    def _watch_pins(self, loop: asyncio.AbstractEventLoop) -> None:
+        """While calls wait for a lease: say so where all are kept by owners that do nothing with them."""
+        if self._watching is not loop:
+            self._watching = loop
+            loop.call_later(PIN_PATIENCE, _look_at_pins, weakref.ref(self), loop)
 
-        def look() -> None:
-            nonlocal alarm
+    def look_at_pins(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do so, and again after a while, if calls still wait. On the event loop."""
+        if self._watching is loop:
+            self._watching = None
+        if self._queue:
             self._warn_of_idle_pins()
-            alarm = loop.call_later(PIN_PATIENCE, look)
-
-        alarm = loop.call_later(PIN_PATIENCE, look)
-        try:
-            yield
-        finally:
-            alarm.cancel()
+            self._watch_pins(loop)
 
     def _wait_blocking(self, waiter: Waiter[Lease]) -> Lease:
         deadline = time.monotonic() + self.timeout
@@ -512,9 +513,14 @@ class ConnectionPool:
     def _new_lease(
         self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None, owner: Owner | None = None
     ) -> Lease:
-        lease = Lease(connections, connections.thread, loop, home=self, runs_on_loop=self._runs_on_loop)
+        lease = Lease(connections, connections.thread, loop, self, runs_on_loop=self._runs_on_loop)
         if owner is not None:
             lease.lend_to(owner)
+        if not self._lent:
+            self._serves_several = False
+        elif loop is not self._loop:
+            self._serves_several = True
+        self._loop = loop
         self._lent[lease] = connections
         return lease
 
@@ -626,8 +632,10 @@ class ConnectionPool:
     def _name_holders(self) -> str:
         return ", ".join(self.holders()) or "nobody by now"
 
-    def _reclaim_orphans(self) -> None:
-        """Take back the leases of event loops that were closed without ending their tasks."""
+    def _reclaim_orphans(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take back the leases of event loops that were closed without ending their tasks. ``loop`` is running."""
+        if self._loop is loop and not self._serves_several:
+            return
         with self._lock:
             orphans = [lease for lease in self._lent if lease.has_lost_loop and not lease.is_orphan]
             for lease in orphans:
@@ -725,6 +733,11 @@ class ConnectionPool:
 def _trim(reference: weakref.ref[ConnectionPool]) -> None:
     if (pool := reference()) is not None:
         pool.trim()
+
+
+def _look_at_pins(reference: weakref.ref[ConnectionPool], loop: asyncio.AbstractEventLoop) -> None:
+    if (pool := reference()) is not None:
+        pool.look_at_pins(loop)
 
 
 def _close_all(sets: list[ConnectionSet]) -> None:

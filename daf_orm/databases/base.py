@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -72,6 +73,7 @@ class Database:
 
     def __init__(self) -> None:
         self._effect_of = lru_cache(maxsize=4096)(self.grammar.effect_of)
+        self._get_options = attrgetter(*self.driver_options) if len(self.driver_options) > 1 else None
 
     # Before it is lent
 
@@ -174,6 +176,11 @@ class Database:
 
     def options_of(self, connection: Any) -> tuple[Any, ...]:
         """Return what the options of a driver's connection are set to, and how many attributes it has."""
+        if self._get_options is not None:
+            try:
+                return (*self._get_options(connection), len(getattr(connection, "__dict__", ())))
+            except AttributeError:  # another release of the driver has others
+                self._get_options = None
         options = [getattr(connection, name, None) for name in self.driver_options]
         return (*options, len(getattr(connection, "__dict__", ())))
 

@@ -171,6 +171,7 @@ class PostgreSQL(Database):
     def __init__(self) -> None:
         super().__init__()
         self._gis = _PostGIS()
+        self._is_harmless = lru_cache(maxsize=4096)(self._find_out_if_harmless)
         self._tables: dict[tuple[Any, ...], frozenset[str]] = {}
         """Tables by database whose triggers, policies or rules may leave something on a session."""
         self._stale: set[tuple[Any, ...]] = set()
@@ -260,12 +261,19 @@ class PostgreSQL(Database):
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
         """Return what a statement may leave, also by triggers, policies and rules of the tables that it names."""
         is_gis = getattr(wrapper.features, "gis_enabled", False)
+        name = self._name_of(wrapper)
+        if (
+            name in self._tables
+            and name not in self._stale
+            and isinstance(sql, str)
+            and self._is_harmless(sql, self._tables[name], is_gis)
+        ):
+            return Effect.NONE
         effect = self._gis.effect_of(wrapper, sql) if is_gis else super().effect_of(wrapper, sql)
         if effect is Effect.UNKNOWN or (isinstance(sql, str) and _may_change_tables(sql)):
             self._stale.update(self._tables)
             self._changing.add(id(wrapper.connection))
         if effect is Effect.NONE and _may_use_tables(sql):
-            name = self._name_of(wrapper)
             if name not in self._tables or name in self._stale:
                 self.learn(wrapper)
             # Where it cannot be asked, in a transaction: what was known before holds, but not for who has changed it.
@@ -274,6 +282,15 @@ class PostgreSQL(Database):
             is_clean = tables is not None and not _names_any(tables, sql)
             return Effect.NONE if is_clean else Effect.RESETTABLE
         return effect
+
+    def _find_out_if_harmless(self, sql: str, tables: frozenset[str], is_gis: bool) -> bool:  # noqa: FBT001 - of a cache
+        """Whether a statement leaves nothing, where these are the tables that run code which may."""
+        grammar = (self._gis if is_gis else self).grammar
+        return (
+            grammar.effect_of(sql) is Effect.NONE
+            and not _may_change_tables(sql)
+            and not (_may_use_tables(sql) and _names_any(tables, sql))
+        )
 
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue again, now that what has been changed is committed."""
