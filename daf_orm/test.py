@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import SyncToAsync
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
-from daf_orm._execution.call import HopOfCall
+from daf_orm._execution.routes.thread import HopOfCall
 from daf_orm.detection import guard, io, record_blocking
 from daf_orm.detection.recorders import CallList, add_recorder, remove_recorder
 from daf_orm.detection.report import as_text

@@ -87,28 +87,26 @@ _borrowed: dict[int | None, Lease] = {}
 class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
-    __slots__ = (
-        *("_caller_turn", "_guests", "_has_borrowed_turn", "_holds_turn", "_is_guest", "_owner"),
-        *("borrowed", "has_test_turn", "lease", "loop", "moved_from", "outer", "serves_parent", "task"),
-    )
+    serves_parent = False
+    """Whether the thread is a sync parent's, which closes its own connections."""
+    lease: Lease | None = None
+    task: asyncio.Task[Any] | None = None
+    has_test_turn = False
+    """Of the outermost: whether it has the turn on the connections of a test."""
+    loop: asyncio.AbstractEventLoop | None = None
+    borrowed: Lease | None = None
+    """Of the outermost, without a lease: the one that it has taken for its queries."""
+    moved_from: Lease | None = None
+    """The lease that the call was begun on, if it had to go on on another."""
+    _guests: dict[str, Guest] | None = None
+    _owner: Owner | None = None
+    _holds_turn = False
+    _has_borrowed_turn = False
+    _is_guest = False
+    _caller_turn: FifoLock | None = None
 
-    def __init__(self, outer: Hop | None, *, serves_parent: bool = False) -> None:
+    def __init__(self, outer: Hop | None) -> None:
         self.outer = outer
-        self.serves_parent = serves_parent  # whether the thread is a sync parent's, which closes its own connections
-        self.lease: Lease | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self.has_test_turn = False  # of the outermost: on the connections of a test
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.borrowed: Lease | None = None
-        """Of the outermost, without a lease: the one that it has taken for its queries."""
-        self.moved_from: Lease | None = None
-        """The lease that the call was begun on, if it had to go on on another."""
-        self._guests: dict[str, Guest] | None = None
-        self._owner: Owner | None = None
-        self._holds_turn = False
-        self._has_borrowed_turn = False
-        self._is_guest = False
-        self._caller_turn: FifoLock | None = None
 
     @property
     def outermost(self) -> Hop:
@@ -750,7 +748,8 @@ def _handle(handler: Any, task: asyncio.Task[Any] | None, instance: Any, *args: 
 def run_as_hop(func: Callable[[], T], task: asyncio.Task[Any] | None, loop: asyncio.AbstractEventLoop) -> T:
     """Run ``func`` on this thread as a hop, on behalf of ``task``, for which ``loop`` waits."""
     outer = current_hop()
-    hop = _thread.hop = Hop(outer, serves_parent=outer is None and _is_sync_parent())
+    hop = _thread.hop = Hop(outer)
+    hop.serves_parent = outer is None and _is_sync_parent()
     hop.task, hop.loop = task, loop
     try:
         return func()

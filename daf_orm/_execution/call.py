@@ -1,39 +1,21 @@
-"""One synchronous call on a worker thread, and what a cancellation may do to it.
+"""A synchronous call on a lease, and what happens to the lease then.
 
-The worker, not the awaiting task, ends the call: it cleans up and gives back what the call holds, in the same hop, so
-that nothing is lost when the task is cancelled, cancelled again, or dropped with its event loop. Who is cancelled
-waits until the worker is done; only then is CancelledError raised.
+How it runs, and what a cancellation may do to it, is known by its route (:mod:`daf_orm._execution.routes`). All have
+this in common: the call itself cleans up and gives back what it holds, where it runs, so that nothing is lost when its
+task is cancelled, cancelled again, or dropped with its event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
-import functools
-import logging
-import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
-
-from asgiref.sync import sync_to_async
-
-from daf_orm._core import finalizers
-from daf_orm._django import connections as leased_connections
-from daf_orm._django import thread_hops
-from daf_orm._leases.lease import current_task
-from daf_orm.databases.base import CANCEL_TIMEOUT
-from daf_orm.databases.cancellation import cut_off, stop_statement
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
-    from concurrent.futures import Executor, ThreadPoolExecutor
 
     from daf_orm._leases.lease import Lease, Scope
 
 T = TypeVar("T")
-logger = logging.getLogger("daf_orm")
-
 STOP_INTERVAL = 0.05
 """Seconds between two requests to stop a statement: one may fall between two statements and stop nothing."""
 
@@ -42,218 +24,55 @@ class Call(Generic[T]):
     """One run of ``func`` on a lease. The caller has the lease's turn; ``ending`` gives it, or the lease, back.
 
     ``func`` is told whether the task has been cancelled by then, which only a *final* call lives to see: the end of a
-    transaction or cursor is never stopped. ``on_parent``: run on the thread of the sync parent that waits for us.
+    transaction or cursor is never stopped.
     """
 
-    def __init__(  # noqa: PLR0913 - what, where, on whose behalf, and what then
-        self,
-        lease: Lease,
-        func: Callable[[bool], T],
-        ending: Ending,
-        *,
-        final: bool = False,
-        on_parent: bool = False,
-        subject: object = None,
-    ) -> None:
-        self.subject = subject or func
-        """What the call is about, for who counts hops by name."""
+    _cancelled: asyncio.CancelledError | None = None
+    _ended = False
+    """Whether no request to stop may reach the connection any more."""
+
+    def __init__(self, lease: Lease, func: Callable[[bool], T], ending: Ending, *, final: bool = False) -> None:
         self._lease = lease
         self._func = func
         self._ending = ending
         self._final = final
-        self._on_parent = on_parent
-        self._task = current_task()
-        self._cancelled: asyncio.CancelledError | None = None
-        # One entry, for who comes first: the thread that begins the call, or the task that takes it back. Popping it is
-        # atomic and needs no lock: a dropped task is ended by the garbage collector, in whatever code that strikes.
-        self._ticket = [True]
-        self._done = False
-        self._wake: Callable[[], None] | None = None
-        self._aim = threading.Lock()  # held while a request to stop is under way, so that it cannot hit the next call
-        self._ended = False  # guarded by _aim
-        self._stopping: threading.Event | None = None
-
-    # On the event loop
 
     async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
         """Run the call and return its result. Any exception of ``func`` comes through as it is.
 
         ``cancelled``: a cancellation that a final call has held back so far; it is raised when the call has ended.
         """
-        self._cancelled = cancelled
-        while True:
-            try:
-                result: T = await self._hop()
-            except asyncio.CancelledError as error:
-                if not self._abandon():
-                    await self._wind_up()
-                elif self._final:
-                    self._cancelled = error  # it never started, but must run
-                    continue
-                else:
-                    self._give_up()
-                raise
-            except GeneratorExit:  # the task was dropped
-                if self._abandon():
-                    finalizers.defer(self._perform_without_task)
-                raise
-            except BaseException:
-                if self._abandon():  # no thread could be had
-                    self._give_up()
-                raise
-            if self._cancelled is not None:
-                raise self._cancelled
-            return result
+        raise NotImplementedError
 
-    def perform_detached(self, context: contextvars.Context | None = None) -> None:
-        """Run a final call with nobody to wait for it, on a worker thread or on the sync parent's."""
-        self._ticket = [True]
-        context = context or contextvars.copy_context()
-        if self._lease.connections is None:
-            self._submit(context)
-        else:  # a child task's call may still be running
-            self._lease.turn.when_free(lambda: self._submit(context))
-
-    def _submit(self, context: contextvars.Context) -> None:
-        if leased_connections.has_quit(self._lease.executor):
-            leased_connections.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
-            return
-        executor = self._lease.executor if self._lease.has_own_thread else self._spare_executor
+    def _run(self) -> T:
+        """Run it where it has its lease, and end it."""
+        lease = self._lease
         try:
-            executor.submit(context.run, self._call_quietly)
-        except RuntimeError:  # the pool is closed and shut down
-            logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
-            self._give_up()
+            if not lease.is_ready:
+                self._make_ready()
+            if lease.connections is not None:
+                lease.connections.configure()
+            if self._final and (copying := lease.copying) is not None and not self._ending.is_of(copying.scope):
+                copying.abort()  # a task's COPY may outlast the cursor or block around it
+            return self._func(self._cancelled is not None)
+        finally:
+            self._settle()
+            self._ending(lease, used=True)
+
+    def _make_ready(self) -> None:
+        self._lease.is_ready = True
+        if self._lease.connections is not None and self._lease.connections.needs_cleaning:
+            self._lease.connections.make_ready()
+
+    def _settle(self) -> None:
+        """From here on no request to stop may reach the connection."""
+        raise NotImplementedError
 
     def _give_up(self) -> None:
         """The call will never run."""
         if self._final and self._lease.connections is not None:  # what it was to end is still open
             self._lease.connections.needs_cleaning = True
         self._ending(self._lease, used=False)
-
-    def _hop(self) -> Any:
-        self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
-        if not self._on_parent and thread_hops.are_ours():
-            return thread_hops.hop(self._lease.executor, functools.partial(self.begin, self._ticket))
-        hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
-        return _named(hop, HopOfCall(self, self._ticket))()
-
-    def _abandon(self) -> bool:
-        """Take the call back before it starts. False if it has started."""
-        return _take(self._ticket)
-
-    async def _wind_up(self) -> None:
-        """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
-        if not self._final:
-            self._request_stop()
-        done = asyncio.get_running_loop().create_future()
-        self._wake = _waker(done)  # before the look at _done, which the worker sets before its look at _wake
-        while not (self._done or done.done()):
-            with contextlib.suppress(asyncio.CancelledError):  # the first one is raised when the connection is quiet
-                await asyncio.shield(done)
-
-    def _perform_without_task(self) -> None:
-        if self._final:
-            self.perform_detached()
-        else:
-            self._give_up()
-
-    # On the worker thread
-
-    def begin(self, ticket: list[bool]) -> T | None:
-        """Run the call, unless it was taken back. Its outcome is that of the hop."""
-        if not _take(ticket):
-            return None
-        try:
-            if self._on_parent and self._lease.connections is not None:
-                return self._run_in_hop_of_parent()
-            return leased_connections.run_on_lease(self._lease, self._run, self._task)
-        except StopIteration as error:  # a future cannot carry it: the task would wait for ever
-            raise RuntimeError("The function raised StopIteration.") from error
-        finally:
-            self._done = True
-            if (wake := self._wake) is not None:
-                wake()
-
-    def _run(self) -> T:
-        try:
-            if self._lease.connections is None:
-                leased_connections.end_left_calls()
-            if not self._lease.is_ready:
-                self._make_ready()
-            if self._lease.connections is not None:
-                self._lease.connections.configure()
-            if self._final and (copying := self._lease.copying) is not None and not self._ending.is_of(copying.scope):
-                copying.abort()  # a task's COPY may outlast the cursor or block around it
-            return self._func(self._cancelled is not None)
-        finally:
-            leased_connections.end_left_calls()
-            self._settle()
-            self._ending(self._lease, used=True)
-
-    def _run_in_hop_of_parent(self) -> T:
-        """Run within the turn that the waiting hop may have: ``binding`` finds the lease through the context."""
-        hop = leased_connections.current_hop()
-        assert hop is not None
-        hop.task = self._task
-        return self._func(self._cancelled is not None)
-
-    def _make_ready(self) -> None:
-        self._lease.is_ready = True
-        if self._lease.connections is not None:
-            self._lease.connections.make_ready()
-
-    def _settle(self) -> None:
-        """From here on no request to stop may reach the connection."""
-        with self._aim:
-            self._ended = True
-        if self._stopping is not None:
-            self._stopping.set()
-            self._lease.stopping = False
-            self._lease.cancelled_in_block |= self._lease.poison()
-
-    def _call_quietly(self) -> None:
-        if self._lease.ended:  # taken back meanwhile, with all that was open on it
-            self._ending(self._lease, used=False)
-            return
-        try:
-            self.begin(self._ticket)
-        except Exception:
-            logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
-
-    # Stopping, from a second worker thread
-
-    def _request_stop(self) -> None:
-        if self._on_parent or self._lease.connections is None:
-            return  # the connection is the parent's: its statement is waited for
-        with self._aim:
-            if self._ended:
-                return
-            self._lease.stopping = True
-            self._stopping = threading.Event()
-        try:
-            self._spare_executor.submit(self._stop)
-        except RuntimeError:  # the pool is closed and shut down
-            threading.Thread(target=self._stop, name="daf_orm-stop").start()
-
-    @property
-    def _spare_executor(self) -> Executor:
-        """Threads beside the one that the call runs in, which may be the only one of the lease's own executor."""
-        return self._lease.executor if self._lease.home is None else self._lease.home.executor
-
-    def _stop(self) -> None:
-        ended = self._stopping
-        assert ended is not None
-        patience = time.monotonic() + CANCEL_TIMEOUT
-        while True:
-            with self._aim:
-                if self._ended:
-                    return
-                for wrapper in self._lease.in_use():
-                    if wrapper.connection is not None and (not stop_statement(wrapper) or time.monotonic() > patience):
-                        cut_off(wrapper)
-            if ended.wait(STOP_INTERVAL):
-                return
 
 
 class Ending:
@@ -321,70 +140,3 @@ class EndScope(Ending):
             GIVE_BACK(lease, used=used)
         elif lease.connections is not None:
             lease.turn.release()
-
-
-class HopOfCall:
-    """What the worker thread runs for a call, under the name of what the call is about: tracers read it."""
-
-    def __init__(self, call: Call[Any], ticket: list[bool]) -> None:
-        self.subject = subject = _unwrapped(call.subject)
-        self._call = call
-        self._ticket = ticket
-        self.__module__ = getattr(subject, "__module__", None) or type(subject).__module__
-        self.__qualname__ = getattr(subject, "__qualname__", None) or type(subject).__qualname__
-        self.__name__ = getattr(subject, "__name__", None) or type(subject).__name__
-
-    def __call__(self) -> Any:
-        return self._call.begin(self._ticket)
-
-
-def _unwrapped(func: Any) -> Any:
-    while isinstance(func, functools.partial):
-        func = func.func
-    return func
-
-
-def _named(template: Any, hop: HopOfCall) -> Any:
-    """Return an asgiref hop as the template is one: to make one, asgiref inspects and decorates what it is given."""
-    made = object.__new__(type(template))
-    names = {"__module__": hop.__module__, "__qualname__": hop.__qualname__, "__name__": hop.__name__}
-    vars(made).update(vars(template), func=hop, __wrapped__=hop, **names)
-    return made
-
-
-def _nothing() -> None:
-    """Stand in for the function of a template."""
-
-
-_on_parent = sync_to_async(_nothing, thread_sensitive=True)
-_HOP: Final = "_daf_orm_hop"  # kept on the executor itself: it ends with it
-
-
-def _hop_to(executor: Executor) -> Any:
-    hop = getattr(executor, _HOP, None)
-    if hop is None:
-        hop = sync_to_async(_nothing, thread_sensitive=False, executor=cast("ThreadPoolExecutor", executor))
-        setattr(executor, _HOP, hop)
-    return hop
-
-
-def _take(ticket: list[bool]) -> bool:
-    try:
-        return ticket.pop()
-    except IndexError:
-        return False
-
-
-def _set(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
-
-
-def _waker(done: asyncio.Future[None]) -> Callable[[], None]:
-    loop = done.get_loop()
-
-    def wake() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(_set, done)
-
-    return wake

@@ -25,6 +25,7 @@ from daf_orm._django import connections as leased_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, EndScope
 from daf_orm._execution.routes import call_on
+from daf_orm._execution.routes.thread import ThreadCall
 from daf_orm._leases.lease import (
     Lease,
     Scope,
@@ -260,7 +261,7 @@ async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
         scope.lease.leave_gate(scope)
         scope.leave_share()
         if not scope.lease.scopes:
-            call_on(scope.lease, lambda _: None, GIVE_BACK, final=True, in_thread=True).perform_detached()
+            ThreadCall(scope.lease, lambda _: None, GIVE_BACK, final=True).perform_detached()
 
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
@@ -270,7 +271,7 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
     step_back(scope)
     scope.is_abandoned = True
     scope.lease.has_left_calls = True
-    call = call_on(scope.lease, last_call, EndScope(scope), final=True, in_thread=True)
+    call = ThreadCall(scope.lease, last_call, EndScope(scope), final=True)
     finalizers.defer(lambda: call.perform_detached(context))
 
 

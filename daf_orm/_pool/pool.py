@@ -208,7 +208,9 @@ class ConnectionPool:
     def _has_to_be_kept(self, lease: Lease) -> bool:
         """Whether its owner keeps it, whatever its calls leave behind."""
         owner = lease.owner
-        return lease.is_pinned or self.keeps_first or (owner is not None and owner.executor is not None)
+        if owner is None:
+            return self.keeps_first
+        return self.keeps_first or owner.executor is not None or (owner.pinned is lease and lease.is_pinned)
 
     def _is_kept(self, lease: Lease, connections: ConnectionSet, *, keeps_transactions: bool) -> bool | None:
         """After a call: end its transaction. Return whether the owner keeps the lease; None if it cannot."""

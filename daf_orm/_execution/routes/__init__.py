@@ -6,13 +6,13 @@ import functools
 import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daf_orm._execution.call import Call
+from daf_orm._execution.routes.thread import ThreadCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from daf_orm._core.bridge import Bridge
-    from daf_orm._execution.call import Ending
+    from daf_orm._execution.call import Call, Ending
     from daf_orm._leases.lease import Lease
 
 T = TypeVar("T")
@@ -34,10 +34,10 @@ def call_on(  # noqa: PLR0913 - what, where, on whose behalf, and what then
     ``in_thread``: by a worker thread also where the connections could wait on the event loop. ``within`` is the call
     that waits for this one and has the lease's turn.
     """
-    has_thread_of_its_own = lease.owner is not None and lease.owner.executor is not None
-    if not lease.runs_on_loop or in_thread or on_parent or has_thread_of_its_own:
-        return Call(lease, func, ending, final=final, on_parent=on_parent, subject=subject)
-    call: Call[T] = _native_call()(lease, func, ending, final=final, within=within, subject=subject)
+    owner = lease.owner
+    if not lease.runs_on_loop or in_thread or on_parent or (owner is not None and owner.executor is not None):
+        return ThreadCall(lease, func, ending, final=final, on_parent=on_parent, subject=subject)
+    call: Call[T] = _native_call()(lease, func, ending, final, within)
     return call
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from daf_orm._core.bridge import Waiting
+    from daf_orm._execution.call import Ending
     from daf_orm._leases.lease import Lease
 
 T = TypeVar("T")
@@ -79,19 +80,22 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
     ``outer`` is the bridge that waits for it, if it runs inside the call of another.
     """
 
+    hop: Any = None
+    is_cut = False
+    is_over = False
+    _turn: FifoLock | None = None
+    _resumed = 0.0
+    _step: Any = None
+    _awaitable: Any = None
+    _coroutine: Any = None
+
     def __init__(self, func: Callable[[], Any], lease: Lease, outer: Bridge | None = None) -> None:
-        super().__init__(func)
+        greenlet.__init__(self, func)
         self.gr_context = getcurrent().gr_context  # the task's own: what is set on either side is seen on the other
         self.loop = asyncio.get_running_loop()
         self.lease = lease
-        self.hop: Any = None if outer is None else outer.hop
-        self.is_cut = False
-        self.is_over = False
-        self._turn: FifoLock | None = None
-        self._resumed = 0.0
-        self._step: Any = None
-        self._awaitable: Any = None
-        self._coroutine: Any = None
+        if outer is not None:
+            self.hop = outer.hop
 
     @property
     def turn(self) -> FifoLock:
@@ -217,18 +221,26 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
 class NativeCall(Call[T]):
     """A call in the task itself. ``within`` is the bridge that waits for it, if it runs inside the call of another."""
 
-    def __init__(self, lease: Lease, *args: Any, within: Bridge | None = None, **kwargs: Any) -> None:
-        super().__init__(lease, *args, **kwargs)
-        self._task = None
+    _stopper: asyncio.Task[None] | None = None
+
+    def __init__(
+        self,
+        lease: Lease,
+        func: Callable[[bool], T],
+        ending: Ending,
+        final: bool,  # noqa: FBT001 - for each query
+        within: Bridge | None,
+    ) -> None:
+        super().__init__(lease, func, ending, final=final)
         self._within = within
-        self._stopper: asyncio.Task[None] | None = None
         self._bridge = Bridge(self._begin, lease, within)
 
     async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
         """Run the call and return its result, as :meth:`Call.perform` does."""
         self._cancelled = cancelled
+        lease, cut = self._lease, self.cut
         if self._within is None:
-            self._lease.running = self.cut
+            lease.running = cut
         try:
             result: T = await self._bridge.drive(self._stop_statement)
         except GeneratorExit:  # the task was dropped
@@ -239,8 +251,8 @@ class NativeCall(Call[T]):
                 raise self._cancelled from None
             raise
         finally:
-            if self._lease.running == self.cut:  # and not yet that of the next call
-                self._lease.running = None
+            if lease.running is cut:  # and not yet that of the next call
+                lease.running = None
         if self._cancelled is not None:
             raise self._cancelled
         return result

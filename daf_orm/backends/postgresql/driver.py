@@ -161,6 +161,7 @@ class Connection(psycopg.Connection[Any]):
                 readiness.release(errors.OperationalError(_CLOSED))
             readiness = Readiness(self.pgconn.socket, loop)
             self._find_readiness = weakref.ref(readiness)
+        exchange.begin_at(self._find_readiness)
         readiness.begin(exchange)
 
     def cut(self) -> None:

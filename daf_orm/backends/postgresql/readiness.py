@@ -11,7 +11,6 @@ import contextlib
 import contextvars
 import os
 import socket
-import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -51,27 +50,29 @@ class Exchange(Generic[T]):
     wakes its task by a weak reference. The event loop knows that for as long as it watches the socket.
     """
 
-    __slots__ = ("_error", "_find_readiness", "_generator", "_result", "has_happened", "wants")
+    has_happened = False
+    _result: T | None = None
+    _error: BaseException | None = None
+    _find_readiness: Callable[[], Readiness | None] | None = None
 
     def __init__(self, generator: Generator[Any, Any, T], wants: int) -> None:
-        self.has_happened = False
         self.wants = wants
         """What it waits for, in psycopg's terms."""
         self._generator = generator
-        self._result: T | None = None
-        self._error: BaseException | None = None
-        self._find_readiness: Callable[[], Readiness | None] = _nothing
 
     def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """Return a new future, which is done when this has happened."""
         future = loop.create_future()
-        if (readiness := self._find_readiness()) is not None:
+        if (readiness := self._readiness()) is not None:
             readiness.waiter = future
         return future
 
-    def begin_at(self, readiness: Readiness) -> None:
-        """Take note of what will send it on."""
-        self._find_readiness = weakref.ref(readiness)
+    def begin_at(self, find_readiness: Callable[[], Readiness | None]) -> None:
+        """Take note, by a weak reference, of what will send it on."""
+        self._find_readiness = find_readiness
+
+    def _readiness(self) -> Readiness | None:
+        return None if self._find_readiness is None else self._find_readiness()
 
     def advance(self, ready: int) -> None:
         """Send the generator on. On the event loop."""
@@ -100,7 +101,7 @@ class Exchange(Generic[T]):
     def _end(self, result: T | None, error: BaseException | None) -> None:
         self._result, self._error = result, error
         self.has_happened = True
-        if (readiness := self._find_readiness()) is not None:
+        if (readiness := self._readiness()) is not None:
             readiness.end()
 
 
@@ -125,20 +126,16 @@ class Readiness:
     def begin(self, exchange: Exchange[Any]) -> None:
         """Send an exchange on whenever the socket is ready, until it has ended."""
         self._exchange = exchange
-        exchange.begin_at(self)
         self._watch(exchange.wants)
 
     def end(self) -> None:
         """Forget the exchange, which has ended, and let its task go on."""
         waiter = self.waiter
-        self.leave()
+        self._exchange = self.waiter = None
+        if self._is_writing:
+            self._stop_writing()
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def leave(self) -> None:
-        """Forget the exchange."""
-        self._exchange = self.waiter = None
-        self._stop_writing()
 
     def release(self, error: Exception) -> None:
         """End the registration, from any thread. An exchange under way fails with this error."""
@@ -160,7 +157,8 @@ class Readiness:
         if self._is_reading:
             self.loop.remove_reader(self._descriptor)
             self._is_reading = False
-        self._stop_writing()
+        if self._is_writing:
+            self._stop_writing()
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
@@ -170,15 +168,15 @@ class Readiness:
             contextvars.Context().run(self.loop.add_reader, self._descriptor, self._on_readable)
             self._is_reading = True
         if not wants & _WRITE:
-            self._stop_writing()
+            if self._is_writing:
+                self._stop_writing()
         elif not self._is_writing:
             contextvars.Context().run(self.loop.add_writer, self._descriptor, self._on_writable)
             self._is_writing = True
 
     def _stop_writing(self) -> None:
-        if self._is_writing:
-            self.loop.remove_writer(self._descriptor)
-            self._is_writing = False
+        self.loop.remove_writer(self._descriptor)
+        self._is_writing = False
 
     def _on_readable(self) -> None:
         exchange = self._exchange
@@ -203,4 +201,4 @@ class Readiness:
 
 
 def _nothing() -> None:
-    """Stand in for a reference to a future, before there is one."""
+    """Stand in for a callback."""

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.urls import path
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._execution import call
+from daf_orm._execution.routes import thread as thread_route
 from daf_orm._pool import pool as pool_module
 from daf_orm._pool.pool import ConnectionPool, reset_pool
 from daf_orm.databases import cancellation, mysql, postgresql
@@ -137,7 +137,7 @@ def at_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a server less time to answer a cancellation."""
-    for module in (call, cancellation, mysql, pool_module, postgresql):
+    for module in (thread_route, cancellation, mysql, pool_module, postgresql):
         monkeypatch.setattr(module, "CANCEL_TIMEOUT", 0.3)
 
 
