@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, NotSupportedError, connections
 
 from daf_orm import _execution
+from daf_orm._leases.cursors import LeasedCursor
 from daf_orm._leases.lease import Copying, Scope
-from daf_orm._leases.owner import LeasedCursor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

@@ -31,7 +31,7 @@ from daf_orm._core.bridge import identify
 from daf_orm._core.call_site import CallSite, find_call_site
 from daf_orm._core.locks import FifoLock
 from daf_orm._django import owners
-from daf_orm._leases import owner as owner_module
+from daf_orm._leases import guest as guest_module
 from daf_orm._leases import reset
 from daf_orm._leases.lease import (
     Lease,
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from asgiref.current_thread_executor import CurrentThreadExecutor
 
     from daf_orm._core.bridge import Bridge
-    from daf_orm._leases.owner import Guest, Owner
+    from daf_orm._leases.guest import Guest
+    from daf_orm._leases.owner import Owner
 
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
@@ -137,7 +138,7 @@ class Hop:
         """Let the hop have a wrapper, until it ends."""
         if self._guests is None:
             self._guests = {}
-        self._guests[guest.wrapper.alias] = guest
+        self._guests[guest.alias] = guest
         return guest
 
     def borrow(self) -> Lease:
@@ -549,10 +550,10 @@ def attach_here(guest: Guest) -> None:
     """Let a wrapper have the connection of the call that uses it. A hop without a lease takes one for it."""
     hop = current_hop()
     if hop is None or on_event_loop() or hop.outermost.serves_parent:
-        raise InterfaceError(_ELSEWHERE.format(alias=guest.wrapper.alias, owner=guest.owner.name))
-    lease = _lease_here(guest.wrapper.alias, hop) or hop.outermost.borrow()
+        raise InterfaceError(_ELSEWHERE.format(alias=guest.alias, owner=guest.owner.name))
+    lease = _lease_here(guest.alias, hop) or hop.outermost.borrow()
     if lease.owner is not guest.owner:
-        raise InterfaceError(_ELSEWHERE.format(alias=guest.wrapper.alias, owner=guest.owner.name))
+        raise InterfaceError(_ELSEWHERE.format(alias=guest.alias, owner=guest.owner.name))
     lease.attach(guest)
 
 
@@ -564,8 +565,8 @@ def is_running_here(lease: Lease) -> bool:
     return hop is not None
 
 
-owner_module.attach_here = attach_here
-owner_module.is_running_here = is_running_here
+guest_module.attach_here = attach_here
+guest_module.is_running_here = is_running_here
 _ELSEWHERE = (
     "Connection {alias!r} of {owner} was used outside its calls, or in those of another owner. Take "
     "django.db.connection where you query, and keep no connection for later."

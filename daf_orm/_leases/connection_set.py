@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from daf_orm._core.places import Places
-    from daf_orm._leases.owner import Guest, Owner
+    from daf_orm._leases.guest import Guest
+    from daf_orm._leases.owner import Owner
 
 logger = logging.getLogger("daf_orm")
 _LOST = (

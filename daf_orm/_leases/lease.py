@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from daf_orm._core.call_site import CallSite
     from daf_orm._leases.connection_set import ConnectionSet
-    from daf_orm._leases.owner import Guest, Owner
+    from daf_orm._leases.guest import Guest
+    from daf_orm._leases.owner import Owner
 
 
 logger = logging.getLogger("daf_orm")
@@ -202,7 +203,7 @@ class Lease:
     def attach(self, guest: Guest) -> BaseDatabaseWrapper:
         """Let a wrapper of the owner's have the connection of its alias."""
         assert self.connections is not None
-        if not self.connections.attach(guest.wrapper.alias, guest, self) and self.home is not None:
+        if not self.connections.attach(guest.alias, guest, self) and self.home is not None:
             self.home.count_lost(1)
         return guest.wrapper
 

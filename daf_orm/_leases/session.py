@@ -18,6 +18,7 @@ from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
+from daf_orm._leases.leased_wrapper import guest_of
 from daf_orm._leases.past_django import watch_connection
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
@@ -196,7 +197,7 @@ class Session:
         if self._is_new:  # a receiver of connection_created, whose work is initial state
             return
         wrapper = self.wrapper
-        guest = None if wrapper is None else vars(wrapper).get("daf_orm_guest")
+        guest = None if wrapper is None else guest_of(wrapper)
         if guest is not None and wrapper is not None and wrapper.connection is connection:
             guest.use_past_django(sql)
         elif self.connection is connection:

@@ -14,7 +14,7 @@ from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._leases.owner import Guest
+from daf_orm._leases.guest import Guest
 from tests.project.library.models import Author, Counter, Publisher, Tag
 
 
@@ -598,12 +598,12 @@ async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, committing, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    commit = Guest._commit
+    commit = Guest.commit
 
-    def slow(self: Guest) -> None:
+    def slow(self: Guest, now: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(committing.set)
         go_on.wait(10)
-        commit(self)
+        commit(self, now)
 
     def fail() -> None:
         raise Boom
@@ -613,7 +613,7 @@ async def test_a_cancellation_during_the_commit_outlasts_a_callback_that_fails(
             await Publisher.objects.acreate(name="kept")
             transaction.on_commit(fail)
 
-    monkeypatch.setattr(Guest, "_commit", slow)
+    monkeypatch.setattr(Guest, "commit", slow)
     task = asyncio.create_task(work())
     await committing.wait()
     task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,8 @@ from django.db.backends.signals import connection_created
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, pinned, transaction
-from daf_orm._leases.owner import LeasedCursor, Owner
+from daf_orm._leases.cursors import LeasedCursor
+from daf_orm._leases.owner import Owner
 from daf_orm.owners import Ownership
 from tests.orm.leases.test_session import POSTGRESQL, SQLITE, STATES, ask, run_sql
 from tests.project.library.models import Author, Counter
@@ -978,3 +980,55 @@ async def test_receivers_of_connection_created_set_initial_state_that_pins_nothi
 
 def test_the_lists_of_states_are_not_shorter_than_what_was_reported():
     assert (len(POSTGRESQL), len(SQLITE)) >= (13, 5)
+
+
+async def test_a_request_leaves_no_garbage_to_the_collector():
+    async def query():
+        await Author.objects.acount()
+
+    await in_a_request(query)  # what the first one makes once for all
+    await in_a_request(query)
+    gc.collect()
+    gc.disable()
+    try:
+        await in_a_request(query)
+        assert [found for found in _found_by_the_collector() if "django.db" in found or "daf_orm" in found] == []
+    finally:
+        gc.enable()
+
+
+def _found_by_the_collector():
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return [f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connection():
+    kept = []
+
+    @database_sync_to_async
+    def keep():
+        Author.objects.count()
+        kept.append(connections["default"])
+
+    async def work():
+        await keep()
+
+    await in_a_request(work)
+
+    def use():
+        (wrapper,) = kept
+        assert wrapper.ops.quote_name("author")
+        assert wrapper.features.supports_transactions
+        assert wrapper.ops is wrapper.ops
+        assert wrapper.creation.connection is wrapper
+        wrapper.close()
+        wrapper.close_if_unusable_or_obsolete()
+        with pytest.raises(InterfaceError, match="request GET '/' was used after that had ended"):
+            wrapper.cursor()
+
+    await sync_to_async(use)()
