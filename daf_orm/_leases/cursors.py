@@ -43,6 +43,8 @@ class LeasedCursor(CursorWrapper):
     Instrumentation may make one of a subclass that it derives from ours, around the same cursor of the driver's.
     """
 
+    daf_orm_guest: Guest
+
     def __init__(self, cursor: Any, db: Any) -> None:
         super().__init__(cursor, db)
         guest: Guest | None = vars(db).get("daf_orm_guest")
@@ -50,30 +52,30 @@ class LeasedCursor(CursorWrapper):
             guest.note_cursor(self)
 
     def _execute(self, sql: Any, params: Any, *ignored: Any) -> Any:
-        vars(self)["daf_orm_guest"].look_again(sql, self)
+        self.daf_orm_guest.look_again(sql, self)
         return super()._execute(sql, params, *ignored)  # type: ignore[misc] # the stubs leave it out
 
     def _executemany(self, sql: Any, param_list: Any, *ignored: Any) -> Any:
-        vars(self)["daf_orm_guest"].look_again(sql, self)
+        self.daf_orm_guest.look_again(sql, self)
         return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc] # the stubs leave it out
 
     def close(self) -> None:
         """Close it."""
-        guest: Guest = vars(self)["daf_orm_guest"]
+        guest = self.daf_orm_guest
         guest.forget_cursor(self)
         vars(self).pop(FAILED, None)  # it is to be used no more
         self.cursor.close()
 
     def look_at_copy(self, sql: Any) -> None:
         """Do for a COPY, which the driver sends, what is done for every statement that Django sends."""
-        guest: Guest = vars(self)["daf_orm_guest"]
+        guest = self.daf_orm_guest
         guest.look_at(sql, self)
         if guest.session is not None and guest.session.is_server_pooled:
             guest.session.begin_copy()
 
     def callproc(self, *args: Any, **kwargs: Any) -> Any:
         """Call a procedure, which may leave anything on the session."""
-        guest: Guest = vars(self)["daf_orm_guest"]
+        guest = self.daf_orm_guest
         call = functools.partial(super().callproc, *args, **kwargs)
         if guest.is_server_pooled:
             guest.look_at(f"SELECT {args[0] if args else ''}()", self)
@@ -84,7 +86,7 @@ class LeasedCursor(CursorWrapper):
 
     def __getattr__(self, name: str) -> Any:
         if name in _PAST_DJANGO:
-            guest: Guest = vars(self)["daf_orm_guest"]
+            guest = self.daf_orm_guest
             if guest.is_server_pooled:
                 return functools.partial(self._send_past_django, name)
             guest.touch_beyond_sql(self)

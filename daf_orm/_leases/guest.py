@@ -331,12 +331,13 @@ class Guest:
     def note_cursor(self, cursor: CursorWrapper) -> None:
         if not isinstance(cursor, LeasedCursor):
             return
-        vars(cursor)["daf_orm_guest"] = self
-        for each in self._database.cursors_of(cursor.cursor):
-            watch_cursor(each, self._database.watched_of_cursor)
-        number = id(cursor.cursor)
+        cursor.daf_orm_guest = self
+        inner, database = cursor.cursor, self._database
+        for each in database.cursors_of(inner):
+            watch_cursor(each, database.watched_of_cursor)
+        number = id(inner)
         self._cursors[number] = weakref.ref(cursor)
-        if getattr(cursor.cursor, "name", None):
+        if getattr(inner, "name", None):
             self._named.add(number)
         elif number in self._named:  # of one that was dropped, and is open on the server
             self._named.discard(number)

@@ -25,23 +25,24 @@ if TYPE_CHECKING:
 class Owner:
     """A request, a ``ThreadSensitiveContext``, a background task; or else an asyncio task."""
 
+    pinned: Any = None
+    """The lease that it keeps until it ends."""
+    was_pinned = False
+    lost = ""
+    """What was lost with a connection that it kept: a request may not go on without, a task is told once."""
+    _ended = False
+
     def __init__(
         self, name: str = "", *, task: asyncio.Task[Any] | None = None, executor: Executor | None = None
     ) -> None:
         self._name = name
-        self.pinned: Any = None
-        """The lease that it keeps until it ends."""
-        self.was_pinned = False
         self.executor = executor
         """The one thread for all of its calls, where it has one."""
         self.kept: dict[str, Any] = {}
         """How it has left a connection that it borrowed, by alias."""
         self.last_used: dict[str, Guest] = {}
         """The wrapper that was used last, by alias: what has been set on it, others show."""
-        self.lost = ""
-        """What was lost with a connection that it kept: a request may not go on without, a task is told once."""
         self._task = weakref.ref(task) if task is not None else None
-        self._ended = False
         self._guests: dict[str, list[Guest]] = {}
         self._lock = threading.Lock()
 

@@ -78,6 +78,7 @@ LEASE_OPTIONS: Final = MappingProxyType(
     }
 )
 """Neither connecting nor a COMMIT can be cancelled, so a server that vanishes without a word must be noticed by TCP."""
+_IDLE: Final = 0  # psycopg.pq.TransactionStatus.IDLE
 _INERROR: Final = 3  # psycopg.pq.TransactionStatus.INERROR
 _CODE: Final = """
     SELECT c.relname, '', t.tgrelid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
@@ -234,6 +235,17 @@ class PostgreSQL(Database):
         """Whether psycopg's connection has been given another level."""
         wanted = getattr(wrapper, "isolation_level", None)
         return wanted is not None and getattr(wrapper.connection, "isolation_level", None) not in (None, wanted)
+
+    def is_as_lent(self, wrapper: BaseDatabaseWrapper, options: tuple[Any, ...]) -> bool:
+        """Ask libpq, which says of a lost connection that its transaction's state is unknown."""
+        connection = wrapper.connection
+        if not hasattr(connection, "pgconn"):  # psycopg2
+            return super().is_as_lent(wrapper, options)
+        return (
+            connection.pgconn.transaction_status == _IDLE
+            and wrapper.autocommit == wrapper.settings_dict["AUTOCOMMIT"]
+            and options == self.options_of(connection)  # the level of isolation among them
+        )
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue which tables run code, once per database, and again after tables have changed."""

@@ -1,8 +1,8 @@
 """The client of one request, as ASGI shows it: it sends a body, and it may hang up.
 
 Both arrive through one ``receive()``, so one object owns it. Whoever wants the body gets it first; while nobody does,
-a listener waits for ``http.disconnect``. It is started late, by the event loop's next turn, because most requests are
-answered before that and then never pay for the task.
+a listener waits for ``http.disconnect``. It is started late, because most requests are answered before that and then
+never pay for the task.
 
 Source: the ASGI HTTP specification, ``http.request`` and ``http.disconnect``.
 """
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _NOTHING_ARRIVES = asyncio.Event()
+_LISTENS_AFTER = 0.02
+"""Seconds after which a request is under way for so long that its client may have hung up."""
 _SLOW = 0.05
 """Seconds after which a client is slow whose body has not come, and gives its slot to another."""
 
@@ -37,49 +39,30 @@ class Receiver:
     ``expects_body``: it has announced one, for which it is not waited for ever.
     """
 
-    __slots__ = (
-        "_aborted",
-        "_arrived",
-        "_body_ended",
-        "_cancelled_before",
-        "_cancelled_task",
-        "_error",
-        "_expects_body",
-        "_handle",
-        "_is_overload",
-        "_is_watching",
-        "_listener",
-        "_receive",
-        "_received",
-        "_spoilt",
-        "_task",
-        "is_answered",
-        "slot",
-    )
+    is_answered = False
+    """Whether a response has begun to be sent, so that no other can be."""
+    slot: Slot | None = None
+    """Its place among the requests in flight, where these are limited."""
+    _received: Message | None = None
+    """A part of the body that the listener came upon."""
+    _body_ended = False
+    _spoilt: Exception | None = None
+    """Why the body cannot be had any more."""
+    _handle: asyncio.Handle | None = None
+    _listener: asyncio.Task[None] | None = None
+    _arrived = _NOTHING_ARRIVES
+    """Set when the listener has come upon a part of the body."""
+    _cancelled_task = False
+    _aborted = False
+    _is_watching = False
+    _is_overload = False
+    _error: Exception | None = None
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], *, expects_body: bool = False) -> None:
         self._receive = receive
         self._expects_body = expects_body
         self._task = asyncio.current_task()
-        self._received: Message | None = None
-        """A part of the body that the listener came upon."""
-        self._body_ended = False
-        self._spoilt: Exception | None = None
-        """Why the body cannot be had any more."""
-        self._handle: asyncio.Handle | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self._arrived = _NOTHING_ARRIVES
-        """Set when the listener has come upon a part of the body."""
         self._cancelled_before = self._task.cancelling() if self._task is not None else 0
-        self._cancelled_task = False
-        self._aborted = False
-        self.is_answered = False
-        """Whether a response has begun to be sent, so that no other can be."""
-        self._is_watching = False
-        self._is_overload = False
-        self.slot: Slot | None = None
-        """Its place among the requests in flight, where these are limited."""
-        self._error: Exception | None = None
 
     # The body
 
@@ -184,10 +167,10 @@ class Receiver:
         return alone
 
     def watch(self) -> None:
-        """Cancel the request's task when the client hangs up, from the event loop's next turn on."""
+        """Cancel the request's task when the client hangs up, from some moments later on."""
         self._is_watching = True
         if self._handle is None and (self._listener is None or self._listener.done()):
-            self._handle = asyncio.get_running_loop().call_soon(self._start_listening)
+            self._handle = asyncio.get_running_loop().call_later(_LISTENS_AFTER, self._start_listening)
 
     def unwatch(self) -> None:
         """Leave the task alone from here on."""

@@ -29,7 +29,7 @@ class SQLCompiler(django_compiler.SQLCompiler):
         """Return an iterator over the rows, which are made into instances as it goes on."""
         rows: Iterator[Any] = iter(super().results_iter(results, *args, **kwargs))
         # What is fetched in chunks is no list, and must not be read ahead of.
-        if not isinstance(results, list) or (len(results) <= 1 and sum(map(len, results)) <= ROWS_PER_BREATH):
+        if not isinstance(results, list) or (len(results) == 1 and len(results[0]) <= ROWS_PER_BREATH):
             return rows
         return chain.from_iterable(_breathing(rows))
 

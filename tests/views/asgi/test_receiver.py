@@ -9,6 +9,7 @@ from django.http import UnreadablePostError
 from django.test import override_settings
 
 from daf_views.asgi import body as asgi_body
+from daf_views.asgi import receiver as asgi_receiver
 from daf_views.asgi.receiver import Receiver
 from daf_views.exceptions import APIError
 
@@ -84,6 +85,8 @@ async def test_the_listener_asks_for_no_more_than_one_part():
     server = Server(part(b"a", more=True), part(b"b"))
     receiver = Receiver(server.receive)
     receiver.watch()
+    while server.queue.qsize() == 2:
+        await asyncio.sleep(0)
     for _ in range(10):
         await asyncio.sleep(0)
     assert server.queue.qsize() == 1
@@ -94,7 +97,7 @@ async def test_no_listener_is_started_for_what_is_answered_at_once():
     receiver = Receiver(server.receive)
     receiver.watch()
     receiver.unwatch()
-    await asyncio.sleep(0)
+    await asyncio.sleep(2 * asgi_receiver._LISTENS_AFTER)
     assert server.queue.qsize() == 1
 
 
