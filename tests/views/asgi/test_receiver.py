@@ -192,9 +192,15 @@ async def test_a_client_that_sends_a_byte_now_and_then_is_given_up_as_well():
 
 @override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.05})
 async def test_so_is_one_that_is_silent_while_it_is_listened_to():
-    receiver = Receiver(Server().receive, expects_body=True)
+    asked = asyncio.Event()
+
+    async def receive():
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    receiver = Receiver(receive, expects_body=True)
     receiver.watch()
-    await asyncio.sleep(0)  # the listener has asked for the first part
+    await asked.wait()
     with pytest.raises(APIError) as error:
         await receiver.body()
     assert error.value.status == 408
