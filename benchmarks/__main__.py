@@ -7,6 +7,7 @@ import argparse
 from benchmarks import (
     api,
     async_tests,
+    counted,
     detection_recall,
     exhaustion,
     guard_overhead,
@@ -30,6 +31,7 @@ from benchmarks.environment import describe
 BENCHMARKS = {
     "overhead": overhead.run,
     "native": native.run,
+    "counted": counted.run,
     "latency": latency.run,
     "hops": hops.run,
     "memory": memory.run,

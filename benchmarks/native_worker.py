@@ -1,7 +1,7 @@
 """The process of one contestant of ``native``: ``python -m benchmarks.native_worker NAME DATABASE``.
 
 It reads one JSON object per line and answers with one: ``{"work", "callers", "requests"}`` → ``{"cpu", "p50", "p99"}``,
-seconds per request.
+seconds per request; with ``"count": true``, ``{"count"}``, the bytecode instructions of all of them by package.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,7 @@ from django.conf import settings
 
 from benchmarks.asgi_client import get
 from benchmarks.native import SETUPS, Setup, settings_of
+from benchmarks.opcodes import counted
 
 
 def main() -> None:
@@ -32,10 +34,13 @@ def main() -> None:
             if "seed" in order:
                 _seed(work)
                 answer = {}
-            elif setup.is_floor:
-                answer = _floor(getattr(work.Sync, order["work"]), order["requests"])
             else:
-                answer = runner.run(_requests(application, **order))
+                with counted() if order.pop("count", False) else nullcontext() as count:
+                    if setup.is_floor:
+                        answer = _floor(getattr(work.Sync, order["work"]), order["requests"])
+                    else:
+                        answer = runner.run(_requests(application, **order))
+                answer = answer if count is None else {"count": count}
             print(json.dumps(answer), flush=True)
 
 
