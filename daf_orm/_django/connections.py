@@ -574,7 +574,9 @@ _ELSEWHERE = (
 
 
 def _check(lease: Lease, alias: str, hop: Hop) -> None:
-    lease.check(alias, innermost_scope(), describe_task(hop.task or current_task()))
+    scope = innermost_scope()
+    if scope is None or lease.blocks.get(alias) is not scope:
+        lease.check(alias, scope, describe_task(hop.task or current_task()))
 
 
 def _note_own_use(hop: Hop, alias: str) -> Lease | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from django.db import DatabaseError, InterfaceError
 from django.utils.functional import cached_property
@@ -84,7 +85,8 @@ class Guest:
             wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
         be_leased(wrapper, self)
         values = vars(wrapper)
-        self._own = _own_names(type(wrapper), len(values), values)
+        self._own, self._get_own = _own_names(type(wrapper), len(values), values)
+        self._at_first = self._get_own(values)
         self.number_of_attributes = len(values)
         """Of the wrapper: how many it has if code has set none."""
 
@@ -114,7 +116,7 @@ class Guest:
 
     def _carried_from(self, first: Guest) -> dict[str, Any]:
         others = {id(first): self, id(first.wrapper): self.wrapper}
-        additions = first.additions()
+        additions = first.additions(whole=self._is_changed(vars(self.wrapper)))
         for name, value in tuple(additions.items()):
             if not callable(value):
                 continue
@@ -137,16 +139,24 @@ class Guest:
         """Whether an execute wrapper is DAF's."""
         return execute_wrapper == self._execute or execute_wrapper is self._patience
 
-    def additions(self) -> dict[str, Any]:
-        """Return the attributes that it had not at first, or that are plain values and may have been changed."""
-        return {
-            name: value
-            for name, value in vars(self.wrapper).copy().items()  # another thread may be using it
-            if (name not in self._own or isinstance(value, _PLAIN)) and name not in _STATE and not self._is_cached(name)
-        }
+    def additions(self, *, whole: bool = False) -> dict[str, Any]:
+        """Return the attributes that it had not at first, with plain values of others if one of them was changed.
 
-    def _is_cached(self, name: str) -> bool:
-        return isinstance(getattr(type(self.wrapper), name, None), cached_property)
+        ``whole``: with those in any case.
+        """
+        values = vars(self.wrapper).copy()  # another thread may be using it
+        names = values.keys() - self._own
+        if whole or self._is_changed(values):
+            names |= {name for name, value in values.items() if isinstance(value, _PLAIN)}
+        names -= _not_set_by_code(cast("Any", type(self.wrapper)))
+        return {name: values[name] for name in names}
+
+    def _is_changed(self, values: dict[str, Any]) -> bool:
+        """Whether a plain value that it had at first is another by now."""
+        try:
+            return bool(self._get_own(values) != self._at_first)
+        except KeyError:  # code has deleted it
+            return True
 
     @property
     def has_left_something(self) -> bool:
@@ -478,14 +488,27 @@ _STATE: Final = frozenset(
 )
 """Attributes of a wrapper that are about its present transaction and connection."""
 
-_names: dict[tuple[type[Any], int], frozenset[str]] = {}
+_names: dict[tuple[type[Any], int], tuple[frozenset[str], Callable[[dict[str, Any]], Any]]] = {}
 
 
-def _own_names(kind: type[Any], number: int, values: dict[str, Any]) -> frozenset[str]:
-    """Return the names of a new wrapper's attributes, the same for each of its class."""
+def _own_names(
+    kind: type[Any], number: int, values: dict[str, Any]
+) -> tuple[frozenset[str], Callable[[dict[str, Any]], Any]]:
+    """Return the names of a new wrapper's attributes, the same for each of its class, and what gets the plain ones."""
     if (names := _names.get((kind, number))) is None:
-        names = _names[kind, number] = frozenset(values)
+        shown = [name for name, value in values.items() if isinstance(value, _PLAIN) and name not in _STATE]
+        names = _names[kind, number] = frozenset(values), operator.itemgetter(*shown) if shown else _nothing_of
     return names
+
+
+def _nothing_of(values: dict[str, Any]) -> None:
+    """Stand in for what gets values, where there are none."""
+
+
+@functools.cache
+def _not_set_by_code(kind: Any) -> frozenset[str]:
+    """Return the names of attributes that are about the present connection, or that Django works out by itself."""
+    return _STATE | {name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property)}
 
 
 @functools.lru_cache(maxsize=1024)
