@@ -19,17 +19,19 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.views import View
 
-from daf_views.api.view import AsyncAPIView
 from daf_views.auth.identity import is_known, load_user, user_of
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
 from daf_views.views.base import AsyncView
 from daf_views.views.class_checks import refuse_async_functions, refuse_sync_overrides
 from daf_views.views.dispatch import settled
+from daf_views.views.pipeline import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from django.http import HttpRequest
+
+    from daf_views.views.pipeline import Proceed
 
     _View = AsyncView
 else:
@@ -92,7 +94,7 @@ class AccessMixin(_View):
         """Return the answer to who may not, or raise it. An override may be synchronous, if it does not block."""
         has_user = is_known(await user_of(self.request))
         message = self.get_permission_denied_message()
-        if isinstance(self, AsyncAPIView):
+        if self._answers_problems:
             raise (ForbiddenError if has_user else NotAuthenticatedError)(message or None)
         if has_user or self.raise_exception:
             raise PermissionDenied(message)
@@ -100,17 +102,17 @@ class AccessMixin(_View):
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Answer the request, if it may be."""
-        if not isinstance(self, AsyncAPIView) and (refusal := await self._refusal()) is not None:
+        if not self._answers_problems and (refusal := await self._refusal()) is not None:
             return refusal
-        try:
-            return await super().dispatch(request, *args, **kwargs)
-        except _RefusedError as refused:
-            return refused.response
+        return await super().dispatch(request, *args, **kwargs)
 
-    async def _check_before_body(self, request: HttpRequest) -> None:
-        await super()._check_before_body(request)
-        if isinstance(self, AsyncAPIView) and (refusal := await self._refusal()) is not None:
-            raise _RefusedError(refusal)
+    async def _let_in(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:  # noqa: ARG002 - a stage's
+        if (refusal := await self._refusal()) is not None:
+            return refusal
+        response: HttpResponseBase = await proceed()
+        return response
+
+    stages: ClassVar[Sequence[Stage]] = (Stage(name="access", around=_let_in, uses="_answers_problems"),)
 
     async def _refusal(self) -> HttpResponseBase | None:
         await load_user(self.request)
@@ -177,13 +179,6 @@ def _allows(view: Any, name: str, answer: Any) -> bool:
             "False, or raise PermissionDenied."
         )
     return bool(answer)
-
-
-class _RefusedError(Exception):
-    """Leaves an API view with the answer that its ``handle_no_permission`` returned."""
-
-    def __init__(self, response: HttpResponseBase) -> None:
-        self.response = response
 
 
 def _to_login(request: HttpRequest, login_url: str, field: str | None) -> HttpResponseBase:

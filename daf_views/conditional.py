@@ -8,7 +8,7 @@ wait.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Model
 from django.http import HttpResponseNotModified
@@ -24,14 +24,16 @@ from daf_views.http.conditions import (
 )
 from daf_views.http.methods import OVERWRITING, READING
 from daf_views.views.base import AsyncView
+from daf_views.views.pipeline import Stage
 
 if TYPE_CHECKING:
-    import asyncio
-    import functools
+    from collections.abc import Sequence
 
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+    from daf_views.views.pipeline import Proceed
 
 __all__ = [
     "ConditionalView",
@@ -81,15 +83,14 @@ class ConditionalView(AsyncView):
         check_preconditions(request, version, requires_if_match=self.requires_if_match)
         self._has_checked, self._seen = True, version
 
-    async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
+    async def _answer_conditions(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:
         # Here, and not where errors are answered: a 304 rolls nothing back, and is no failure to services.
         try:
-            response = await super()._handle(handler, timeout)
+            response: HttpResponseBase = await proceed()
         except NotModified as answer:
             return tag_response(HttpResponseNotModified(), answer.version)
         if not _SUCCESS <= response.status_code < _REDIRECTION:
             return response
-        request = self.request
         self._refuse_unchecked(request)
         if request.method in READING and self._seen is not None and not response.has_header("ETag"):
             return tag_response(response, self._seen)
@@ -102,3 +103,5 @@ class ConditionalView(AsyncView):
                 f"{type(self).__qualname__} requires If-Match, but its handler of {request.method} has not called "
                 "self.check_preconditions(request, instance), and wrote without."
             )
+
+    stages: ClassVar[Sequence[Stage]] = (Stage(name="condition", around=_answer_conditions),)

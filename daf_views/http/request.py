@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    Completion = Callable[[HttpResponseBase, HttpRequest], object]
+
+_COMPLETIONS = "daf_views_completions"
 
 
 class UnreceivedBody:
@@ -55,3 +60,17 @@ def call_when_closed(request: HttpRequest, func: Callable[[], object]) -> None:
             func()
 
     request.close = both  # type: ignore[method-assign] # looked up on the instance
+
+
+def call_with_response(request: HttpRequest, func: Completion) -> None:
+    """Call ``func(response, request)`` when a view of ours has a response to the request, whatever it is; once."""
+    completions: list[Completion] = request.__dict__.setdefault(_COMPLETIONS, [])
+    if func not in completions:
+        completions.append(func)
+
+
+def complete(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:
+    """Return the response, after what is to be called with it."""
+    for func in request.__dict__.get(_COMPLETIONS, ()):
+        func(response, request)
+    return response

@@ -8,7 +8,6 @@ has had an effect, and the retry has a second one.
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import TYPE_CHECKING, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +22,6 @@ from daf_views.idempotency.exceptions import InFlightError, ReusedKeyError
 from daf_views.idempotency.lease_renewal import Renewal
 from daf_views.idempotency.stored_response import StoredResponse, is_final
 from daf_views.settings import get_settings
-from daf_views.views.atomic import run_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +41,10 @@ _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, TransactionManagem
 
 
 class Attempt:
-    """One request with a key: ``await run()``; then, however that has ended, ``await settle()`` or ``abandon()``."""
+    """One request with a key: ``await run()``; then, however that has ended, ``await settle()`` or ``abandon()``.
+
+    Where the view has a transaction, ``run()`` is around it and ``record()`` is in it.
+    """
 
     def __init__(self, store: Store, max_size: int, claim: Callable[[], Awaitable[Claim]]) -> None:
         self._store = store
@@ -53,9 +54,11 @@ class Attempt:
         """None as long as there is no claim, once it has been lost, and once it has an answer."""
         self._renewal: Renewal | None = None
         self._may_have_had_effect = False
+        self._is_joined = False
+        """Whether the answer is written in the transaction of the view."""
 
     async def run(self, aliases: Sequence[str], work: Work) -> HttpResponseBase:
-        """Do the work, in transactions on ``aliases``, unless it has been done: then return the answer that it had.
+        """Do the work, in whose transactions ``aliases`` are, unless it has been done: then return the answer it had.
 
         Raises InFlightError, ReusedKeyError or AnswerNotKeptError; ServiceUnavailableError if the store cannot answer.
         """
@@ -69,8 +72,20 @@ class Attempt:
             self._claim = None
             return _replayed(record, claim)
         if self._store.joins(aliases):
-            return await self._run_joined(claim, aliases, work)
-        return await self._run_apart(claim, aliases, work)
+            return await self._run_joined(work)
+        return await self._run_apart(claim, work)
+
+    async def record(self, work: Work) -> HttpResponseBase:
+        """Do the work in the transaction of the view, and write the answer there if the store takes part in it."""
+        if not self._is_joined or self._claim is None:
+            return await work()
+        if not await _asked(self._store.hold(self._claim)):  # it took longer than the lease to get here
+            raise InFlightError
+        response = await work()
+        # In the transaction, which is rolled back by whatever goes wrong from here on.
+        if is_final(response.status_code) and not await _asked(self._finish(self._claim, response)):
+            raise InFlightError
+        return response
 
     async def settle(self, response: HttpResponseBase) -> None:
         """Keep the answer if it is one to an error that would be the same again; else make the key free."""
@@ -88,27 +103,19 @@ class Attempt:
         if self._claim is not None and (is_undone or isinstance(error, Exception)):
             await shielded(self._release(self._claim))
 
-    async def _run_joined(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:
-        response = await run_atomic(aliases, functools.partial(self._work_and_finish, claim, work))
+    async def _run_joined(self, work: Work) -> HttpResponseBase:
+        self._is_joined = True
+        response = await work()
         if is_final(response.status_code):
             self._claim = None
         return response
 
-    async def _work_and_finish(self, claim: Claim, work: Work) -> HttpResponseBase:
-        if not await _asked(self._store.hold(claim)):  # it took longer than the lease to get here
-            raise InFlightError
-        response = await work()
-        # In the transaction, which is rolled back by whatever goes wrong from here on.
-        if is_final(response.status_code) and not await _asked(self._finish(claim, response)):
-            raise InFlightError
-        return response
-
-    async def _run_apart(self, claim: Claim, aliases: Sequence[str], work: Work) -> HttpResponseBase:
+    async def _run_apart(self, claim: Claim, work: Work) -> HttpResponseBase:
         # Made before a transaction of the view begins, its task takes no part in that.
         self._renewal = Renewal(self._store, claim)
         self._may_have_had_effect = True
         try:
-            response = await run_atomic(aliases, work)
+            response = await work()
         finally:
             self._renewal.stop()
         if is_final(response.status_code):
@@ -157,19 +164,6 @@ def _replayed(record: Record, claim: Claim) -> HttpResponseBase:
     if record.answer is None:
         raise InFlightError
     return record.answer.replay()
-
-
-async def ended(respond: Awaitable[HttpResponseBase], attempt: Callable[[], Attempt | None]) -> HttpResponseBase:
-    """Await a view's response, and end the attempt that there may have been."""
-    try:
-        response = await respond
-    except BaseException as error:
-        if (begun := attempt()) is not None:
-            await begun.abandon(error)
-        raise
-    if (begun := attempt()) is not None:
-        await begun.settle(response)
-    return response
 
 
 _LOST = (

@@ -13,8 +13,8 @@ from asgiref.sync import async_to_sync
 
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import ServiceUnavailableError, ThrottledError
-from daf_views.http.request import call_when_closed
-from daf_views.throttling.headers import PROBLEM_TYPE, is_answered, note, quoted
+from daf_views.http.request import call_when_closed, call_with_response
+from daf_views.throttling.headers import PROBLEM_TYPE, is_answered, note, quoted, with_limits
 from daf_views.throttling.operations import Enter, Entry, Leave
 from daf_views.throttling.rates import MICROSECONDS
 from daf_views.throttling.throttle import AsyncThrottle
@@ -91,6 +91,7 @@ class _Place:
         self._entering = self._start(run(enter))
         self._is_held = True
         call_when_closed(request, self.leave)
+        call_with_response(request, with_limits)  # after which the request is answered
         weakref.finalize(request, self.leave).atexit = False
         self._task = asyncio.current_task()
         if self._task is not None:

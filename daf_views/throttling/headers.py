@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeVar
 
+from daf_views.http.request import call_with_response
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,6 +26,7 @@ Response = TypeVar("Response", bound="HttpResponseBase")
 
 def note(request: HttpRequest, policy: str, limit: str) -> None:
     """Remember an item of either field for the response to a request."""
+    call_with_response(request, with_limits)
     request.__dict__.setdefault(_NOTES, []).append((policy, limit))
 
 

@@ -1,15 +1,15 @@
 """``AsyncView``: Django's class-based view, every part of which runs on the event loop.
 
-What happens to a request, in this order: its method is looked up; ``admit()`` lets it in; ``receive()`` takes its
-body; ``services`` are made; in a transaction, if the view is ``atomic``, ``async_setup()`` and the handler run. Then
-the transaction ends, and the services do; for a streaming response the services live until it has been sent, for an
-unrendered one until it has been rendered.
+What happens to a request: its method is looked up; then come the stages of :mod:`daf_views.views.pipeline`, in that
+order, the handler last. Then the transaction ends, and the services do; for a streaming response the services live
+until it has been sent, for an unrendered one until it has been rendered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -22,24 +22,28 @@ from daf_views._core.cancellation import refuse_stray_cancellation
 from daf_views.errors.boundary import mark_as_ours
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, DeadlineExceededError
+from daf_views.http.request import complete
 from daf_views.services.container import Services, overridden
 from daf_views.services.plan import ServicePlan
 from daf_views.services.scope import ServiceScope
 from daf_views.views.atomic import OptedOut, aliases_of, run_atomic
 from daf_views.views.class_checks import (
     check_options,
+    path_of,
     refuse_async_access,
     refuse_ignored,
     refuse_sync,
     refuse_sync_hooks,
 )
 from daf_views.views.dispatch import call, make_async, settled
+from daf_views.views.pipeline import Pipeline, Stage
 from daf_views.views.protections import refuse_shapes, refuse_unprotected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from daf_views.services.declared import DeclaredServices
+    from daf_views.views.pipeline import Ending, Proceed
 
     Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -74,7 +78,15 @@ class AsyncView(View):
     _shapes: ClassVar[Mapping[str, int]] = {"admit": 1, "receive": 1, "handle_exception": 1}
     """Arguments that hooks are called with."""
     _plan: ClassVar[ServicePlan]
+    _pipeline: ClassVar[Pipeline]
+    _answers_problems: ClassVar[bool] = False
+    """Whether errors of clients are answered with problems, not with pages and redirects."""
     _opted_out: OptedOut = OptedOut()
+    _timeout: asyncio.Timeout | None = None
+    _arguments: Mapping[str, Any] | None = None
+    """What the handler is called with; None: what the URL gives."""
+    _endings: Sequence[Ending] = ()
+    """What stages have begun, and is ended once there is a response, or none."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,6 +94,7 @@ class AsyncView(View):
         _check(cls, {})
         refuse_shapes(cls, cls._shapes)
         cls._plan = ServicePlan.for_view(cls)
+        cls._pipeline = Pipeline.of(cls)
         make_async(cls)
 
     @classonlymethod
@@ -95,12 +108,13 @@ class AsyncView(View):
         async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             self = cls(**initkwargs)
             self.request, self.args, self.kwargs = request, args, kwargs
-            self.services = cast("DeclaredServices", Services({}, self._plan.names))
+            self.services = services
             self._opted_out = opted_out
             return await self._respond()
 
         view.__doc__, view.__module__ = prepared.__doc__, prepared.__module__
         view.__dict__.update(prepared.__dict__)
+        services = cast("DeclaredServices", Services({}, cls._plan.names))  # until they are made
         opted_out = OptedOut.put_on(view)
         mark_as_ours(view, is_api=False)
         return view
@@ -109,7 +123,11 @@ class AsyncView(View):
         """Run before the handler, in its transaction: for what all handlers of a view need."""
 
     async def admit(self, request: HttpRequest) -> None:
-        """Let the request in, or raise: before the body is looked at and services are made."""
+        """Let the request in, or raise: before the body is looked at and services are made.
+
+        Runs the stages of admission, so an override calls ``await super().admit(request)``.
+        """
+        await self._pipeline.admit(self, request, None)
 
     async def receive(self, request: HttpRequest) -> None:
         """Take the body, where the view wants one: before services are made and the transaction begins."""
@@ -122,20 +140,15 @@ class AsyncView(View):
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Answer the request by the handler for its method."""
-        handler = self._handler(request)
+        handler = self._find_handler(request)
         if handler is None:
             return await self.http_method_not_allowed(request, *args, **kwargs)
         if getattr(handler, "__func__", None) is AsyncView.options:
             return await handler(request, *args, **kwargs)  # tells nothing, needs nothing
-        timeout = asyncio.timeout(self.deadline)
-        try:
-            async with timeout:
-                return await self._serve(request, functools.partial(handler, request, *args, **kwargs), timeout)
-        except TimeoutError as error:
-            if not timeout.expired():  # it is the view's own
-                raise
-            detail = f"There was no answer within {self.deadline} s."
-            raise DeadlineExceededError(detail) from error
+        response: HttpResponseBase = await self._pipeline.run(
+            self, request, functools.partial(handler, request, *args, **kwargs)
+        )
+        return response
 
     async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override] # noqa: ARG002
         """Answer OPTIONS with the methods that are allowed (RFC 9110 §9.3.7)."""
@@ -158,20 +171,30 @@ class AsyncView(View):
         return [name.upper() for name in self.http_method_names if hasattr(self, name)]
 
     async def _respond(self) -> HttpResponseBase:
+        """Answer the request, and end what stages have begun, whatever the answer is."""
         try:
-            self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
-            return _checked(self, await self._dispatched())
-        except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
-            return await self.handle_exception(exc)
+            try:
+                self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
+                response = await self._dispatched()
+            except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
+                response = await self.handle_exception(exc)
+        except BaseException as error:
+            for ending in self._endings:
+                await ending.abandon(error)
+            raise
+        for ending in self._endings:
+            await ending.settle(response)
+        return complete(response, self.request)
 
-    async def _dispatched(self) -> Any:
+    async def _dispatched(self) -> HttpResponseBase:
         try:
-            return await settled(call(self.dispatch, self.request, *self.args, **self.kwargs))
+            response = await call(self.dispatch, self.request, *self.args, **self.kwargs)
+            return response if isinstance(response, HttpResponseBase) else self._checked(await settled(response))
         except asyncio.CancelledError as error:
             refuse_stray_cancellation(error)
             raise
 
-    def _handler(self, request: HttpRequest) -> Handler | None:
+    def _find_handler(self, request: HttpRequest) -> Handler | None:
         """Return the handler. A method is looked up as an attribute only if it is on the list: a client names it."""
         name = (request.method or "").lower()
         if name not in self.http_method_names:
@@ -180,20 +203,42 @@ class AsyncView(View):
             refuse_sync(self, name)
         return getattr(self, name, None)
 
-    async def _serve(
-        self, request: HttpRequest, handler: functools.partial[Any], timeout: asyncio.Timeout
-    ) -> HttpResponseBase:
+    def _checked(self, response: Any) -> HttpResponseBase:
+        if isinstance(response, HttpResponseBase):
+            return response
+        method = (self.request.method or "").lower()
+        raise TypeError(
+            f"{path_of(self)}.{method}() returned {type(response).__name__}, not an HttpResponse. {self._remedy}"
+        )
+
+    async def _limit_time(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:  # noqa: ARG002 - a stage's
+        timeout = self._timeout = asyncio.timeout(self.deadline)
+        try:
+            async with timeout:
+                return await proceed()
+        except TimeoutError as error:
+            if not timeout.expired():  # it is the view's own
+                raise
+            detail = f"There was no answer within {self.deadline} s."
+            raise DeadlineExceededError(detail) from error
+
+    async def _run_admit(self, request: HttpRequest) -> None:
         _expect_nothing(self, "admit", await self.admit(request))  # type: ignore[func-returns-value] # an override
-        await self._check_before_body(request)
+
+    async def _run_receive(self, request: HttpRequest) -> None:
+        await self.receive(request)
+
+    async def _serve(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:
+        """Make services, not before the body is there: a client may send that as slowly as it likes."""
+        if not self._plan.names:
+            response = await proceed()
+            if response.streaming:
+                ServiceScope(self._plan, request).close_after(response)
+            return response
         scope = ServiceScope(overridden(self._plan), request)
         try:
-            await self.receive(request)
-            await self._check_after_body(request)
-            self.services = cast(
-                "DeclaredServices", await scope.open()
-            )  # not before: a client may send its body as slowly as it likes
-            aliases = aliases_of(self.atomic, self._opted_out)
-            response = await self._run(aliases, functools.partial(self._handle, handler, timeout))
+            self.services = cast("DeclaredServices", await scope.open())
+            response = await proceed()
         except BaseException as exc:
             await scope.close(exc)
             raise
@@ -203,23 +248,44 @@ class AsyncView(View):
             await scope.close()
         return response
 
-    async def _check_before_body(self, request: HttpRequest) -> None:
-        """Refuse what must be refused whatever ``admit()`` does."""
+    def _in_transaction(self, request: HttpRequest, proceed: Proceed) -> Awaitable[HttpResponseBase]:  # noqa: ARG002
+        aliases = self._aliases()
+        return run_atomic(aliases, proceed) if aliases else proceed()
 
-    async def _check_after_body(self, request: HttpRequest) -> None:
-        """Refuse what must be refused whatever ``receive()`` does."""
+    def _aliases(self) -> list[str]:
+        """Return the databases on which the handler runs in a transaction."""
+        return aliases_of(self.atomic, self._opted_out)
 
-    async def _run(self, aliases: list[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
-        """Do what the request asks for: the setup and the handler, in transactions."""
-        return await run_atomic(aliases, work)
+    async def _answer(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:  # noqa: ARG002 - a stage's
+        return self._answered(await proceed())
 
-    async def _handle(self, handler: functools.partial[Any], timeout: asyncio.Timeout) -> HttpResponseBase:
+    def _answered(self, value: Any) -> HttpResponseBase:
+        """Return what a handler has answered, if it is a response, and end the deadline."""
+        response = self._checked(value)
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
+        return response
+
+    async def _handle(self, request: HttpRequest, handler: functools.partial[Any]) -> Any:  # noqa: ARG002 - a stage's
         returned: object = await self.async_setup(*handler.args, **handler.keywords)  # type: ignore[func-returns-value] # an override
         _expect_nothing(self, "async_setup", returned)
-        response = _checked(self, await settled(handler()))
-        if not timeout.expired():
-            timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
-        return response
+        arguments = handler.keywords if self._arguments is None else self._arguments
+        value = handler.func(*handler.args, **arguments)
+        while isawaitable(value):  # a decorator may be synchronous, and return what the handler does
+            value = await value
+        return value
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="deadline", around=_limit_time, uses="deadline"),
+        Stage(name="admit", run=_run_admit),
+        Stage(name="body", run=_run_receive),
+        Stage(name="services", around=_serve),
+        Stage(name="transaction", around=_in_transaction),
+        Stage(name="answer", around=_answer),
+        Stage(name="handler", around=_handle),
+    )
+    """What happens to a request, in the order of :data:`daf_views.views.pipeline.ORDER`. A class names its own, and has
+    those of its parents besides."""
 
 
 def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
@@ -229,17 +295,6 @@ def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
     refuse_sync_hooks(cls, cls._hooks)
     refuse_ignored(cls, cls._not_asked)
     check_options(cls, given.get("atomic", cls.atomic), given.get("deadline", cls.deadline))
-
-
-def _checked(view: AsyncView, response: Any) -> HttpResponseBase:
-    if isinstance(response, HttpResponseBase):
-        return response
-    cls = type(view)
-    method = (view.request.method or "").lower()
-    raise TypeError(
-        f"{cls.__module__}.{cls.__qualname__}.{method}() returned {type(response).__name__}, not an HttpResponse. "
-        f"{view._remedy}"  # noqa: SLF001 - our own
-    )
 
 
 def _expect_nothing(view: AsyncView, hook: str, answer: object) -> None:
@@ -252,3 +307,4 @@ def _expect_nothing(view: AsyncView, hook: str, answer: object) -> None:
 
 
 AsyncView._plan = ServicePlan.for_view(AsyncView)  # noqa: SLF001 - __init_subclass__ is not called for the class itself
+AsyncView._pipeline = Pipeline.of(AsyncView)  # noqa: SLF001 - the same

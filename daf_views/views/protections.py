@@ -68,9 +68,10 @@ def refuse_unprotected(cls: type, view: type) -> None:
 
 def refuse_shadowed(cls: type, view: type) -> None:
     """Raise TypeError for what a class has from a base that comes after the view, whose own attribute Python finds."""
+    ours = [klass for klass in cls.__mro__ if _is_framework(klass) and issubclass(klass, view)]
     for name in (*_PLUGS, *_HOOKS):
         owners = [klass for klass in cls.__mro__ if name in vars(klass)]
-        if not owners or not (_is_framework(owners[0]) and issubclass(owners[0], view)):
+        if not owners or not (_is_framework(owners[0]) and any(issubclass(each, owners[0]) for each in ours)):
             continue
         for late in owners[1:]:
             if not _is_framework(late) or late.__module__ == _AUTH_MIXINS:

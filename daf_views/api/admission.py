@@ -1,0 +1,173 @@
+"""Whether a request is let in: who it is from, whether it is one too many, and what its user may do."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from django.http.response import HttpResponseBase
+
+from daf_views.auth.identity import anonymous, is_known, reconcile_user, user_of
+from daf_views.exceptions import APIError, ForbiddenError, NotAuthenticatedError
+from daf_views.views.pipeline import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest
+
+    from daf_views.auth import Authentication
+    from daf_views.views.base import AsyncView
+
+    _View = AsyncView
+else:
+    _View = object
+
+_NO_USERS = (tuple, list, bool, HttpResponseBase, BaseException)
+"""What other frameworks, and mistakes, return in place of a user."""
+
+_REFUSALS = (tuple, list, HttpResponseBase, BaseException)
+
+
+@runtime_checkable
+class Throttle(Protocol):
+    """Counts requests: one object serves all requests of a view, concurrently."""
+
+    async def check(self, request: HttpRequest, view: Any, /) -> None:
+        """Count the request. Raise ThrottledError, with ``retry_after``, if it is one too many."""
+
+
+@runtime_checkable
+class Permission(Protocol):
+    """Says who may: one object serves all requests of a view, concurrently."""
+
+    async def has_permission(self, request: HttpRequest, view: Any, /) -> bool:
+        """Return whether the request is allowed. If not, it is answered 403, with the permission's ``message``, if any.
+
+        May raise an APIError of its own instead.
+        """
+
+
+class Admission(_View):
+    """What an API view asks before it looks at the body: its part of ``admit()``."""
+
+    authentication: Sequence[Authentication | type[Authentication]] = ()
+    """:class:`~daf_views.auth.Authentication` that is asked in turn who the request is from. Without any, it
+    is whom middleware has found out."""
+    throttle: Throttle | type[Throttle] | None = None
+    """One :class:`Throttle`, asked before ``throttles``."""
+    throttles: Sequence[Throttle | type[Throttle]] = ()
+    permissions: Sequence[Permission | type[Permission]] = ()
+
+    _is_counted = False
+    _is_proven = False
+    """Whether the request has a proof that no browser sends by itself."""
+
+    async def authenticate(self, request: HttpRequest) -> Any:
+        """Return the user that the request proves to be from, who becomes ``request.user``; None leaves that as it is.
+
+        Asks ``authentication``. Raises NotAuthenticatedError for a proof that is none. Comes before throttles, which
+        may count by user.
+        """
+        each: Any  # an instance, once the class is made
+        for each in self.authentication:
+            if (user := await each.authenticate(request)) is not None:
+                self._is_proven = not each.is_sent_by_browsers
+                return user
+        return anonymous() if self.authentication else None
+
+    async def admit(self, request: HttpRequest) -> None:
+        """Authenticate, count, and ask the permissions, in this order. A request with a wrong proof is counted, too."""
+        await self._pipeline.admit(self, request, None)
+
+    async def check_object_permissions(self, request: HttpRequest, obj: Any) -> None:
+        """Ask the permissions for one object. Raises as :meth:`admit` does if one of them says no."""
+        for permission in self.permissions:
+            check = getattr(permission, "has_object_permission", None)
+            if check is not None and not _answer_of(permission, await check(request, self, obj)):
+                raise await self._denied(request, permission)
+
+    async def _denied(self, request: HttpRequest, permission: Any) -> APIError:
+        """Return a 401 for nobody, if there is a way to prove who one is; otherwise a 403."""
+        message = getattr(permission, "message", None)
+        challenges = ", ".join(each.challenge for each in self.authentication)
+        if challenges and not is_known(await user_of(request)):
+            return NotAuthenticatedError(message, challenge=challenges)
+        return ForbiddenError(message)
+
+    async def _find_user(self, request: HttpRequest) -> None:
+        reconcile_user(request)
+        try:
+            user = await self.authenticate(request)
+        except NotAuthenticatedError:
+            if self._asked_throttles:
+                await self._count(request)  # a guess counts, too
+            raise
+        if user is not None:
+            _log_in(request, _checked_user(self, user))
+
+    @property
+    def _asked_throttles(self) -> Sequence[Any]:
+        return self.throttles if self.throttle is None else (self.throttle, *self.throttles)
+
+    async def _count(self, request: HttpRequest) -> None:
+        self._is_counted = True
+        for throttle in self._asked_throttles:
+            _expect_nothing(throttle, await throttle.check(request, self))
+
+    async def _count_once(self, request: HttpRequest) -> None:
+        if not self._is_counted:  # an admit() of its own has not called ours
+            await self._count(request)
+
+    async def _ask_permissions(self, request: HttpRequest) -> None:
+        permission: Any
+        for permission in self.permissions:
+            if not _answer_of(permission, await permission.has_permission(request, self)):
+                raise await self._denied(request, permission)
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="authenticate", run=_find_user),
+        Stage(name="throttle", run=_count, uses="_asked_throttles"),
+        Stage(name="permit", run=_ask_permissions, uses="permissions"),
+        Stage(name="throttle, if admit() has not", after="permit", run=_count_once, uses="_asked_throttles"),
+    )
+
+
+def _expect_nothing(throttle: Any, answer: Any) -> None:
+    if answer is not None:
+        raise TypeError(
+            f"{type(throttle).__qualname__}.check() returned {answer!r}, which nobody asks for: raise ThrottledError "
+            "to refuse a request."
+        )
+
+
+def _answer_of(permission: Any, answer: Any) -> Any:
+    """Return a permission's answer. Raise TypeError for what counts as true and was meant as a refusal."""
+    if not inspect.isawaitable(answer) and not isinstance(answer, _REFUSALS):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    remedy = "write `return await …`" if inspect.isawaitable(answer) else "return False, or raise an APIError"
+    raise TypeError(
+        f"{type(permission).__qualname__}.has_permission() returned a {type(answer).__name__}, which counts as true: "
+        f"{remedy}."
+    )
+
+
+def _checked_user(view: AsyncView, user: Any) -> Any:
+    if isinstance(user, _NO_USERS):
+        raise TypeError(
+            f"authenticate() of {type(view).__qualname__}, or of its `authentication`, returned a "
+            f"{type(user).__name__}, which would count as an authenticated user: return the user alone, or None."
+        )
+    return user
+
+
+def _log_in(request: HttpRequest, user: Any) -> None:
+    async def auser() -> Any:
+        return user
+
+    request.user = user
+    request.auser = auser
+    if is_known(user):
+        request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's

@@ -1,0 +1,36 @@
+"""The checks of :mod:`daf_views.http.csrf` as stages of a view: no hook that is overridden leaves them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from daf_views.api.admission import Admission
+from daf_views.http.csrf import check_origin, check_token, needs_check
+from daf_views.views.pipeline import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from django.http import HttpRequest
+
+
+class CSRFChecks(Admission):
+    """Checks that no other site is behind an unsafe request, unless its proof is one that no browser sends."""
+
+    enforces_csrf: bool = True
+    """False only where nothing that browsers send by themselves authenticates anybody, and nobody logs in."""
+
+    def _check_origin(self, request: HttpRequest) -> None:
+        if self._needs_check(request):
+            check_origin(request)
+
+    def _check_token(self, request: HttpRequest) -> Awaitable[None] | None:
+        return check_token(request) if self._needs_check(request) else None
+
+    def _needs_check(self, request: HttpRequest) -> bool:
+        return not self._is_proven and needs_check(request)
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="origin", run=_check_origin, uses="enforces_csrf"),
+        Stage(name="token", run=_check_token, uses="enforces_csrf"),
+    )

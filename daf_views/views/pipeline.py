@@ -1,0 +1,193 @@
+"""The order of a request: the stages between a view's ``dispatch()`` and its handler.
+
+A class names its stages in ``stages``; a view has those of all its classes, composed in this order when its class is
+made. A request passes over the stages of features that the view does not use.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    Call = functools.partial[Any]
+    """A handler, with the request and the arguments of the URL."""
+    Proceed = Callable[[], Awaitable[HttpResponseBase]]
+    Step = Callable[[Any, HttpRequest], Awaitable[object] | None]
+    Around = Callable[[Any, HttpRequest, Any], Awaitable[Any]]
+    Run = Callable[[Any, HttpRequest, Any], Awaitable[Any]]
+
+ORDER: Mapping[str, str] = MappingProxyType(
+    {
+        "deadline": "The time begins that the view has for its answer: `deadline`.",
+        "admit": "`admit()` lets the request in. Its own are the stages from here to `permit`.",
+        "authenticate": "`authenticate()` finds the user, by default as `authentication` says.",
+        "throttle": "`throttle` and `throttles` count the request.",
+        "permit": "`permissions` are asked.",
+        "origin": "An unsafe request that comes from another site is refused: `enforces_csrf`.",
+        "key": "The `Idempotency-Key` is read: `idempotency`.",
+        "access": "The mixins of `daf_views.access` decide.",
+        "body": "`receive()` takes the body, into `request.data`.",
+        "token": "The CSRF token is checked, which may be in the body: `enforces_csrf`.",
+        "arguments": "The arguments of a typed handler are taken from the request.",
+        "services": "`services` are made. They end after the response.",
+        "claim": "The key is claimed, or the answer replayed that it had: `idempotency`.",
+        "transaction": "The transaction begins: `atomic`.",
+        "record": "The answer is kept under the key, in the same transaction where the store has one: `idempotency`.",
+        "condition": "The handler may end with 304, and the response has its `ETag`: `ConditionalView`.",
+        "answer": "What a typed handler returns becomes the response that its annotation promises.",
+        "handler": "`async_setup()` runs, and then the handler.",
+    }
+)
+"""The places of stages, outermost first."""
+_PLACES = {name: index for index, name in enumerate(ORDER)}
+_UNUSED: Sequence[object] = (None, False, (), {})
+"""Values of an attribute of a feature that a view does not use."""
+
+
+class Ending(Protocol):
+    """What a stage has begun, and the view ends when it has answered the request, or cannot."""
+
+    async def settle(self, response: HttpResponseBase, /) -> None:
+        """End it with the response."""
+
+    async def abandon(self, error: BaseException, /) -> None:
+        """End it without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One thing that a view does with each request: a step on the way to the handler, or something around the rest.
+
+    ``run(view, request)`` is a step, sync or async. It returns nothing; it raises an APIError to refuse the request.
+    ``around(view, request, proceed)`` is async. ``await proceed()`` runs all later stages and returns the response;
+    ``around`` returns it, or another one. A stage has one of the two.
+
+    ``after`` names the place in :data:`ORDER` that the stage follows. Of several that follow one place, those of the
+    class that is first along the MRO are first. Without ``after``, the name of the stage is its place, where it
+    replaces a stage of a class further along the MRO.
+
+    ``uses`` names an attribute of the view. A request passes over the stage where that is None, False or empty.
+
+    Raises TypeError for a place that does not exist, or that the stage cannot have.
+    """
+
+    name: str
+    run: Step | None = None
+    around: Around | None = None
+    after: str | None = None
+    uses: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.after or self.name) not in ORDER:
+            raise TypeError(f"Stage {self.name!r} has no place: give it `after`, one of {', '.join(ORDER)}.")
+        if self.after is not None and self.name in ORDER:
+            raise TypeError(f"Stage {self.name!r} has the name of a place: give it another, or leave out `after`.")
+        if self.after == "handler":
+            raise TypeError(f"Stage {self.name!r} cannot follow the handler: write `around` to see the response.")
+        if (self.run is None) is (self.around is None):
+            raise TypeError(f"Stage {self.name!r} must have either `run` or `around`.")
+        if self.around is not None and self.is_in_admission:
+            raise TypeError(f"Stage {self.name!r} is a step of admit(), which has nothing inside: write `run`.")
+
+    @property
+    def place(self) -> tuple[int, bool]:
+        """The index in the order, and whether the stage follows what is there: stages are sorted by it."""
+        return _PLACES[self.after or self.name], self.after is not None
+
+    @property
+    def is_in_admission(self) -> bool:
+        """Return True if ``admit()`` runs the stage."""
+        return (_PLACES["admit"], True) <= self.place <= (_PLACES["permit"], False)
+
+
+class Pipeline:
+    """The stages of one view class, composed."""
+
+    __slots__ = ("admit", "run", "stages")
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        named: dict[str, Stage] = {}
+        for stage in stages:  # along the MRO
+            named.setdefault(stage.name, stage)
+        self.stages: Sequence[Stage] = sorted(named.values(), key=lambda stage: stage.place)
+        """All of them, in order."""
+        self.admit: Run = _in_order([stage for stage in self.stages if stage.is_in_admission], None)
+        """Runs the steps of the hook ``admit()``."""
+        self.run: Run = _composed([stage for stage in self.stages if not stage.is_in_admission])
+        """Runs the other stages, and inside of them the call of a handler. Returns the response."""
+
+    @classmethod
+    def of(cls, view: type) -> Pipeline:
+        """Compose the stages of a view's classes. Raises TypeError for one that is none."""
+        return cls(stage for klass in view.__mro__ for stage in _stages_of(klass))
+
+
+def _stages_of(klass: type) -> Iterable[Stage]:
+    stages = vars(klass).get("stages", ())
+    if not isinstance(stages, list | tuple) or not all(isinstance(stage, Stage) for stage in stages):
+        raise TypeError(f"{klass.__qualname__}.stages must be a list of daf_views.views.Stage(…), not {stages!r}.")
+    return stages
+
+
+def _composed(stages: Sequence[Stage]) -> Run:
+    """Return one function of all stages: steps that follow each other are one coroutine, each ``around`` another."""
+    run: Run = _call
+    steps: list[Stage] = []
+    for stage in reversed(stages):
+        if stage.run is not None:
+            steps.insert(0, stage)
+        else:
+            run, steps = _around(stage, _in_order(steps, run)), []
+    return _in_order(steps, run)
+
+
+def _call(view: Any, request: HttpRequest, call: Call) -> Any:  # noqa: ARG001 - a Run's
+    return call()
+
+
+def _around(stage: Stage, inner: Run) -> Run:
+    around, uses = stage.around, stage.uses
+    assert around is not None
+
+    if inner is _call:  # what the last stage is around is the call itself
+        return around
+
+    def run(view: Any, request: HttpRequest, call: Call) -> Awaitable[Any]:
+        if uses is not None and getattr(view, uses) in _UNUSED:
+            return inner(view, request, call)
+        return around(view, request, functools.partial(inner, view, request, call))
+
+    return run
+
+
+def _in_order(stages: Sequence[Stage], inner: Run | None) -> Run:
+    steps = [(stage.uses, stage.run) for stage in stages if stage.run is not None]
+    if not steps and inner is not None:
+        return inner
+
+    async def run(view: Any, request: HttpRequest, call: Any = None) -> Any:
+        for uses, step in steps:
+            if uses is not None and getattr(view, uses) in _UNUSED:
+                continue
+            outcome = step(view, request)
+            if outcome is not None and (outcome := await outcome) is not None:
+                raise TypeError(_would_be_lost(view, step, outcome))
+        return await inner(view, request, call) if inner is not None else None
+
+    return run
+
+
+def _would_be_lost(view: Any, step: Any, outcome: object) -> str:
+    name = getattr(step, "__name__", repr(step))
+    return (
+        f"{type(view).__qualname__}: the stage {name}() returned a {type(outcome).__name__}, which would not be sent: "
+        "raise an APIError to refuse a request, or let the stage be `around` the rest."
+    )
