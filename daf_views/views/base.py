@@ -37,7 +37,7 @@ from daf_views.views.class_checks import (
 )
 from daf_views.views.dispatch import call, make_async, settled
 from daf_views.views.pipeline import Pipeline, Stage
-from daf_views.views.protections import refuse_shapes, refuse_unprotected
+from daf_views.views.protections import refuse_shapes, refuse_unprotected, refuse_unrun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -95,6 +95,7 @@ class AsyncView(View):
         refuse_shapes(cls, cls._shapes)
         cls._plan = ServicePlan.for_view(cls)
         cls._pipeline = Pipeline.of(cls)
+        refuse_unrun(cls, AsyncView, cls._pipeline.stages)
         make_async(cls)
 
     @classonlymethod

@@ -178,8 +178,11 @@ def _in_order(stages: Sequence[Stage], inner: Run | None) -> Run:
             if uses is not None and getattr(view, uses) in _UNUSED:
                 continue
             outcome = step(view, request)
-            if outcome is not None and (outcome := await outcome) is not None:
-                raise TypeError(_would_be_lost(view, step, outcome))
+            if outcome is None:
+                continue
+            returned = await outcome if hasattr(outcome, "__await__") else outcome
+            if returned is not None:
+                raise TypeError(_would_be_lost(view, step, returned))
         return await inner(view, request, call) if inner is not None else None
 
     return run

@@ -11,9 +11,12 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import CodeType, MappingProxyType
-from typing import Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from daf_views.views.class_checks import path_of
+
+if TYPE_CHECKING:
+    from daf_views.views.pipeline import Stage
 
 OTHER_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -91,14 +94,29 @@ def refuse_shapes(cls: type, shapes: Mapping[str, int]) -> None:
 def refuse_unasked(cls: type, view: type, hook: str, plugs: Iterable[str]) -> None:
     """Raise TypeError if an override of ``hook`` leaves out the view's own, which asks what ``plugs`` name."""
     asked = [name for name in plugs if getattr(cls, name)]
+    if asked and (override := _override_without_super(cls, view, hook)) is not None:
+        raise TypeError(
+            f"{path_of(cls)}.{asked[0]} would not be asked, for {override} does not call "
+            f"`await super().{hook}(request)`: call it, or leave {asked[0]} empty."
+        )
+
+
+def refuse_unrun(cls: type, view: type, stages: Iterable[Stage]) -> None:
+    """Raise TypeError if an override of ``admit()`` leaves out the view's own, which runs stages of other classes."""
+    added = [stage for stage in stages if stage.is_in_admission and stage.after is not None]
+    if added and (override := _override_without_super(cls, view, "admit")) is not None:
+        raise TypeError(
+            f"{path_of(cls)}: the stage {added[0].name!r} would not run, for {override} does not call "
+            "`await super().admit(request)`: call it, or let the stage come after 'permit'."
+        )
+
+
+def _override_without_super(cls: type, view: type, hook: str) -> str | None:
     for klass in cls.__mro__[: cls.__mro__.index(view)]:
-        method = inspect.unwrap(vars(klass).get(hook, None))
-        code = getattr(method, "__code__", None)
-        if asked and code is not None and hook not in _names_in(code):
-            raise TypeError(
-                f"{path_of(cls)}.{asked[0]} would not be asked, for {klass.__qualname__}.{hook}() does not call "
-                f"`await super().{hook}(request)`: call it, or leave {asked[0]} empty."
-            )
+        code = getattr(inspect.unwrap(vars(klass).get(hook, None)), "__code__", None)
+        if code is not None and hook not in _names_in(code):
+            return f"{klass.__qualname__}.{hook}()"
+    return None
 
 
 def returns_tuple(function: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How many modules does a request go through? Five trips, and the modules of DAF that each enters, in order.
+"""How many modules does a request go through? Seven trips, and the modules of DAF that each enters, in order.
 
 ``python -m tests.support.trips`` prints for each trip the calls, the rooms (modules), the moves (a call from one module
 of DAF into another, on any thread) and the returns (to a module that the trip had left).
@@ -73,6 +73,13 @@ class Groups(AsyncAPIView):
         return await Group.objects.acreate(name=body.name)
 
 
+class Echo(AsyncAPIView):
+    enforces_csrf = False
+
+    async def post(self, request, body: GroupIn) -> GroupOut:
+        return GroupOut(id=1, name=body.name)
+
+
 class ThrottledGroups(Groups):
     throttle = AsyncRateThrottle("1000/minute")
 
@@ -82,7 +89,11 @@ async def double(number):
     return 2 * number
 
 
-urlpatterns = [path("groups", Groups.as_view()), path("throttled", ThrottledGroups.as_view())]
+urlpatterns = [
+    path("groups", Groups.as_view()),
+    path("throttled", ThrottledGroups.as_view()),
+    path("echo", Echo.as_view()),
+]
 
 
 class Trips:
@@ -194,6 +205,7 @@ async def travel(trips: Trips) -> None:
         trips.steps.clear()
         await trips.make("one a… query", query)
         await trips.make("atomic with a cancelled child", atomic_with_a_cancelled_child)
+        await trips.make("POST to a typed AsyncAPIView, without a query", post_to(application, "/echo"))
         await trips.make("POST to a typed AsyncAPIView", post_to(application, "/groups"))
         await trips.make("the same with a throttle", post_to(application, "/throttled"))
         await trips.make("@async_task, enqueued and run", enqueue_and_run)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from django.db import models
 from shop.models import Order
 
 
@@ -18,3 +19,8 @@ class Catalogue:
     @classmethod
     async def asave(cls) -> None:
         """Write it."""
+
+
+class Tenant(models.Model):
+    host = models.CharField(max_length=253)
+    orders: models.Manager[Order]
