@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
     from daf_views.views.pipeline import Proceed
 
     _View = AsyncView
@@ -112,7 +113,13 @@ class AccessMixin(_View):
         response: HttpResponseBase = await proceed()
         return response
 
-    stages: ClassVar[Sequence[Stage]] = (Stage(name="access", around=_let_in, uses="_answers_problems"),)
+    def _describe_refusals(self, operation: Description) -> None:
+        operation.require_permission()
+        operation.add_status(401)
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="access", around=_let_in, uses="_answers_problems", describe=_describe_refusals),
+    )
 
     async def _refusal(self) -> HttpResponseBase | None:
         await load_user(self.request)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from daf_views._core.description import Description
     from daf_views.views.pipeline import Proceed
 
 __all__ = [
@@ -46,6 +47,13 @@ __all__ = [
 ]
 
 _SUCCESS, _REDIRECTION = 200, 300
+_TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+# What parse_tags() takes: * or a list, in which elements may be empty.
+_TAGS = {
+    "type": "string",
+    "pattern": rf"^[ \t]*(\*|[ \t,]*{_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)[ \t]*$",
+    "examples": ['"7"'],
+}
 
 
 async def compare_and_set(queryset: QuerySet[Any], **changes: Any) -> None:
@@ -104,4 +112,25 @@ class ConditionalView(AsyncView):
                 "self.check_preconditions(request, instance), and wrote without."
             )
 
-    stages: ClassVar[Sequence[Stage]] = (Stage(name="condition", around=_answer_conditions),)
+    def _describe_conditions(self, operation: Description) -> None:
+        if operation.method in READING:
+            # Anything may stand there: what is no tag keeps nobody from reading, and is not looked at.
+            anything = {"type": "string", "examples": _TAGS["examples"]}
+            operation.add_parameter(_header("If-None-Match", "Answer 304 if this is still the version.", anything))
+            operation.add_response_header("ETag", "The version (RFC 9110 §8.8.3).")
+            operation.add_status(304)
+            return
+        operation.add_status(400, 412)
+        if self.requires_if_match:
+            operation.add_status(428)
+        if operation.method in OVERWRITING:
+            parameter = _header("If-Match", "Write over this version and no other, or answer 412.", _TAGS)
+            operation.add_parameter({**parameter, "required": bool(self.requires_if_match)})
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="condition", around=_answer_conditions, describe=_describe_conditions),
+    )
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}

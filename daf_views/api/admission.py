@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from django.http.response import HttpResponseBase
 
+from daf_views._core.description import describe
+from daf_views.auth.authentication import Authentication
 from daf_views.auth.identity import anonymous, is_known, reconcile_user, user_of
+from daf_views.auth.permissions import describe_permission
 from daf_views.exceptions import APIError, ForbiddenError, NotAuthenticatedError
+from daf_views.throttling.middleware import describe_path
+from daf_views.throttling.throttle import AsyncThrottle
 from daf_views.views.pipeline import Stage
 
 if TYPE_CHECKING:
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from daf_views.auth import Authentication
+    from daf_views._core.description import Description
     from daf_views.views.base import AsyncView
 
     _View = AsyncView
@@ -125,11 +130,27 @@ class Admission(_View):
             if not _answer_of(permission, await permission.has_permission(request, self)):
                 raise await self._denied(request, permission)
 
+    def _describe_authentication(self, operation: Description) -> None:
+        for authentication in self.authentication:
+            describe(authentication, operation, Authentication.describe)
+
+    def _describe_throttles(self, operation: Description) -> None:
+        for throttle in self._asked_throttles:
+            describe(throttle, operation, AsyncThrottle.describe)
+
+    def _describe_permissions(self, operation: Description) -> None:
+        for permission in self.permissions:
+            describe(permission, operation, describe_permission)
+
+    def _describe_path(self, operation: Description) -> None:
+        describe_path(operation)
+
     stages: ClassVar[Sequence[Stage]] = (
-        Stage(name="authenticate", run=_find_user),
-        Stage(name="throttle", run=_count, uses="_asked_throttles"),
-        Stage(name="permit", run=_ask_permissions, uses="permissions"),
+        Stage(name="authenticate", run=_find_user, describe=_describe_authentication),
+        Stage(name="throttle", run=_count, uses="_asked_throttles", describe=_describe_throttles),
+        Stage(name="permit", run=_ask_permissions, uses="permissions", describe=_describe_permissions),
         Stage(name="throttle, if admit() has not", after="permit", run=_count_once, uses="_asked_throttles"),
+        Stage(name="throttles of the path", after="permit", describe=_describe_path),
     )
 
 

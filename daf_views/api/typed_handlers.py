@@ -8,9 +8,11 @@ from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 
+from daf_views._core.description import describe
 from daf_views.handlers.response import answer, paged
 from daf_views.handlers.signature import signatures_of
 from daf_views.http.json import refuse_secrets
+from daf_views.pagination.paginator import Paginator
 from daf_views.views.pipeline import Stage
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
     from daf_views.handlers.signature import Signature
-    from daf_views.pagination import Paginator
     from daf_views.views.base import AsyncView
     from daf_views.views.pipeline import Proceed
 
@@ -94,7 +96,11 @@ class TypedHandlers(_View):
                 response.headers[name] = value
         return response
 
+    def _describe_pages(self, operation: Description) -> None:
+        if self.pagination is not None and operation.answers_list:
+            describe(self.pagination, operation, Paginator.describe)
+
     stages: ClassVar[Sequence[Stage]] = (
         Stage(name="arguments", run=_take_arguments, uses="handler_signatures"),
-        Stage(name="answer", around=_answer),
+        Stage(name="answer", around=_answer, describe=_describe_pages),
     )

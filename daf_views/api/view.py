@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
+from daf_views._core.description import describe
 from daf_views.api.admission import Permission, Throttle
 from daf_views.api.csrf_checks import CSRFChecks
 from daf_views.api.policies import POLICIES, instantiate_policies, prepared
@@ -41,6 +42,8 @@ from daf_views.views.protections import refuse_unasked, returns_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from daf_views._core.description import Description
 
 __all__ = ["AsyncAPIView", "Permission", "Throttle"]
 
@@ -112,7 +115,13 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
     async def _run_receive(self, request: HttpRequest) -> None:
         await self.receive(request)
 
-    stages: ClassVar[Sequence[Stage]] = (Stage(name="body", run=_run_receive),)
+    def _describe_body(self, operation: Description) -> None:
+        if operation.method not in WITHOUT_CONTENT:
+            operation.add_status(400, 408, 413, 415)
+            for parser in self.parsers:
+                describe(parser, operation, Parser.describe)
+
+    stages: ClassVar[Sequence[Stage]] = (Stage(name="body", run=_run_receive, describe=_describe_body),)
 
     async def http_method_not_allowed(  # type: ignore[override]
         self,

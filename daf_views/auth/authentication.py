@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
+
 
 class Authentication:
     """One way to prove who one is. One object serves all requests of a view, concurrently."""
@@ -37,6 +39,12 @@ class Authentication:
     def security_scheme(self) -> Mapping[str, Any] | None:
         """Return the OpenAPI Security Scheme Object; None: documents do not mention it."""
         return None
+
+    def describe(self, operation: Description) -> None:
+        """Add the scheme, and the 401."""
+        if (scheme := self.security_scheme()) is not None:
+            operation.add_security(self.name, scheme)
+        operation.add_status(401)
 
 
 class SessionAuthentication(Authentication):

@@ -2,7 +2,8 @@
 
 Whoever may not is answered 403, or 401 if nobody knows who it is. ``has_object_permission``, where a permission has it,
 is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
-are the methods that a permission lets everybody use: OpenAPI documents ask for no proof there.
+are the methods that a permission lets everybody use: OpenAPI documents ask for no proof there. A permission for which
+that says too little has a ``describe(operation)``, see :class:`daf_views.openapi.Description`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from daf_views.http.methods import SAFE
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from daf_views._core.description import Description
 
 _OPEN = SAFE - {"TRACE"}  # which shows the headers of a request
 
@@ -65,6 +68,12 @@ class HasPerms:
     async def has_object_permission(self, request: HttpRequest, view: Any, obj: Any) -> bool:  # noqa: ARG002
         """Return whether the user has them for the object."""
         return not self._per_object or await _has(await user_of(request), self.perms, obj)
+
+
+def describe_permission(permission: object, operation: Description) -> None:
+    """Describe a permission that does not describe itself: it may refuse all methods but its ``open_methods``."""
+    if operation.method not in getattr(permission, "open_methods", ()):
+        operation.require_permission()
 
 
 async def _has(user: Any, *asked: Any) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
+
 
 _MAX_INLINE = 64 * 2**10
 """Bytes of JSON, or of a form, that are parsed on the event loop: some 20 ms of it at most. Others are on a thread."""
@@ -55,6 +57,10 @@ class Parser:
     async def parse(self, request: HttpRequest) -> Any:
         """Return the data. The body has been received, and is no longer than the limit."""
         raise NotImplementedError
+
+    def describe(self, operation: Description) -> None:
+        """Add the media types; a pattern is none."""
+        operation.add_media_types(*(media_type for media_type in self.media_types if "*" not in media_type))
 
 
 class _InMemoryParser(Parser):
@@ -128,6 +134,11 @@ class MultiPartParser(Parser):
         """Return the fields. Raises UnsupportedMediaTypeError for a charset but UTF-8."""
         _refuse_charset(request, self, "A form is UTF-8.")
         return await sync_to_async(_parse_multipart, thread_sensitive=False)(request, self.limit)
+
+    def describe(self, operation: Description) -> None:
+        """Add the media type, and the answer to a body of unknown length, where a server does not tell it."""
+        super().describe(operation)
+        operation.add_status(411)
 
 
 def load_json(body: bytes) -> Any:

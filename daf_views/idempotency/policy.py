@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
+
 _METHODS = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
@@ -85,6 +87,12 @@ class IdempotencyKey:
     def get_store(self) -> Store:
         """Return the store. Raise ImproperlyConfigured if it cannot be used."""
         return self.store if isinstance(self.store, Store) else get_store(self.store)
+
+    def describe(self, operation: Description) -> None:
+        """Add the header and the statuses to operations whose method takes a key."""
+        if operation.method in self.methods:
+            operation.add_parameter(self.header_parameter())
+            operation.add_status(*self.extra_statuses)
 
     def header_parameter(self) -> dict[str, Any]:
         """Return the header as a Parameter Object of OpenAPI 3.1 (§4.8.12)."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from daf_views._core.description import Description
     from daf_views.handlers.signature import Signature
     from daf_views.idempotency.attempt import Attempt
     from daf_views.idempotency.policy import IdempotencyKey
@@ -53,8 +54,12 @@ class IdempotentView(_View):
         assert self._attempt is not None
         return self._attempt.record(proceed)
 
+    def _describe_key(self, operation: Description) -> None:
+        assert self.idempotency is not None
+        self.idempotency.describe(operation)
+
     stages: ClassVar[Sequence[Stage]] = (
-        Stage(name="key", run=_read_key, uses="idempotency"),
+        Stage(name="key", run=_read_key, uses="idempotency", describe=_describe_key),
         Stage(name="claim", around=_claim, uses="_attempt"),
         Stage(name="record", around=_record, uses="_attempt"),
     )

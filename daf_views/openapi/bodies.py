@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from daf_views.schemas.annotations import is_list, is_object, item_of, members
 
 if TYPE_CHECKING:
+    from daf_views._core.description import Description
     from daf_views.handlers.arguments import ArgumentPlan, Asked
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
@@ -17,17 +18,14 @@ _JSON, _URLENCODED, _MULTIPART = "application/json", "application/x-www-form-url
 _FORMS = frozenset({_URLENCODED, _MULTIPART})
 
 
-def request_body(endpoint: Endpoint, method: str, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
+def request_body(
+    endpoint: Endpoint, described: Description, plan: ArgumentPlan, components: Components
+) -> dict[str, Any] | None:
     """Return the Request Body Object; None where there is no body, as far as the handler's annotations say."""
-    asked = plan.body
+    asked, method = plan.body, described.method
     if asked is None and (method == "DELETE" or method.lower() in endpoint.view.handler_signatures):
         return None
-    media_types = [
-        media_type
-        for parser in endpoint.option("parsers")
-        for media_type in parser.media_types
-        if "*" not in media_type and (asked is None or _may_come_in(asked, media_type))
-    ]
+    media_types = [each for each in described.media_types if asked is None or _may_come_in(asked, each)]
     if not media_types:
         return None
     content = {each: {"schema": {} if asked is None else _schema(asked, each, components)} for each in media_types}

@@ -8,8 +8,10 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daf_views._core.description import Description
 from daf_views._core.urlconf import Route, made_by, routes
 from daf_views.api.view import AsyncAPIView
+from daf_views.views.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,12 @@ class Endpoint:
     def option(self, name: str) -> Any:
         """Return an attribute of the view's, as its instances have it."""
         return self.options.get(name, getattr(self.view, name))
+
+    def described(self, method: str, *, answers_list: bool) -> Description:
+        """Return what the features of the view say of one of its operations."""
+        operation = Description(method=method, path=self.path, answers_list=answers_list)
+        Pipeline.of(self.view).describe(self.view(**self.options), operation)
+        return operation
 
 
 def endpoints(urlconf: Any = None) -> list[Endpoint]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from daf_views.handlers.parameters import Parameter
 from daf_views.handlers.signature import Signature, signature_of
-from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.openapi.bodies import request_body
-from daf_views.openapi.conditional import condition_parameters
 from daf_views.openapi.described import details_of
-from daf_views.openapi.responses import is_paged, responses
-from daf_views.openapi.security import is_open
+from daf_views.openapi.responses import responses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from daf_views._core.description import Description
     from daf_views.handlers.arguments import ArgumentPlan, Asked
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
@@ -49,6 +46,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     name = method.lower()
     signature = endpoint.view.handler_signatures.get(name) or _of_untyped(signature_of(endpoint.view, name))
     plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
+    described = endpoint.described(method, answers_list=signature.answers_list)
     details = details_of(endpoint.view, getattr(endpoint.view, method.lower()))
     operation: dict[str, Any] = {
         "operationId": components.operation_id(details.id or _operation_id(endpoint.path, method)),
@@ -57,12 +55,12 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     }
     if details.deprecated:
         operation["deprecated"] = True
-    if parameters := list(_parameters(endpoint, method, signature, plan, components)):
+    if parameters := list(_parameters(endpoint, described, signature, plan, components)):
         operation["parameters"] = parameters
-    if method not in WITHOUT_CONTENT and (body := request_body(endpoint, method, plan, components)) is not None:
+    if (body := request_body(endpoint, described, plan, components)) is not None:
         operation["requestBody"] = body
-    operation["responses"] = responses(endpoint, method, signature, plan, components)
-    if (security := _security(endpoint, method, components)) is not None:
+    operation["responses"] = responses(endpoint, described, signature, plan, components)
+    if (security := _security(described, components)) is not None:
         operation["security"] = security
     return operation
 
@@ -81,7 +79,7 @@ def _described(endpoint: Endpoint, method: str) -> dict[str, str]:
 
 
 def _parameters(
-    endpoint: Endpoint, method: str, signature: Signature, plan: ArgumentPlan, components: Components
+    endpoint: Endpoint, described: Description, signature: Signature, plan: ArgumentPlan, components: Components
 ) -> Iterator[dict[str, Any]]:
     for name, schema in endpoint.parameters.items():
         yield {
@@ -91,16 +89,19 @@ def _parameters(
             "schema": _of_path(name, schema, signature, plan, components),
         }
     own = [parameter for asked in plan.query for parameter in _query(asked, components)]
+    own += [_parameter(asked, "header", components) for asked in plan.headers]
+    own += [_parameter(asked, "cookie", components) for asked in plan.cookies]
     yield from own
-    yield from (_parameter(asked, "header", components) for asked in plan.headers)
-    yield from (_parameter(asked, "cookie", components) for asked in plan.cookies)
-    if is_paged(endpoint, signature):
-        names = {each["name"] for each in own}  # a handler that reads one itself has described it
-        pages = [asdict(each) for each in endpoint.option("pagination").parameters()]
-        yield from ({"in": "query", "required": False, **each} for each in pages if each["name"] not in names)
-    yield from condition_parameters(endpoint, method)
-    if (idempotency := endpoint.option("idempotency")) is not None and method in idempotency.methods:
-        yield idempotency.header_parameter()
+    taken = set(map(_identity, own))  # a handler that takes one itself has described it
+    for parameter in described.parameters:
+        if _identity(parameter) not in taken:
+            taken.add(_identity(parameter))
+            yield {**parameter}
+
+
+def _identity(parameter: Mapping[str, Any]) -> tuple[str, str]:
+    name = parameter["name"]
+    return parameter["in"], name.lower() if parameter["in"] == "header" else name
 
 
 def _of_path(
@@ -138,10 +139,11 @@ def _is_json(value: Any) -> bool:
     return isinstance(value, bool | int | str) or value == [] or (isinstance(value, float) and math.isfinite(value))
 
 
-def _security(endpoint: Endpoint, method: str, components: Components) -> list[dict[str, list[str]]] | None:
+def _security(described: Description, components: Components) -> list[dict[str, list[str]]] | None:
     """Return the Security Requirement Objects. Where no permission is asked for, nobody need prove anything."""
-    schemes = [(each.name, scheme) for each in endpoint.option("authentication") if (scheme := each.security_scheme())]
-    if not schemes:
+    if not described.security:
         return None
-    required: list[dict[str, list[str]]] = [{components.scheme(name, dict(scheme)): []} for name, scheme in schemes]
-    return [*required, {}] if is_open(endpoint, method) else required
+    required: list[dict[str, list[str]]] = [
+        {components.scheme(name, dict(scheme)): []} for name, scheme in described.security
+    ]
+    return [*required, {}] if described.is_open else required

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Manager, QuerySet
@@ -13,6 +13,7 @@ from daf_views.pagination.query_parameters import QueryParameter, read_number
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from daf_views._core.description import Description
     from daf_views.pagination.page import Page
 
 
@@ -54,6 +55,14 @@ class Paginator(ABC):
             return []
         schema = {"type": "integer", "minimum": 1, "maximum": self.max_size, "default": self.size}
         return [QueryParameter(name=self.size_param, schema=schema, description="How many results a page has.")]
+
+    def describe(self, operation: Description) -> None:
+        """Add the parameters, the envelope and the links, and the answers to a page that there is not."""
+        for parameter in self.parameters():
+            operation.add_parameter({"in": "query", "required": False, **asdict(parameter)})
+        operation.wrap_items(self.envelope_schema)
+        operation.add_response_header("Link", "Other pages (RFC 8288).")
+        operation.add_status(400, 404)
 
     def read_size(self, request: HttpRequest) -> int:
         """Return how many rows the page has. Raise BadRequestError if the request asks for too many, or no number."""

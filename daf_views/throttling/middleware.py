@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from daf_views._core.description import Description
+
 
 @async_only_middleware
 def throttle_middleware(
@@ -95,6 +97,13 @@ def _through(factories: list[Any], respond: Callable[[HttpRequest], Awaitable[Ht
 def path_throttles(paths: Mapping[str, str]) -> dict[str, AsyncThrottle]:
     """Return the throttles that ``THROTTLED_PATHS`` names. Raise ImproperlyConfigured, saying which is wrong."""
     return {path: _throttle(path, text) for path, text in paths.items()}
+
+
+def describe_path(operation: Description) -> None:
+    """Let the throttles of an operation's path describe themselves."""
+    for path, throttle in path_throttles(get_settings().THROTTLED_PATHS).items():
+        if is_below(operation.path, path):
+            throttle.describe(operation)
 
 
 def is_below(path: str, top: str) -> bool:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from daf_views._core.description import Description
     from daf_views.throttling.keys import Key
     from daf_views.throttling.operations import Operation, R
 
@@ -91,6 +92,10 @@ class AsyncThrottle(ABC):
     @abstractmethod
     async def check(self, request: HttpRequest, view: Any = None) -> None:
         """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
+
+    def describe(self, operation: Description) -> None:
+        """Add the 429 to the description of an operation."""
+        operation.add_status(429)
 
     def __call__(self, view: V) -> V:
         """Decorate an async view function: requests are counted before the view, and before their body is received.

@@ -42,6 +42,7 @@ from daf_views.views.protections import refuse_shapes, refuse_unprotected, refus
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
+    from daf_views._core.description import Description
     from daf_views.services.declared import DeclaredServices
     from daf_views.views.pipeline import Ending, Proceed
 
@@ -223,6 +224,9 @@ class AsyncView(View):
             detail = f"There was no answer within {self.deadline} s."
             raise DeadlineExceededError(detail) from error
 
+    def _describe_deadline(self, operation: Description) -> None:
+        operation.add_status(504)
+
     async def _run_admit(self, request: HttpRequest) -> None:
         _expect_nothing(self, "admit", await self.admit(request))  # type: ignore[func-returns-value] # an override
 
@@ -277,7 +281,7 @@ class AsyncView(View):
         return value
 
     stages: ClassVar[Sequence[Stage]] = (
-        Stage(name="deadline", around=_limit_time, uses="deadline"),
+        Stage(name="deadline", around=_limit_time, uses="deadline", describe=_describe_deadline),
         Stage(name="admit", run=_run_admit),
         Stage(name="body", run=_run_receive),
         Stage(name="services", around=_serve),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from daf_views._core.description import Description
+
     Call = functools.partial[Any]
     """A handler, with the request and the arguments of the URL."""
     Proceed = Callable[[], Awaitable[HttpResponseBase]]
@@ -76,6 +78,9 @@ class Stage:
 
     ``uses`` names an attribute of the view. A request passes over the stage where that is None, False or empty.
 
+    ``describe(view, operation)`` adds to the :class:`~daf_views.openapi.Description` of an operation what the stage
+    brings, as a status or a header. It has an instance of the view, and there is no request. A stage may do only that.
+
     Raises TypeError for a place that does not exist, or that the stage cannot have.
     """
 
@@ -84,6 +89,7 @@ class Stage:
     around: Around | None = None
     after: str | None = None
     uses: str | None = None
+    describe: Callable[[Any, Description], None] | None = None
 
     def __post_init__(self) -> None:
         if (self.after or self.name) not in ORDER:
@@ -92,7 +98,7 @@ class Stage:
             raise TypeError(f"Stage {self.name!r} has the name of a place: give it another, or leave out `after`.")
         if self.after == "handler":
             raise TypeError(f"Stage {self.name!r} cannot follow the handler: write `around` to see the response.")
-        if (self.run is None) is (self.around is None):
+        if (self.run is None) is (self.around is None) and (self.run is not None or self.describe is None):
             raise TypeError(f"Stage {self.name!r} must have either `run` or `around`.")
         if self.around is not None and self.is_in_admission:
             raise TypeError(f"Stage {self.name!r} is a step of admit(), which has nothing inside: write `run`.")
@@ -119,15 +125,26 @@ class Pipeline:
             named.setdefault(stage.name, stage)
         self.stages: Sequence[Stage] = sorted(named.values(), key=lambda stage: stage.place)
         """All of them, in order."""
-        self.admit: Run = _in_order([stage for stage in self.stages if stage.is_in_admission], None)
+        active = [stage for stage in self.stages if stage.run is not None or stage.around is not None]
+        self.admit: Run = _in_order([stage for stage in active if stage.is_in_admission], None)
         """Runs the steps of the hook ``admit()``."""
-        self.run: Run = _composed([stage for stage in self.stages if not stage.is_in_admission])
+        self.run: Run = _composed([stage for stage in active if not stage.is_in_admission])
         """Runs the other stages, and inside of them the call of a handler. Returns the response."""
 
     @classmethod
     def of(cls, view: type) -> Pipeline:
         """Compose the stages of a view's classes. Raises TypeError for one that is none."""
         return cls(stage for klass in view.__mro__ for stage in _stages_of(klass))
+
+    def describe(self, view: object, operation: Description) -> None:
+        """Let each stage that the view uses describe itself, the one nearest to the handler first."""
+        for stage in reversed(self.stages):
+            if stage.describe is not None and not _is_unused(view, stage.uses):
+                stage.describe(view, operation)
+
+
+def _is_unused(view: object, uses: str | None) -> bool:
+    return uses is not None and getattr(view, uses) in _UNUSED
 
 
 def _stages_of(klass: type) -> Iterable[Stage]:

@@ -23,6 +23,8 @@ FIXED = {
     "daf_views.generic": generic.__all__,
     "daf_views.health": ["livez", "readyz"],
     "daf_views.asgi.lifespan": ["on_shutdown", "on_startup"],
+    "daf_views.openapi": ["Description", "document", "operation", "raises", "responds"],
+    "daf_views.views": ["AsyncView", "Stage"],
     "daf_views.errors": ["handler400", "handler403", "handler404", "handler500"],
 }
 

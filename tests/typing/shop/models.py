@@ -132,3 +132,9 @@ class Order(AsyncModel):
 class Token(models.Model):
     digest = models.CharField(max_length=64)
     user = models.ForeignKey(User, on_delete=models.CASCADE)
+
+
+class Tenant(models.Model):
+    """One of several shops."""
+
+    host = models.CharField(max_length=253)
