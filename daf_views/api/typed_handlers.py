@@ -77,7 +77,7 @@ class TypedHandlers(_View):
         paginator: Any = self.pagination
         return [each.name for each in paginator.parameters()] if paginator is not None else []
 
-    async def _answer(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:
+    async def _answer_typed(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:
         value: Any = await proceed()
         if not isinstance(value, HttpResponseBase) and (signature := self._signature(request)) is not None:
             value = self._with_headers(await self._response_to(signature, value))
@@ -102,5 +102,5 @@ class TypedHandlers(_View):
 
     stages: ClassVar[Sequence[Stage]] = (
         Stage(name="arguments", run=_take_arguments, uses="handler_signatures"),
-        Stage(name="answer", around=_answer, describe=_describe_pages),
+        Stage(name="answer", around=_answer_typed, describe=_describe_pages),
     )

@@ -20,7 +20,6 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
 
 from daf_views._core.description import describe
-from daf_views.api.admission import Permission, Throttle
 from daf_views.api.csrf_checks import CSRFChecks
 from daf_views.api.policies import POLICIES, instantiate_policies, prepared
 from daf_views.api.typed_handlers import TypedHandlers
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from daf_views._core.description import Description
-
-__all__ = ["AsyncAPIView", "Permission", "Throttle"]
 
 
 class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
@@ -112,16 +109,13 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
         data = None if request.method in WITHOUT_CONTENT else await parse_body(request, parsers)
         request.data = data  # type: ignore[attr-defined] # what we add to it
 
-    async def _run_receive(self, request: HttpRequest) -> None:
-        await self.receive(request)
-
     def _describe_body(self, operation: Description) -> None:
         if operation.method not in WITHOUT_CONTENT:
             operation.add_status(400, 408, 413, 415)
             for parser in self.parsers:
                 describe(parser, operation, Parser.describe)
 
-    stages: ClassVar[Sequence[Stage]] = (Stage(name="body", run=_run_receive, describe=_describe_body),)
+    stages: ClassVar[Sequence[Stage]] = (Stage(name="media types", after="body", describe=_describe_body),)
 
     async def http_method_not_allowed(  # type: ignore[override]
         self,

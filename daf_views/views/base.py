@@ -213,7 +213,10 @@ class AsyncView(View):
             f"{path_of(self)}.{method}() returned {type(response).__name__}, not an HttpResponse. {self._remedy}"
         )
 
-    async def _limit_time(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:  # noqa: ARG002 - a stage's
+    def _limit_time(self, request: HttpRequest, proceed: Proceed) -> Awaitable[HttpResponseBase]:  # noqa: ARG002
+        return proceed() if self.deadline is None else self._within_deadline(proceed)
+
+    async def _within_deadline(self, proceed: Proceed) -> HttpResponseBase:
         timeout = self._timeout = asyncio.timeout(self.deadline)
         try:
             async with timeout:
@@ -225,7 +228,8 @@ class AsyncView(View):
             raise DeadlineExceededError(detail) from error
 
     def _describe_deadline(self, operation: Description) -> None:
-        operation.add_status(504)
+        if self.deadline is not None:
+            operation.add_status(504)
 
     async def _run_admit(self, request: HttpRequest) -> None:
         _expect_nothing(self, "admit", await self.admit(request))  # type: ignore[func-returns-value] # an override
@@ -281,7 +285,7 @@ class AsyncView(View):
         return value
 
     stages: ClassVar[Sequence[Stage]] = (
-        Stage(name="deadline", around=_limit_time, uses="deadline", describe=_describe_deadline),
+        Stage(name="deadline", around=_limit_time, describe=_describe_deadline),
         Stage(name="admit", run=_run_admit),
         Stage(name="body", run=_run_receive),
         Stage(name="services", around=_serve),

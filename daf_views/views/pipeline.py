@@ -50,8 +50,6 @@ ORDER: Mapping[str, str] = MappingProxyType(
 )
 """The places of stages, outermost first."""
 _PLACES = {name: index for index, name in enumerate(ORDER)}
-_UNUSED: Sequence[object] = (None, False, (), {})
-"""Values of an attribute of a feature that a view does not use."""
 
 
 class Ending(Protocol):
@@ -76,7 +74,7 @@ class Stage:
     class that is first along the MRO are first. Without ``after``, the name of the stage is its place, where it
     replaces a stage of a class further along the MRO.
 
-    ``uses`` names an attribute of the view. A request passes over the stage where that is None, False or empty.
+    ``uses`` names an attribute of the view. A request passes over the stage where that is false: None, or empty.
 
     ``describe(view, operation)`` adds to the :class:`~daf_views.openapi.Description` of an operation what the stage
     brings, as a status or a header. It has an instance of the view, and there is no request. A stage may do only that.
@@ -139,12 +137,8 @@ class Pipeline:
     def describe(self, view: object, operation: Description) -> None:
         """Let each stage that the view uses describe itself, the one nearest to the handler first."""
         for stage in reversed(self.stages):
-            if stage.describe is not None and not _is_unused(view, stage.uses):
+            if stage.describe is not None and (stage.uses is None or getattr(view, stage.uses)):
                 stage.describe(view, operation)
-
-
-def _is_unused(view: object, uses: str | None) -> bool:
-    return uses is not None and getattr(view, uses) in _UNUSED
 
 
 def _stages_of(klass: type) -> Iterable[Stage]:
@@ -173,14 +167,13 @@ def _call(view: Any, request: HttpRequest, call: Call) -> Any:  # noqa: ARG001 -
 def _around(stage: Stage, inner: Run) -> Run:
     around, uses = stage.around, stage.uses
     assert around is not None
-
-    if inner is _call:  # what the last stage is around is the call itself
+    if inner is _call and uses is None:  # what the last stage is around is the call itself
         return around
 
     def run(view: Any, request: HttpRequest, call: Call) -> Awaitable[Any]:
-        if uses is not None and getattr(view, uses) in _UNUSED:
-            return inner(view, request, call)
-        return around(view, request, functools.partial(inner, view, request, call))
+        if uses is None or getattr(view, uses):
+            return around(view, request, functools.partial(inner, view, request, call))
+        return inner(view, request, call)
 
     return run
 
@@ -192,7 +185,7 @@ def _in_order(stages: Sequence[Stage], inner: Run | None) -> Run:
 
     async def run(view: Any, request: HttpRequest, call: Any = None) -> Any:
         for uses, step in steps:
-            if uses is not None and getattr(view, uses) in _UNUSED:
+            if uses is not None and not getattr(view, uses):
                 continue
             outcome = step(view, request)
             if outcome is None:
