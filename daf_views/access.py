@@ -117,10 +117,6 @@ class AccessMixin(_View):
         operation.require_permission()
         operation.add_status(401)
 
-    stages: ClassVar[Sequence[Stage]] = (
-        Stage(name="access", around=_let_in, uses="_answers_problems", describe=_describe_refusals),
-    )
-
     async def _refusal(self) -> HttpResponseBase | None:
         await load_user(self.request)
         if await self._is_allowed():
@@ -131,6 +127,10 @@ class AccessMixin(_View):
     async def _is_allowed(self) -> bool:
         """Decide. Each mixin asks the next one along the MRO, if it has nothing against it itself."""
         return True
+
+    stages: ClassVar[Sequence[Stage]] = (
+        Stage(name="access", around=_let_in, uses="_answers_problems", describe=_describe_refusals),
+    )
 
 
 class LoginRequiredMixin(AccessMixin):

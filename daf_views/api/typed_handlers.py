@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from daf_views._core.description import Description
+    from daf_views.handlers.arguments import ArgumentPlan
     from daf_views.handlers.signature import Signature
     from daf_views.views.base import AsyncView
     from daf_views.views.pipeline import Proceed
@@ -64,13 +65,12 @@ class TypedHandlers(_View):
         plan = signature.plan(self.kwargs)
         others = self._names_of_pages() if plan.takes_unknown else ()
         if not plan.is_quick(request):
-            return self._take_slowly(plan.arguments, request, others)
+            return self._take_in_a_thread(plan, request, others)
         self._arguments = plan.arguments(request, self.kwargs, others)
         return None
 
-    async def _take_slowly(self, arguments: Any, *args: Any) -> None:
-        request, others = args
-        self._arguments = await sync_to_async(arguments, thread_sensitive=False)(request, self.kwargs, others)
+    async def _take_in_a_thread(self, plan: ArgumentPlan, request: HttpRequest, others: Sequence[str]) -> None:
+        self._arguments = await sync_to_async(plan.arguments, thread_sensitive=False)(request, self.kwargs, others)
 
     def _names_of_pages(self) -> list[str]:
         """Return the names in the query that the paginator reads."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from daf_views.views.pipeline import Proceed
 
     class _View(AsyncView):
+        # What TypedHandlers, which an API view has besides, knows of the handler.
         def _signature(self, request: HttpRequest) -> Signature | None: ...
 
 else:

@@ -1,5 +1,6 @@
 """Stages: their order, which of them a request passes through, and those of a mixin."""
 
+import asyncio
 import sys
 from typing import ClassVar
 
@@ -276,3 +277,78 @@ async def test_a_request_passes_through_what_as_view_or_the_instance_uses():
 
     assert "throttling" in await passed(Plain, throttle=AsyncRateThrottle("1000/second", scope="given"))
     assert "throttling" in await passed(Late)
+
+
+@pytest.mark.parametrize("base", [AsyncView, AsyncAPIView])
+async def test_hooks_of_the_instance_are_called(base):
+    class Hooked(base):
+        get = answer
+
+        def setup(self, request, *args, **kwargs):
+            super().setup(request, *args, **kwargs)
+            for name in ("admit", "receive", "async_setup"):
+                setattr(self, name, self.logged(name))
+
+        def logged(self, name):
+            async def hook(request):
+                request.log.append(name)
+
+            return hook
+
+    assert await log_of(Hooked) == ["admit", "receive", "async_setup", "handler"]
+
+
+async def test_a_feature_that_admit_takes_up_is_used():
+    class Late(AsyncAPIView):
+        get = answer
+
+        async def admit(self, request):
+            self.throttle = AsyncRateThrottle("1/day", scope="admit")
+            self.permissions = [Nobody()]
+            await super().admit(request)
+
+    class Nobody:
+        async def has_permission(self, request, view):
+            return False
+
+    assert [(await respond(Late)).status_code for _ in range(2)] == [403, 429]
+
+
+async def test_an_admit_of_its_own_does_not_let_requests_past_the_throttle():
+    class Own(AsyncAPIView):
+        throttle = AsyncRateThrottle("1/day", scope="own")
+
+        async def admit(self, request):
+            pass
+
+        async def get(self, request):
+            return self.success(None)
+
+    assert [(await respond(Own)).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_a_throttle_that_a_handler_asks_tells_its_limit():
+    throttle = AsyncRateThrottle("1/day", scope="by hand")
+
+    class Asks(AsyncView):
+        async def get(self, request):
+            await throttle.check(request, self)
+            return HttpResponse()
+
+    responses = [await respond(Asks) for _ in range(2)]
+    assert [(each.status_code, each["RateLimit"].partition(";t")[0]) for each in responses] == [
+        (200, '"by hand";r=0'),
+        (429, '"by hand";r=0'),
+    ]
+
+
+async def test_a_deadline_of_no_time_is_one():
+    class Late(AsyncView):
+        def setup(self, request, *args, **kwargs):
+            super().setup(request, *args, **kwargs)
+            self.deadline = 0
+
+        async def get(self, request):
+            await asyncio.Event().wait()
+
+    assert (await respond(Late)).status_code == 504
