@@ -114,7 +114,7 @@ class ConditionalView(AsyncView):
 
     def _describe_conditions(self, operation: Description) -> None:
         if operation.method in READING:
-            # Anything may stand there: what is no tag keeps nobody from reading, and is not looked at.
+            # Anything may stand there: what is no tag is ignored, and the representation is sent.
             anything = {"type": "string", "examples": _TAGS["examples"]}
             operation.add_parameter(_header("If-None-Match", "Answer 304 if this is still the version.", anything))
             operation.add_response_header("ETag", "The version (RFC 9110 §8.8.3).")

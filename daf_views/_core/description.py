@@ -21,7 +21,7 @@ class Description:
         self.answers_list = answers_list
         """Whether the handler answers with a list, which may come in pages."""
         self.is_open = True
-        """Whether requests of everybody are let in."""
+        """False once a permission may refuse the request."""
         self.statuses: set[int] = set()
         self.parameters: list[Mapping[str, Any]] = []
         self.security: list[tuple[str, Mapping[str, Any]]] = []
@@ -43,7 +43,7 @@ class Description:
         self.add_status(401)
 
     def require_permission(self) -> None:
-        """Say that requests of everybody are not let in: one without permission is answered 403."""
+        """Say that a permission may refuse the request, with a 403. Authentication is then required."""
         self.is_open = False
         self.add_status(403)
 

@@ -93,7 +93,7 @@ class Admission(_View):
                 raise await self._denied(request, permission)
 
     async def _denied(self, request: HttpRequest, permission: Any) -> APIError:
-        """Return a 401 for nobody, if there is a way to prove who one is; otherwise a 403."""
+        """Return a 401 for an unauthenticated request, if the view has a challenge; otherwise a 403."""
         message = getattr(permission, "message", None)
         challenges = ", ".join(each.challenge for each in self.authentication)
         if challenges and not is_known(await user_of(request)):
@@ -157,8 +157,8 @@ class Admission(_View):
 def _expect_nothing(throttle: Any, answer: Any) -> None:
     if answer is not None:
         raise TypeError(
-            f"{type(throttle).__qualname__}.check() returned {answer!r}, which nobody asks for: raise ThrottledError "
-            "to refuse a request."
+            f"{type(throttle).__qualname__}.check() returned {answer!r}, which would count for nothing: raise "
+            "ThrottledError to refuse a request."
         )
 
 

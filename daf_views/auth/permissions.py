@@ -2,7 +2,7 @@
 
 Whoever may not is answered 403, or 401 if nobody knows who it is. ``has_object_permission``, where a permission has it,
 is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
-are the methods that a permission lets everybody use: OpenAPI documents ask for no proof there. A permission for which
+are the methods that a permission never refuses: OpenAPI documents ask for no proof there. A permission for which
 that says too little has a ``describe(operation)``, see :class:`daf_views.openapi.Description`.
 """
 

@@ -304,10 +304,10 @@ async def test_a_feature_that_admit_takes_up_is_used():
 
         async def admit(self, request):
             self.throttle = AsyncRateThrottle("1/day", scope="admit")
-            self.permissions = [Nobody()]
+            self.permissions = [Closed()]
             await super().admit(request)
 
-    class Nobody:
+    class Closed:
         async def has_permission(self, request, view):
             return False
 
