@@ -17,7 +17,7 @@ from daf_views.throttling.throttle import AsyncThrottle
 from daf_views.views.pipeline import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from django.http import HttpRequest
 
@@ -64,7 +64,7 @@ class Admission(_View):
     throttles: Sequence[Throttle | type[Throttle]] = ()
     permissions: Sequence[Permission | type[Permission]] = ()
 
-    _is_counted = False
+    _is_uncounted = True
     _is_proven = False
     """Whether the request has a proof that no browser sends by itself."""
 
@@ -105,8 +105,8 @@ class Admission(_View):
         try:
             user = await self.authenticate(request)
         except NotAuthenticatedError:
-            if self._asked_throttles:
-                await self._count(request)  # a guess counts, too
+            if (counting := self._count(request)) is not None:
+                await counting  # a guess counts, too
             raise
         if user is not None:
             _log_in(request, _checked_user(self, user))
@@ -115,14 +115,14 @@ class Admission(_View):
     def _asked_throttles(self) -> Sequence[Any]:
         return self.throttles if self.throttle is None else (self.throttle, *self.throttles)
 
-    async def _count(self, request: HttpRequest) -> None:
-        self._is_counted = True
-        for throttle in self._asked_throttles:
-            _expect_nothing(throttle, await throttle.check(request, self))
+    def _count(self, request: HttpRequest) -> Awaitable[None] | None:
+        self._is_uncounted = False
+        throttles = self._asked_throttles
+        return self._ask(throttles, request) if throttles else None
 
-    async def _count_once(self, request: HttpRequest) -> None:
-        if not self._is_counted:  # an admit() of its own has not called ours
-            await self._count(request)
+    async def _ask(self, throttles: Sequence[Any], request: HttpRequest) -> None:
+        for throttle in throttles:
+            _expect_nothing(throttle, await throttle.check(request, self))
 
     async def _ask_permissions(self, request: HttpRequest) -> None:
         permission: Any
@@ -147,9 +147,9 @@ class Admission(_View):
 
     stages: ClassVar[Sequence[Stage]] = (
         Stage(name="authenticate", run=_find_user, describe=_describe_authentication),
-        Stage(name="throttle", run=_count, uses="_asked_throttles", describe=_describe_throttles),
+        Stage(name="throttle", run=_count, describe=_describe_throttles),
         Stage(name="permit", run=_ask_permissions, uses="permissions", describe=_describe_permissions),
-        Stage(name="throttle, if admit() has not", after="permit", run=_count_once, uses="_asked_throttles"),
+        Stage(name="throttle, if an admit() has left that out", after="permit", run=_count, uses="_is_uncounted"),
         Stage(name="throttles of the path", after="permit", describe=_describe_path),
     )
 

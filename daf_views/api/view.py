@@ -31,7 +31,7 @@ from daf_views.handlers.signature import refuse_open
 from daf_views.http.json import encode
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.http.parsers import FormParser, JSONParser, MultiPartParser, Parser, parse_body
-from daf_views.http.request import complete, take_body_itself
+from daf_views.http.request import take_body_itself
 from daf_views.idempotency.policy import refuse_other
 from daf_views.idempotency.view import IdempotentView
 from daf_views.views.base import AsyncView
@@ -133,7 +133,7 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
         with any view, before it is answered with a problem.
         """
         if self.request.resolver_match is not None and translate(exc) is None:
-            let_out(self.request, exc, lambda response: complete(response, self.request))
+            let_out(self.request, exc, self._completed)
             raise exc
         return await response_for(self.request, exc)
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     Completion = Callable[[HttpResponseBase, HttpRequest], object]
 
-_COMPLETIONS = "daf_views_completions"
+COMPLETIONS = "daf_views_completions"
+"""The attribute of a request that holds what is called with its response."""
 
 
 class UnreceivedBody:
@@ -64,13 +65,6 @@ def call_when_closed(request: HttpRequest, func: Callable[[], object]) -> None:
 
 def call_with_response(request: HttpRequest, func: Completion) -> None:
     """Call ``func(response, request)`` when a view of ours has a response to the request, whatever it is; once."""
-    completions: list[Completion] = request.__dict__.setdefault(_COMPLETIONS, [])
+    completions: list[Completion] = request.__dict__.setdefault(COMPLETIONS, [])
     if func not in completions:
         completions.append(func)
-
-
-def complete(response: HttpResponseBase, request: HttpRequest) -> HttpResponseBase:
-    """Return the response, after what is to be called with it."""
-    for func in request.__dict__.get(_COMPLETIONS, ()):
-        func(response, request)
-    return response

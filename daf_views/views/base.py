@@ -22,7 +22,7 @@ from daf_views._core.cancellation import refuse_stray_cancellation
 from daf_views.errors.boundary import mark_as_ours
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, DeadlineExceededError
-from daf_views.http.request import complete
+from daf_views.http.request import COMPLETIONS
 from daf_views.services.container import Services, overridden
 from daf_views.services.plan import ServicePlan
 from daf_views.services.scope import ServiceScope
@@ -186,7 +186,13 @@ class AsyncView(View):
             raise
         for ending in self._endings:
             await ending.settle(response)
-        return complete(response, self.request)
+        return self._completed(response)
+
+    def _completed(self, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response, after what was to be called with it."""
+        for func in vars(self.request).get(COMPLETIONS, ()):
+            func(response, self.request)
+        return response
 
     async def _dispatched(self) -> HttpResponseBase:
         try:
