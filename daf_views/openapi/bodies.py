@@ -9,7 +9,6 @@ from django.core.files.uploadedfile import UploadedFile
 from daf_views.schemas.annotations import is_list, is_object, item_of, members
 
 if TYPE_CHECKING:
-    from daf_views._core.description import Description
     from daf_views.handlers.arguments import ArgumentPlan, Asked
     from daf_views.openapi.components import Components
     from daf_views.openapi.endpoints import Endpoint
@@ -18,14 +17,14 @@ _JSON, _URLENCODED, _MULTIPART = "application/json", "application/x-www-form-url
 _FORMS = frozenset({_URLENCODED, _MULTIPART})
 
 
-def request_body(
-    endpoint: Endpoint, described: Description, plan: ArgumentPlan, components: Components
-) -> dict[str, Any] | None:
+def request_body(endpoint: Endpoint, method: str, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
     """Return the Request Body Object; None where there is no body, as far as the handler's annotations say."""
-    asked, method = plan.body, described.method
+    asked = plan.body
     if asked is None and (method == "DELETE" or method.lower() in endpoint.view.handler_signatures):
         return None
-    media_types = [each for each in described.media_types if asked is None or _may_come_in(asked, each)]
+    media_types = [
+        each for each in endpoint.described(method).media_types if asked is None or _may_come_in(asked, each)
+    ]
     if not media_types:
         return None
     content = {each: {"schema": {} if asked is None else _schema(asked, each, components)} for each in media_types}

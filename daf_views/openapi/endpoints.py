@@ -46,8 +46,10 @@ class Endpoint:
         """Return an attribute of the view's, as its instances have it."""
         return self.options.get(name, getattr(self.view, name))
 
-    def described(self, method: str, *, answers_list: bool) -> Description:
+    def described(self, method: str) -> Description:
         """Return what the features of the view say of one of its operations."""
+        signature = self.view.handler_signatures.get(method.lower())
+        answers_list = signature is not None and signature.answers_list
         operation = Description(method=method, path=self.path, answers_list=answers_list)
         Pipeline.of(self.view).describe(self.view(**self.options), operation)
         return operation

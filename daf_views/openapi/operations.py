@@ -46,7 +46,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
     name = method.lower()
     signature = endpoint.view.handler_signatures.get(name) or _of_untyped(signature_of(endpoint.view, name))
     plan = signature.plan([*endpoint.parameters, *endpoint.defaults])
-    described = endpoint.described(method, answers_list=signature.answers_list)
+    described = endpoint.described(method)
     details = details_of(endpoint.view, getattr(endpoint.view, method.lower()))
     operation: dict[str, Any] = {
         "operationId": components.operation_id(details.id or _operation_id(endpoint.path, method)),
@@ -57,7 +57,7 @@ def _operation(endpoint: Endpoint, method: str, components: Components) -> dict[
         operation["deprecated"] = True
     if parameters := list(_parameters(endpoint, described, signature, plan, components)):
         operation["parameters"] = parameters
-    if (body := request_body(endpoint, described, plan, components)) is not None:
+    if (body := request_body(endpoint, method, plan, components)) is not None:
         operation["requestBody"] = body
     operation["responses"] = responses(endpoint, described, signature, plan, components)
     if (security := _security(described, components)) is not None:
