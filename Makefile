@@ -17,7 +17,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-django test-lowest test-newest test-mysql lint format audit bench soak coverage
+.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql lint format audit bench soak coverage
 .PHONY: update clean
 
 help: ## Show this list
@@ -33,9 +33,13 @@ test: $(VENV)/.test $(if $(filter mariadb,$(DATABASES))$(filter mysql:%,$(DATABA
 test-all: $(addprefix test-on-,$(filter-out $(SKIP),$(MATRIX))) $(filter-out $(SKIP:%=test-%),test-mysql) ## Run it with every supported Python and Django found here
 
 test-django: $(VENV)/.test ## Run a part of Django's own suite without and with DAF, and compare (SHORT=1: less, SQLite only)
-	$(VENV)/bin/python -m tests.django_suite $(if $(SHORT),--short)
-	$(if $(SHORT),,$(VENV)/bin/python -m tests.django_suite --postgresql)
-	$(if $(SHORT),,$(VENV)/bin/python -m tests.django_suite --native --bridged)
+	$(VENV)/bin/python -m tests.suites.django_suite $(if $(SHORT),--short)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --postgresql)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --native --bridged)
+
+test-packages: $(VENV)/.test ## Run the suites of other packages without and with DAF, and compare (PACKAGES=adrf CHECKOUTS=~/src)
+	$(VENV)/bin/python -m tests.suites.package_suites --lock requirements/$(ROW).txt \
+		$(if $(CHECKOUTS),--checkouts $(CHECKOUTS)) $(ARGS) $(PACKAGES)
 
 test-lowest: ## Run it on SQLite in memory with the oldest versions that pyproject.toml allows users to have
 	@$(MAKE) --no-print-directory test-on-3.11-lowest DATABASES=sqlite-memory

@@ -1,8 +1,8 @@
 """Run a fixed part of Django's own suite without and with DAF in play; fail where an outcome differs.
 
-``python -m tests.django_suite [--short] [--postgresql | --native --bridged] [--server URL] [APP ...]``. The suite
-is that of the installed Django's source distribution, which pip downloads once, into the user's cache. ``--short`` runs
-fewer applications; without ``--native`` and ``--bridged``, with DAF only.
+``python -m tests.suites.django_suite [--short] [--postgresql | --native --bridged] [--server URL] [APP ...]``. The
+suite is that of the installed Django's source distribution, which pip downloads once, into the user's cache.
+``--short`` runs fewer applications; without ``--native`` and ``--bridged``, with DAF only.
 
 ``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code; ``--bridged`` does so
 with each test's body on a running event loop and the guard in mode ``raise``: then no call may block.
@@ -19,10 +19,12 @@ from pathlib import Path
 
 import psycopg
 
+from tests.suites.differences import tell
 from tests.support.django_sources import django_tests
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[2]
+IN_PLAY = Path(__file__).parent / "in_play"
 SHORT = "async asgi csrf_tests handlers middleware".split()
 WHOLE = [*SHORT, *"auth_tests cache messages_tests sessions_tests transactions".split()]
 NATIVE_SHORT = "basic transaction_hooks transactions".split()
@@ -50,7 +52,7 @@ def failures(labels: list[str], environment: dict[str, str]) -> set[str]:
     done = subprocess.run(
         command,
         cwd=django_tests(),
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"} | environment,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{IN_PLAY}"} | environment,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -88,10 +90,8 @@ def compare_engines(labels: list[str], environment: dict[str, str], engines: lis
     for label in labels:
         of_django = failures([label], environment)
         for engine in engines:
-            changed = (of_django ^ failures([label], environment | engine)) - MEANT.keys()
-            for name in sorted(changed):
-                print(f"The engine changes the outcome of {label}: {name}")
-            changes += len(changed)
+            changed = of_django ^ failures([label], environment | engine)
+            changes += tell(changed, MEANT, f"The engine changes the outcome of {label}:")
     return int(bool(changes))
 
 
@@ -104,17 +104,13 @@ def _has_extensions(url: str) -> bool:
 def compare(labels: list[str], environment: dict[str, str], *, is_short: bool) -> int:
     """Return 1 if DAF changes an outcome, and print which."""
     found = failures(labels, environment | {"DAF_IN_PLAY": "1"})
-    if is_short:  # Django's own outcome is not known: none fails there
-        changed = {name for name in found if "." in name} - MEANT.keys()
-    else:
-        changed = (found ^ failures(labels, environment)) - MEANT.keys()
-    for name in sorted(changed):
-        print(f"DAF changes the outcome of {name}")
-    return int(bool(changed))
+    # A short run does not know Django's own outcome: none fails there.
+    changed = {name for name in found if "." in name} if is_short else found ^ failures(labels, environment)
+    return int(bool(tell(changed, MEANT, "DAF changes the outcome of")))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.django_suite")
+    parser = argparse.ArgumentParser(prog="python -m tests.suites.django_suite")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--native", action="store_true")

@@ -1,28 +1,15 @@
 """Settings for ``runtests.py`` of Django's own suite, with DAF in play where ``DAF_IN_PLAY`` is set.
 
-``DAF_SUITE_ENGINE`` names the backend of PostgreSQL; ``DAF_SUITE_BRIDGED`` has each test's body run on an event loop.
+``DAF_SUITE_URL`` and ``DAF_SUITE_ENGINE`` name the database; ``DAF_SUITE_BRIDGED`` has each test's body run on an event
+loop.
 """
 
 import os
 import sys
-from typing import Any
-from urllib.parse import urlsplit
 
-ENGINE = os.environ.get("DAF_SUITE_ENGINE", "django.db.backends.postgresql")
+from suite_database import database
 
-
-def _database() -> dict[str, Any]:
-    if (url := os.environ.get("DAF_SUITE_URL")) is None:
-        return {"ENGINE": "django.db.backends.sqlite3"}
-    parts = urlsplit(url)
-    place = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username}
-    return {"ENGINE": ENGINE, "NAME": "django", **place}
-
-
-DATABASES = {
-    "default": _database(),
-    "other": _database() | ({"NAME": "other"} if "DAF_SUITE_URL" in os.environ else {}),
-}
+DATABASES = {"default": database("django"), "other": database("other")}
 SECRET_KEY = "django_tests_secret_key"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
