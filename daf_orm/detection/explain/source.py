@@ -1,7 +1,7 @@
 """The source of the expression that an instruction belongs to, as its user wrote it, on one line.
 
 ``co_positions`` has it, save what depends on the version of Python: the loop instead of what is iterated, the name of a
-method instead of its call, the names that are unpacked into. Those are narrowed or widened here.
+method or function instead of its call, the names that are unpacked into. Those are narrowed or widened here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType
 
+_ITERATE = frozenset({"FOR_ITER", "TO_BOOL"})
+"""Where a generator expression goes on, or is taken for true, in what Python 3.14 makes of ``any(… for …)``."""
 _UNPACK = frozenset({"UNPACK_SEQUENCE", "UNPACK_EX"})
 
 
@@ -33,6 +35,8 @@ def expression(code: CodeType, instruction: int, lines: tuple[str, ...]) -> str:
         return lines[first - 1].strip()
     if opname[code.co_code[instruction]] in _UNPACK:
         return _narrow(lines[first - 1], code)
+    if opname[code.co_code[instruction]] in _ITERATE:
+        last, end = _end_of_call(lines, first, start, end) or (last, end)
     if lines[first - 1].encode()[:start].rstrip().endswith(b"."):
         first, start = _start(lines, last, end) or (first, start)
     source = [line.encode() for line in lines[first - 1 : last]]  # columns count bytes
@@ -79,6 +83,25 @@ def _start(lines: Sequence[str], last: int, end: int) -> tuple[int, int] | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call | ast.Attribute) and (node.end_lineno, node.end_col_offset) == (last, end):
             return node.lineno, node.col_offset
+    return None
+
+
+def _end_of_call(lines: Sequence[str], line: int, start: int, end: int) -> tuple[int, int] | None:
+    """Return where the call of the function that stands there ends, if a generator expression is all it is given.
+
+    Python 3.14 runs the loop of ``all()``, ``any()`` and ``tuple()`` in their place, at the position of the name alone.
+    """
+    if not lines[line - 1].encode()[start:end].decode(errors="replace").isidentifier():
+        return None
+    try:
+        tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(lineno=at, col_offset=column), args=[ast.GeneratorExp()], keywords=[]):
+                if (at, column) == (line, start) and node.end_lineno and node.end_col_offset:
+                    return node.end_lineno, node.end_col_offset
     return None
 
 

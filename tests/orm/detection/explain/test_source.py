@@ -23,6 +23,11 @@ class Watched:
         self.expression = expression(frame)
         return self
 
+    def look_outside(self) -> Any:
+        """Note the expression that its caller's caller is at."""
+        self.look_at(sys._getframe(2))
+        return self
+
     def __iter__(self) -> Any:
         self.look_at(sys._getframe(1))
         return iter([1, 2])
@@ -60,6 +65,30 @@ def comprehension(x: Watched) -> None:
 
 def generator_expression(x: Watched) -> None:
     (y for y in x)
+
+
+# pytest takes the call of an assertion apart.
+def any_of_items(x: Watched) -> None:
+    any(y for y in [x])
+
+
+def all_of_items_over_lines(x: Watched) -> None:
+    all(
+        y
+        for y in [x]
+    )  # fmt: skip
+
+
+def any_of_calls(x: Watched) -> None:
+    any(y.look_outside() for y in [x])
+
+
+def tuple_of_calls(x: Watched) -> None:
+    tuple(y.look_outside() for y in [x])
+
+
+def loop_within_a_call(x: Watched) -> None:
+    list(y.look_outside() for y in [x])  # noqa: C400
 
 
 def unpacking(x: Watched) -> None:
@@ -142,6 +171,11 @@ def default_of_a_function(x: Watched) -> None:
         (loop, "x"),
         (comprehension, "x"),
         (generator_expression, "x"),
+        (any_of_items, "any(y for y in [x])"),
+        (all_of_items_over_lines, "all(y for y in [x])"),
+        (any_of_calls, "any(y.look_outside() for y in [x])"),
+        (tuple_of_calls, "tuple(y.look_outside() for y in [x])"),
+        (loop_within_a_call, "list(y.look_outside() for y in [x])"),
         (unpacking, "x"),
         (unpacking_a_call, "Watched.look(x)"),
         (if_statement, "x"),
