@@ -93,7 +93,7 @@ SUITES = [
         project="django-modern-rest",
         needs="django-allauth[headless] django-modern-rest[allauth,attrs,jwt,msgspec,openapi,pydantic] dirty-equals"
         " django-csp faker inline-snapshot nanodjango orjson polyfactory punq pytest-asyncio pytest-django"
-        " pytest-freezer schemathesis syrupy xmltodict-rs".split(),
+        " pytest-freezer redis schemathesis syrupy testcontainers[redis] xmltodict-rs".split(),
         tests=["tests/test_unit", "tests/test_integration"],
     ),
     Suite(
@@ -137,16 +137,19 @@ MEANT: Mapping[str, str] = {
 
 
 def compare(suite: Suite, lock: Path, checkouts: Path | None, ways: Iterable[Mapping[str, str]]) -> int:
-    """Run a suite in two ways, without and with DAF; return how many outcomes differ."""
+    """Make what a suite needs, and run it in two ways, without and with DAF; return how many outcomes differ."""
     if sys.version_info < suite.python:
         print(f"{suite.project}: left out, it needs Python {suite.python[0]}.{suite.python[1]}", flush=True)
         return 0
     environment = Environment(suite.project, suite.needs, lock)
     environment.make()
     source = _source(suite, environment, checkouts)
-    if source is None:
-        return 0
-    without, with_daf = (outcomes(suite, environment, source, way) for way in ways)
+    return changes(suite, environment.python, source, ways) if source is not None else 0
+
+
+def changes(suite: Suite, python: Path, source: Path, ways: Iterable[Mapping[str, str]]) -> int:
+    """Run a suite in two ways, without and with DAF; print and count the outcomes that differ."""
+    without, with_daf = (outcomes(suite, python, source, way) for way in ways)
     changed = {}
     for test in without.keys() | with_daf.keys():
         before, after = without.get(test, "not run"), with_daf.get(test, "not run")
@@ -170,11 +173,11 @@ def _source(suite: Suite, environment: Environment, checkouts: Path | None) -> P
     return None
 
 
-def outcomes(suite: Suite, environment: Environment, source: Path, way: Mapping[str, str]) -> dict[str, str]:
+def outcomes(suite: Suite, python: Path, source: Path, way: Mapping[str, str]) -> dict[str, str]:
     """Run a suite; return the outcome of each test by its name. RuntimeError if it did not come to its end."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcomes.json"
-        command = [environment.python, *_runner(suite, way), *suite.options, *suite.tests]
+        command = [python, *_runner(suite, way), *suite.options, *suite.tests]
         settings = {"DJANGO_SETTINGS_MODULE": suite.settings} if suite.settings else {}
         done = subprocess.run(
             command,
@@ -206,7 +209,9 @@ def _runner(suite: Suite, way: Mapping[str, str]) -> list[str]:
 
 
 def _inherited() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("DAF_", "DATABASE_URL"))}
+    # Without bytecode, which some containers switch off, each process would compile all modules anew.
+    left_out = ("DAF_", "DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 def _name(way: Mapping[str, str]) -> str:
@@ -233,17 +238,17 @@ def main() -> int:
     in_play = {"DAF_IN_PLAY": "1"} | ({"DAF_SUITE_THREAD_FREE": "1"} if options.thread_free else {})
     if options.native:
         in_play["DAF_SUITE_ENGINE"] = "daf_orm.backends.postgresql"
-    changes = 0
+    found = 0
     for suite in chosen:
         on_postgresql = options.postgresql or options.native or suite.needs_postgresql
         with PostgresServer() if on_postgresql else contextlib.nullcontext() as server:
             common = {"DAF_SUITE_URL": server.url} if server else {}
             try:
-                changes += compare(suite, options.lock, options.checkouts, [common, common | in_play])
+                found += compare(suite, options.lock, options.checkouts, [common, common | in_play])
             except (RuntimeError, subprocess.SubprocessError) as error:  # the other suites still tell something
                 print(error, flush=True)
-                changes += 1
-    return int(bool(changes))
+                found += 1
+    return int(bool(found))
 
 
 if __name__ == "__main__":
