@@ -95,6 +95,7 @@ SUITES = [
         " django-csp faker inline-snapshot nanodjango orjson polyfactory punq pytest-asyncio pytest-django"
         " pytest-freezer redis schemathesis syrupy testcontainers[redis] xmltodict-rs".split(),
         tests=["tests/test_unit", "tests/test_integration"],
+        options=["-o", "asyncio_default_fixture_loop_scope=function"],
     ),
     Suite(
         project="django-ninja",
@@ -134,6 +135,13 @@ MEANT: Mapping[str, str] = {
     )
 }
 """What has another outcome with DAF, as ``PACKAGE: TEST``, each with the reason."""
+MEANT_ERRORS: Mapping[tuple[str, str], str] = {
+    ("strawberry-graphql-django", "failed: AssertionError: 0 queries executed"): (
+        "It captures queries from an asyncio.run() of its own, beside that of the request; queries_log stays with its "
+        "owner, as docs/connections.md says."
+    ),
+}
+"""How many tests of a package fail with DAF alike: the package, the begin of the error, and the reason."""
 
 
 def compare(suite: Suite, lock: Path, checkouts: Path | None, ways: Iterable[Mapping[str, str]]) -> int:
@@ -153,9 +161,14 @@ def changes(suite: Suite, python: Path, source: Path, ways: Iterable[Mapping[str
     changed = {}
     for test in without.keys() | with_daf.keys():
         before, after = without.get(test, "not run"), with_daf.get(test, "not run")
-        if before.partition(":")[0] != after.partition(":")[0]:
+        is_meant = before == "passed" and _is_meant(suite, after)
+        if before.partition(":")[0] != after.partition(":")[0] and not is_meant:
             changed[f"{suite.project}: {test}"] = f"    {before} -> {after}"
     return tell(changed, MEANT, "DAF changes the outcome of")
+
+
+def _is_meant(suite: Suite, outcome: str) -> bool:
+    return any(suite.project == project and outcome.startswith(error) for project, error in MEANT_ERRORS)
 
 
 def _source(suite: Suite, environment: Environment, checkouts: Path | None) -> Path | None:
