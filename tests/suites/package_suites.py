@@ -93,7 +93,7 @@ SUITES = [
         project="django-modern-rest",
         needs="django-allauth[headless] django-modern-rest[allauth,attrs,jwt,msgspec,openapi,pydantic] dirty-equals"
         " django-csp faker inline-snapshot nanodjango orjson polyfactory punq pytest-asyncio pytest-django"
-        " pytest-freezer redis schemathesis syrupy testcontainers[redis] xmltodict-rs".split(),
+        " pytest-freezer pytest-xdist redis schemathesis syrupy testcontainers[redis] xmltodict-rs".split(),
         tests=["tests/test_unit", "tests/test_integration"],
         options=["-o", "asyncio_default_fixture_loop_scope=function"],
     ),
