@@ -1,4 +1,5 @@
 import asyncio
+import sys
 import gc
 import logging
 import os
@@ -520,7 +521,8 @@ async def test_a_file_behind_gzip_is_never_in_memory_as_a_whole(settings, gzip):
     finally:
         tracemalloc.stop()
     assert sum(sent) > 8 * 2**20
-    assert max(most) - most[0] < 2 * 2**20  # from 3.14 on the buffers of Python's gzip alone take 1 MiB
+    buffers = 2**20 if sys.version_info >= (3, 14) else 0  # of Python's gzip, which have grown
+    assert max(most) - most[0] < 2**20 + buffers
 
 
 async def test_work_that_outlives_its_request_may_still_use_threads(application):
