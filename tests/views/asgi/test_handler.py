@@ -1,8 +1,8 @@
 import asyncio
-import sys
 import gc
 import logging
 import os
+import sys
 import threading
 import tracemalloc
 from contextvars import ContextVar
