@@ -5,12 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from daf_orm._core.blocking_call import BlockingCall
+
+class Sighted(Protocol):
+    """A call that was seen: a BlockingCall of the guard's, or a finding of ``daf check``."""
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module."""
+
+    @property
+    def function(self) -> str:
+        """Qualified name of the function."""
+
+    @property
+    def expression(self) -> str:
+        """The source of the expression."""
+
+    @property
+    def operation(self) -> str:
+        """What was called, in Django's words."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,7 +41,7 @@ class KnownCall:
     operation: str
 
     @classmethod
-    def of(cls, call: BlockingCall) -> Self:
+    def of(cls, call: Sighted) -> Self:
         """Return the entry for a call."""
         return cls(call.module, call.function, call.expression, call.operation)
 
@@ -54,21 +72,25 @@ class Baseline:
             raise ValueError(f"{path} is not a baseline of daf_orm; write one with --daf-write-baseline.") from error
         return cls(file, entries)
 
-    def knows(self, call: BlockingCall, test: str) -> bool:
+    def knows(self, call: Sighted, test: str) -> bool:
         """Whether the call is in the file. Remembers that ``test`` has seen it."""
         entry = KnownCall.of(call)
         self._seen.setdefault(entry, test)
         return entry in self._entries
 
-    def has(self, call: BlockingCall) -> bool:
+    def has(self, call: Sighted) -> bool:
         """Whether the call is in the file."""
         return KnownCall.of(call) in self._entries
+
+    def test_of(self, call: Sighted) -> str | None:
+        """Return the test by which the file has the call; None if it does not have it."""
+        return self._entries.get(KnownCall.of(call))
 
     def stale(self, tests: set[str]) -> list[KnownCall]:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
-    def write(self, calls: Iterable[BlockingCall], tests: set[str]) -> None:
+    def write(self, calls: Iterable[Sighted], tests: set[str]) -> None:
         """Write the file anew: these calls, and what is known of tests other than ``tests``, which ran."""
         assert self._path is not None
         kept = {entry: test for entry, test in self._entries.items() if test not in tests}

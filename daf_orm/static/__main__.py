@@ -1,0 +1,7 @@
+"""``python -m daf_orm.static check PATH…``."""
+
+import sys
+
+from daf_orm.static.cli import main
+
+sys.exit(main())

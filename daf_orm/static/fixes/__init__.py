@@ -1,0 +1,1 @@
+"""Rewrite source so that a finding goes away; formatting is kept."""

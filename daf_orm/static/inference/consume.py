@@ -1,0 +1,184 @@
+"""What happens to a value that is iterated, asked for its truth or length, or shown."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from daf_orm.static.inference.managers import rows_of
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Call,
+    Coroutine,
+    Cursor,
+    Items,
+    Lazy,
+    Manager,
+    Mapping,
+    Object,
+    Row,
+    Rows,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.frame import Frame
+
+_CURSOR = "Use async with daf_orm.cursor() as cur, or do it all in one hop: await database_sync_to_async(func)(…)."
+
+
+def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = None, kind: str = "") -> Value:
+    """Return an item of a value that is iterated synchronously at ``node``; ``whole`` is what iterates it.
+
+    ``kind`` is the fix for a queryset: none if no code can take its place.
+    """
+    shown = whole or node
+    if isinstance(value, Items):
+        return _any_of(value)
+    if isinstance(value, Mapping):
+        return UNKNOWN
+    if isinstance(value, Rows):
+        if look(frame, value, shown, "DAF001", "__iter__", evaluated(frame, value, node), kind, node):
+            frame.refine(node, replace(value, is_evaluated=True))
+        return value.row
+    if isinstance(value, Lazy):
+        return _iterate_lazy(frame, value, shown)
+    if isinstance(value, Cursor):
+        frame.report("DAF060", shown, "cursor.__iter__", "reads rows", _CURSOR)
+    elif isinstance(value, Coroutine):
+        unawaited(frame, value, node)
+    elif isinstance(value, Object):
+        frame.engine.objects.iterate(frame, value, shown)
+    return UNKNOWN
+
+
+def _any_of(value: Items) -> Value:
+    if value.each is None:
+        return value.item
+    first, *rest = value.each or (UNKNOWN,)
+    return first if all(each == first for each in rest) else UNKNOWN
+
+
+def _iterate_lazy(frame: Frame, value: Lazy, shown: ast.expr) -> Value:
+    if isinstance(value.source, Call):
+        call = value.source
+        return frame.engine.iterate_generator(frame, call, shown)
+    rows = value.source
+    streaming = frame.text(shown)
+    remedy = f"Use async for row in {streaming.replace('.iterator(', '.aiterator(') or 'queryset.aiterator()'}."
+    frame.report("DAF001", shown, "QuerySet.iterator", f"iterates a queryset of {rows.model.name}", remedy)
+    return rows.row
+
+
+def look(
+    frame: Frame, rows: Rows, shown: ast.expr, code: str, method: str, remedy: str, kind: str, node: ast.expr
+) -> bool:
+    """Report that a queryset is evaluated, unless its rows are there. Return True if they are from now on."""
+    is_lazy = rows.is_lazy
+    if is_lazy or (is_lazy is None and frame.engine.is_strict):
+        name = f"{'RawQuerySet' if rows.is_raw else 'QuerySet'}.{method}"
+        effect = f"runs {name} of {rows.model.name}"
+        target = shown if kind in {"listed", "bool", "length", "membership", "not_bool", "item"} else node
+        fix = frame.fix(kind, target, "alist" if rows.is_ours else "") if kind else None
+        if rows.is_raw:
+            fix = None
+        frame.report(code, shown, name, effect, remedy, fix=fix)
+    return is_lazy is not False
+
+
+def evaluated(frame: Frame, rows: Rows, node: ast.expr) -> str:
+    """Return the sentence that says how to evaluate a queryset."""
+    source = frame.text(node)
+    if rows.is_raw:
+        return f"Use rows = await database_sync_to_async(list)({source})."
+    ours = f", or await {source}.alist()" if rows.is_ours else ""
+    return f"Use [row async for row in {source}]{ours}."
+
+
+def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "") -> None:
+    """Take note that a value is asked for its truth."""
+    if isinstance(value, Rows):
+        if look(frame, value, node, "DAF002", "__bool__", f"Use await {frame.text(node)}.aexists().", kind, node):
+            frame.refine(node, replace(value, is_evaluated=not kind))
+    elif isinstance(value, Coroutine):
+        unawaited(frame, value, node)
+    elif isinstance(value, Object):
+        frame.engine.objects.truth(frame, value, node)
+
+
+def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: str = "len") -> None:
+    """Take note of ``len(value)``."""
+    if isinstance(value, Rows):
+        source = frame.text(node)
+        remedy = f"Use await {source}.acount(), or evaluate it: [row async for row in {source}]."
+        kind = "length" if name == "len" else ""
+        look(frame, value, whole, "DAF002", "__len__", remedy, kind, node)
+        frame.refine(node, replace(value, is_evaluated=True))
+    elif isinstance(value, Object):
+        frame.engine.objects.iterate(frame, value, whole)
+    elif isinstance(value, Coroutine):
+        unawaited(frame, value, node)
+
+
+def item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
+    """Return an item or slice of a value."""
+    if isinstance(value, Manager):
+        return UNKNOWN
+    if not isinstance(value, Rows):
+        return _plain_item(frame, value, node)
+    if isinstance(node.slice, ast.Slice) and node.slice.step is None:
+        return value if value.is_evaluated or value.is_prefetched else replace(value, is_sliced=True)
+    source, key = frame.text(node.value), frame.text(node.slice) if not isinstance(node.slice, ast.Slice) else ""
+    remedy = f"Use [row async for row in {source}[{key}:][:1]][0]." if key else evaluated(frame, value, node.value)
+    is_first = isinstance(node.slice, ast.Constant) and node.slice.value == 0
+    if is_first:
+        remedy = f"Use await {source}.afirst()."
+    kind = "item" if key and not value.is_raw else ""
+    look(frame, value, node, "DAF003", "__getitem__", remedy, kind, node)
+    return value.row if key else Items(value.row)
+
+
+def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
+    index = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    if isinstance(value, Items):
+        if isinstance(node.slice, ast.Slice):
+            return Items(_any_of(value))
+        if value.each is not None and isinstance(index, int) and -len(value.each) <= index < len(value.each):
+            return value.each[index]
+        return _any_of(value)
+    if isinstance(value, Mapping):
+        return dict(value.entries).get(index, value.item) if isinstance(index, str) else value.item
+    if isinstance(value, Coroutine):
+        unawaited(frame, value, node.value)
+    elif isinstance(value, Object):
+        return frame.engine.objects.item(frame, value, node)
+    return UNKNOWN
+
+
+def show(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = None) -> None:
+    """Take note that a value is turned into text."""
+    if isinstance(value, Rows):
+        look(frame, value, whole or node, "DAF004", "__repr__", evaluated(frame, value, node), "", node)
+    elif isinstance(value, Coroutine):
+        unawaited(frame, value, node)
+    elif isinstance(value, Object):
+        frame.engine.objects.show(frame, value, whole or node)
+    elif isinstance(value, Row) and value.model.cls is not None:
+        method = frame.engine.project.method(value.model.cls, "__str__")
+        if method is not None:
+            frame.engine.run_method(frame, method, value, whole or node)
+
+
+def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:
+    """Report a coroutine that is used as if it was its result."""
+    if value.is_task:
+        return
+    source = frame.text(node)
+    fix = frame.fix("await", node) if isinstance(node, ast.Call) else None
+    frame.report("DAF070", node, "coroutine", "is a coroutine and is not awaited", f"Use await {source}.", fix=fix)
+
+
+def rows_from(frame: Frame, value: Value) -> Value:
+    """Return the queryset of a manager; any other value as it is."""
+    return rows_of(frame, value) if isinstance(value, Manager) else value

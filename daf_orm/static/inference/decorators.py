@@ -1,0 +1,48 @@
+"""What decorators make of a function."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from daf_orm.static.inference.values import UNKNOWN, Callable, External, Guarded, Hop, Unhop, Value
+from daf_orm.static.names import functions
+from daf_orm.static.project.definitions import last_name
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.frame import Frame
+
+_ATOMIC = "django.db.transaction.atomic"
+
+
+def decorate(frame: Frame, function: Callable) -> Value:
+    """Return what a function is after its decorators; what a decorator of elsewhere makes of it is unknown."""
+    value: Value = function
+    was_muted, frame.is_muted = frame.is_muted, True  # they are called where the function is defined
+    try:
+        for decorator in reversed(function.function.decorators):
+            value = _decorated(frame, value, decorator, is_async=function.function.is_async)
+    finally:
+        frame.is_muted = was_muted
+    return value
+
+
+def _decorated(frame: Frame, value: Value, decorator: ast.expr, *, is_async: bool) -> Value:
+    if last_name(decorator) in {"property", "cached_property"}:
+        return value
+    found = frame.evaluate(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    if isinstance(found, External):
+        if found.path in functions.HOPS:
+            return Hop(value)
+        if found.path in functions.UNHOPS:
+            return Unhop(value)
+        if found.path == _ATOMIC and not is_async:
+            return Guarded(value)
+    if last_name(decorator) in functions.TRANSPARENT:
+        return value
+    if isinstance(found, Callable):
+        made = found if not isinstance(decorator, ast.Call) else frame.evaluate(decorator)
+        result = frame.call(made, [value], {}, decorator)
+        if isinstance(result, Callable | Hop | Unhop | Guarded):
+            return result
+    return value if is_async else UNKNOWN

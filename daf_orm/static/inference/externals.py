@@ -1,0 +1,305 @@
+"""Calls of functions and classes that the project imports from elsewhere."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from daf_orm.static.inference import consume, methods, querysets
+from daf_orm.static.inference.objects import LOCAL, MESSAGES, REQUEST, SESSION, hopped
+from daf_orm.static.inference.values import (
+    EVERYTHING,
+    NONE,
+    UNKNOWN,
+    Callable,
+    ClassValue,
+    Constant,
+    Coroutine,
+    External,
+    Guarded,
+    Hop,
+    Items,
+    Loaded,
+    Mapping,
+    Object,
+    Partial,
+    Row,
+    Rows,
+    Unhop,
+    Value,
+)
+from daf_orm.static.names import functions, orm
+from daf_orm.static.names.families import family
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.inference.querysets import Arguments
+
+ATOMIC: Final = frozenset({"django.db.transaction.atomic", "django.db.transaction.Atomic"})
+OUR_ATOMIC: Final = frozenset({"daf_orm.transaction.atomic"})
+_BUILTINS_ITERATE: Final = frozenset(
+    "list tuple set frozenset sorted dict sum max min any all iter enumerate map filter zip reversed".split()
+)
+_CONSUMERS: Final = frozenset(
+    {"chain", "islice", "deque", "Counter", "reduce", "starmap", "groupby", "cycle", "batched"}
+)
+_LISTED: Final = frozenset({"list"})
+_KEEP_ITEMS: Final = frozenset("list tuple set frozenset sorted iter filter reversed chain islice deque".split())
+_COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
+_GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait", "asyncio.as_completed"})
+_AWAITS: Final = frozenset({"asyncio.wait_for", "asyncio.shield", "asyncio.create_task", "asyncio.ensure_future"})
+_WAITS: Final = frozenset({"asyncio.wait_for"})
+_TEMPLATES: Final = frozenset({"django.shortcuts.render", "django.template.loader.render_to_string"})
+_STRINGS: Final = frozenset({"str", "repr", "format", "ascii", "print"})
+
+
+def call(frame: Frame, function: External, arguments: Arguments, node: ast.Call) -> Value:
+    """Return what a function from elsewhere returns; report it if it blocks."""
+    path, name = function.path, function.name
+    if path in functions.HOPS:
+        return _hop(arguments)
+    if path in functions.UNHOPS:
+        return Unhop(arguments[0][0]) if arguments[0] else UNKNOWN
+    if path in functions.THREADS:
+        return _in_thread(frame, arguments, node)
+    if path in functions.BLOCKING:
+        return _blocking(frame, path, arguments, node)
+    if path in ATOMIC:
+        return _atomic(arguments)
+    if path.startswith("django.db.transaction.") and name in orm.TRANSACTIONS:
+        remedy = "Use async with daf_orm.transaction.atomic(), and its on_commit()."
+        frame.report("DAF062", node, name, f"runs transaction.{name}", remedy)
+        return UNKNOWN
+    connection = methods.of_connection(frame, path, node)
+    if connection is not None:
+        return connection
+    if path.startswith("builtins."):
+        return _builtin(frame, name, arguments, node)
+    return _library(frame, path, name, arguments, node)
+
+
+def _hop(arguments: Arguments) -> Value:
+    given = arguments[0][0] if arguments[0] else arguments[1].get("func")
+    return External("asgiref.sync.sync_to_async") if given is None else Hop(given)
+
+
+def _atomic(arguments: Arguments) -> Value:
+    given = arguments[0][0] if arguments[0] else UNKNOWN
+    return Guarded(given) if isinstance(given, Callable) else Object("django.db.transaction.Atomic")
+
+
+def _in_thread(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
+    if not arguments[0]:
+        return UNKNOWN
+    function, *rest = arguments[0]
+    return Coroutine(frame.engine.in_thread(frame, function, tuple(rest), arguments[1], node))
+
+
+def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> Value:
+    row = functions.BLOCKING[path]
+    if row.code == "DAF082" and _is_descriptor(arguments):
+        return UNKNOWN
+    remedy, fix = row.instead or hopped(frame, node), None
+    if row.twin:
+        arguments_text = frame.text(node).partition("(")[2]
+        remedy = f"Use await {row.twin}({arguments_text}."
+        fix = frame.fix("function", node, f"{path.rpartition('.')[0]}.{row.twin}")
+    frame.report(row.code, node, row.operation, f"runs {row.operation}", remedy, fix=fix)
+    return _of_shortcut(frame, row.operation, arguments)
+
+
+def _is_descriptor(arguments: Arguments) -> bool:
+    return bool(arguments[0]) and isinstance(arguments[0][0], Constant) and isinstance(arguments[0][0].value, int)
+
+
+def _of_shortcut(frame: Frame, name: str, arguments: Arguments) -> Value:
+    """Return what ``get_object_or_404`` and its like return, or their twins when they are awaited."""
+    if name in {"get_user", "authenticate"}:
+        return frame.engine.user_row
+    if name not in {"get_object_or_404", "get_list_or_404"} or not arguments[0]:
+        return UNKNOWN
+    rows = rows_given(frame, arguments[0][0])
+    if rows is None:
+        return UNKNOWN
+    row = replace(rows.row, origin=None) if isinstance(rows.row, Row) else UNKNOWN
+    return row if name == "get_object_or_404" else Items(row)
+
+
+def rows_given(frame: Frame, given: Value) -> Rows | None:
+    """Return the queryset of what a shortcut was given: a model, a manager or a queryset."""
+    if isinstance(given, ClassValue) and frame.engine.models.is_model(given.cls):
+        return Rows(frame.engine.models.of(given.cls))
+    rows = consume.rows_from(frame, given)
+    return rows if isinstance(rows, Rows) else None
+
+
+# Builtins
+
+
+def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> Value:
+    positional = tuple(consume.rows_from(frame, each) for each in arguments[0])
+    if not positional or not node.args:
+        return UNKNOWN
+    first, argument = positional[0], node.args[0]
+    if name in _BUILTINS_ITERATE:
+        return _iterating(frame, name, positional, arguments[1], node)
+    if name == "len":
+        consume.length(frame, first, argument, node)
+    elif name == "bool":
+        consume.truth(frame, first, argument, "bool")
+    elif name in _STRINGS:
+        for each, shown in zip(positional, node.args, strict=False):
+            consume.show(frame, each, shown, node)
+    elif name == "next":
+        return consume.iterate(frame, first, argument, node) if not isinstance(first, Rows) else UNKNOWN
+    elif name in {"getattr", "hasattr"} and len(positional) > 1 and isinstance(positional[1], Constant):
+        found = frame.engine.attribute(frame, arguments[0][0], str(positional[1].value), node)
+        return found if name == "getattr" else UNKNOWN
+    elif name == "vars":
+        return Mapping()
+    return UNKNOWN
+
+
+def _iterating(
+    frame: Frame, name: str, positional: tuple[Value, ...], named: dict[str, Value], node: ast.Call
+) -> Value:
+    function = positional[0] if name in {"map", "filter"} else named.get("key")
+    start = 1 if name in {"map", "filter"} else 0
+    items = []
+    if name == "reversed" and isinstance(positional[0], Rows):
+        consume.length(frame, positional[0], node.args[0], node, "reversed")
+        return Items(positional[0].row)
+    for value, argument in zip(positional[start:], node.args[start:], strict=False):
+        if isinstance(argument, ast.Starred):
+            continue
+        kind = "listed" if name in _LISTED else "argument"
+        items.append(consume.iterate(frame, value, argument, node, kind))
+    item = items[0] if items else UNKNOWN
+    if isinstance(function, Callable | Partial) and items:
+        item_of_call = frame.call(function, items, {}, node)
+        item = item_of_call if name == "map" else item
+    if name in {"max", "min"} and len(positional) == 1:
+        return item
+    if name == "enumerate":
+        return Items(Items(each=(UNKNOWN, item)))
+    if name == "zip":
+        return Items(Items(each=tuple(items)))
+    return Items(item) if name in _KEEP_ITEMS or name == "map" else UNKNOWN
+
+
+# Libraries
+
+
+def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:
+    positional, named = arguments
+    if path in _GATHERS:
+        return _gather(frame, arguments, node)
+    if path in _AWAITS:
+        given = positional[0] if positional else UNKNOWN
+        made = given if isinstance(given, Coroutine) else Coroutine()
+        return replace(made, is_task=path not in _WAITS)
+    if path in _COPIES and positional:
+        given = consume.rows_from(frame, positional[0])
+        if isinstance(given, Rows):
+            remedy = consume.evaluated(frame, given, node.args[0])
+            consume.look(frame, given, node, "DAF004", "__getstate__", remedy, "", node.args[0])
+        return UNKNOWN
+    if path == "copy.deepcopy" and positional:
+        return positional[0]
+    if name in _CONSUMERS and path.startswith(("itertools.", "collections.", "functools.")):
+        return _iterating(frame, name, positional, named, node)
+    if path == "functools.partial" and positional:
+        return Partial(positional[0], positional[1:], tuple(named.items()))
+    if path in functions.PURE:
+        return External("identity")
+    if path == "identity" or name == "cast":
+        return positional[-1] if positional else UNKNOWN
+    if name in functions.CALLBACKS | functions.THREAD_METHODS:
+        return deferred(frame, name, arguments, node)
+    return _django(frame, path, name, arguments, node)
+
+
+def deferred(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> Value:
+    """Take note of a function that a loop, a future or an executor is given."""
+    if name in functions.CALLBACKS:
+        for each in arguments[0]:
+            if isinstance(each, Callable) and not each.function.is_async:
+                frame.call(each, [], {}, node)
+        return UNKNOWN
+    if name == "submit":
+        _in_thread(frame, arguments, node)
+        return UNKNOWN
+    future = _in_thread(frame, (arguments[0][1:], arguments[1]), node)
+    return replace(future, is_task=True) if isinstance(future, Coroutine) else Coroutine(is_task=True)
+
+
+def _gather(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
+    blocks = [each for each in arguments[0] if isinstance(each, Coroutine) and each.is_atomic]
+    if frame.atomic_depth and blocks and len(arguments[0]) > 1:
+        remedy = "Gather queries in a block, not blocks: open one block, or gather outside of it."
+        frame.report("DAF071", node, "gather", "opens atomic blocks at the same time inside one", remedy)
+    if any(isinstance(each, ast.Starred) for each in node.args):
+        return Coroutine(is_task=True)
+    return Coroutine(
+        Items(each=tuple(each.result if isinstance(each, Coroutine) else UNKNOWN for each in arguments[0])),
+        is_task=True,
+    )
+
+
+def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:
+    positional, engine = arguments[0], frame.engine
+    if path in {"django.contrib.auth.get_user_model", "django.apps.apps.get_model"}:
+        return _user_model(frame) if name == "get_user_model" else UNKNOWN
+    if path.startswith("django.") and name in {"aget_object_or_404", "aget_list_or_404"}:
+        return Coroutine(_of_shortcut(frame, name[1:], arguments))
+    if path in {"django.contrib.auth.aget_user", "django.contrib.auth.aauthenticate"}:
+        return Coroutine(engine.user_row)
+    if path == "django.contrib.messages.get_messages":
+        return Object(MESSAGES)
+    if path.startswith("django.core.serializers") and name == "serialize" and len(positional) > 1:
+        if isinstance(consume.rows_from(frame, positional[1]), Rows):
+            frame.report("DAF041", node, "serialize", "evaluates the queryset", hopped(frame, node))
+        return UNKNOWN
+    if path in _TEMPLATES:
+        engine.render(frame, path, arguments, node)
+        return UNKNOWN
+    if path.startswith("django.db.migrations.") and name in {
+        "MigrationRecorder",
+        "MigrationExecutor",
+        "MigrationLoader",
+    }:
+        return External(f"{path}()")
+    if path.endswith(("MigrationRecorder().applied_migrations", "MigrationRecorder().has_table")):
+        frame.report("DAF063", node, f"MigrationRecorder.{name}", "reads the migrations", hopped(frame, node))
+        return UNKNOWN
+    return made(frame, path, arguments)
+
+
+def _user_model(frame: Frame) -> Value:
+    model = frame.engine.models.user
+    return ClassValue(model.cls) if model.cls is not None else External("django.contrib.auth.models.User")
+
+
+def made(frame: Frame, path: str, arguments: Arguments) -> Value:
+    """Return an instance of a class from elsewhere; unknown of what is no class of Django's that matters here."""
+    kinds = family(path)
+    if "model" in kinds:
+        model = frame.engine.models.user if "user" in kinds else frame.engine.models.external(path)
+        return Row(model, Loaded(frozenset({EVERYTHING})))
+    if path.endswith(".RequestFactory"):
+        return UNKNOWN
+    if path.startswith("django.db.models") and path.endswith(".Prefetch"):
+        return Object(querysets.PREFETCH, packed(arguments))
+    if "session" in kinds:
+        return Object(SESSION, (("loaded", NONE),)) if not arguments[0] else Object(SESSION)
+    if "request" in kinds:
+        return Object(REQUEST)
+    if kinds or path.startswith(("django.dispatch", "threading.local", "django.template.")):
+        return Object(LOCAL if path == LOCAL else path, packed(arguments))
+    return Object(path) if path.rpartition(".")[2][:1].isupper() or path == "logging.getLogger" else UNKNOWN
+
+
+def packed(arguments: Arguments) -> tuple[tuple[str, Value], ...]:
+    """Return arguments as an object keeps them."""
+    return (*((str(index), value) for index, value in enumerate(arguments[0])), *arguments[1].items())

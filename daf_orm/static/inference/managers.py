@@ -1,0 +1,129 @@
+"""Managers of models, and the querysets that they make."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from daf_orm.static.inference.values import EVERYTHING, Loaded, Manager, Row, Rows, Value
+from daf_orm.static.names.families import is_of
+from daf_orm.static.project.definitions import Class, last_name
+from daf_orm.static.project.modules import Assigned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.project.definitions import Function
+    from daf_orm.static.project.models import Model, Relation
+    from daf_orm.static.project.project import Project
+
+_MAKERS = frozenset({"as_manager", "from_queryset"})
+
+
+def manager_of(project: Project, model: Model, name: str) -> Manager | None:
+    """Return the manager that a model has by a name; None if it has none by that name."""
+    assert model.cls is not None
+    declared = project.class_attribute(model.cls, name)
+    if declared is None:
+        return Manager(model) if name in {"objects", "_default_manager", "_base_manager"} else None
+    cls, node = declared
+    classes = list(_classes(project, cls, node))
+    if not classes:
+        return None
+    own = [each for each in classes if isinstance(each, Class)]
+    external = {each for each in classes if isinstance(each, str)}
+    for each in own:
+        external |= project.ancestors(each)[1]
+    if not (is_of(external, "manager") or is_of(external, "queryset") or name == "objects"):
+        return None
+    is_ours = is_of(external, "async_manager") or is_of(external, "async_queryset")
+    return Manager(model, _combined(own, cls), is_ours)
+
+
+def _classes(project: Project, cls: Class, node: ast.expr) -> Iterator[Class | str]:
+    """Yield the classes that a manager's declaration is made of."""
+    if isinstance(node, ast.Call):
+        yield from _classes(project, cls, node.func)
+        if last_name(node.func) == "from_queryset":
+            for argument in node.args[:1]:
+                yield from _classes(project, cls, argument)
+    elif isinstance(node, ast.Attribute) and node.attr in _MAKERS:
+        yield from _classes(project, cls, node.value)
+    else:
+        found = project.expression(cls.module, node)
+        if isinstance(found, Assigned) and found.node is not node:
+            yield from _classes(project, cls, found.node)
+        elif isinstance(found, Class | str):
+            yield found
+
+
+def _combined(own: list[Class], cls: Class) -> Class | None:
+    """Return one class that has the methods of all of them."""
+    if len(own) < 2:  # noqa: PLR2004 - a manager's class and its queryset's
+        return own[0] if own else None
+    node = ast.ClassDef(name=own[0].name, bases=[], keywords=[], body=[], decorator_list=[])
+    combined = Class(cls.module, node, own[0].qualname)
+    combined.methods = {name: method for each in reversed(own) for name, method in each.methods.items()}
+    return combined
+
+
+def method_of(frame: Frame, value: Manager | Rows, name: str) -> Function | None:
+    """Return the project's own method of a manager or queryset."""
+    return frame.engine.project.method(value.cls, name) if value.cls is not None else None
+
+
+def rows_of(frame: Frame, manager: Manager) -> Rows:
+    """Return the queryset that a manager begins with."""
+    loaded = Loaded()
+    if manager.row is not None:
+        loaded = _of_relation(manager, manager.row)
+    elif manager.cls is not None and (method := method_of(frame, manager, "get_queryset")) is not None:
+        found = frame.engine.quietly(method, manager)
+        if isinstance(found, Rows):
+            return replace(found, cls=found.cls or manager.cls, is_ours=manager.is_ours)
+        loaded = Loaded(is_known=False)
+    return Rows(manager.model, loaded, is_ours=manager.is_ours, is_prefetched=manager.is_prefetched, cls=manager.cls)
+
+
+def _of_relation(manager: Manager, row: Row) -> Loaded:
+    """Return what the rows behind a relation have: also the row that they are reached from."""
+    loaded = row.loaded.below(manager.accessor) if manager.is_prefetched is not False else Loaded()
+    back = None if manager.is_many else _back(manager, row)
+    return replace(loaded, joined=loaded.joined | {back}) if back else loaded
+
+
+def _back(manager: Manager, row: Row) -> str | None:
+    candidates = [
+        relation.name
+        for relation in manager.model.relations.values()
+        if relation.kind == "one" and not relation.is_reverse and relation.target is row.model
+    ]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def related(project: Project, relation: Relation, row: Row, known: Model) -> Value:
+    """Return what a relation of a row is once it is there: a row, or a manager."""
+    if relation.kind == "many":
+        default = manager_of(project, known, "objects") if known.is_known else None
+        return replace(
+            default or Manager(known),
+            accessor=relation.name,
+            is_many=relation.is_many_to_many,
+            row=row,
+            is_prefetched=_state(relation, row),
+        )
+    loaded = row.loaded.below(relation.name)
+    if relation.is_one_to_one:
+        back = [each.name for each in known.relations.values() if each.is_one_to_one and each.target is row.model]
+        loaded = replace(loaded, joined=loaded.joined | set(back))
+    return Row(known, loaded)
+
+
+def _state(relation: Relation, row: Row) -> bool | None:
+    if relation.name in row.loaded.prefetched:
+        return True
+    if EVERYTHING in row.loaded.joined:
+        return False
+    return False if row.loaded.is_known else None

@@ -1,0 +1,245 @@
+"""Calls of methods of rows, requests, sessions, forms, connections and collections."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from daf_orm.static.inference import consume, querysets
+from daf_orm.static.inference.objects import SESSION, USER, hopped, warm
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Constant,
+    Coroutine,
+    Cursor,
+    Items,
+    Manager,
+    Mapping,
+    Method,
+    Object,
+    Row,
+    Rows,
+    Value,
+)
+from daf_orm.static.names import orm
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.inference.querysets import Arguments
+
+_TAKES_ITERABLE: Final = frozenset({"join", "extend", "writerows"})
+_LOGGING: Final = frozenset("debug info warning error critical exception log".split())
+TEMPLATES: Final = frozenset({"django.template.Template", "django.template.base.Template"})
+_CURSOR_REMEDY: Final = (
+    "Use async with daf_orm.cursor() as cur, or do it all in one hop: await database_sync_to_async(func)(…)."
+)
+
+
+def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> Value:
+    """Return what a method returns that is not the project's own; report it if it blocks."""
+    owner = method.owner
+    if isinstance(owner, Rows | Manager):
+        return querysets.call(frame, method, arguments, node)
+    if isinstance(owner, Row):
+        return _of_row(frame, owner, method, arguments, node)
+    if isinstance(owner, Cursor):
+        if method.name in orm.CURSOR:
+            frame.report("DAF060", node, f"cursor.{method.name}", f"runs cursor.{method.name}", _CURSOR_REMEDY)
+        return owner if method.name == "__enter__" else UNKNOWN
+    if isinstance(owner, Object):
+        return _of_object(frame, owner, method, arguments, node)
+    return _of_collection(frame, owner, method.name, arguments, node)
+
+
+# Rows
+
+
+def _of_row(frame: Frame, row: Row, method: Method, arguments: Arguments, node: ast.Call) -> Value:
+    name = method.name
+    if name == "afetch_related":
+        return Coroutine(_fetched(frame, row, method, arguments))
+    if name[:1] == "a" and (name[1:] in {*orm.INSTANCE, *orm.VALIDATION, *orm.PERMISSIONS}):
+        if name == "arefresh_from_db":
+            _refreshed(frame, row, method)
+        return Coroutine()
+    if name in orm.INSTANCE:
+        _instance(frame, name, orm.INSTANCE[name], node)
+    elif name in orm.VALIDATION:
+        twin = f"Use {querysets.twin_text(frame, node, name)}."
+        has_twin = row.model.is_ours and name in orm.VALIDATION_TWINS
+        fix = querysets.twin_fix(frame, node, f"a{name}") if has_twin else None
+        remedy = twin if has_twin else hopped(frame, node)
+        frame.report("DAF031", node, f"Model.{name}", f"runs Model.{name}", remedy, fix=fix)
+    elif name.startswith(orm.NEIGHBOURS):
+        frame.report("DAF032", node, f"Model.{name}", f"runs Model.{name}", hopped(frame, node))
+        return replace(row, origin=None)
+    elif name in orm.PERMISSIONS and frame.engine.is_user(row.model):
+        operation, remedy = f"User.{name}", f"Use {querysets.twin_text(frame, node, name)}."
+        fix = querysets.twin_fix(frame, node, f"a{name}")
+        frame.report("DAF052", node, operation, f"runs {operation}", remedy, fix=fix)
+    return UNKNOWN
+
+
+def _instance(frame: Frame, name: str, twin: str, node: ast.Call) -> None:
+    remedy = f"Use {querysets.twin_text(frame, node, name)}."
+    fix = querysets.twin_fix(frame, node, twin)
+    frame.report("DAF030", node, f"Model.{name}", f"runs Model.{name}", remedy, fix=fix)
+
+
+def _fetched(frame: Frame, row: Row, method: Method, arguments: Arguments) -> Row:
+    names = {each.value for each in arguments[0] if isinstance(each, Constant)}
+    loaded = replace(row.loaded, joined=row.loaded.joined | names, prefetched=row.loaded.prefetched | names)
+    fetched = replace(row, loaded=loaded)
+    if method.node is not None:
+        frame.refine(method.node, fetched)
+    return fetched
+
+
+def _refreshed(frame: Frame, row: Row, method: Method) -> None:
+    if method.node is not None:
+        loaded = replace(row.loaded, deferred=frozenset(), only=frozenset())
+        frame.refine(method.node, replace(row, loaded=loaded))
+
+
+# Objects of Django's
+
+
+def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments, node: ast.Call) -> Value:
+    objects, name = frame.engine.objects, method.name
+    if owner.of == USER:
+        return UNKNOWN
+    kinds = objects.kinds(owner)
+    if "session" in kinds:
+        return _of_session(frame, owner, method, node)
+    if "request" in kinds and name == "auser":
+        _session_is_loaded(frame, method)
+        return Coroutine(frame.engine.user_row)
+    if "form" in kinds:
+        return _of_form(frame, owner, method, node)
+    if "paginator" in kinds and name in orm.PAGINATOR:
+        return _of_paginator(frame, owner, name, node)
+    if "model_serializer" in kinds and name == "save":
+        frame.report("DAF041", node, "ModelSerializer.save", "saves its instance", hopped(frame, node))
+    elif "generic_view" in kinds and name in orm.GENERIC_VIEW:
+        operation = f"SingleObjectMixin.{name}"
+        frame.report("DAF043", node, operation, f"runs {operation}", hopped(frame, node))
+    elif "signal" in kinds and name in {"send", "send_robust"}:
+        frame.engine.send_signal(frame, owner, node)
+    elif name == "render" and owner.of in TEMPLATES:
+        _render(frame, owner, arguments, node)
+    elif owner.of == "copied connection":
+        _of_connection(frame, name, node, is_copy=True)
+    elif name in _LOGGING:
+        _log(frame, arguments, node)
+    return Coroutine() if name in {"asend", "aset", "aget", "adelete"} else UNKNOWN
+
+
+def _render(frame: Frame, owner: Object, arguments: Arguments, node: ast.Call) -> None:
+    text, context = owner.argument("0"), arguments[0][0] if arguments[0] else UNKNOWN
+    if isinstance(context, Object):
+        context = context.argument("0") or UNKNOWN
+    if isinstance(text, Constant) and isinstance(text.value, str):
+        frame.engine.templates.follow_text(frame, text.value, context, node)
+
+
+def _of_session(frame: Frame, owner: Object, method: Method, node: ast.Call) -> Value:
+    name = method.name
+    if name[:1] == "a" and name[1:] in {*orm.SESSION_TWINS, "set", "update"}:
+        if method.node is not None:
+            frame.refine(method.node, warm(owner, "loaded"))
+        return Coroutine()
+    reads = name in orm.SESSION_READS and owner.argument("loaded") is None
+    if reads or name in orm.SESSION_WRITES:
+        has_twin = name in orm.SESSION_TWINS
+        remedy = f"Use {querysets.twin_text(frame, node, name)}." if has_twin else hopped(frame, node)
+        fix = querysets.twin_fix(frame, node, f"a{name}") if has_twin else None
+        frame.report("DAF050", node, f"SessionStore.{name}", f"runs SessionStore.{name}", remedy, fix=fix)
+    return UNKNOWN
+
+
+def _session_is_loaded(frame: Frame, method: Method) -> None:
+    if isinstance(method.node, ast.Name | ast.Attribute):
+        session = ast.Attribute(value=method.node, attr="session", ctx=ast.Load())
+        frame.refine(session, warm(Object(SESSION), "loaded"))
+
+
+def _of_form(frame: Frame, owner: Object, method: Method, node: ast.Call) -> Value:
+    objects, name = frame.engine.objects, method.name
+    if name == "save" and "model_form" in objects.kinds(owner):
+        if not any(each.arg == "commit" for each in node.keywords):
+            frame.report("DAF040", node, "ModelForm.save", "runs ModelForm.save", hopped(frame, node))
+    elif name in orm.FORM_METHODS:
+        objects.validate(frame, owner, name, node)
+        if method.node is not None and name not in orm.FORM_RENDERING:
+            frame.refine(method.node, warm(owner, "validated"))
+    return UNKNOWN
+
+
+def _of_paginator(frame: Frame, owner: Object, name: str, node: ast.Call) -> Value:
+    given = owner.argument("0") or owner.argument("object_list")
+    if isinstance(given, Rows) and (given.is_lazy or (given.is_lazy is None and frame.engine.is_strict)):
+        remedy = "Use AsyncPaginator (Django 6.0): await paginator.a" + f"{name}(…), or a hop to a thread."
+        operation = f"Paginator.{name}"
+        frame.report("DAF013", node, operation, f"runs {operation} of {given.model.name}", remedy)
+    return UNKNOWN
+
+
+def _of_connection(frame: Frame, name: str, node: ast.Call, *, is_copy: bool = False) -> None:
+    if is_copy and name == "close":
+        return
+    remedy = _CURSOR_REMEDY if name in {"cursor", "ensure_connection"} else hopped(frame, node)
+    if name in orm.TRANSACTIONS:
+        remedy = "Use async with daf_orm.transaction.atomic(), and its on_commit()."
+    frame.report("DAF060", node, f"connection.{name}", f"runs connection.{name}", remedy)
+
+
+def of_connection(frame: Frame, path: str, node: ast.Call) -> Value | None:
+    """Return what a method of ``django.db.connection`` returns; None of any other function."""
+    for prefix in ("django.db.connection.", "django.db.connections[]."):
+        if not path.startswith(prefix):
+            continue
+        name = path.removeprefix(prefix)
+        if name == "copy":
+            return Object("copied connection")
+        if name.startswith("introspection."):
+            operation = f"DatabaseIntrospection.{name.partition('.')[2]}"
+            frame.report("DAF063", node, operation, f"runs {operation}", hopped(frame, node))
+        elif name in orm.CONNECTION:
+            _of_connection(frame, name, node)
+            return UNKNOWN if frame.is_on_loop else Cursor() if name.endswith("cursor") else UNKNOWN
+        return UNKNOWN
+    return None
+
+
+# Collections, logging, callbacks
+
+
+def _of_collection(frame: Frame, owner: Value, name: str, arguments: Arguments, node: ast.Call) -> Value:
+    if name in _TAKES_ITERABLE and len(node.args) == 1:
+        given = consume.rows_from(frame, arguments[0][0])
+        if isinstance(given, Rows | Coroutine):
+            consume.iterate(frame, given, node.args[0], node, "argument")
+        return UNKNOWN
+    if isinstance(owner, Mapping):
+        return _of_mapping(owner, name, arguments)
+    if isinstance(owner, Items) and name in {"pop", "popleft"}:
+        return owner.item
+    return owner if isinstance(owner, Items) and name in {"copy", "union"} else UNKNOWN
+
+
+def _of_mapping(owner: Mapping, name: str, arguments: Arguments) -> Value:
+    if name == "values":
+        return Items(owner.item)
+    if name == "items":
+        return Items(Items(each=(UNKNOWN, owner.item)))
+    if name in {"get", "pop"} and arguments[0]:
+        key = arguments[0][0]
+        return dict(owner.entries).get(key.value, owner.item) if isinstance(key, Constant) else owner.item
+    return UNKNOWN
+
+
+def _log(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
+    for given, argument in zip(arguments[0], node.args, strict=False):
+        if isinstance(given, Rows):
+            consume.show(frame, given, argument, node)

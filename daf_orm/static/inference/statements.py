@@ -1,0 +1,341 @@
+"""What statements do to the variables of a function."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from daf_orm.static.inference import consume
+from daf_orm.static.inference.externals import ATOMIC, OUR_ATOMIC
+from daf_orm.static.inference.objects import SESSION
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Callable,
+    ClassValue,
+    Coroutine,
+    Cursor,
+    External,
+    Items,
+    Loaded,
+    Object,
+    Row,
+    Rows,
+    Value,
+    join,
+)
+from daf_orm.static.project.definitions import Class, Function, dotted, last_name, own_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable as Handler
+    from collections.abc import Sequence
+
+    from daf_orm.static.inference.frame import Frame
+
+_ALLOWANCES: Final = frozenset({"allow_blocking", "record_blocking"})
+
+
+def execute(frame: Frame, body: Sequence[ast.stmt]) -> None:
+    """Run statements, one after the other."""
+    for node in body:
+        handler = _HANDLERS.get(type(node))
+        if handler is not None:
+            handler(frame, node)
+        else:
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.expr):
+                    frame.evaluate(child)
+        if isinstance(node, ast.Return | ast.Raise | ast.Continue | ast.Break):
+            return
+
+
+# Binding
+
+
+def bind(frame: Frame, target: ast.expr, value: Value) -> None:
+    """Bind what an assignment or a loop assigns to."""
+    if isinstance(target, ast.Name):
+        frame.scope.assign(target.id, value)
+    elif isinstance(target, ast.Tuple | ast.List):
+        _unpack(frame, target, value)
+    elif isinstance(target, ast.Starred):
+        bind(frame, target.value, Items(value))
+    elif isinstance(target, ast.Attribute):
+        _bind_attribute(frame, target, value)
+    elif isinstance(target, ast.Subscript):
+        _bind_item(frame, target)
+
+
+def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Value) -> None:
+    each = value.each if isinstance(value, Items) else None
+    starred = any(isinstance(part, ast.Starred) for part in target.elts)
+    for index, part in enumerate(target.elts):
+        if each is not None and len(each) == len(target.elts) and not starred:
+            bind(frame, part, each[index])
+        else:
+            bind(frame, part, value.item if isinstance(value, Items) else UNKNOWN)
+
+
+def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
+    owner = frame.evaluate(target.value)
+    if isinstance(owner, Row) and target.attr in owner.model.relations:
+        loaded = replace(owner.loaded, joined=owner.loaded.joined | {target.attr})
+        if loaded.is_known or isinstance(value, Row):
+            frame.refine(target.value, replace(owner, loaded=loaded))
+    path = dotted(target)
+    if path is not None:
+        frame.scope.assign(path, value)
+
+
+def _bind_item(frame: Frame, target: ast.Subscript) -> None:
+    owner = frame.evaluate(target.value)
+    frame.evaluate(target.slice) if not isinstance(target.slice, ast.Slice) else None
+    if isinstance(owner, Object) and owner.of == SESSION:
+        frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__setitem__")
+
+
+def _assign(frame: Frame, node: ast.Assign) -> None:
+    value = frame.evaluate(node.value)
+    for target in node.targets:
+        given = value
+        if isinstance(target, ast.Tuple | ast.List):
+            rows = consume.rows_from(frame, value)
+            if not isinstance(rows, Items):
+                given = Items(consume.iterate(frame, rows, node.value, None, "argument"))
+        bind(frame, target, given)
+
+
+def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
+    said = frame.engine.annotations.value(frame.module, node.annotation, frame.cls)
+    value = frame.evaluate(node.value) if node.value is not None else said
+    bind(frame, node.target, said if value == UNKNOWN else value)
+
+
+def _augmented(frame: Frame, node: ast.AugAssign) -> None:
+    value = consume.rows_from(frame, frame.evaluate(node.value))
+    before = frame.evaluate(node.target)
+    if isinstance(value, Coroutine):
+        consume.unawaited(frame, value, node.value)
+    if isinstance(before, Items) and isinstance(value, Rows):
+        consume.iterate(frame, value, node.value, None, "argument")
+    if isinstance(node.target, ast.Name):
+        frame.scope.assign(node.target.id, before if isinstance(before, Items | Rows) else UNKNOWN)
+
+
+def _delete(frame: Frame, node: ast.Delete) -> None:
+    for target in node.targets:
+        if isinstance(target, ast.Subscript):
+            owner = frame.evaluate(target.value)
+            if isinstance(owner, Object) and owner.of == SESSION:
+                frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__delitem__")
+            _forget(frame, target)
+        elif isinstance(target, ast.Name):
+            frame.scope.assign(target.id, UNKNOWN)
+
+
+def _forget(frame: Frame, target: ast.Subscript) -> None:
+    """Forget a relation that is deleted from its row's cache: ``del profile._state.fields_cache["author"]``."""
+    path = dotted(target.value) or ""
+    if path.endswith("._state.fields_cache") and isinstance(target.slice, ast.Constant):
+        name = path.removesuffix("._state.fields_cache")
+        row = frame.scope.find(name)
+        if isinstance(row, Row):
+            loaded = Loaded(row.loaded.joined - {target.slice.value}, row.loaded.prefetched)
+            frame.scope.assign(name, replace(row, loaded=loaded))
+
+
+def _import(frame: Frame, node: ast.Import | ast.ImportFrom) -> None:
+    for name, binding in frame.module.imports(node).items():
+        frame.scope.assign(name, frame.engine.globals.imported(frame.module, binding))
+
+
+def _function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    prefix = f"{frame.qualname}.<locals>." if frame.function else ""
+    function = Function(frame.module, node, f"{prefix}{node.name}")
+    value = frame.engine.decorated(frame, Callable(function, None, frame.scope))
+    frame.scope.assign(node.name, value)
+
+
+def _class(frame: Frame, node: ast.ClassDef) -> None:
+    prefix = f"{frame.qualname}.<locals>." if frame.function else ""
+    cls = Class(frame.module, node, f"{prefix}{node.name}")
+    frame.engine.remember_class(cls, frame.scope)
+    frame.scope.assign(node.name, ClassValue(cls))
+
+
+# Control
+
+
+def _expression(frame: Frame, node: ast.Expr) -> None:
+    value = frame.evaluate(node.value)
+    if isinstance(value, Coroutine) and isinstance(node.value, ast.Call):
+        consume.unawaited(frame, value, node.value)
+
+
+def _return(frame: Frame, node: ast.Return) -> None:
+    if node.value is not None:
+        frame.give(frame.evaluate(node.value))
+
+
+def _if(frame: Frame, node: ast.If | ast.While) -> None:
+    if last_name(node.test) == "TYPE_CHECKING":
+        return
+    consume.truth(frame, frame.evaluate(node.test), node.test, "bool")
+    _branches(frame, [node.body, node.orelse])
+
+
+def _branches(frame: Frame, bodies: Sequence[Sequence[ast.stmt]]) -> None:
+    """Run alternatives, each from where the variables are now; afterwards what any of them left is known."""
+    before = dict(frame.scope.values)
+    ends: list[dict[str, Value]] = []
+    for body in bodies:
+        frame.scope.values = dict(before)
+        execute(frame, body)
+        if not (body and isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)):
+            ends.append(frame.scope.values)
+    frame.scope.values = _merged(ends) if ends else before
+
+
+def _merged(ends: list[dict[str, Value]]) -> dict[str, Value]:
+    first, *rest = ends
+    merged = dict(first)
+    for end in rest:
+        for name in merged.keys() | end.keys():
+            if name in merged and name in end:
+                merged[name] = join(merged[name], end[name])
+            elif "." in name or name.startswith("<"):
+                merged[name] = end.get(name, merged.get(name, UNKNOWN))
+            else:
+                merged[name] = merged.get(name) or end[name]
+    return merged
+
+
+def _for(frame: Frame, node: ast.For) -> None:
+    value = consume.rows_from(frame, frame.evaluate(node.iter))
+    item = consume.iterate(frame, value, node.iter, None, "for")
+    _loop(frame, node, item)
+
+
+def _async_for(frame: Frame, node: ast.AsyncFor) -> None:
+    value = consume.rows_from(frame, frame.evaluate(node.iter))
+    _loop(frame, node, frame.engine.iterate_async(frame, value, node.iter))
+
+
+def _loop(frame: Frame, node: ast.For | ast.AsyncFor, item: Value) -> None:
+    bind(frame, node.target, item)
+    _branches(frame, [node.body, []])
+    execute(frame, node.orelse)
+
+
+def _try(frame: Frame, node: ast.Try) -> None:
+    execute(frame, node.body)
+    if not _asks_for_a_loop(node):
+        _branches(frame, [[], *(handler.body for handler in node.handlers)])
+    execute(frame, node.orelse)
+    execute(frame, node.finalbody)
+
+
+def _asks_for_a_loop(node: ast.Try) -> bool:
+    """Return True if its handlers run where there is no event loop."""
+    return any(
+        isinstance(each, ast.Call) and last_name(each.func) in {"get_running_loop", "current_task"}
+        for statement in node.body
+        for each in [statement, *own_nodes(statement)]
+    )
+
+
+# Blocks
+
+
+def _with(frame: Frame, node: ast.With) -> None:
+    was_on_loop, depth = frame.is_on_loop, frame.atomic_depth
+    for item in node.items:
+        value = frame.evaluate(item.context_expr)
+        if _is_atomic(value, item.context_expr):
+            _django_atomic(frame, item.context_expr, node)
+        if last_name(item.context_expr) in _ALLOWANCES:
+            frame.is_on_loop = False
+        if item.optional_vars is not None:
+            entered = frame.engine.enter(frame, value, item.context_expr)
+            bind(frame, item.optional_vars, value if isinstance(value, Cursor | Object) else entered)
+        else:
+            frame.engine.enter(frame, value, item.context_expr)
+    execute(frame, node.body)
+    frame.is_on_loop, frame.atomic_depth = was_on_loop, depth
+
+
+def _is_atomic(value: Value, node: ast.expr) -> bool:
+    if isinstance(value, Object):
+        return value.of in ATOMIC
+    return isinstance(node, ast.Attribute | ast.Name) and isinstance(value, External) and value.path in ATOMIC
+
+
+def _django_atomic(frame: Frame, node: ast.expr, block: ast.With) -> None:
+    frame.atomic_depth += 1
+    remedy = "Use async with daf_orm.transaction.atomic()."
+    fix = frame.fix("atomic", block, is_safe=False) if len(block.items) == 1 else None
+    frame.report("DAF061", node, "atomic", "opens a transaction", remedy, fix=fix)
+
+
+def _async_with(frame: Frame, node: ast.AsyncWith) -> None:
+    depth = frame.atomic_depth
+    for item in node.items:
+        value = frame.evaluate(item.context_expr)
+        if (isinstance(value, Object) and value.of in OUR_ATOMIC) or _is_our_atomic(frame, item.context_expr):
+            frame.atomic_depth += 1
+            frame.engine.opens_atomic(frame)
+        frame.engine.enter_async(frame, value, item.context_expr)
+        if item.optional_vars is not None:
+            bind(frame, item.optional_vars, UNKNOWN)
+    execute(frame, node.body)
+    frame.atomic_depth = depth
+
+
+def _is_our_atomic(frame: Frame, node: ast.expr) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    function = frame.evaluate(node.func)
+    return (isinstance(function, External) and function.path in OUR_ATOMIC) or _is_atomic_itself(function)
+
+
+def _is_atomic_itself(function: Value) -> bool:
+    """Return True for ``atomic`` where DAF is itself what is checked."""
+    if isinstance(function, Callable | ClassValue):
+        module = function.function.module if isinstance(function, Callable) else function.cls.module
+        name = function.function.name if isinstance(function, Callable) else function.cls.name
+        return module.name == "daf_orm.transaction" and name.lower() == "atomic"
+    return False
+
+
+def _match(frame: Frame, node: ast.Match) -> None:
+    frame.evaluate(node.subject)
+    _branches(frame, [case.body for case in node.cases])
+
+
+def _assert(frame: Frame, node: ast.Assert) -> None:
+    consume.truth(frame, frame.evaluate(node.test), node.test, "bool")
+
+
+_HANDLERS: Final[dict[type[ast.stmt], Handler[[Frame, Any], None]]] = {
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.AugAssign: _augmented,
+    ast.Delete: _delete,
+    ast.Import: _import,
+    ast.ImportFrom: _import,
+    ast.FunctionDef: _function,
+    ast.AsyncFunctionDef: _function,
+    ast.ClassDef: _class,
+    ast.Expr: _expression,
+    ast.Return: _return,
+    ast.If: _if,
+    ast.While: _if,
+    ast.For: _for,
+    ast.AsyncFor: _async_for,
+    ast.Try: _try,
+    ast.TryStar: _try,
+    ast.With: _with,
+    ast.AsyncWith: _async_with,
+    ast.Match: _match,
+    ast.Assert: _assert,
+}

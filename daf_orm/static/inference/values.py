@@ -1,0 +1,325 @@
+"""What an expression is known to be. Values are immutable: a change of state makes a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ast
+
+    from daf_orm.static.findings import Fix
+    from daf_orm.static.project.definitions import Class, Function
+    from daf_orm.static.project.models import Model
+
+EVERYTHING = "*"
+"""Among the relations of a row: all of them are loaded."""
+
+
+class Value:
+    """Anything that is known of an expression."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Value):
+    """Nothing is known."""
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Value):
+    """A literal: a string, a number, None, True or False."""
+
+    value: Any
+
+
+NONE = Constant(None)
+
+
+@dataclass(frozen=True, slots=True)
+class External(Value):
+    """A module, class, function or object that the project imports from elsewhere, by its dotted name."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the dotted name."""
+        return self.path.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleValue(Value):
+    """A module of the project."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassValue(Value):
+    """A class of the project."""
+
+    cls: Class
+
+
+@dataclass(frozen=True, slots=True)
+class Callable(Value):
+    """A function of the project: with what it is bound to, and the names of the functions around it."""
+
+    function: Function
+    owner: Value | None = None
+    scope: Scope | None = None
+
+
+class Scope:
+    """The variables of a running function, and refinements of dotted expressions: ``book.author``."""
+
+    __slots__ = ("parent", "values")
+
+    def __init__(self, parent: Scope | None = None) -> None:
+        self.parent = parent
+        self.values: dict[str, Value] = {}
+
+    def find(self, name: str) -> Value | None:
+        """Return the value of a name here or in a function around; None if there is none."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.parent
+        return None
+
+    def assign(self, name: str, value: Value) -> None:
+        """Bind a name, and forget what was known of its attributes."""
+        prefix = f"{name}."
+        for key in [key for key in self.values if key.startswith(prefix)]:
+            del self.values[key]
+        self.values[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Object(Value):
+    """An instance of a class: of the project, or of an external one by its dotted name."""
+
+    of: Class | str
+    arguments: tuple[tuple[str, Value], ...] = ()
+    """What it was made with, where that matters: of forms, serializers and paginators."""
+
+    def argument(self, name: str) -> Value | None:
+        """Return what it was made with, by position (``"0"``) or name."""
+        return dict(self.arguments).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Which relations and fields rows have."""
+
+    joined: frozenset[str] = frozenset()
+    """Lookups of ``select_related``, each with those it goes through: ``author``, ``author__profile``."""
+    prefetched: frozenset[str] = frozenset()
+    deferred: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
+    is_known: bool = True
+    """False where rows come from where this is not seen: then nothing of them is said by default."""
+
+    def below(self, name: str) -> Loaded:
+        """Return what the rows behind a relation have."""
+        prefix = f"{name}__"
+
+        def cut(names: frozenset[str]) -> frozenset[str]:
+            return frozenset(
+                each.removeprefix(prefix) for each in names if each.startswith(prefix) or each == EVERYTHING
+            )
+
+        return Loaded(cut(self.joined), cut(self.prefetched), cut(self.deferred), cut(self.only), self.is_known)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows were asked for: the node on which ``select_related`` can be called, and in which function."""
+
+    file: str
+    function: str
+    fix: Fix
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Value):
+    """An instance of a model."""
+
+    model: Model
+    loaded: Loaded = Loaded()
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Value):
+    """A queryset."""
+
+    model: Model
+    loaded: Loaded = Loaded()
+    gives: str = "rows"
+    """What its items are: ``rows``, ``values`` (dictionaries or tuples), or ``unknown``."""
+    is_ours: bool = False
+    """Whether it has ``alist``, as an AsyncQuerySet has."""
+    is_sliced: bool = False
+    is_raw: bool = False
+    is_empty: bool = False
+    is_evaluated: bool = False
+    is_prefetched: bool | None = False
+    """Of a related manager's: whether its rows are there already; None if that is not known."""
+    is_locking: bool = False
+    cls: Class | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+    @property
+    def row(self) -> Value:
+        """One of its items."""
+        return Row(self.model, self.loaded, self.origin) if self.gives == "rows" else UNKNOWN
+
+    @property
+    def is_lazy(self) -> bool | None:
+        """Whether looking into it queries; None if that is not known."""
+        if self.is_empty or self.is_evaluated or self.is_prefetched:
+            return False
+        return None if self.is_prefetched is None else True
+
+
+@dataclass(frozen=True, slots=True)
+class Manager(Value):
+    """A manager of a model; with ``accessor``, that of a relation of one row."""
+
+    model: Model
+    cls: Class | None = None
+    is_ours: bool = False
+    accessor: str = ""
+    is_many: bool = False
+    row: Row | None = None
+    is_prefetched: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor(Value):
+    """A database cursor of Django's that was opened elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy(Value):
+    """An iterator that runs code when it is iterated: ``qs.iterator()``, or a generator of the project."""
+
+    source: Rows | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that is not made yet."""
+
+    function: Callable
+    positional: tuple[Value, ...]
+    named: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Value):
+    """A method of a value that is not the project's own."""
+
+    owner: Value
+    name: str
+    node: ast.expr | None = field(default=None, compare=False)
+    """The expression that the owner stands in, whose state a call may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Super(Value):
+    """``super()`` in a method of a class."""
+
+    cls: Class
+    owner: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded(Value):
+    """A function that opens a transaction of Django's around itself."""
+
+    function: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Coroutine(Value):
+    """What a call of a coroutine function returns, and awaiting that gives."""
+
+    result: Value = UNKNOWN
+    is_atomic: bool = False
+    """Whether it opens an atomic block."""
+    is_task: bool = False
+    """Whether it is a task or future, which runs without being awaited and has methods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Items(Value):
+    """A list, tuple, set or other collection in memory; ``each`` are its items, where they are counted."""
+
+    item: Value = UNKNOWN
+    each: tuple[Value, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping(Value):
+    """A dictionary in memory."""
+
+    item: Value = UNKNOWN
+    entries: tuple[tuple[str, Value], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hop(Value):
+    """A function that is run in a thread when it is called and awaited: ``sync_to_async(func)``."""
+
+    function: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Unhop(Value):
+    """A coroutine function that is run on an event loop when it is called: ``async_to_sync(func)``."""
+
+    function: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Partial(Value):
+    """``functools.partial`` of a function."""
+
+    function: Value
+    positional: tuple[Value, ...] = ()
+    named: tuple[tuple[str, Value], ...] = ()
+
+
+def join(one: Value, other: Value) -> Value:
+    """Return what is known where either may be: of an optional value the value, of two rows what either has."""
+    if other in {one, NONE}:
+        return one
+    if one == NONE:
+        return other
+    if isinstance(one, Row) and isinstance(other, Row) and one.model == other.model:
+        return Row(one.model, _union(one.loaded, other.loaded), one.origin)
+    if isinstance(one, Rows) and isinstance(other, Rows) and one.model == other.model:
+        return one if one.is_lazy is not True else other
+    if isinstance(one, Items) and isinstance(other, Items):
+        return Items(join(one.item, other.item))
+    if isinstance(one, Constant) and isinstance(other, Constant):
+        return UNKNOWN
+    return UNKNOWN
+
+
+def _union(one: Loaded, other: Loaded) -> Loaded:
+    return Loaded(
+        one.joined | other.joined,
+        one.prefetched | other.prefetched,
+        one.deferred & other.deferred,
+        one.only | other.only if one.only and other.only else frozenset(),
+        one.is_known and other.is_known,
+    )

@@ -1,0 +1,39 @@
+"""The baseline: the file that the pytest plugin writes and reads with ``--daf-baseline``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from daf_orm.detection.baseline import Baseline
+from daf_orm.static.codes import SYNTAX_ERROR
+from daf_orm.static.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daf_orm.static.findings import Finding
+
+TEST: Final = "daf check"
+"""Stands in the file where the pytest plugin has the name of a test."""
+
+
+def unknown(file: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings that are not in the file. Raises SettingsError if it is no baseline."""
+    baseline = _load(file)
+    return [each for each in findings if each.code == SYNTAX_ERROR or not baseline.has(each)]
+
+
+def write(file: str, findings: Sequence[Finding]) -> None:
+    """Write the findings to the file; what the tests have seen stays. Raises SettingsError if it is no baseline."""
+    baseline = _load(file)
+    own = [each for each in findings if baseline.test_of(each) in {None, TEST} and each.code != SYNTAX_ERROR]
+    for finding in own:
+        baseline.knows(finding, TEST)
+    baseline.write(own, {TEST})
+
+
+def _load(file: str) -> Baseline:
+    try:
+        return Baseline.load(file)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,1 @@
+"""What names of Django, asgiref and the standard library mean."""

@@ -1,0 +1,87 @@
+"""Functions outside the project, by their dotted names: those that block, and those that decide where others run."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Blocking(NamedTuple):
+    """A function that blocks."""
+
+    code: str
+    operation: str
+    twin: str = ""
+    """Its asynchronous twin, importable from where it is itself."""
+    instead: str = ""
+    """What to write instead, where that is no twin and no hop."""
+
+
+_AUTH: Final = "django.contrib.auth"
+_HTTP: Final = "Use an async client (httpx.AsyncClient), or do it in a thread: await asyncio.to_thread(…)."
+
+BLOCKING: Final[dict[str, Blocking]] = {
+    "django.shortcuts.get_object_or_404": Blocking("DAF012", "get_object_or_404", "aget_object_or_404"),
+    "django.shortcuts.get_list_or_404": Blocking("DAF012", "get_list_or_404", "aget_list_or_404"),
+    "django.db.models.prefetch_related_objects": Blocking(
+        "DAF012", "prefetch_related_objects", "aprefetch_related_objects"
+    ),
+    "django.db.models.query.prefetch_related_objects": Blocking(
+        "DAF012", "prefetch_related_objects", "aprefetch_related_objects"
+    ),
+    **{
+        f"{_AUTH}.{name}": Blocking("DAF052", name, f"a{name}")
+        for name in ("authenticate", "login", "logout", "get_user", "update_session_auth_hash")
+    },
+    "django.contrib.sites.shortcuts.get_current_site": Blocking("DAF053", "get_current_site"),
+    "django.core.management.call_command": Blocking("DAF063", "call_command"),
+    "django.core.management.base.call_command": Blocking("DAF063", "call_command"),
+    "django.db.close_old_connections": Blocking("DAF060", "close_old_connections"),
+    "django.db.connections.close_all": Blocking("DAF060", "connections.close_all"),
+    "time.sleep": Blocking("DAF080", "time.sleep", instead="Use await asyncio.sleep(…)."),
+    **{
+        f"{library}.{name}": Blocking("DAF081", f"{library}.{name}", instead=_HTTP)
+        for library in ("requests", "httpx")
+        for name in ("get", "post", "put", "patch", "delete", "head", "options", "request")
+    },
+    "requests.api.request": Blocking("DAF081", "requests.request", instead=_HTTP),
+    "httpx.stream": Blocking("DAF081", "httpx.stream", instead=_HTTP),
+    "urllib.request.urlopen": Blocking("DAF081", "urllib.request.urlopen", instead=_HTTP),
+    "urllib.request.urlretrieve": Blocking("DAF081", "urllib.request.urlretrieve", instead=_HTTP),
+    "builtins.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
+    "io.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
+}
+OF_RUFF: Final = frozenset({"DAF080", "DAF081", "DAF082"})
+"""Left to ruff where its ASYNC rules are selected."""
+
+HOPS: Final = frozenset(
+    {
+        "asgiref.sync.sync_to_async",
+        "asgiref.sync.SyncToAsync",
+        "channels.db.database_sync_to_async",
+        "daf_orm.database_sync_to_async",
+        "daf_orm.sync.database_sync_to_async",
+        "daf_orm.await_safe",
+        "daf_orm.sync.await_safe",
+        "daf_views.tasks.async_task",
+    }
+)
+"""Make of a function one that runs in a thread when it is awaited; also as decorators."""
+UNHOPS: Final = frozenset({"asgiref.sync.async_to_sync", "asgiref.sync.AsyncToSync"})
+THREADS: Final = frozenset({"asyncio.to_thread", "anyio.to_thread.run_sync", "starlette.concurrency.run_in_threadpool"})
+"""Run their first argument in a thread."""
+THREAD_METHODS: Final = frozenset({"run_in_executor", "submit"})
+CALLBACKS: Final = frozenset({"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_done_callback"})
+"""Methods of loops and futures that call an argument on the loop."""
+CALLS_ITS_ARGUMENT: Final = frozenset(
+    {"sorted", "min", "max", "map", "filter", "reduce", "starmap", "groupby", "takewhile", "dropwhile"}
+)
+"""Builtins and functions of itertools and functools that call a function for each item."""
+TRANSPARENT: Final = frozenset(
+    """staticmethod classmethod wraps contextmanager asynccontextmanager lru_cache cache receiver simple_tag
+    inclusion_tag filter login_required permission_required user_passes_test require_POST require_GET
+    require_http_methods require_safe csrf_exempt csrf_protect never_cache override final overload abstractmethod api_view
+    permission_classes authentication_classes shared_task task action method_decorator sensitive_variables sensitive_post_parameters
+    fixture mark django_db asyncio register display vary_on_headers vary_on_cookie cache_control""".split()
+)
+"""Decorators of others after which a function still does what its body says, where it is called."""
+PURE: Final = frozenset({"functools.wraps", "functools.update_wrapper"})

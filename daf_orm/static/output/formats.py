@@ -1,0 +1,108 @@
+"""Findings as text, JSON, SARIF and annotations of GitHub's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from daf_orm.static.codes import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from daf_orm.static.findings import Finding
+
+DOCS: Final = "https://github.com/django-daf/django-daf/blob/main/docs/check.md"
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """Return a line for each, with the way to it below, and a summary."""
+    lines = []
+    for finding in findings:
+        mark = f" [{'*' if finding.fix.is_safe else '-'}]" if finding.fix else ""
+        lines.append(f"{finding.file}:{finding.line}:{finding.column}: {finding.code}{mark} {finding.message}")
+        if len(finding.path) > 1:
+            lines.append(f"    path: {' → '.join(map(str, finding.path))}")
+    return "\n".join([*lines, _summary(findings)])
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "No findings."
+    safe = sum(finding.fix is not None and finding.fix.is_safe for finding in findings)
+    unsafe = sum(finding.fix is not None and not finding.fix.is_safe for finding in findings)
+    text = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}."
+    if safe:
+        text += f" [*] {safe} fixable with --fix."
+    if unsafe:
+        text += f" [-] {unsafe} fixable with --fix --unsafe-fixes."
+    return text
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return a list of objects."""
+    return json.dumps([finding.as_dict() for finding in findings], indent=2, ensure_ascii=False)
+
+
+def as_github(findings: Sequence[Finding]) -> str:
+    """Return workflow commands, which GitHub shows beside the lines."""
+    return "\n".join(
+        f"::error file={_escaped(each.file, is_property=True)},line={each.line},col={each.column},"
+        f"title={each.code}::{_escaped(each.message)}"
+        for each in findings
+    )
+
+
+def _escaped(text: str, *, is_property: bool = False) -> str:
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if is_property else text
+
+
+def as_sarif(findings: Sequence[Finding]) -> str:
+    """Return a log of SARIF 2.1.0."""
+    used = sorted({finding.code for finding in findings})
+    rules = [
+        {
+            "id": code,
+            "shortDescription": {"text": CODES[code].title},
+            "helpUri": f"{DOCS}#{code.lower()}",
+        }
+        for code in used
+    ]
+    run = {
+        "tool": {"driver": {"name": "daf check", "informationUri": DOCS, "rules": rules}},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(finding, used.index(finding.code)) for finding in findings],
+    }
+    schema = "https://json.schemastore.org/sarif-2.1.0.json"
+    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+
+
+def _result(finding: Finding, index: int) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": index,
+        "level": "error",
+        "message": {"text": finding.message},
+        "locations": [_location(finding.file, finding.line, finding.column)],
+    }
+    if len(finding.path) > 1:
+        steps = [
+            {"location": {**_location(step.file, step.line), "message": {"text": step.function}}}
+            for step in finding.path
+        ]
+        result["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
+    return result
+
+
+def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]:
+    region = {"startLine": line} if column is None else {"startLine": line, "startColumn": column}
+    return {"physicalLocation": {"artifactLocation": {"uri": file}, "region": region}}
+
+
+FORMATS: Final[dict[str, Callable[[Sequence[Finding]], str]]] = {
+    "text": as_text,
+    "json": as_json,
+    "sarif": as_sarif,
+    "github": as_github,
+}
