@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm.static import files, known, settings
+from daf_orm.static import files, settings
 from daf_orm.static.cache import FOLDER, Cache
 from daf_orm.static.check import check
 from daf_orm.static.output.formats import FORMATS
@@ -59,12 +59,14 @@ def _fixing() -> Callable[..., tuple[int, str]]:
 
 
 def _report(findings: list[Finding], configured: Settings, options: argparse.Namespace) -> int:
-    if options.write_baseline:
-        if configured.baseline is None:
-            raise SettingsError("--write-baseline needs --baseline FILE, or baseline in pyproject.toml.")
-        known.write(configured.baseline, findings)
-        return CLEAN
+    if options.write_baseline and configured.baseline is None:
+        raise SettingsError("--write-baseline needs --baseline FILE, or baseline in pyproject.toml.")
     if configured.baseline is not None:
+        from daf_orm.static import known  # noqa: PLC0415 - the guard's own baseline, and with it Django
+
+        if options.write_baseline:
+            known.write(configured.baseline, findings)
+            return CLEAN
         findings = known.unknown(configured.baseline, findings)
     text = FORMATS[options.output_format](findings)
     if text:

@@ -25,9 +25,12 @@ Span = tuple[int, int, int, int]
 def rewrite(text: str, fixes: Iterable[Fix]) -> str:
     """Return the text with its fixes made; as it is if LibCST cannot read it."""
     try:
-        module = cst.parse_module(text)
+        return _rewritten(cst.parse_module(text), fixes)
     except (cst.ParserSyntaxError, RecursionError):
         return text
+
+
+def _rewritten(module: cst.Module, fixes: Iterable[Fix]) -> str:
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     rewriter = _Rewriter(fixes)
     changed = wrapper.visit(rewriter)

@@ -116,7 +116,7 @@ def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: st
         look(frame, value, whole, "DAF002", "__len__", remedy, kind, node)
         frame.refine(node, replace(value, is_evaluated=True))
     elif isinstance(value, Object):
-        frame.engine.objects.iterate(frame, value, whole)
+        frame.engine.objects.iterate(frame, value, whole, "__len__")
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
 

@@ -339,10 +339,8 @@ class Engine:
 
     def _assigned(self, cls: Class, name: str) -> Value | None:
         for each in self.project.ancestors(cls)[0]:
-            for method in each.methods.values():
-                for node in own_nodes(method.node):
-                    if isinstance(node, ast.Assign | ast.AnnAssign) and _assigns(node, name):
-                        return self._value_assigned(cls, method, node)
+            if name in each.assigned_to_self:
+                return self._value_assigned(cls, *each.assigned_to_self[name])
         return None
 
     def _value_assigned(self, cls: Class, method: Function, node: ast.Assign | ast.AnnAssign) -> Value:
@@ -480,17 +478,6 @@ class Engine:
 
 def _has_async(node: FunctionNode) -> bool:
     return any(isinstance(each, ast.AsyncFunctionDef) for each in ast.walk(node) if each is not node)
-
-
-def _assigns(node: ast.Assign | ast.AnnAssign, name: str) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(
-        isinstance(each, ast.Attribute)
-        and each.attr == name
-        and isinstance(each.value, ast.Name)
-        and each.value.id == "self"
-        for each in targets
-    )
 
 
 def _unsure(value: Value) -> Value:

@@ -255,10 +255,10 @@ class Objects:
 
     # Operators
 
-    def iterate(self, frame: Frame, value: Object, shown: ast.expr) -> None:
+    def iterate(self, frame: Frame, value: Object, shown: ast.expr, method: str = "__iter__") -> None:
         """Take note that an object is iterated, or asked for its length."""
         if value.of == MESSAGES:
-            frame.report("DAF053", shown, "SessionStorage.__iter__", "loads the messages", hopped(frame, shown))
+            frame.report("DAF053", shown, f"SessionStorage.{method}", "loads the messages", hopped(frame, shown))
         elif value.of == CHOICES:
             operation = "ModelChoiceIterator.__len__"
             frame.report("DAF040", shown, operation, "queries for its choices", hopped(frame, shown))

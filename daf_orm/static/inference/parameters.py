@@ -67,6 +67,6 @@ def _declared(frame: Frame, parameter: ast.arg, is_called: bool, defaults: dict[
 def _is_of_django(module: Module) -> bool:
     """Return True if requests in a module are Django's: those of other frameworks have other users."""
     imported = [binding.module for binding in module.bindings.values() if isinstance(binding, Imported)]
-    return any(name.startswith(_DJANGOS) for name in imported) and not any(
+    return any(name.startswith(_DJANGOS) or name.endswith("models") for name in imported) and not any(
         name.partition(".")[0] in _OTHERS for name in imported
     )

@@ -79,8 +79,10 @@ CALLS_ITS_ARGUMENT: Final = frozenset(
 TRANSPARENT: Final = frozenset(
     """staticmethod classmethod wraps contextmanager asynccontextmanager lru_cache cache receiver simple_tag
     inclusion_tag filter login_required permission_required user_passes_test require_POST require_GET
-    require_http_methods require_safe csrf_exempt csrf_protect never_cache override final overload abstractmethod api_view
-    permission_classes authentication_classes shared_task task action method_decorator sensitive_variables sensitive_post_parameters
+    require_http_methods require_safe csrf_exempt csrf_protect
+    never_cache override final overload abstractmethod api_view
+    permission_classes authentication_classes shared_task task action
+    method_decorator sensitive_variables sensitive_post_parameters
     fixture mark django_db asyncio register display vary_on_headers vary_on_cookie cache_control""".split()
 )
 """Decorators of others after which a function still does what its body says, where it is called."""

@@ -1,0 +1,236 @@
+"""The command: what it prints, where it takes its settings from, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from daf_orm.static import cli
+from daf_orm.static.check import check
+from tests.orm.static.checking import IMPORTS, project
+
+BLOCKING = f"{IMPORTS}async def view(request):\n    return Book.objects.count()\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return project(tmp_path, views=BLOCKING)
+
+
+def configure(folder: Path, text: str) -> None:
+    (folder / "pyproject.toml").write_text(f"[tool.daf.check]\n{text}\n")
+
+
+def test_a_finding_exits_with_1_and_says_where_and_what_to_write(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "shop"]) == 1
+
+    assert capsys.readouterr().out == (
+        "shop/views.py:3:12: DAF010 [*] Book.objects.count() runs QuerySet.count of Book on the event loop. "
+        "Use await Book.objects.acount().\n1 finding. [*] 1 fixable with --fix.\n"
+    )
+
+
+def test_nothing_found_exits_with_0(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "views.py").unlink()
+
+    assert cli.main(["check", "shop"]) == 0
+    assert capsys.readouterr().out == "No findings.\n"
+
+
+def test_it_exits_with_0_on_request(shop: Path) -> None:
+    assert cli.main(["check", "--exit-zero"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere does not exist."),
+        (["--select", "XYZ"], "There is no code 'XYZ'."),
+        (["--write-baseline"], "--write-baseline needs --baseline FILE"),
+    ],
+)
+def test_what_cannot_be_run_exits_with_2(
+    arguments: list[str], said: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("selekt = ['DAF']", "has no key 'selekt'"),
+        ("select = 'DAF'", "select is a list of strings"),
+        ("strict = 1", "strict is true or false"),
+        ("baseline = 1", "baseline is the name of a file"),
+        ("per-file-ignores = []", "per-file-ignores is a table"),
+        ("ignore = ['E501']", "There is no code 'E501'"),
+        ("= 3", "could not be read"),
+    ],
+)
+def test_settings_that_cannot_be_followed_exit_with_2(
+    text: str, said: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(shop.parent, text)
+
+    assert cli.main(["check"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("ignore = ['DAF010']", 0),
+        ("ignore = ['DAF01']", 0),
+        ("ignore = ['DAF']\nselect = ['DAF010']", 1),
+        ("select = ['DAF02']", 0),
+        ("exclude = ['shop/vi*.py']", 0),
+        ("exclude = ['shop']", 0),
+        ("per-file-ignores = {'shop/views.py' = ['DAF']}", 0),
+        ("per-file-ignores = {'views.py' = ['DAF010']}", 0),
+        ("per-file-ignores = {'models.py' = ['DAF']}", 1),
+    ],
+)
+def test_pyproject_says_what_is_reported(text: str, status: int, shop: Path) -> None:
+    configure(shop.parent, text)
+
+    assert cli.main(["check"]) == status
+
+
+@pytest.mark.parametrize(
+    ("comment", "status"),
+    [("# noqa", 0), ("# noqa: DAF010", 0), ("# noqa: E501, DAF010 why", 0), ("# noqa: DAF020", 1), ("# none", 1)],
+)
+def test_noqa_silences_a_line(comment: str, status: int, shop: Path) -> None:
+    (shop / "views.py").write_text(BLOCKING.replace("count()", f"count()  {comment}"))
+
+    assert cli.main(["check"]) == status
+
+
+def test_strict_reports_what_may_have_been_loaded(shop: Path) -> None:
+    (shop / "views.py").write_text(f"{IMPORTS}async def view(book: Book):\n    return book.author.name\n")
+
+    assert cli.main(["check"]) == 0
+    assert cli.main(["check", "--strict"]) == 1
+
+
+def test_json_has_the_path_from_the_coroutine_function(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "async def view(request):\n    book = await Book.objects.aget(pk=1)\n    return book.label\n"
+    (shop / "views.py").write_text(IMPORTS + source)
+
+    cli.main(["check", "--output-format", "json"])
+
+    (finding,) = json.loads(capsys.readouterr().out)
+    path = [(step["file"], step["function"]) for step in finding["path"]]
+    assert (finding["file"], finding["code"], finding["fixable"]) == ("shop/models.py", "DAF020", False)
+    assert path == [("shop/views.py", "view"), ("shop/models.py", "Book.label")]
+    assert finding["path"][-1]["line"] == finding["line"]
+    line = (shop / "models.py").read_text().splitlines()[finding["line"] - 1]
+    assert line[finding["column"] - 1 :].startswith("self.author")
+
+
+def test_github_gets_annotations(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["check", "--output-format", "github"])
+
+    assert capsys.readouterr().out.startswith("::error file=shop/views.py,line=3,col=12,title=DAF010::Book.objects")
+
+
+def test_sarif_has_rules_and_results(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["check", "--output-format", "sarif"])
+
+    log = json.loads(capsys.readouterr().out)
+    (run,) = log["runs"]
+    (result,) = run["results"]
+    assert log["version"] == "2.1.0"
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "DAF010"
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 3, "startColumn": 12}
+
+
+def test_a_baseline_leaves_known_findings_out(shop: Path) -> None:
+    assert cli.main(["check", "--baseline", "known.json", "--write-baseline"]) == 0
+    assert cli.main(["check", "--baseline", "known.json"]) == 0
+
+    (shop / "views.py").write_text(f"\n{BLOCKING}\nasync def other():\n    return Book.objects.first()\n")
+    assert cli.main(["check", "--baseline", "known.json"]) == 1
+
+
+def test_what_tests_have_seen_is_known_and_stays(shop: Path) -> None:
+    row = {"module": "shop.views", "function": "view", "expression": "Book.objects.count()"}
+    row |= {"operation": "QuerySet.count", "test": "tests/test_views.py::test_view"}
+    Path("known.json").write_text(json.dumps({"blocking_calls": [row]}))
+
+    assert cli.main(["check", "--baseline", "known.json"]) == 0
+    assert cli.main(["check", "--baseline", "known.json", "--write-baseline"]) == 0
+    assert json.loads(Path("known.json").read_text()) == {"blocking_calls": [row]}
+
+
+def test_what_is_no_baseline_exits_with_2(shop: Path) -> None:
+    Path("known.json").write_text("[]")
+
+    assert cli.main(["check", "--baseline", "known.json"]) == 2
+
+
+def test_a_second_run_reads_the_cache_until_a_file_changes(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[object] = []
+    monkeypatch.setattr(cli, "check", lambda *given: runs.append(given) or check(*given))
+
+    assert [cli.main(["check"]) for _ in range(2)] == [1, 1]
+    assert len(runs) == 1
+    (shop / "views.py").write_text(BLOCKING.replace("count", "acount").replace("return", "return await"))
+    assert cli.main(["check"]) == 0
+    assert len(runs) == 2
+    cli.main(["check", "--strict"])
+    cli.main(["check", "--no-cache"])
+    assert len(runs) == 4
+
+
+def test_a_broken_cache_is_made_anew(shop: Path) -> None:
+    cli.main(["check"])
+    (cache,) = Path(".daf_cache").glob("*.json")
+    cache.write_text("{")
+
+    assert cli.main(["check"]) == 1
+
+
+def test_diff_shows_and_exits_with_1(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("libcst")
+
+    assert cli.main(["check", "--diff"]) == 1
+    assert "+    return await Book.objects.acount()" in capsys.readouterr().out
+    assert cli.main(["check", "--fix"]) == 0
+    assert cli.main(["check", "--diff"]) == 0
+
+
+def test_checking_imports_neither_django_nor_libcst(shop: Path) -> None:
+    source = (
+        "import sys; from daf_orm.static.cli import main; main(['check', '--no-cache']);"
+        "sys.exit(sorted({'django', 'libcst', 'shop'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[3]
+
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env={"PYTHONPATH": str(root)})
+
+    assert (ran.stderr, ran.returncode) == ("[]\n", 1)
+
+
+def test_manage_py_has_the_command(shop: Path) -> None:
+    from daf_orm.management.commands.daf_check import Command  # noqa: PLC0415
+
+    with pytest.raises(SystemExit) as exit_:
+        Command().run_from_argv(["manage.py", "daf_check", "shop", "--select", "DAF02"])
+
+    assert exit_.value.code == 0
+
+
+def test_the_script_and_the_hook_are_the_command() -> None:
+    root = Path(__file__).parents[3]
+    scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
+
+    assert scripts == {"daf": f"{cli.main.__module__}:{cli.main.__name__}"}
+    assert "entry: daf check" in (root / ".pre-commit-hooks.yaml").read_text()

@@ -1,0 +1,165 @@
+"""A fixed file runs under the guard, and gives the answer of its synchronous original."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daf_orm.detection import guard
+from daf_orm.static.check import check
+from daf_orm.static.files import modules
+from daf_orm.static.settings import Settings
+from tests.orm.static.checking import IMPORTS, project
+from tests.project import library
+from tests.project.library.models import Author, Book, Publisher, Tag
+
+pytest.importorskip("libcst")
+from daf_orm.static.fixes.fixing import fix  # noqa: E402 - needs LibCST
+
+HEAD = """
+from django.db import transaction
+from django.shortcuts import get_list_or_404, get_object_or_404
+
+from tests.project.library.models import Author, Book, Publisher, Tag
+
+
+"""
+SHAPES = {
+    "get": 'return Book.objects.get(title="b0").pk',
+    "first": "return Publisher.objects.order_by('pk').first().name",
+    "count": "return 1 + Publisher.objects.count() ** 2",
+    "exists": "return 'yes' if Book.objects.filter(stock=3).exists() else 'no'",
+    "for": "found = []\nfor book in Book.objects.order_by('pk'):\n    found.append(book.title)\nreturn found",
+    "comprehension": "return [tag.name for tag in Tag.objects.all()]",
+    "generator": "return any(tag.name == 't0' for tag in Tag.objects.all())",
+    "list": "return [book.pk for book in list(Book.objects.order_by('pk'))]",
+    "list of a stock queryset": "return [row.pk for row in list(Publisher.objects.order_by('pk'))]",
+    "sorted": "return [book.title for book in sorted(Book.objects.all(), key=lambda book: book.pk)]",
+    "join": "return ', '.join(Book.objects.order_by('pk').values_list('title', flat=True))",
+    "unpacking": "first, second = Book.objects.order_by('pk')\nreturn second.title",
+    "length": "return len(Publisher.objects.all())",
+    "truth": "if Publisher.objects.filter(name='p9'):\n    return 1\nreturn 2",
+    "negation": "return not Publisher.objects.all()",
+    "item": "return Book.objects.order_by('pk')[1].title, Book.objects.order_by('pk')[0].title",
+    "save": "book = Book.objects.get(title='b0')\nbook.stock = 7\nbook.save(update_fields=['stock'])\n"
+    "book.refresh_from_db()\nreturn book.stock",
+    "delete": "Tag.objects.filter(name='t9').delete()\nreturn Tag.objects.count()",
+    "create": "return Tag.objects.get_or_create(name='t0')[0].name",
+    "get_object_or_404": "return get_object_or_404(Book, title='b0').title",
+    "get_list_or_404": "return [book.title for book in get_list_or_404(Book.objects.order_by('pk'))]",
+    "select_related": "book = Book.objects.get(title='b0')\nreturn book.author.name, book.publisher.name",
+    "select_related of a loop": "names = []\nfor book in Book.objects.filter(stock=3):\n"
+    "    names.append(book.author.name)\nreturn names",
+    "coroutine": "return 1 if Book.objects.acount() == 2 else 0",
+    "atomic": "with transaction.atomic():\n    Book.objects.filter(title='b0').update(stock=5)\n"
+    "return Book.objects.get(title='b0').stock",
+    "related manager": "book = Book.objects.get(title='b0')\nbook.tags.set([])\nreturn book.tags.count()",
+    "full_clean": "book = Book.objects.get(title='b0')\nbook.full_clean()\nreturn book.pk",
+}
+
+
+@pytest.fixture
+def rows(transactional_db: None) -> None:
+    author, publisher, tag = Author.objects.create(name="a0"), Publisher.objects.create(name="p0"), Tag(name="t0")
+    tag.save()
+    for number in range(2):
+        book = Book.objects.create(title=f"b{number}", author=author, publisher=publisher, stock=3)
+        book.tags.add(tag)
+
+
+def function(source: str) -> Any:
+    names: dict[str, Any] = {}
+    exec(compile(source, "<shape>", "exec"), names)
+    return names["shape"]
+
+
+@pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES)
+def test_a_fixed_shape_gives_the_same_answer_under_the_guard(
+    body: str, rows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"{HEAD}async def shape():\n{textwrap.indent(body, '    ')}\n"
+    file = tmp_path / "shape.py"
+    file.write_text(source)
+    folder = Path(library.__file__).parent
+
+    count, _ = fix([file, folder], Settings(), is_unsafe=True, is_dry=False)
+
+    assert count == 1
+    assert [each for each in check(modules([file, folder]), Settings()) if each.file.endswith("shape.py")] == []
+    assert fix([file, folder], Settings(), is_unsafe=True, is_dry=False)[0] == 0
+    monkeypatch.setattr(guard, "_forced_mode", "raise")
+    fixed = asyncio.run(function(file.read_text())())
+    assert fixed == function(source.replace("async def", "def").replace("acount", "count"))()
+
+
+def fixed(folder: Path, source: str, *, unsafe: bool = False) -> str:
+    package = project(folder, views=IMPORTS + textwrap.dedent(source))
+    fix([package], Settings(), is_unsafe=unsafe, is_dry=False)
+    return (package / "views.py").read_text().removeprefix(IMPORTS)
+
+
+def test_formatting_and_comments_are_kept(tmp_path: Path) -> None:
+    source = """
+    async def view(request):  # a view
+        book = (Book.objects
+                .filter(title = "b0")   # odd, but theirs
+                .get())
+        return  book
+    """
+
+    assert fixed(tmp_path, source) == textwrap.dedent(source).replace("(Book", "(await Book").replace(".get()", ".aget()")
+
+
+def test_the_user_of_a_request_is_awaited(tmp_path: Path) -> None:
+    source = "from django.http import HttpRequest\nasync def view(request: HttpRequest):\n    return request.user.pk\n"
+
+    assert "return (await request.auser()).pk" in fixed(tmp_path, source)
+
+
+def test_unsafe_fixes_are_made_on_request(tmp_path: Path) -> None:
+    source = """
+    from django.views import View
+    class BookView(View):
+        async def get(self, request):
+            return None
+        def post(self, request):
+            return Book.objects.count()
+    """
+
+    assert "    def post" in fixed(tmp_path, source)
+    assert "    async def post(self, request):\n        return await Book.objects.acount()" in fixed(
+        tmp_path, source, unsafe=True
+    )
+
+
+def test_a_synchronous_function_that_is_reached_is_not_rewritten(tmp_path: Path) -> None:
+    source = "def count():\n    return Book.objects.count()\nasync def view(request):\n    return count()\n"
+
+    assert fixed(tmp_path, source) == source
+
+
+def test_a_dry_run_shows_the_difference_and_writes_nothing(tmp_path: Path) -> None:
+    package = project(tmp_path, views=f"{IMPORTS}async def view(request):\n    return Book.objects.count()\n")
+    before = (package / "views.py").read_text()
+
+    count, text = fix([package], Settings(), is_unsafe=False, is_dry=True)
+
+    assert count == 1
+    assert "-    return Book.objects.count()\n+    return await Book.objects.acount()\n" in text
+    assert (package / "views.py").read_text() == before
+
+
+def test_encoding_and_line_ends_are_kept(tmp_path: Path) -> None:
+    text = f"# coding: latin-1\n{IMPORTS}async def view(request):\n    return 'é', Book.objects.count()\n"
+    package = project(tmp_path)
+    file = package / "views.py"
+    file.write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
+
+    fix([package], Settings(), is_unsafe=False, is_dry=False)
+
+    expected = text.replace("Book.objects.count()", "await Book.objects.acount()").replace("\n", "\r\n")
+    assert file.read_bytes() == expected.encode("latin-1")
