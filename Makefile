@@ -64,12 +64,14 @@ test-newest: ## Run it on SQLite in memory with the newest release of every pack
 	fi
 	@$(call run_suite,$(ARGS))
 
-lint: $(VENV)/.lint ## Check format, style, types and layers
+lint: $(VENV)/.lint ## Check format, style, types, layers and what blocks the event loop
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python tests/typing/run.py
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/daf check daf_orm daf_views examples
+	$(VENV)/bin/python -m tests.orm.static.docs_examples
 
 format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 	$(VENV)/bin/ruff check --fix-only
@@ -103,7 +105,7 @@ coverage: $(VENV)/.test ## Run the suite on every database and show what no run 
 update: lock-build lock-uv lock-mysql $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
 
 clean: ## Remove environments, caches and builds
-	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist tests/typing/.build
+	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .daf_cache .ruff_cache build dist tests/typing/.build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Every database runs even if an earlier one failed, so that one run tells all. The suite starts hundreds of processes:

@@ -167,7 +167,9 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
     elif (scope := innermost_block(alias)) is not None:
         scope.hooks.append(CommitHook(func, robust))
     elif (executor := leased_connections.parent_executor()) is not None:
-        outcome = executor.submit(django_transaction.on_commit, _as_sync(func), using=alias, robust=robust)
+        outcome = executor.submit(  # noqa: DAF072 - the thread that has the transaction, whose connection is lent
+            django_transaction.on_commit, _as_sync(func), using=alias, robust=robust
+        )
         outcome.add_done_callback(functools.partial(_log_failure, func))
     else:
         _start(_run_hooks([CommitHook(func, robust=True)]))
@@ -186,7 +188,7 @@ def _on_commit_from_worker(func: Callable[[], object], alias: str, *, robust: bo
     if scope is not None and len(connections[alias].atomic_blocks) == scope.depth + 1:
         scope.hooks.append(CommitHook(func, robust))
     else:  # Django's own list knows of the synchronous savepoints in between, which may yet roll back
-        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)
+        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)  # noqa: DAF062 - in a worker thread
 
 
 class _Block:

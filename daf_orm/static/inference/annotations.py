@@ -89,7 +89,8 @@ class Annotations:
             return UNKNOWN if name in {"Model", "AsyncModel"} else Row(self.model(path), _UNSEEN)
         if {"queryset", "manager"} & family(path) or path.startswith("builtins."):
             return UNKNOWN
-        return Object(path)
+        # What a session that is passed has loaded is not known.
+        return Object(path, (("loaded", UNKNOWN),)) if "session" in family(path) else Object(path)
 
     def model(self, path: str) -> Model:
         """Return an external model; of Django's user the project's, if it has its own."""

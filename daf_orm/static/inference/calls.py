@@ -115,7 +115,7 @@ def _instance(frame: Frame, function: ClassValue, positional: Positional, named:
     if "session" in engine.project_kinds(cls):
         return Object("django.contrib.sessions.backends.base.SessionBase")
     arguments = externals.packed((positional, named))
-    return engine.construct(frame, Object(cls, arguments), positional, named, node)
+    return engine.instances.construct(frame, Object(cls, arguments), positional, named, node)
 
 
 def _called_object(frame: Frame, owner: Object, positional: Positional, named: Named, node: ast.expr) -> Value:

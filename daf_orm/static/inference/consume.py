@@ -172,8 +172,8 @@ def show(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = No
 
 def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:
     """Report a coroutine that is used as if it was its result."""
-    if value.is_task:
-        return
+    if value.is_task or not (value.is_query or isinstance(node, ast.Call)):
+        return  # what is passed on as a coroutine may be asked whether it is one
     source = frame.text(node)
     fix = frame.fix("await", node) if isinstance(node, ast.Call) else None
     frame.report("DAF070", node, "coroutine", "is a coroutine and is not awaited", f"Use await {source}.", fix=fix)

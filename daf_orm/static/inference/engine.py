@@ -13,6 +13,7 @@ from daf_orm.static.inference.decorators import decorate
 from daf_orm.static.inference.externals import ATOMIC
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
+from daf_orm.static.inference.instances import Instances
 from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
 from daf_orm.static.inference.signals import Signals
@@ -22,22 +23,17 @@ from daf_orm.static.inference.values import (
     Call,
     Callable,
     ClassValue,
-    Constant,
     Coroutine,
-    External,
     Items,
     Lazy,
     Loaded,
-    Manager,
-    Method,
     Object,
     Row,
-    Rows,
     Scope,
     Value,
 )
-from daf_orm.static.names.families import family, is_of
-from daf_orm.static.project.definitions import Class, Function, FunctionNode, last_name, own_nodes
+from daf_orm.static.names.families import family
+from daf_orm.static.project.definitions import Class, Function, FunctionNode
 from daf_orm.static.project.models import Model, Models
 
 if TYPE_CHECKING:
@@ -53,9 +49,6 @@ DEPTH: Final = 30
 CONTEXTS: Final = 12
 """Different arguments with which one function is followed."""
 _PROPERTIES: Final = frozenset({"property", "cached_property"})
-_CONTEXT_MANAGERS: Final = frozenset({"asynccontextmanager", "fixture"})
-_CLOSERS: Final = frozenset({"close", "close_all", "close_old_connections"})
-_STILL_SAFE: Final = frozenset({"DAF051", "DAF053", "DAF070", "DAF075", "DAF080", "DAF081", "DAF082"})
 
 
 @dataclass(slots=True)
@@ -77,6 +70,7 @@ class Engine:
         self.annotations = Annotations(self.models)
         self.globals = Globals(self)
         self.objects = Objects(self)
+        self.instances = Instances(self)
         self.signals = Signals(self)
         self.templates = Templates(self)
         self.is_strict = is_strict
@@ -87,7 +81,6 @@ class Engine:
         self._pending: list[list[Callable]] = []
         self._depth = 0
         self._scopes: dict[Class, Scope] = {}
-        self._attributes: dict[tuple[Class, str], Value] = {}
         self._atomic: set[FunctionNode] = set()
 
     # Roots
@@ -113,7 +106,7 @@ class Engine:
         owner = self._owner(function)
         frame.is_muted = False
         self._look_at_decorators(frame, function)
-        self._follow(frame, Callable(function, owner), (), {}, None)
+        self.follow(frame, Callable(function, owner), (), {}, None)
 
     def _look_at_decorators(self, frame: Frame, function: Function) -> None:
         """Report ``@transaction.atomic`` of Django's on a coroutine function, around which it does nothing."""
@@ -131,17 +124,7 @@ class Engine:
             return None
         if "classmethod" in function.decorator_names:
             return ClassValue(function.cls)
-        return self.instance(function.cls)
-
-    def instance(self, cls: Class) -> Value:
-        """Return an instance of a class of the project of which nothing else is known."""
-        external = self.project.ancestors(cls)[1]
-        unseen = self.models.external("unseen.Model")
-        if is_of(external, "queryset"):
-            return Rows(unseen, Loaded(is_known=False), cls=cls, is_prefetched=None)
-        if is_of(external, "manager"):
-            return Manager(unseen, cls, is_prefetched=None)
-        return self.annotations.instance(cls)
+        return self.instances.of(function.cls)
 
     # Following
 
@@ -151,12 +134,12 @@ class Engine:
         """Return what a function returns; a generator is followed when it is iterated."""
         if function.function.is_generator:
             return Lazy(Call(function, positional, tuple(named.items())))
-        result = self._follow(frame, function, positional, named, node)
+        result = self.follow(frame, function, positional, named, node)
         if function.function.is_async:
             return Coroutine(result, is_atomic=function.function.node in self._atomic)
         return result
 
-    def _follow(
+    def follow(
         self,
         frame: Frame,
         function: Callable,
@@ -164,6 +147,7 @@ class Engine:
         named: dict[str, Value],
         node: ast.expr | None,
     ) -> Value:
+        """Follow a function, and return what it returns: what its coroutine gives, or what it yields as items."""
         definition = function.function
         is_on_loop = definition.is_async or frame.is_on_loop
         key = (
@@ -226,7 +210,7 @@ class Engine:
         run.findings += frame.findings
         if not caller.is_muted:
             for each in pending:
-                self._follow(frame, each, (), {}, None)
+                self.follow(frame, each, (), {}, None)
 
     def _result(self, frame: Frame) -> Value:
         assert frame.function is not None
@@ -288,7 +272,7 @@ class Engine:
         """Return a method bound to what it is read from; of a property its value."""
         names = method.decorator_names
         if _PROPERTIES & set(names):
-            return self._follow(frame, Callable(method, owner), (), {}, node)
+            return self.follow(frame, Callable(method, owner), (), {}, node)
         if "staticmethod" in names:
             return decorate(self.globals.frame(method.module), Callable(method))
         if "classmethod" in names:
@@ -307,85 +291,22 @@ class Engine:
 
     def run_method(self, frame: Frame, method: Function, owner: Value, node: ast.expr) -> Value:
         """Follow a method that Python or Django calls: ``__str__``, ``clean``."""
-        return self._follow(frame, Callable(method, owner), (), {}, node)
+        return self.follow(frame, Callable(method, owner), (), {}, node)
 
     def quietly(self, method: Function, owner: Value) -> Value:
         """Return what a method returns; nothing is reported."""
-        return self._follow(self.globals.frame(method.module), Callable(method, owner), (), {}, None)
-
-    def construct(
-        self, frame: Frame, instance: Object, positional: tuple[Value, ...], named: dict[str, Value], node: ast.expr
-    ) -> Value:
-        """Return an instance, and follow the ``__init__`` that makes it."""
-        assert isinstance(instance.of, Class)
-        method = self.project.method(instance.of, "__init__")
-        if method is not None:
-            self._follow(frame, Callable(method, instance), positional, named, node)
-            return instance
-        return replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
-
-    def instance_attribute(self, frame: Frame, cls: Class, name: str) -> Value | None:
-        """Return what the methods of a class assign to an attribute of ``self``; None if they do not."""
-        key = (cls, name)
-        if key not in self._attributes:
-            self._attributes[key] = UNKNOWN
-            found = self._assigned(cls, name)
-            if found is None:
-                del self._attributes[key]
-                return None
-            self._attributes[key] = found
-        del frame
-        return self._attributes[key]
-
-    def _assigned(self, cls: Class, name: str) -> Value | None:
-        for each in self.project.ancestors(cls)[0]:
-            if name in each.assigned_to_self:
-                return self._value_assigned(cls, *each.assigned_to_self[name])
-        return None
-
-    def _value_assigned(self, cls: Class, method: Function, node: ast.Assign | ast.AnnAssign) -> Value:
-        if isinstance(node, ast.AnnAssign):
-            said = self.annotations.value(method.module, node.annotation, cls)
-            if said != UNKNOWN or node.value is None:
-                return said
-        scope = self._scopes.get(cls)
-        frame = Frame(self, method.module, method, Scope(scope), is_on_loop=False, is_muted=True)
-        bind_parameters(frame, Callable(method, self.instance(cls)), (), {})
-        value = UNKNOWN if node.value is None else frame.evaluate(node.value)
-        return _unsure(value)
+        return self.follow(self.globals.frame(method.module), Callable(method, owner), (), {}, None)
 
     # Iteration and blocks
 
     def iterate_generator(self, frame: Frame, call: Call, node: ast.expr) -> Value:
         """Follow a generator that is iterated, and return what it yields."""
-        result = self._follow(frame, call.function, call.positional, dict(call.named), node)
+        result = self.follow(frame, call.function, call.positional, dict(call.named), node)
         return result.item if isinstance(result, Items) else UNKNOWN
 
-    def iterate_async(self, frame: Frame, value: Value, node: ast.expr) -> Value:
-        """Return an item of what is iterated with ``async for``."""
-        if isinstance(value, Rows):
-            frame.refine(node, replace(value, is_evaluated=True))
-            return value.row
-        if isinstance(value, Lazy) and isinstance(value.source, Call):
-            return self.iterate_generator(frame, value.source, node)
-        return value.item if isinstance(value, Items) else UNKNOWN
-
-    def enter(self, frame: Frame, value: Value, node: ast.expr) -> Value:
-        """Follow what a ``with`` statement enters, and return what it binds."""
-        if isinstance(value, Lazy) and isinstance(value.source, Call):
-            return self.iterate_generator(frame, value.source, node)
-        if isinstance(value, Object) and isinstance(value.of, Class):
-            method = self.project.method(value.of, "__enter__")
-            if method is not None:
-                return self.run_method(frame, method, value, node)
-        return UNKNOWN
-
-    def enter_async(self, frame: Frame, value: Value, node: ast.expr) -> None:
-        """Follow what an ``async with`` statement enters."""
-        if isinstance(value, Object) and isinstance(value.of, Class):
-            method = self.project.method(value.of, "__aenter__")
-            if method is not None:
-                self.run_method(frame, method, value, node)
+    def scope_of(self, cls: Class) -> Scope | None:
+        """Return the variables around a class that a function defines; None for any other."""
+        return self._scopes.get(cls)
 
     def remember_class(self, cls: Class, scope: Scope) -> None:
         """Take note of the variables around a class that a function defines, and of its coroutine functions."""
@@ -399,46 +320,7 @@ class Engine:
         if frame.function is not None:
             self._atomic.add(frame.function.node)
 
-    def yields(self, frame: Frame, node: ast.Yield) -> None:
-        """Report a ``yield`` of an asynchronous generator inside a transaction."""
-        function = frame.function
-        if not frame.atomic_depth or function is None or not function.is_async:
-            return
-        if not _CONTEXT_MANAGERS & set(function.decorator_names):
-            remedy = "Fetch a page in a transaction of its own, and yield outside of it."
-            frame.report("DAF073", node, "atomic", "holds a transaction for as long as its reader takes", remedy)
-
     # Threads, signals, templates
-
-    def in_thread(
-        self, frame: Frame, function: Value, positional: tuple[Value, ...], named: dict[str, Value], node: ast.Call
-    ) -> Value:
-        """Follow a function in a thread of no one's: its connection stays open, unless it is closed there."""
-        probe = Frame(self, frame.module, frame.function, frame.scope, is_on_loop=True, path=frame.path)
-        result = calls.call(probe, function, positional, named, node)
-        queries = [each for each in probe.findings if each.code not in _STILL_SAFE]
-        if queries and not self._closes(function):
-            remedy = "Use await database_sync_to_async(func)(…), which gives its connection back."
-            frame.report("DAF072", node, "to_thread", "leaves a database connection open in its thread", remedy)
-        off = Frame(self, frame.module, frame.function, frame.scope, is_on_loop=False, path=frame.path)
-        return calls.call(off, function, positional, named, node) if not isinstance(result, Coroutine) else UNKNOWN
-
-    def _closes(self, function: Value, depth: int = 0) -> bool:
-        """Return True if a function closes a connection, itself or in a function that it calls."""
-        if isinstance(function, External | Method):
-            return function.name in _CLOSERS
-        definition = getattr(function, "function", None)
-        if not isinstance(definition, Function) or depth > 3:  # noqa: PLR2004 - calls that are followed
-            return False
-        for node in own_nodes(definition.node):
-            if isinstance(node, ast.Call):
-                if last_name(node.func) in _CLOSERS:
-                    return True
-                if isinstance(node.func, ast.Name):
-                    found = self.globals.name(definition.module, node.func.id)
-                    if self._closes(found, depth + 1):
-                        return True
-        return False
 
     def send_signal(self, frame: Frame, signal: Object, node: ast.Call) -> None:
         """Follow the receivers of a signal of the project's that is sent."""
@@ -478,18 +360,3 @@ class Engine:
 
 def _has_async(node: FunctionNode) -> bool:
     return any(isinstance(each, ast.AsyncFunctionDef) for each in ast.walk(node) if each is not node)
-
-
-def _unsure(value: Value) -> Value:
-    """Return a value of which the state may have changed since it was assigned."""
-    if isinstance(value, Row):
-        return Row(value.model, Loaded(is_known=False))
-    if isinstance(value, Rows):
-        return replace(value, is_prefetched=None)
-    return UNKNOWN if isinstance(value, Constant) else value
-
-
-def _fields(cls: Class, positional: tuple[Value, ...], named: dict[str, Value]) -> list[tuple[str, Value]]:
-    """Return the fields of a dataclass or named tuple as it was made."""
-    given = dict(zip(cls.annotations, positional, strict=False)) | named
-    return [(f".{name}", value) for name, value in given.items() if name in cls.annotations]

@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm.static.inference import consume
+from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.attributes import attribute
 from daf_orm.static.inference.calls import arguments_of
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
@@ -260,7 +260,7 @@ class _Inner:
 def _iterated(frame: Frame, generator: ast.comprehension, kind: str) -> Value:
     value = consume.rows_from(frame, frame.evaluate(generator.iter))
     if generator.is_async:
-        return frame.engine.iterate_async(frame, value, generator.iter)
+        return blocks.iterate_async(frame, value, generator.iter)
     return consume.iterate(frame, value, generator.iter, None, kind)
 
 
@@ -278,7 +278,7 @@ def _named(frame: Frame, node: ast.NamedExpr) -> Value:
 def _yield(frame: Frame, node: ast.Yield) -> Value:
     value = frame.evaluate(node.value) if node.value is not None else UNKNOWN
     frame.yielded = value if frame.yielded is None else join(frame.yielded, value)
-    frame.engine.yields(frame, node)
+    blocks.yields(frame, node)
     return UNKNOWN
 
 

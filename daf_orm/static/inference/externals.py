@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
 from daf_orm.static.inference.objects import LOCAL, MESSAGES, REQUEST, SESSION, hopped
+from daf_orm.static.inference.threads import in_thread
 from daf_orm.static.inference.values import (
     EVERYTHING,
     NONE,
@@ -93,7 +94,7 @@ def _in_thread(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
     if not arguments[0]:
         return UNKNOWN
     function, *rest = arguments[0]
-    return Coroutine(frame.engine.in_thread(frame, function, tuple(rest), arguments[1], node))
+    return Coroutine(in_thread(frame, function, tuple(rest), arguments[1], node))
 
 
 def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> Value:

@@ -58,11 +58,11 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
 def _of_row(frame: Frame, row: Row, method: Method, arguments: Arguments, node: ast.Call) -> Value:
     name = method.name
     if name == "afetch_related":
-        return Coroutine(_fetched(frame, row, method, arguments))
+        return Coroutine(_fetched(frame, row, method, arguments), is_query=True)
     if name[:1] == "a" and (name[1:] in {*orm.INSTANCE, *orm.VALIDATION, *orm.PERMISSIONS}):
         if name == "arefresh_from_db":
             _refreshed(frame, row, method)
-        return Coroutine()
+        return Coroutine(is_query=True)
     if name in orm.INSTANCE:
         _instance(frame, name, orm.INSTANCE[name], node)
     elif name in orm.VALIDATION:
@@ -121,7 +121,7 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         return _of_paginator(frame, owner, name, node)
     if "model_serializer" in kinds and name == "save":
         frame.report("DAF041", node, "ModelSerializer.save", "saves its instance", hopped(frame, node))
-    elif "generic_view" in kinds and name in orm.GENERIC_VIEW:
+    elif "generic_view" in kinds and name in orm.GENERIC_VIEW and not frame.engine.is_awaited(node):
         operation = f"SingleObjectMixin.{name}"
         frame.report("DAF043", node, operation, f"runs {operation}", hopped(frame, node))
     elif "signal" in kinds and name in {"send", "send_robust"}:

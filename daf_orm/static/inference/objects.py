@@ -101,7 +101,7 @@ class Objects:
                     return found
             if name in each.attributes:
                 return engine.globals.evaluated(each.module, each.attributes[name])
-        return engine.instance_attribute(frame, cls, name)
+        return engine.instances.attribute(cls, name)
 
     def _inherited_attribute(self, frame: Frame, value: Object, name: str, node: ast.expr) -> Value:
         kinds = self.kinds(value)

@@ -59,9 +59,9 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
         return (
             Items(rows.row)
             if name == "aiterator"
-            else Coroutine(result(_given(rows, name[1:], arguments[1]), name[1:]))
+            else Coroutine(result(_given(rows, name[1:], arguments[1]), name[1:]), is_query=True)
         )
-    return Coroutine() if name[:1] == "a" and name[1:] in orm.USER_MANAGER | orm.CONTENT_TYPES else UNKNOWN
+    return Coroutine(is_query=True) if name[:1] == "a" and name[1:] in orm.USER_MANAGER | orm.CONTENT_TYPES else UNKNOWN
 
 
 def _given(rows: Rows, name: str, named: dict[str, Value]) -> Rows:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm.static.inference import consume
+from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.externals import ATOMIC, OUR_ATOMIC
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.values import (
@@ -16,6 +16,7 @@ from daf_orm.static.inference.values import (
     Coroutine,
     Cursor,
     External,
+    Hop,
     Items,
     Loaded,
     Object,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from daf_orm.static.inference.frame import Frame
 
+_COROUTINE_TESTS: Final = frozenset(
+    "isawaitable iscoroutine iscoroutinefunction is_async_callable is_coroutine".split()
+)
 _ALLOWANCES: Final = frozenset({"allow_blocking", "record_blocking"})
 
 
@@ -181,7 +185,21 @@ def _if(frame: Frame, node: ast.If | ast.While) -> None:
     if last_name(node.test) == "TYPE_CHECKING":
         return
     consume.truth(frame, frame.evaluate(node.test), node.test, "bool")
-    _branches(frame, [node.body, node.orelse])
+    answer = _asks_for_a_coroutine(frame, node.test)
+    _branches(frame, [node.body, node.orelse] if answer is None else [node.body if answer else node.orelse])
+
+
+def _asks_for_a_coroutine(frame: Frame, test: ast.expr) -> bool | None:
+    """Return the answer to ``isawaitable(value)`` and its like, if it is known."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        answer = _asks_for_a_coroutine(frame, test.operand)
+        return None if answer is None else not answer
+    if not isinstance(test, ast.Call) or last_name(test.func) not in _COROUTINE_TESTS or len(test.args) != 1:
+        return None
+    value = frame.evaluate(test.args[0])
+    if isinstance(value, Coroutine | Hop):
+        return True
+    return value.function.is_async if isinstance(value, Callable) else None
 
 
 def _branches(frame: Frame, bodies: Sequence[Sequence[ast.stmt]]) -> None:
@@ -218,7 +236,7 @@ def _for(frame: Frame, node: ast.For) -> None:
 
 def _async_for(frame: Frame, node: ast.AsyncFor) -> None:
     value = consume.rows_from(frame, frame.evaluate(node.iter))
-    _loop(frame, node, frame.engine.iterate_async(frame, value, node.iter))
+    _loop(frame, node, blocks.iterate_async(frame, value, node.iter))
 
 
 def _loop(frame: Frame, node: ast.For | ast.AsyncFor, item: Value) -> None:
@@ -256,10 +274,10 @@ def _with(frame: Frame, node: ast.With) -> None:
         if last_name(item.context_expr) in _ALLOWANCES:
             frame.is_on_loop = False
         if item.optional_vars is not None:
-            entered = frame.engine.enter(frame, value, item.context_expr)
+            entered = blocks.enter(frame, value, item.context_expr)
             bind(frame, item.optional_vars, value if isinstance(value, Cursor | Object) else entered)
         else:
-            frame.engine.enter(frame, value, item.context_expr)
+            blocks.enter(frame, value, item.context_expr)
     execute(frame, node.body)
     frame.is_on_loop, frame.atomic_depth = was_on_loop, depth
 
@@ -284,7 +302,7 @@ def _async_with(frame: Frame, node: ast.AsyncWith) -> None:
         if (isinstance(value, Object) and value.of in OUR_ATOMIC) or _is_our_atomic(frame, item.context_expr):
             frame.atomic_depth += 1
             frame.engine.opens_atomic(frame)
-        frame.engine.enter_async(frame, value, item.context_expr)
+        blocks.enter_async(frame, value, item.context_expr)
         if item.optional_vars is not None:
             bind(frame, item.optional_vars, UNKNOWN)
     execute(frame, node.body)

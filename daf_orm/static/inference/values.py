@@ -255,6 +255,8 @@ class Coroutine(Value):
     result: Value = UNKNOWN
     is_atomic: bool = False
     """Whether it opens an atomic block."""
+    is_query: bool = False
+    """Whether it is that of a queryset, manager or instance."""
     is_task: bool = False
     """Whether it is a task or future, which runs without being awaited and has methods."""
 

@@ -38,7 +38,7 @@ PERMISSIONS: Final = frozenset(
 CONTENT_TYPES: Final = frozenset({"get_for_model", "get_for_models", "get_for_id"})
 SITES: Final = frozenset({"get_current"})
 
-SESSION_READS: Final = frozenset("get pop setdefault keys values items has_key is_empty".split())
+SESSION_READS: Final = frozenset("get pop setdefault keys values items has_key".split())
 SESSION_WRITES: Final = frozenset("save flush cycle_key create load exists delete".split())
 SESSION_TWINS: Final = SESSION_READS | SESSION_WRITES - {"load"}
 

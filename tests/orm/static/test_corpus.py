@@ -11,9 +11,9 @@ from daf_orm.static.check import check
 from daf_orm.static.files import modules, shown
 from daf_orm.static.findings import Finding
 from daf_orm.static.settings import Settings
+from tests import project
 from tests.orm.detection import corpus
 from tests.orm.detection.corpus import BLOCKING, HARMLESS, Shape
-from tests import project
 
 UNSEEN = {
     "contrib-database_cache": "the settings say which backend a cache has; the one in memory does not block",
@@ -55,7 +55,7 @@ def test_a_blocking_shape_is_found_in_its_source(shape: Shape) -> None:
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("shape", HARMLESS, ids=lambda shape: shape.name)
-def test_a_harmless_shape_is_left_alone(shape: Shape, strict: bool) -> None:
+def test_a_harmless_shape_is_left_alone(shape: Shape, *, strict: bool) -> None:
     code = shape.body.__code__
     lines = range(code.co_firstlineno, max(line for *_, line in code.co_lines() if line) + 1)
 

@@ -18,7 +18,7 @@ from tests.project import library
 from tests.project.library.models import Author, Book, Publisher, Tag
 
 pytest.importorskip("libcst")
-from daf_orm.static.fixes.fixing import fix  # noqa: E402 - needs LibCST
+from daf_orm.static.fixes.fixing import fix
 
 HEAD = """
 from django.db import transaction
@@ -111,7 +111,9 @@ def test_formatting_and_comments_are_kept(tmp_path: Path) -> None:
         return  book
     """
 
-    assert fixed(tmp_path, source) == textwrap.dedent(source).replace("(Book", "(await Book").replace(".get()", ".aget()")
+    assert fixed(tmp_path, source) == textwrap.dedent(source).replace("(Book", "(await Book").replace(
+        ".get()", ".aget()"
+    )
 
 
 def test_the_user_of_a_request_is_awaited(tmp_path: Path) -> None:

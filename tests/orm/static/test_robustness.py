@@ -61,9 +61,11 @@ STATEMENTS = st.one_of(
     st.builds("match {}:\n        case _:\n            {}".format, EXPRESSIONS, EXPRESSIONS),
 )
 SOURCES = st.lists(STATEMENTS, min_size=1, max_size=6).map(
-    lambda body: f"{IMPORTS}from django.db import transaction\n\n\nasync def view(request, books):\n    book = None\n    "
-    + "\n    ".join(body)
-    + "\n"
+    lambda body: (
+        f"{IMPORTS}from django.db import transaction\n\n\nasync def view(request, books):\n    book = None\n    "
+        + "\n    ".join(body)
+        + "\n"
+    )
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,14 +88,14 @@ HOMES = ("shop/ordering.py", "shop/reports.py", "shop/pages/desk.py", "shop/api/
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Finding]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
     folder = tmp_path_factory.mktemp("bookshop")
     shutil.copytree(BOOKSHOP, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("var", "__pycache__"))
     for place, home in enumerate(HOMES):
         file = folder / home
         seeds = "".join(seed.source() for seed in SEEDS if seed.number % len(HOMES) == place)
         file.write_text(f"{file.read_text()}\n{HEAD}{seeds}")
-    yield check(modules([folder]), Settings())
+    return check(modules([folder]), Settings())
 
 
 def test_sixty_calls_are_put_in() -> None:

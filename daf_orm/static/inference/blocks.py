@@ -1,0 +1,54 @@
+"""What is entered, and what is iterated asynchronously."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from daf_orm.static.inference.values import UNKNOWN, Call, Items, Lazy, Object, Rows, Value
+from daf_orm.static.project.definitions import Class
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.frame import Frame
+
+_CONTEXT_MANAGERS: Final = frozenset({"asynccontextmanager", "fixture"})
+
+
+def iterate_async(frame: Frame, value: Value, node: ast.expr) -> Value:
+    """Return an item of what is iterated with ``async for``."""
+    if isinstance(value, Rows):
+        frame.refine(node, replace(value, is_evaluated=True))
+        return value.row
+    if isinstance(value, Lazy) and isinstance(value.source, Call):
+        return frame.engine.iterate_generator(frame, value.source, node)
+    return value.item if isinstance(value, Items) else UNKNOWN
+
+
+def enter(frame: Frame, value: Value, node: ast.expr) -> Value:
+    """Follow what a ``with`` statement enters, and return what it binds."""
+    if isinstance(value, Lazy) and isinstance(value.source, Call):
+        return frame.engine.iterate_generator(frame, value.source, node)
+    if isinstance(value, Object) and isinstance(value.of, Class):
+        method = frame.engine.project.method(value.of, "__enter__")
+        if method is not None:
+            return frame.engine.run_method(frame, method, value, node)
+    return UNKNOWN
+
+
+def enter_async(frame: Frame, value: Value, node: ast.expr) -> None:
+    """Follow what an ``async with`` statement enters."""
+    if isinstance(value, Object) and isinstance(value.of, Class):
+        method = frame.engine.project.method(value.of, "__aenter__")
+        if method is not None:
+            frame.engine.run_method(frame, method, value, node)
+
+
+def yields(frame: Frame, node: ast.Yield) -> None:
+    """Report a ``yield`` of an asynchronous generator inside a transaction."""
+    function = frame.function
+    if not frame.atomic_depth or function is None or not function.is_async:
+        return
+    if not _CONTEXT_MANAGERS & set(function.decorator_names):
+        remedy = "Fetch a page in a transaction of its own, and yield outside of it."
+        frame.report("DAF073", node, "atomic", "holds a transaction for as long as its reader takes", remedy)

@@ -1,0 +1,100 @@
+"""Instances of the project's classes: how they are made, and what their attributes hold."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from daf_orm.static.inference.frame import Frame
+from daf_orm.static.inference.parameters import bind_parameters
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Callable,
+    Constant,
+    Loaded,
+    Manager,
+    Object,
+    Row,
+    Rows,
+    Scope,
+    Value,
+)
+from daf_orm.static.names.families import is_of
+from daf_orm.static.project.definitions import Class, Function
+
+if TYPE_CHECKING:
+    from daf_orm.static.inference.engine import Engine
+
+
+class Instances:
+    """Makes them, and remembers what is assigned to ``self``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._attributes: dict[tuple[Class, str], Value] = {}
+
+    def construct(
+        self, frame: Frame, instance: Object, positional: tuple[Value, ...], named: dict[str, Value], node: ast.expr
+    ) -> Value:
+        """Return an instance, and follow the ``__init__`` that makes it."""
+        assert isinstance(instance.of, Class)
+        method = self._engine.project.method(instance.of, "__init__")
+        if method is not None:
+            self._engine.follow(frame, Callable(method, instance), positional, named, node)
+            return instance
+        return replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
+
+    def attribute(self, cls: Class, name: str) -> Value | None:
+        """Return what the methods of a class assign to an attribute of ``self``; None if they do not."""
+        key = (cls, name)
+        if key not in self._attributes:
+            self._attributes[key] = UNKNOWN
+            found = self._assigned(cls, name)
+            if found is None:
+                del self._attributes[key]
+                return None
+            self._attributes[key] = found
+        return self._attributes[key]
+
+    def _assigned(self, cls: Class, name: str) -> Value | None:
+        for each in self._engine.project.ancestors(cls)[0]:
+            if name in each.assigned_to_self:
+                return self._value_assigned(cls, *each.assigned_to_self[name])
+        return None
+
+    def _value_assigned(self, cls: Class, method: Function, node: ast.Assign | ast.AnnAssign) -> Value:
+        if isinstance(node, ast.AnnAssign):
+            said = self._engine.annotations.value(method.module, node.annotation, cls)
+            if said != UNKNOWN or node.value is None:
+                return said
+        scope = self._engine.scope_of(cls)
+        frame = Frame(self._engine, method.module, method, Scope(scope), is_on_loop=False, is_muted=True)
+        bind_parameters(frame, Callable(method, self.of(cls)), (), {})
+        value = UNKNOWN if node.value is None else frame.evaluate(node.value)
+        return _unsure(value)
+
+    def of(self, cls: Class) -> Value:
+        """Return an instance of a class of the project of which nothing else is known."""
+        external = self._engine.project.ancestors(cls)[1]
+        unseen = self._engine.models.external("unseen.Model")
+        if is_of(external, "queryset"):
+            return Rows(unseen, Loaded(is_known=False), cls=cls, is_prefetched=None)
+        if is_of(external, "manager"):
+            return Manager(unseen, cls, is_prefetched=None)
+        return self._engine.annotations.instance(cls)
+
+
+def _fields(cls: Class, positional: tuple[Value, ...], named: dict[str, Value]) -> list[tuple[str, Value]]:
+    """Return the fields of a dataclass or named tuple as it was made."""
+    given = dict(zip(cls.annotations, positional, strict=False)) | named
+    return [(f".{name}", value) for name, value in given.items() if name in cls.annotations]
+
+
+def _unsure(value: Value) -> Value:
+    """Return a value of which the state may have changed since it was assigned."""
+    if isinstance(value, Row):
+        return Row(value.model, Loaded(is_known=False))
+    if isinstance(value, Rows):
+        return replace(value, is_prefetched=None)
+    return UNKNOWN if isinstance(value, Constant) else value
