@@ -91,7 +91,12 @@ def _of_relation(manager: Manager, row: Row) -> Loaded:
     """Return what the rows behind a relation have: also the row that they are reached from."""
     loaded = row.loaded.below(manager.accessor) if manager.is_prefetched is not False else Loaded()
     back = None if manager.is_many else _back(manager, row)
-    return replace(loaded, joined=loaded.joined | {back}) if back else loaded
+    return replace(loaded, joined=loaded.joined | way_back(back)) if back else loaded
+
+
+def way_back(name: str) -> frozenset[str]:
+    """Return the lookups of a relation to the row that was come from, which has what it had."""
+    return frozenset({name, f"{name}__{EVERYTHING}"})
 
 
 def _back(manager: Manager, row: Row) -> str | None:
@@ -117,7 +122,7 @@ def related(project: Project, relation: Relation, row: Row, known: Model) -> Val
     loaded = row.loaded.below(relation.name)
     if relation.is_one_to_one:
         back = [each.name for each in known.relations.values() if each.is_one_to_one and each.target is row.model]
-        loaded = replace(loaded, joined=loaded.joined | set(back))
+        loaded = replace(loaded, joined=loaded.joined.union(*map(way_back, back)))
     return Row(known, loaded)
 
 

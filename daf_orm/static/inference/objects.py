@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference.values import (
@@ -139,6 +140,8 @@ class Objects:
 
     def load_user(self, frame: Frame, user: ast.expr, shown: ast.expr) -> None:
         """Report that ``request.user`` is looked into."""
+        if self._is_set_by_the_project and not self._engine.is_strict:
+            return
         source = frame.text(user)
         request = source.removesuffix(".user") if source.endswith(".user") else "request"
         fix = None
@@ -147,6 +150,15 @@ class Objects:
         remedy = f"Use user = await {request}.auser(), and user for {request}.user."
         frame.report("DAF051", shown, "get_user", "loads the user of the request", remedy, fix=fix)
         frame.refine(user, self._engine.user_row)
+
+    @cached_property
+    def _is_set_by_the_project(self) -> bool:
+        """Whether the project authenticates requests itself, and sets ``request.user`` to what it has loaded."""
+        return any(
+            "request.user = " in module.mentions
+            for module in self._engine.project.modules
+            if not any("test" in part for part in module.name.split("."))
+        )
 
     def _of_form(self, frame: Frame, value: Object, name: str, node: ast.expr) -> Value:
         if name == "errors":

@@ -122,9 +122,7 @@ class Models:
         """The relations that models have by other models' fields."""
         found: dict[Model, dict[str, Relation]] = {}
         for cls in self._classes:
-            if not any(_RELATIONS.search(last_name(node)) for node in cls.attributes.values()) or not self.is_model(
-                cls
-            ):
+            if _is_abstract(cls) or not self.is_model(cls):
                 continue
             for target, relation in self._reverse_of(self.of(cls)):
                 found.setdefault(target, {})[relation.name] = relation
@@ -132,14 +130,14 @@ class Models:
 
     def _reverse_of(self, model: Model) -> Iterator[tuple[Model, Relation]]:
         assert model.cls is not None
-        for name, node in model.cls.attributes.items():
-            relation = self.relation(model, model.cls, name, node)
+        for name, (cls, node) in self._declared(model.cls).items():
+            relation = self.relation(model, cls, name, node)
             if relation is None or relation.target is None or last_name(node) == "GenericRelation":
                 continue
             assert isinstance(node, ast.Call)
             accessor = _related_name(node, model)
             is_one = relation.is_one_to_one
-            if accessor and not accessor.endswith(_NO_REVERSE):
+            if accessor and not accessor.endswith(_NO_REVERSE) and "%" not in accessor:
                 yield (
                     relation.target,
                     Relation(
@@ -151,6 +149,14 @@ class Models:
                         is_one_to_one=is_one,
                     ),
                 )
+
+    def _declared(self, cls: Class) -> dict[str, tuple[Class, ast.expr]]:
+        """Return the fields that a model declares, and those of its abstract bases, which are its own as well."""
+        found: dict[str, tuple[Class, ast.expr]] = {}
+        for each in self.project.ancestors(cls)[0]:
+            if each is cls or _is_abstract(each):
+                found = {name: (each, node) for name, node in each.attributes.items()} | found
+        return found
 
     def relation(self, model: Model, cls: Class, name: str, node: ast.expr) -> Relation | None:
         """Return the relation that a class attribute declares; None if it is another field."""
@@ -199,6 +205,11 @@ def _related_name(node: ast.Call, model: Model) -> str:
         if keyword.arg == "related_name" and isinstance(keyword.value, ast.Constant):
             return str(keyword.value.value).replace("%(class)s", model.name.lower()) if keyword.value.value else ""
     return model.name.lower()
+
+
+def _is_abstract(cls: Class) -> bool:
+    abstract = cls.inner["Meta"].attributes.get("abstract") if "Meta" in cls.inner else None
+    return isinstance(abstract, ast.Constant) and abstract.value is True
 
 
 def _has_fields(cls: Class) -> bool:

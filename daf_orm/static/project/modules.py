@@ -33,7 +33,7 @@ class Assigned:
 Binding = Imported | Assigned | Function | Class
 
 
-WORDS: Final = ("async ", "models", "ForeignKey", "@receiver", ".connect(")
+WORDS: Final = ("async ", "models", "ForeignKey", "@receiver", ".connect(", "request.user = ")
 
 
 class SourceError(Exception):
