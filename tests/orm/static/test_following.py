@@ -1,0 +1,147 @@
+"""Values are followed through the code of a small application, whose lines say which of them block."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daf_orm.static.check import check
+from daf_orm.static.files import modules
+from daf_orm.static.settings import Settings
+from tests.orm.static.checking import codes, findings
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.mark.parametrize("name", ["views", "services"])
+def test_the_lines_that_block_are_found_and_no_others(name: str, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shutil.copytree(SAMPLES / "templates", shop / "templates")
+    (shop / "__init__.py").touch()
+    shutil.copy(SAMPLES / "models.py.txt", shop / "models.py")
+    sample = shop / f"{name}.py"
+    shutil.copy(SAMPLES / f"{name}.py.txt", sample)
+    lines = sample.read_text().splitlines()
+
+    found = {each.line for each in check(modules([shop]), Settings()) if each.file == sample.as_posix()}
+
+    marked = {number for number, line in enumerate(lines, 1) if line.endswith("# blocks")}
+    assert [lines[number - 1].strip() for number in sorted(marked - found)] == []
+    assert [lines[number - 1].strip() for number in sorted(found - marked)] == []
+
+
+def test_a_function_is_followed_with_what_it_is_given(tmp_path: Path) -> None:
+    source = """
+    def name(book):
+        return book.author.name
+    async def loaded():
+        return name(await Book.objects.select_related("author").aget(pk=1))
+    async def lazy():
+        return name(await Book.objects.aget(pk=1))
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert [step.function for step in found.path] == ["lazy", "name"]
+
+
+def test_the_path_begins_at_the_nearest_coroutine_function(tmp_path: Path) -> None:
+    source = """
+    async def outer():
+        await inner()
+    async def inner():
+        helper()
+    def helper():
+        Book.objects.count()
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert [step.function for step in found.path] == ["inner", "helper"]
+
+
+@pytest.mark.parametrize(
+    "hop",
+    [
+        "await sync_to_async(count)()",
+        "await sync_to_async(count, thread_sensitive=False)()",
+        "await database_sync_to_async(count)()",
+        "await await_safe(count)()",
+        "await sync_to_async(lambda: count())()",
+        "await sync_to_async(partial(count))()",
+        "await gather(sync_to_async(count)(), database_sync_to_async(count)())",
+        "threading.Thread(target=count).start()",
+    ],
+)
+def test_what_runs_in_a_thread_is_not_on_the_loop(hop: str, tmp_path: Path) -> None:
+    source = f"""
+    import threading
+    from asyncio import gather
+    from functools import partial
+    from asgiref.sync import sync_to_async
+    from daf_orm import await_safe, database_sync_to_async
+    def count():
+        return Book.objects.count()
+    async def view(request):
+        {hop}
+    """
+
+    assert codes(tmp_path, source) == []
+
+
+def test_what_async_to_sync_brings_back_is_on_the_loop(tmp_path: Path) -> None:
+    source = """
+    from asgiref.sync import async_to_sync, sync_to_async
+    async def view(request):
+        await sync_to_async(work)()
+    def work():
+        Book.objects.count()
+        async_to_sync(inner)()
+    async def inner():
+        Book.objects.count()
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert found.path[0].function == "inner"
+
+
+@pytest.mark.parametrize("way", ["Book.objects.acount()", "not Book.objects.aexists()", "1 + Book.objects.acount()"])
+def test_a_coroutine_is_no_value(way: str, tmp_path: Path) -> None:
+    assert codes(tmp_path, f"async def view(request):\n    if {way}:\n        pass\n") == ["DAF070"]
+
+
+def test_code_for_where_there_is_no_loop_is_not_on_it(tmp_path: Path) -> None:
+    source = """
+    import asyncio
+    async def view(request):
+        helper()
+    def helper():
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return Book.objects.count()
+    """
+
+    assert codes(tmp_path, source) == []
+
+
+def test_requests_of_other_frameworks_have_users_of_their_own(tmp_path: Path) -> None:
+    source = "from ninja import Router\nasync def view(request):\n    return request.user.pk\n"
+
+    assert codes(tmp_path, source) == []
+
+
+def test_a_project_that_sets_the_user_has_loaded_it(tmp_path: Path) -> None:
+    source = """
+    from django.http import HttpRequest
+    async def authenticate(request, found):
+        request.user = found
+    async def view(request: HttpRequest):
+        return request.user.pk
+    """
+
+    assert codes(tmp_path, source) == []
+    assert codes(tmp_path, source, strict=True) == ["DAF051"]
