@@ -79,7 +79,7 @@ def look(
     if is_lazy or (is_lazy is None and frame.engine.is_strict):
         name = f"{'RawQuerySet' if rows.is_raw else 'QuerySet'}.{method}"
         effect = f"runs {name} of {rows.model.name}"
-        target = shown if kind in {"listed", "bool", "length", "membership", "not_bool", "item"} else node
+        target = shown if kind in {"listed", "length", "item"} else node
         fix = frame.fix(kind, target, "alist" if rows.is_ours else "") if kind else None
         if rows.is_raw:
             fix = None
@@ -96,10 +96,12 @@ def evaluated(frame: Frame, rows: Rows, node: ast.expr) -> str:
     return f"Use [row async for row in {source}]{ours}."
 
 
-def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "") -> None:
+def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast.expr | None = None) -> None:
     """Take note that a value is asked for its truth."""
     if isinstance(value, Rows):
-        if look(frame, value, node, "DAF002", "__bool__", f"Use await {frame.text(node)}.aexists().", kind, node):
+        if look(
+            frame, value, whole or node, "DAF002", "__bool__", f"Use await {frame.text(node)}.aexists().", kind, node
+        ):
             frame.refine(node, replace(value, is_evaluated=not kind))
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)

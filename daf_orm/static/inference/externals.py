@@ -148,7 +148,7 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     if name == "len":
         consume.length(frame, first, argument, node)
     elif name == "bool":
-        consume.truth(frame, first, argument, "bool")
+        consume.truth(frame, first, argument, "bool", node)
     elif name in _STRINGS:
         for each, shown in zip(positional, node.args, strict=False):
             consume.show(frame, each, shown, node)

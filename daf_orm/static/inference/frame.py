@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from daf_orm.static.findings import Finding, Fix, Step
+from daf_orm.static.inference.source import characters, line_of, position_of, source_of
 from daf_orm.static.inference.values import NONE, Scope, Value, join
 from daf_orm.static.project.definitions import Class, Function, dotted
 
@@ -167,36 +168,3 @@ class Frame:
     def text(self, node: ast.expr | ast.stmt) -> str:
         """Return the source of a node on one line."""
         return source_of(self.module.lines, node)
-
-
-def source_of(lines: list[str], node: ast.expr | ast.stmt) -> str:
-    """Return the source of a node on one line, as one would write it if it fitted on one."""
-    last = node.end_lineno or node.lineno
-    if last != node.lineno:
-        return ast.unparse(node).partition("\n")[0]
-    encoded = lines[node.lineno - 1].encode()
-    return encoded[node.col_offset : node.end_col_offset].decode(errors="replace")
-
-
-def line_of(node: ast.expr | ast.stmt) -> int:
-    """Return the line that a traceback has: of a method's call that of its name."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.end_lineno or node.lineno
-    if isinstance(node, ast.Attribute):
-        return node.end_lineno or node.lineno
-    return node.lineno
-
-
-def position_of(node: ast.expr | ast.stmt, lines: list[str]) -> tuple[int, int]:
-    """Return the line that a traceback has, and the column, from 1, at which the expression begins there."""
-    line = line_of(node)
-    if line == node.lineno:
-        return line, characters(lines, line, node.col_offset) + 1
-    attribute = node.func if isinstance(node, ast.Call) else node
-    assert isinstance(attribute, ast.Attribute)
-    return line, characters(lines, line, (attribute.end_col_offset or 0) - len(attribute.attr.encode())) + 1
-
-
-def characters(lines: list[str], line: int, column: int) -> int:
-    """Return a column in characters of one in bytes."""
-    return len(lines[line - 1].encode()[:column].decode(errors="replace"))

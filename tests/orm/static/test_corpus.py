@@ -86,3 +86,27 @@ def test_a_finding_is_called_what_the_guard_calls_it() -> None:
     ]
 
     assert differing == []
+
+
+def test_an_expression_is_that_of_the_guard() -> None:
+    by_place = {(each.file, each.line): each for each in findings(strict=True)}
+    differing = [
+        (shape.name, found.expression, shape.expression)
+        for shape in BLOCKING
+        if (found := by_place.get(place(shape))) and shape.expression and found.expression != shape.expression
+    ]
+
+    assert differing == []
+
+
+def test_a_function_is_that_of_the_guard() -> None:
+    by_place = {(each.file, each.line): each for each in findings(strict=True)}
+    differing = [
+        (shape.name, found.module, found.function)
+        for shape in BLOCKING
+        if (found := by_place.get(place(shape)))
+        and (found.module, found.function.partition(".")[0])
+        != ((shape.line_in or shape.body).__module__, (shape.line_in or shape.body).__qualname__.partition(".")[0])
+    ]
+
+    assert differing == []
