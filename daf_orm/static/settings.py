@@ -31,13 +31,12 @@ class Settings:
     """Whether ruff reports sleep, HTTP and files in coroutine functions already."""
 
     def reports(self, code: str, file: str) -> bool:
-        """Return True if findings of a code are reported in a file."""
+        """Return True if findings of a code are reported in a file: the longer prefix decides."""
         ignored = [*self.ignore]
         for pattern, codes in self.per_file_ignores.items():
             if fnmatch.fnmatch(file, pattern) or fnmatch.fnmatch(file, f"*/{pattern}"):
                 ignored += codes
-        selected = _longest(code, self.select)
-        return selected > 0 and selected >= _longest(code, ignored) + (_longest(code, ignored) == selected)
+        return _longest(code, self.select) > _longest(code, ignored)
 
 
 def _longest(code: str, prefixes: list[str] | tuple[str, ...]) -> int:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.project.models import Relation
 
-_PROPERTIES = frozenset({"property", "cached_property"})
 _PLAIN = frozenset({"query", "model", "db", "ordered", "_state", "_meta", "__class__"})
 _MANAGERS = frozenset({"objects", "_default_manager", "_base_manager"})
 _OF_COROUTINES = frozenset({"close", "send", "throw", "cr_frame", "cr_running", "cr_code", "__await__"})
@@ -202,15 +201,10 @@ def _is_users(path: str) -> bool:
 
 def _of_super(frame: Frame, owner: Super, name: str, node: ast.expr) -> Value:
     engine = frame.engine
-    classes, external = engine.project.ancestors(owner.cls)
-    for each in classes[1:]:
+    for each in engine.project.ancestors(owner.cls)[0][1:]:
         if name in each.methods:
             return engine.member(frame, each.methods[name], owner.owner, node)
     value = owner.owner
     if isinstance(value, Manager) and name == "get_queryset":
         return Method(replace(value, cls=None), name)
-    if isinstance(value, Row | Rows | Manager):
-        return Method(value, name)
-    if isinstance(value, Object):
-        return engine.objects.inherited(frame, value, name, external)
-    return UNKNOWN
+    return Method(value, name) if isinstance(value, Row | Rows | Manager | Object) else UNKNOWN

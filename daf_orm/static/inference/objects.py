@@ -85,11 +85,6 @@ class Objects:
                 return found
         return self._inherited_attribute(frame, value, name, node)
 
-    def inherited(self, frame: Frame, value: Object, name: str, _external: frozenset[str]) -> Value:
-        """Return what an object has by a name from outside the project."""
-        del frame
-        return Method(value, name)
-
     def _of_class(self, frame: Frame, value: Object, cls: Class, name: str, node: ast.expr) -> Value | None:
         engine = self._engine
         method = engine.project.method(cls, name)

@@ -80,7 +80,7 @@ def _given(rows: Rows, name: str, named: dict[str, Value]) -> Rows:
 
 def _with_origin(frame: Frame, rows: Rows, node: ast.Call) -> Rows:
     """Remember where ``select_related`` could be called: on what the method is called on."""
-    if not isinstance(node.func, ast.Attribute) or rows.is_locking or rows.loaded.only or rows.loaded.deferred:
+    if not isinstance(node.func, ast.Attribute) or rows.takes_no_joins or rows.loaded.only or rows.loaded.deferred:
         return replace(rows, origin=None)
     receiver = node.func.value
     return replace(rows, origin=Origin(frame.module.shown, frame.qualname, frame.fix("", receiver)))
@@ -98,8 +98,8 @@ def chained(rows: Rows, name: str, arguments: Arguments) -> Rows:
         return replace(rows, is_empty=True)
     if name in _RESTORED:
         return replace(rows, gives="values")
-    if name == "select_for_update":
-        return replace(rows, is_locking=True)
+    if name in {"select_for_update", "union", "intersection", "difference"}:
+        return replace(rows, takes_no_joins=True)
     if name in {"select_related", "prefetch_related", "defer", "only"}:
         return replace(rows, loaded=_loading(rows.loaded, name, arguments[0]))
     return rows

@@ -172,7 +172,8 @@ class Rows(Value):
     is_evaluated: bool = False
     is_prefetched: bool | None = False
     """Of a related manager's: whether its rows are there already; None if that is not known."""
-    is_locking: bool = False
+    takes_no_joins: bool = False
+    """Whether ``select_related`` cannot be added: it locks its rows, or is made of several querysets."""
     cls: Class | None = None
     origin: Origin | None = field(default=None, compare=False)
 

@@ -72,10 +72,6 @@ THREADS: Final = frozenset({"asyncio.to_thread", "anyio.to_thread.run_sync", "st
 THREAD_METHODS: Final = frozenset({"run_in_executor", "submit"})
 CALLBACKS: Final = frozenset({"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_done_callback"})
 """Methods of loops and futures that call an argument on the loop."""
-CALLS_ITS_ARGUMENT: Final = frozenset(
-    {"sorted", "min", "max", "map", "filter", "reduce", "starmap", "groupby", "takewhile", "dropwhile"}
-)
-"""Builtins and functions of itertools and functools that call a function for each item."""
 TRANSPARENT: Final = frozenset(
     """staticmethod classmethod wraps contextmanager asynccontextmanager lru_cache cache receiver simple_tag
     inclusion_tag filter login_required permission_required user_passes_test require_POST require_GET

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from daf_orm.static.findings import Finding
 
-DOCS: Final = "https://github.com/django-daf/django-daf/blob/main/docs/check.md"
-
 
 def as_text(findings: Sequence[Finding]) -> str:
     """Return a line for each, with the way to it below, and a summary."""
@@ -61,16 +59,9 @@ def _escaped(text: str, *, is_property: bool = False) -> str:
 def as_sarif(findings: Sequence[Finding]) -> str:
     """Return a log of SARIF 2.1.0."""
     used = sorted({finding.code for finding in findings})
-    rules = [
-        {
-            "id": code,
-            "shortDescription": {"text": CODES[code].title},
-            "helpUri": f"{DOCS}#{code.lower()}",
-        }
-        for code in used
-    ]
+    rules = [{"id": code, "shortDescription": {"text": CODES[code].title}} for code in used]
     run = {
-        "tool": {"driver": {"name": "daf check", "informationUri": DOCS, "rules": rules}},
+        "tool": {"driver": {"name": "daf check", "rules": rules}},
         "columnKind": "unicodeCodePoints",
         "results": [_result(finding, used.index(finding.code)) for finding in findings],
     }
