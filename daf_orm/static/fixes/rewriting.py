@@ -77,14 +77,15 @@ class _Rewriter(cst.CSTTransformer):
             return node
         return self._bracketed(original, made) if isinstance(made, cst.Await) else made
 
-    def _bracketed(self, original: cst.BaseExpression, made: cst.Await) -> cst.Await:
-        """Put brackets around an ``await`` of which an attribute, item or power is taken."""
+    def _bracketed(self, original: cst.BaseExpression, made: cst.Await) -> cst.BaseExpression:
+        """Put brackets around an ``await`` of which an attribute, item or power is taken; one is enough."""
         parent = self.get_metadata(ParentNodeProvider, original)
+        if isinstance(parent, cst.Await):
+            return made.expression
         binds = (
             (isinstance(parent, cst.Attribute | cst.Subscript) and parent.value is original)
             or (isinstance(parent, cst.Call) and parent.func is original)
             or (isinstance(parent, cst.BinaryOperation) and isinstance(parent.operator, cst.Power))
-            or isinstance(parent, cst.Await)
         )
         if binds and not made.lpar:
             return made.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])

@@ -116,6 +116,12 @@ def test_formatting_and_comments_are_kept(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_awaited_already_is_not_awaited_twice(tmp_path: Path) -> None:
+    source = "async def view(request):\n    return await Book.objects.count()\n"
+
+    assert fixed(tmp_path, source) == source.replace("count", "acount")
+
+
 def test_the_user_of_a_request_is_awaited(tmp_path: Path) -> None:
     source = "from django.http import HttpRequest\nasync def view(request: HttpRequest):\n    return request.user.pk\n"
 
