@@ -177,7 +177,7 @@ def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:
     if value.is_task or not (value.is_query or isinstance(node, ast.Call)):
         return  # what is passed on as a coroutine may be asked whether it is one
     source = frame.text(node)
-    fix = frame.fix("await", node) if isinstance(node, ast.Call) else None
+    fix = frame.fix("await", node, is_safe=value.is_query) if isinstance(node, ast.Call) else None
     frame.report("DAF070", node, "coroutine", "is a coroutine and is not awaited", f"Use await {source}.", fix=fix)
 
 

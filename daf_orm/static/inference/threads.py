@@ -17,7 +17,7 @@ _ELSEWHERE: Final = frozenset({"DAF051", "DAF053", "DAF070", "DAF075", "DAF080",
 def in_thread(
     frame: Frame, function: Value, positional: tuple[Value, ...], named: dict[str, Value], node: ast.Call
 ) -> Value:
-    """Follow a function in a thread of no one's: its connection stays open, unless it is closed there."""
+    """Follow a function in a thread that keeps its connection open, unless the function closes it."""
     probe = Frame(frame.engine, frame.module, frame.function, frame.scope, is_on_loop=True, path=frame.path)
     result = probe.call(function, positional, named, node)
     queries = [each for each in probe.findings if each.code not in _ELSEWHERE]

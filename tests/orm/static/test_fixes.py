@@ -122,6 +122,13 @@ def test_what_is_awaited_already_is_not_awaited_twice(tmp_path: Path) -> None:
     assert fixed(tmp_path, source) == source.replace("count", "acount")
 
 
+def test_a_coroutine_function_of_the_project_is_awaited_on_request(tmp_path: Path) -> None:
+    source = "async def send():\n    pass\nasync def view(request):\n    send()\n"
+
+    assert fixed(tmp_path, source) == source
+    assert fixed(tmp_path, source, unsafe=True) == source.replace("    send()", "    await send()")
+
+
 def test_the_user_of_a_request_is_awaited(tmp_path: Path) -> None:
     source = "from django.http import HttpRequest\nasync def view(request: HttpRequest):\n    return request.user.pk\n"
 
