@@ -32,6 +32,7 @@ from daf_orm.static.inference.values import (
 )
 from daf_orm.static.names import functions, orm
 from daf_orm.static.names.families import family
+from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -102,6 +103,8 @@ def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> 
     if row.code == "DAF082" and _is_descriptor(arguments):
         return UNKNOWN
     remedy, fix = row.instead or hopped(frame, node), None
+    if row.operation == "prefetch_related_objects":
+        _prefetched(frame, arguments, node)
     if row.twin:
         arguments_text = frame.text(node).partition("(")[2]
         remedy = f"Use await {row.twin}({arguments_text}."
@@ -257,7 +260,10 @@ def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.
     if path in {"django.contrib.auth.aget_user", "django.contrib.auth.aauthenticate"}:
         return Coroutine(engine.user_row)
     if path == "django.contrib.messages.get_messages":
-        return Object(MESSAGES)
+        return UNKNOWN if _has_session(frame, node) else Object(MESSAGES)
+    if path.startswith("django.db.models.") and name == "aprefetch_related_objects":
+        _prefetched(frame, arguments, node)
+        return Coroutine()
     if path.startswith("django.core.serializers") and name == "serialize" and len(positional) > 1:
         if isinstance(consume.rows_from(frame, positional[1]), Rows):
             frame.report("DAF041", node, "serialize", "evaluates the queryset", hopped(frame, node))
@@ -277,6 +283,29 @@ def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.
     return made(frame, path, arguments)
 
 
+def _has_session(frame: Frame, node: ast.Call) -> bool:
+    """Return True if the session of the request that messages are asked of is loaded."""
+    request = dotted(node.args[0]) if node.args else None
+    session = frame.scope.find(f"{request}.session")
+    return isinstance(session, Object) and session.argument("loaded") is not None
+
+
+def _prefetched(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
+    """Take note of the relations that rows are given."""
+    names = querysets.lookups(str(each.value) for each in arguments[0][1:] if isinstance(each, Constant))
+    given = node.args[0] if node.args else None
+    for row in given.elts if isinstance(given, ast.List | ast.Tuple) else []:
+        value = frame.evaluate(row)
+        if isinstance(value, Row):
+            loaded = replace(value.loaded, prefetched=value.loaded.prefetched | names)
+            frame.refine(row, replace(value, loaded=loaded))
+    if isinstance(given, ast.Name):
+        rows = frame.find(given.id)
+        if isinstance(rows, Items) and isinstance(rows.item, Row):
+            loaded = replace(rows.item.loaded, prefetched=rows.item.loaded.prefetched | names)
+            frame.refine(given, Items(replace(rows.item, loaded=loaded)))
+
+
 def _user_model(frame: Frame) -> Value:
     model = frame.engine.models.user
     return ClassValue(model.cls) if model.cls is not None else External("django.contrib.auth.models.User")
@@ -293,7 +322,8 @@ def made(frame: Frame, path: str, arguments: Arguments) -> Value:
     if path.startswith("django.db.models") and path.endswith(".Prefetch"):
         return Object(querysets.PREFETCH, packed(arguments))
     if "session" in kinds:
-        return Object(SESSION, (("loaded", NONE),)) if not arguments[0] else Object(SESSION)
+        is_loaded = not arguments[0] or "signed_cookies" in path
+        return Object(SESSION, (("loaded", NONE),)) if is_loaded else Object(SESSION)
     if "request" in kinds:
         return Object(REQUEST)
     if kinds or path.startswith(("django.dispatch", "threading.local", "django.template.")):

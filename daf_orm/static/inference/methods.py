@@ -88,7 +88,7 @@ def _instance(frame: Frame, name: str, twin: str, node: ast.Call) -> None:
 
 
 def _fetched(frame: Frame, row: Row, method: Method, arguments: Arguments) -> Row:
-    names = {each.value for each in arguments[0] if isinstance(each, Constant)}
+    names = querysets.lookups(str(each.value) for each in arguments[0] if isinstance(each, Constant))
     loaded = replace(row.loaded, joined=row.loaded.joined | names, prefetched=row.loaded.prefetched | names)
     fetched = replace(row, loaded=loaded)
     if method.node is not None:

@@ -55,6 +55,8 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
     if name in orm.TERMINALS:
         _terminal(frame, owner, rows, name, node)
         return result(_given(rows, name, arguments[1]), name)
+    if name == "alist" and method.node is not None and isinstance(owner, Rows):
+        frame.refine(method.node, replace(owner, is_evaluated=True))
     if name[:1] == "a" and (name[1:] in orm.TERMINALS | orm.RELATED or name in {"alist", "aiterator"}):
         return (
             Items(rows.row)
@@ -114,7 +116,7 @@ def _loading(loaded: Loaded, name: str, arguments: tuple[Value, ...]) -> Loaded:
     if len(texts) + len(prefetches) < len(arguments):  # of names that are not written here
         return replace(loaded, is_known=False) if name != "only" else replace(loaded, only=frozenset())
     if name == "select_related":
-        return replace(loaded, joined=loaded.joined | (_lookups(texts) if texts else {EVERYTHING}))
+        return replace(loaded, joined=loaded.joined | (lookups(texts) if texts else {EVERYTHING}))
     if name == "prefetch_related":
         return _prefetching(loaded, texts, prefetches)
     return replace(loaded, **{_FIELDS[name]: getattr(loaded, _FIELDS[name]) | frozenset(texts)})
@@ -125,14 +127,14 @@ _FIELDS = {"select_related": "joined", "prefetch_related": "prefetched", "defer"
 
 
 def _prefetching(loaded: Loaded, texts: list[str], prefetches: list[Object]) -> Loaded:
-    joined, prefetched = set(loaded.joined), set(loaded.prefetched) | _lookups(texts)
+    joined, prefetched = set(loaded.joined), set(loaded.prefetched) | lookups(texts)
     for prefetch in prefetches:
         lookup = prefetch.argument("0") or prefetch.argument("lookup")
         if not isinstance(lookup, Constant):
             return replace(loaded, is_known=False)
         if prefetch.argument("to_attr") is not None:
             continue
-        prefetched |= _lookups([lookup.value])
+        prefetched |= lookups([lookup.value])
         rows = prefetch.argument("1") or prefetch.argument("queryset")
         if isinstance(rows, Rows):
             joined |= {f"{lookup.value}__{each}" for each in rows.loaded.joined}
@@ -142,7 +144,7 @@ def _prefetching(loaded: Loaded, texts: list[str], prefetches: list[Object]) -> 
     return replace(loaded, joined=frozenset(joined), prefetched=frozenset(prefetched))
 
 
-def _lookups(names: Iterable[str]) -> frozenset[str]:
+def lookups(names: Iterable[str]) -> frozenset[str]:
     """Return the names, and those of the relations that they go through."""
     found = set()
     for name in names:

@@ -134,6 +134,29 @@ def test_requests_of_other_frameworks_have_users_of_their_own(tmp_path: Path) ->
     assert codes(tmp_path, source) == []
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await aprefetch_related_objects([author], 'books__tags')",
+        "await database_sync_to_async(prefetch_related_objects)([author], 'books__tags')",
+        "author = await Author.objects.prefetch_related('books__tags').aget(pk=author.pk)",
+        "author = await Author.objects.prefetch_related(Prefetch('books', TAGGED)).aget()",
+    ],
+)
+def test_what_is_prefetched_is_there(body: str, tmp_path: Path) -> None:
+    source = f"""
+    from daf_orm import database_sync_to_async
+    from django.db.models import Prefetch, aprefetch_related_objects, prefetch_related_objects
+    TAGGED = Book.objects.prefetch_related('tags')
+    async def view(request):
+        author = await Author.objects.aget(pk=1)
+        {body}
+        return [tag.name for book in author.books.all() for tag in book.tags.all()]
+    """
+
+    assert codes(tmp_path, source) == []
+
+
 def test_a_project_that_sets_the_user_has_loaded_it(tmp_path: Path) -> None:
     source = """
     from django.http import HttpRequest
