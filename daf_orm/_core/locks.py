@@ -67,6 +67,11 @@ class Waiter(Generic[T]):
         """Return what was handed over; None if the wait was made to fail."""
         return None if self._error is not None else self._item
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the wait was made to fail: nothing was handed over."""
+        return self._error is not None
+
     def when_given(self, func: Callable[[], object]) -> None:
         """Call ``func`` when the item is handed over, in the thread that does it."""
         self._callbacks.append(func)
@@ -327,13 +332,13 @@ class FifoSemaphore:
         try:
             await waiter.wait(timeout)
         except GeneratorExit:  # a finalizer takes no lock; the queue passes over a waiter that has withdrawn
-            if not waiter.withdraw():
+            if not (waiter.withdraw() or waiter.has_failed):
                 finalizers.defer(self.release)
             raise
         except BaseException:
             with self._lock:
                 self._queue.leave(waiter)
-                served = not waiter.withdraw()
+                served = not (waiter.withdraw() or waiter.has_failed)
             if served:
                 self.release()
             raise
