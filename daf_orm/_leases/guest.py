@@ -505,7 +505,7 @@ def _nothing_of(values: dict[str, Any]) -> None:
     """Stand in for what gets values, where there are none."""
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _not_set_by_code(kind: Any) -> frozenset[str]:
     """Return the names of attributes that are about the present connection, or that Django works out by itself."""
     return _STATE | {name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property)}

@@ -5,7 +5,7 @@ Methods on the class, not on each wrapper: a request makes one, and what refers 
 
 from __future__ import annotations
 
-import functools
+import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HELPERS: Final = ("client", "creation", "features", "introspection", "ops", "validation")
 """What a wrapper of Django's makes of its attributes ``…_class``. Each refers to the wrapper."""
+_LEASED: Final = "daf_orm_leased"  # kept on the class itself: instrumentation may make one per connection
 
 
 class Guest(Protocol):
@@ -56,7 +57,7 @@ def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
 def forget_helpers(wrapper: BaseDatabaseWrapper) -> None:
     """Let go of what refers to the wrapper. Who still wants it gets it made again."""
     values = vars(wrapper)
-    for name in _HELPERS:
+    for name in cast("Any", wrapper).daf_orm_helpers:
         values.pop(name, None)
 
 
@@ -80,6 +81,7 @@ class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
     """What a backend's wrapper does otherwise if it has a guest."""
 
     daf_orm_guest: Guest | None = None
+    daf_orm_helpers: tuple[str, ...] = ()
 
     def connect(self) -> None:
         if (guest := self.daf_orm_guest) is None:
@@ -119,11 +121,21 @@ class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
         return made if (guest := self.daf_orm_guest) is None else guest.watch(made)
 
 
-@functools.cache
 def _leased_class(backend: Any) -> Any:
     """Return the subclass of a backend's wrapper, under its name. Without a guest it does what the backend's does."""
     if issubclass(backend, _Leased):
         return backend
-    members: dict[str, Any] = {name: _Helper(name) for name in _HELPERS}
+    if (known := vars(backend).get(_LEASED)) is not None:
+        return known
+    helpers = [name for name in _HELPERS if hasattr(backend, f"{name}_class") and not _works_out(backend, name)]
+    members: dict[str, Any] = {name: _Helper(name) for name in helpers}
     members |= {"__module__": backend.__module__, "__qualname__": backend.__qualname__, "__doc__": backend.__doc__}
-    return type(backend)(backend.__name__, (_Leased, backend), members)
+    members |= {"daf_orm_helpers": tuple(helpers)}
+    leased = type(backend)(backend.__name__, (_Leased, backend), members)
+    setattr(backend, _LEASED, leased)
+    return leased
+
+
+def _works_out(backend: Any, name: str) -> bool:
+    """Whether a backend has a property of its own there."""
+    return hasattr(inspect.getattr_static(backend, name, None), "__get__")

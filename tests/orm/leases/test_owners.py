@@ -15,6 +15,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, pinned, transaction
 from daf_orm._leases.cursors import LeasedCursor
+from daf_orm._leases.leased_wrapper import be_leased, forget_helpers
 from daf_orm._leases.owner import Owner
 from daf_orm.owners import Ownership
 from tests.orm.leases.test_session import POSTGRESQL, SQLITE, STATES, ask, run_sql
@@ -1032,3 +1033,27 @@ async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connect
             wrapper.cursor()
 
     await sync_to_async(use)()
+
+
+def test_a_backend_that_works_its_helpers_out_by_itself_keeps_its_own_way():
+    class Features:
+        def __init__(self, wrapper):
+            self.wrapper = wrapper
+
+    class Backend:
+        features_class = ops_class = Features
+
+        @property
+        def features(self):
+            return "its own"
+
+    wrapper = Backend()
+    wrapper.ops = Features(wrapper)
+    be_leased(wrapper, None)
+    assert type(wrapper).__name__ == "Backend"
+    forget_helpers(wrapper)
+    assert wrapper.features == "its own"
+    assert wrapper.ops.wrapper is wrapper
+    other = Backend()
+    be_leased(other, None)
+    assert type(other) is type(wrapper)
