@@ -19,6 +19,7 @@ WITH_COMMITTED_DATA = tuple(TESTS / folder for folder in ("orm", "scenarios/orm"
 DATABASE_MARKS = ("native", "threads", "postgresql", "mysql", "sqlite", "sqlite_memory", "sqlite_file")
 ONCE = (
     "orm/detection/io",
+    "orm/static",
     "scenarios/test_package_suites.py",
     "scenarios/test_private_names.py",
     "scenarios/views/test_opacity.py",
