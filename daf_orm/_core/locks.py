@@ -186,10 +186,10 @@ class FifoLock:
     ended = 0.0
     """When the last call ended, by ``time.monotonic()``."""
     _taken = False
-    _queue: WaitQueue[None] | None = None  # most have none
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._queue: WaitQueue[None] = WaitQueue()
 
     @property
     def taken(self) -> bool:
@@ -278,7 +278,7 @@ class FifoLock:
             with self._lock:
                 self.thread = None
                 self.ended = time.monotonic()
-                waiter = None if self._queue is None else self._queue.pop()
+                waiter = self._queue.pop()
                 if waiter is None:
                     self._taken = False
                     return
@@ -288,16 +288,13 @@ class FifoLock:
     def _join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[None] | None:
         with self._lock:
             if self._taken:
-                if self._queue is None:
-                    self._queue = WaitQueue()
                 return self._queue.join(loop)
             self._taken = True
             return None
 
     def _leave(self, waiter: Waiter[None]) -> None:
         with self._lock:
-            if self._queue is not None:
-                self._queue.leave(waiter)
+            self._queue.leave(waiter)
             served = not waiter.withdraw()
         if served:
             self.release()

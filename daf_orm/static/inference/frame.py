@@ -133,6 +133,8 @@ class Frame:
             code, fix, shown = "DAF042", None, None
             effect = f"{effect} in template {self.template}"
             remedy = "Load it before rendering, or render in one hop: await database_sync_to_async(render)(…)."
+        elif not (self.function is not None and self.function.is_async):
+            remedy = self._moved(remedy)
         expression = self.text(shown or node)
         line, column = position_of(shown or node, self.module.lines)
         step = Step(file=self.module.shown, line=line, function=self.qualname)
@@ -151,6 +153,15 @@ class Frame:
             end_line=node.end_lineno or line,
         )
         self.findings.append(finding)
+
+    def _moved(self, remedy: str) -> str:
+        """Return what to write where, for a remedy that cannot be pasted into a function that is not async."""
+        if not self.path or "await " not in remedy:
+            return remedy
+        name = self.qualname.rpartition("<locals>.")[2]
+        return (
+            f"{name}() is not async. Call it by database_sync_to_async() in {self.path[0]}, or there, before: {remedy}"
+        )
 
     def fix(self, kind: str, node: ast.expr | ast.stmt, argument: str = "", *, is_safe: bool = True) -> Fix:
         """Return a fix of a node of this function."""

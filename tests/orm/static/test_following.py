@@ -60,6 +60,10 @@ def test_the_path_begins_at_the_nearest_coroutine_function(tmp_path: Path) -> No
     (found,) = findings(tmp_path, source)
 
     assert [step.function for step in found.path] == ["inner", "helper"]
+    assert found.message.endswith(
+        f"helper() is not async. Call it by database_sync_to_async() in {found.path[0]}, or there, before: "
+        "Use await Book.objects.acount()."
+    )
 
 
 @pytest.mark.parametrize(
