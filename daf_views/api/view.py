@@ -37,7 +37,7 @@ from daf_views.idempotency.view import IdempotentView
 from daf_views.views.base import AsyncView
 from daf_views.views.dispatch import is_decorated
 from daf_views.views.pipeline import Stage
-from daf_views.views.protections import refuse_unasked, returns_tuple
+from daf_views.views.protections import returns_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +65,6 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         instantiate_policies(cls)
-        refuse_unasked(cls, AsyncAPIView, "admit", ("permissions", "authentication"))
         if returns_tuple(cls.authenticate):
             raise TypeError(f"{cls.__qualname__}.authenticate() returns a tuple or a list: return the user, or None.")
 

@@ -37,7 +37,15 @@ from daf_views.views.class_checks import (
 )
 from daf_views.views.dispatch import call, make_async, settled
 from daf_views.views.pipeline import Pipeline, Stage
-from daf_views.views.protections import refuse_shapes, refuse_unprotected, refuse_unrun
+from daf_views.views.protections import (
+    refuse_lost_stages,
+    refuse_shapes,
+    refuse_unasked,
+    refuse_unprotected,
+    refuse_unrun,
+    unasked,
+    unasked_on_instance,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -80,6 +88,8 @@ class AsyncView(View):
     """Arguments that hooks are called with."""
     _plan: ClassVar[ServicePlan]
     _pipeline: ClassVar[Pipeline]
+    _unasked: ClassVar[Mapping[str, str]] = {}
+    """Plugs that an override leaves out, each with the remedy: a request must not find one of them set."""
     _answers_problems: ClassVar[bool] = False
     """Whether errors of clients are answered with problems, not with pages and redirects."""
     _opted_out: OptedOut = OptedOut()
@@ -96,7 +106,10 @@ class AsyncView(View):
         refuse_shapes(cls, cls._shapes)
         cls._plan = ServicePlan.for_view(cls)
         cls._pipeline = Pipeline.of(cls)
+        refuse_lost_stages(cls)
         refuse_unrun(cls, AsyncView, cls._pipeline.stages)
+        cls._unasked = unasked(cls, AsyncView)
+        refuse_unasked(cls, {}, cls._unasked)
         make_async(cls)
 
     @classonlymethod
@@ -105,7 +118,10 @@ class AsyncView(View):
         prepared = super().as_view(**initkwargs)  # checks them, and collects what decorators have set on dispatch()
         if "services" in initkwargs:
             raise TypeError(f"{cls.__name__}.as_view() takes no services: name them in a subclass.")
+        if "stages" in initkwargs:
+            raise TypeError(f"{cls.__name__}.as_view() takes no stages: name them in a subclass.")
         _check(cls, initkwargs)
+        refuse_unasked(cls, initkwargs, cls._unasked)
 
         async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             self = cls(**initkwargs)
@@ -177,6 +193,7 @@ class AsyncView(View):
         try:
             try:
                 self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
+                self._refuse_late()
                 response = await self._dispatched()
             except Exception as exc:  # noqa: BLE001 - the hook raises what it does not answer
                 response = await self.handle_exception(exc)
@@ -187,6 +204,14 @@ class AsyncView(View):
         for ending in self._endings:
             await ending.settle(response)
         return self._completed(response)
+
+    def _refuse_late(self) -> None:
+        """Raise TypeError for what ``setup()`` has set, and nothing would ask."""
+        own = vars(self)
+        if "stages" in own:
+            raise TypeError(f"{path_of(self)}: stages that setup() sets would not run: name them in the class.")
+        if self._unasked or "admit" in own or "dispatch" in own:
+            refuse_unasked(type(self), own, {**unasked_on_instance(own), **self._unasked})
 
     def _completed(self, response: HttpResponseBase) -> HttpResponseBase:
         """Return the response, after what was to be called with it."""

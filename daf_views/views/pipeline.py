@@ -77,7 +77,8 @@ class Stage:
     ``uses`` names an attribute of the view. A request passes over the stage where that is false: None, or empty.
 
     ``describe(view, operation)`` adds to the :class:`~daf_views.openapi.Description` of an operation what the stage
-    brings, as a status or a header. It has an instance of the view, and there is no request. A stage may do only that.
+    brings, as a status or a header. It has an instance of the view, and there is no request. A stage with ``after`` may
+    do only that.
 
     Raises TypeError for a place that does not exist, or that the stage cannot have.
     """
@@ -98,6 +99,8 @@ class Stage:
             raise TypeError(f"Stage {self.name!r} cannot follow the handler: write `around` to see the response.")
         if (self.run is None) is (self.around is None) and (self.run is not None or self.describe is None):
             raise TypeError(f"Stage {self.name!r} must have either `run` or `around`.")
+        if self.run is None and self.around is None and self.after is None:
+            raise TypeError(f"Stage {self.name!r} would leave its place empty: give it another name, and `after`.")
         if self.around is not None and self.is_in_admission:
             raise TypeError(f"Stage {self.name!r} is a step of admit(), which has nothing inside: write `run`.")
 

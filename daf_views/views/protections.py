@@ -54,6 +54,31 @@ _NEED_MIXIN = {
     "test_func": ("get_test_func", "UserPassesTestMixin of daf_views.access before the view"),
     "login_required": ("", "LoginRequiredMixin of daf_views.access before the view"),
 }
+_ASKED_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "admit": ("permissions", "authentication"),
+        "dispatch": ("permissions", "authentication", "throttle", "throttles", "idempotency", "enforces_csrf"),
+    }
+)
+"""The hooks whose own code asks plugs; what an ``admit()`` has not counted is counted after it."""
+_ARGUMENTS = {"admit": "request", "dispatch": "request, *args, **kwargs"}
+_ACCESS = "access"
+_ASKED_AT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "deadline": ("deadline",),
+        "admit": ("permissions", "authentication"),
+        "authenticate": ("authentication",),
+        "permit": ("permissions",),
+        "origin": ("enforces_csrf",),
+        "token": ("enforces_csrf",),
+        "key": ("idempotency",),
+        "claim": ("idempotency",),
+        "record": ("idempotency",),
+        "services": ("services",),
+        "transaction": ("atomic",),
+    }
+)
+"""The places of stages that ask plugs."""
 _ALIKE = 0.84
 _AUTH_MIXINS = "django.contrib.auth.mixins"
 _FRAMEWORK = frozenset({"django", "daf_views", "typing", "abc", "builtins"})
@@ -91,14 +116,84 @@ def refuse_shapes(cls: type, shapes: Mapping[str, int]) -> None:
             raise TypeError(f"{path_of(cls)}.{name}() takes other arguments than it is called with: {_written(name)}.")
 
 
-def refuse_unasked(cls: type, view: type, hook: str, plugs: Iterable[str]) -> None:
-    """Raise TypeError if an override of ``hook`` leaves out the view's own, which asks what ``plugs`` name."""
-    asked = [name for name in plugs if getattr(cls, name)]
-    if asked and (override := _override_without_super(cls, view, hook)) is not None:
+def unasked(cls: type, view: type) -> Mapping[str, str]:
+    """Return the plugs of a class that nothing would ask, each with the reason and the remedy.
+
+    An override of ``admit()`` or ``dispatch()`` that does not call the view's own leaves them out, and so does a stage
+    that takes the place of the view's own.
+    """
+    found: dict[str, str] = {}
+    for hook, plugs in _ASKED_IN.items():
+        if (override := _override_without_super(cls, view, hook)) is not None:
+            remedy = f"{override} does not call `await super().{hook}({_ARGUMENTS[hook]})`: call it"
+            found |= dict.fromkeys(plugs, remedy)
+    for place, owner in _replaced(cls):
+        remedy = f"the stage {place!r} of {owner.__qualname__} replaces the view's own: give it a name, and `after`"
+        found |= dict.fromkeys(_ASKED_AT.get(place, ()), remedy)
+    return found
+
+
+def unasked_on_instance(own: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the plugs that nothing would ask, for a hook among an instance's own attributes leaves them out."""
+    found: dict[str, str] = {}
+    for hook, plugs in _ASKED_IN.items():
+        function = inspect.unwrap(own.get(hook, None))
+        if function is not None and not (hasattr(function, "__code__") and hook in _names_called(function)):
+            found |= dict.fromkeys(plugs, f"setup() sets a {hook}() that does not call the view's own: call it")
+    return found
+
+
+def refuse_unasked(cls: type, given: Mapping[str, Any], remedies: Mapping[str, str]) -> None:
+    """Raise TypeError if a class, or what it is given besides, names a plug of those that nothing would ask."""
+    for name, remedy in remedies.items():
+        if given.get(name, getattr(cls, name, None)):
+            raise TypeError(
+                f"{path_of(cls)}.{name} would not be asked, for {remedy}, or leave {name} "
+                f"{'False' if name == 'enforces_csrf' else 'empty'}."
+            )
+
+
+def refuse_lost_stages(cls: type) -> None:
+    """Raise TypeError for a stage that another one of the same name would silently take the place of.
+
+    A class may replace a stage of its parents'. Two classes that do not know each other, or two stages of one class,
+    have the same name by mistake. Those of ``daf_views.access`` are a protection by being there.
+    """
+    owners: dict[str, type] = {}
+    for klass in cls.__mro__:
+        for stage in vars(klass).get("stages", ()):
+            owner = owners.get(stage.name)
+            if owner is klass:
+                raise TypeError(f"{path_of(klass)} has two stages {stage.name!r}: give one of them another name.")
+            if (
+                owner is not None
+                and not _is_framework(owner)
+                and (_is_access(klass, stage) or not issubclass(owner, klass))
+            ):
+                _refuse_lost(cls, owner, klass, stage)
+            owners.setdefault(stage.name, klass)
+
+
+def _refuse_lost(cls: type, owner: type, klass: type, stage: Stage) -> None:
+    if not _is_framework(klass) or stage.after is not None or _is_access(klass, stage):
         raise TypeError(
-            f"{path_of(cls)}.{asked[0]} would not be asked, for {override} does not call "
-            f"`await super().{hook}(request)`: call it, or leave {asked[0]} empty."
+            f"{path_of(cls)}: the stage {stage.name!r} of {klass.__qualname__} would not run, for that of "
+            f"{owner.__qualname__} has the same name: give it another name, and `after`."
         )
+
+
+def _is_access(klass: type, stage: Stage) -> bool:
+    return stage.name == _ACCESS and _is_framework(klass)
+
+
+def _replaced(cls: type) -> Iterator[tuple[str, type]]:
+    """Yield the places at which a class of the project's has a stage instead of the framework's."""
+    owners: dict[str, type] = {}
+    for klass in cls.__mro__:
+        for stage in vars(klass).get("stages", ()):
+            owner = owners.setdefault(stage.name, klass)
+            if owner is not klass and not _is_framework(owner) and _is_framework(klass):
+                yield stage.name, owner
 
 
 def refuse_unrun(cls: type, view: type, stages: Iterable[Stage]) -> None:
@@ -113,10 +208,25 @@ def refuse_unrun(cls: type, view: type, stages: Iterable[Stage]) -> None:
 
 def _override_without_super(cls: type, view: type, hook: str) -> str | None:
     for klass in cls.__mro__[: cls.__mro__.index(view)]:
-        code = getattr(inspect.unwrap(vars(klass).get(hook, None)), "__code__", None)
-        if code is not None and hook not in _names_in(code):
+        function = inspect.unwrap(vars(klass).get(hook, None))
+        if getattr(function, "__module__", "").partition(".")[0] in _FRAMEWORK:  # a decorator around the view's own
+            continue
+        if hasattr(function, "__code__") and hook not in _names_called(function):
             return f"{klass.__qualname__}.{hook}()"
     return None
+
+
+def _names_called(function: Any, depth: int = 3) -> set[Any]:
+    """Return the names in a function, and in those that it closes over: of a decorator the decorated."""
+    names = _names_in(function.__code__)
+    for cell in (function.__closure__ or ()) if depth else ():
+        try:
+            inner = inspect.unwrap(cell.cell_contents)
+        except ValueError:  # it is empty: the class is being made
+            continue
+        if hasattr(inner, "__code__"):
+            names |= {*_names_called(inner, depth - 1), inner.__name__} & {*_HOOKS}
+    return names
 
 
 def returns_tuple(function: Any) -> bool:

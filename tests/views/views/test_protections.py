@@ -10,6 +10,7 @@ from daf_views.access import AccessMixin, LoginRequiredMixin, PermissionRequired
 from daf_views.auth import Authentication, IsStaff
 from daf_views.exceptions import ForbiddenError, ThrottledError
 from daf_views.generic import ListView, TemplateView
+from daf_views.views import Stage
 
 requests = AsyncRequestFactory()
 VIEWS = [AsyncView, AsyncAPIView, ListView, TemplateView]
@@ -279,3 +280,133 @@ def test_an_access_mixin_of_the_projects_own_is_its_own():
             return self.login_required
 
     assert view(Mine, AsyncView)
+
+
+# Stages and hooks that would take the place of a protection
+
+
+class Nobody:
+    async def has_permission(self, request, view):
+        return False
+
+
+def step(view, request):
+    """Do nothing."""
+
+
+async def admits(self, request):
+    """Let everybody in."""
+
+
+async def reads(self, request):
+    return self.success("secret")
+
+
+async def dispatches(self, request, *args, **kwargs):
+    return await self.get(request)
+
+
+class Closed(AsyncAPIView):
+    permissions = (Nobody,)
+    get = reads
+
+
+class Open(AsyncAPIView):
+    admit = admits
+    get = reads
+
+
+@pytest.mark.parametrize("name", ["admit", "authenticate", "permit", "origin", "token", "key", "handler"])
+def test_a_stage_that_only_describes_leaves_no_place_empty(name):
+    with pytest.raises(TypeError, match=f"Stage '{name}' would leave its place empty"):
+        Stage(name=name, describe=step)
+
+
+@pytest.mark.parametrize("place", ["admit", "permit"])
+def test_a_stage_in_place_of_the_permissions_is_refused(place):
+    with pytest.raises(TypeError, match=rf"Sub\.permissions would not be asked, for the stage '{place}' of Sub"):
+        type("Sub", (Closed,), {"stages": [Stage(name=place, run=step)]})
+
+
+@pytest.mark.parametrize("place", ["origin", "token"])
+def test_a_stage_in_place_of_a_csrf_check_is_refused_unless_the_view_says_so(place):
+    own = {"stages": [Stage(name=place, run=step)]}
+    with pytest.raises(TypeError, match=r"enforces_csrf would not be asked, .* or leave enforces_csrf False"):
+        type("Sub", (AsyncAPIView,), own)
+    assert type("Sub", (AsyncAPIView,), {**own, "enforces_csrf": False})
+
+
+def test_a_dispatch_that_leaves_the_stages_out_is_refused():
+    with pytest.raises(TypeError, match=r"permissions would not be asked, for Sub.dispatch\(\) does not call"):
+        type("Sub", (Closed,), {"dispatch": dispatches})
+    with pytest.raises(TypeError, match=r"enforces_csrf would not be asked, for Sub.dispatch\(\)"):
+        type("Sub", (AsyncAPIView,), {"dispatch": dispatches})
+
+
+def test_a_decorated_hook_counts_by_what_it_decorates():
+    def logged(function):
+        async def inner(self, request):
+            return await function(self, request)
+
+        return inner
+
+    class Sub(Closed):
+        @logged
+        async def admit(self, request):
+            await super().admit(request)
+
+    assert Sub
+    with pytest.raises(TypeError, match="permissions would not be asked"):
+        type("Other", (Closed,), {"admit": logged(admits)})
+
+
+def test_what_as_view_is_given_is_asked_or_refused():
+    with pytest.raises(TypeError, match=r"Open\.permissions would not be asked, for Open\.admit\(\)"):
+        Open.as_view(permissions=[Nobody])
+    with pytest.raises(TypeError, match="takes no stages"):
+        Closed.as_view(stages=[])
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "value"),
+    [
+        (Open, "permissions", (Nobody(),)),
+        (Closed, "stages", [Stage(name="own", run=step, after="permit")]),
+        (Closed, "admit", step),
+        (Closed, "dispatch", step),
+    ],
+)
+async def test_what_setup_sets_is_asked_or_an_error(base, name, value):
+    def setup(self, request, *args, **kwargs):
+        AsyncAPIView.setup(self, request, *args, **kwargs)
+        setattr(self, name, value)
+
+    view = type("Sub", (base,), {"setup": setup})
+    assert (await view.as_view()(requests.get("/"))).status_code == 500
+
+
+class First:
+    stages = (Stage(name="own", run=step, after="permit"),)
+
+
+class Second:
+    stages = (Stage(name="own", run=step, after="permit"),)
+
+
+def test_stages_of_one_name_that_do_not_know_each_other_are_refused():
+    with pytest.raises(TypeError, match="the stage 'own' of Second would not run, for that of First"):
+        type("Sub", (First, Second, AsyncAPIView), {})
+    with pytest.raises(TypeError, match="has two stages 'own'"):
+        type("Sub", (AsyncAPIView,), {"stages": [*First.stages, *Second.stages]})
+    assert type("Sub", (type("Child", (First,), {"stages": Second.stages}), AsyncAPIView), {})
+
+
+def test_a_stage_in_place_of_an_access_mixin_is_refused():
+    async def around(view, request, proceed):
+        return await proceed()
+
+    own = {"stages": [Stage(name="access", around=around)]}
+    with pytest.raises(TypeError, match="the stage 'access' of AccessMixin would not run"):
+        type("Sub", (type("Mixin", (), own), LoginRequiredMixin, AsyncAPIView), {})
+    with pytest.raises(TypeError, match="the stage 'access' of AccessMixin would not run"):
+        type("Sub", (LoginRequiredMixin, AsyncAPIView), own)
