@@ -117,7 +117,7 @@ class ConnectionPool:
         self._warned = float("-inf")  # when it was said last that calls wait for connections which nothing uses
         self._emptied: list[Future[None]] = []  # who waits in aclose() for the last lease
         self._trimmer: asyncio.AbstractEventLoop | None = None
-        self._watching: asyncio.AbstractEventLoop | None = None  # for pins that nothing uses
+        self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()  # for pins that nothing uses
         self._counters = _new_counters()
         self.executor = self._new_executor()
 
@@ -299,14 +299,13 @@ class ConnectionPool:
 
     def _watch_pins(self, loop: asyncio.AbstractEventLoop) -> None:
         """While calls wait for a lease: say so where all are kept by owners that do nothing with them."""
-        if self._watching is not loop:
-            self._watching = loop
+        if loop not in self._watching:
+            self._watching.add(loop)
             loop.call_later(PIN_PATIENCE, _look_at_pins, weakref.ref(self), loop)
 
     def look_at_pins(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do so, and again after a while, if calls still wait. On the event loop."""
-        if self._watching is loop:
-            self._watching = None
+        self._watching.discard(loop)
         if self._queue:
             self._warn_of_idle_pins()
             self._watch_pins(loop)

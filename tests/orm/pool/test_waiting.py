@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daf_orm import get_pool, transaction
+from daf_orm._pool import pool as pool_module
 from tests.project.library.models import Author
 
 if TYPE_CHECKING:
@@ -60,3 +61,28 @@ async def test_on_the_event_loop_callers_and_connections_have_no_thread_at_all(p
 
     assert pool.get_stats()["pool_size"] == 3
     assert set(threading.enumerate()) <= threads
+
+
+@pytest.mark.usefixtures("many_connections")
+async def test_however_many_event_loops_wait_each_has_one_watch_of_idle_pins(pool_with: Callable[..., Any]) -> None:
+    pool = pool_with(MAX_SIZE=1)
+    held = await pool.lend()
+
+    async def wait_in_turns(mine: threading.Semaphore, other: threading.Semaphore) -> int:
+        waiting = []
+        for _ in range(5):
+            await asyncio.to_thread(mine.acquire)
+            waiting.append(asyncio.create_task(pool.lend()))
+            await asyncio.sleep(0)
+            other.release()
+        scheduled: Any = asyncio.get_running_loop()
+        watches = [each for each in scheduled._scheduled if each._callback is pool_module._look_at_pins]
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        return len(watches)
+
+    first, second = threading.Semaphore(1), threading.Semaphore(0)
+    elsewhere = asyncio.to_thread(asyncio.run, wait_in_turns(second, first))
+    assert await asyncio.gather(wait_in_turns(first, second), elsewhere) == [1, 1]
+    pool.put_back(held)
