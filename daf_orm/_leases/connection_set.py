@@ -69,9 +69,7 @@ class ConnectionSet:
         session = self._session(alias, guest.wrapper)
         if session.wrapper is not None:
             self._detach(alias)
-        before = len(vars(guest.wrapper))
         session.attach(guest.wrapper)
-        guest.number_of_attributes += len(vars(guest.wrapper)) - before
         guest.attach(session, lease)
         self.wrappers[alias], self._guests[alias] = guest.wrapper, guest
         if alias in self._begun:

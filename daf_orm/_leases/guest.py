@@ -67,6 +67,8 @@ class Guest:
         """The lease whose connection it has."""
         self.is_taken = True
         self._shown: Any = None
+        self._deleted: frozenset[str] = _NONE
+        """Names of attributes that the owner has set and deleted again."""
         self._looked_at: Any = None
         self.holds_transaction = False
         """Whether a call has left a transaction open, for its owner to end."""
@@ -85,16 +87,14 @@ class Guest:
             wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
         be_leased(wrapper, self)
         values = vars(wrapper)
-        self._own, self._get_own = _own_names(type(wrapper), len(values), values)
-        self._at_first = self._get_own(values)
-        self.number_of_attributes = len(values)
-        """Of the wrapper: how many it has if code has set none."""
+        self._names = _own_names(type(wrapper), self.alias, values)
+        self._at_first = self._names.get_shown(values)
 
     def retire(self) -> None:
         """Its owner has ended: let nothing of the wrapper refer to it, so that both are freed at once."""
         be_leased(self.wrapper, _Retired(self))
         forget_helpers(self.wrapper)
-        self.wrapper.execute_wrappers.clear()
+        self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
         self._patience = None
 
     # What the owner sets on it
@@ -111,7 +111,10 @@ class Guest:
         )
         ours.settings_dict, ours.queries_log = theirs.settings_dict, theirs.queries_log
         ours.force_debug_cursor = theirs.force_debug_cursor
-        vars(ours).update(self._carried_from(first))
+        additions, values = self._carried_from(first), vars(ours)
+        for name in first._deleted - additions.keys() - self._names.own:
+            values.pop(name, None)
+        values.update(additions)
         self._shown = self.shows()
 
     def _carried_from(self, first: Guest) -> dict[str, Any]:
@@ -140,22 +143,26 @@ class Guest:
         return execute_wrapper == self._execute or execute_wrapper is self._patience
 
     def additions(self, *, whole: bool = False) -> dict[str, Any]:
-        """Return the attributes that it had not at first, with plain values of others if one of them was changed.
+        """Return the attributes that it had not at first, with those of others if one of them was changed.
 
-        ``whole``: with those in any case.
+        ``whole``: with the plain values among these in any case.
         """
         values = vars(self.wrapper).copy()  # another thread may be using it
-        names = values.keys() - self._own
+        names = values.keys() - self._names.own
         if whole or self._is_changed(values):
-            names |= {name for name, value in values.items() if isinstance(value, _PLAIN)}
+            names |= {
+                name
+                for name, first in zip(self._names.shown, self._at_first, strict=True)
+                if name in values and (isinstance(values[name], _PLAIN) or values[name] is not first)
+            }
         names -= _not_set_by_code(cast("Any", type(self.wrapper)))
         return {name: values[name] for name in names}
 
     def _is_changed(self, values: dict[str, Any]) -> bool:
-        """Whether a plain value that it had at first is another by now."""
+        """Whether a value that it had at first is another by now."""
         try:
-            return bool(self._get_own(values) != self._at_first)
-        except KeyError:  # code has deleted it
+            return bool(self._names.get_shown(values) != self._at_first)
+        except Exception:  # noqa: BLE001 - code has deleted one, or put there what cannot be compared
             return True
 
     @property
@@ -166,13 +173,13 @@ class Guest:
     @property
     def is_patched(self) -> bool:
         """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
-        values = vars(self.wrapper)
-        if len(values) == self.number_of_attributes:
+        values, names = vars(self.wrapper), self._names
+        if values.keys() <= names.unpatched:
             return False
         kind: Any = type(self.wrapper)
-        replaced = [values[name] for name in values.keys() - self._own if _is_method(kind, name)]
-        if not replaced:
-            self.number_of_attributes = len(values)
+        replaced = [values[name] for name in values.keys() - names.own if _is_method(kind, name)]
+        if not replaced and len(names.unpatched) < _MANY:
+            names.unpatched |= values.keys()
         return any(callable(method) and not self._can_carry(method) for method in replaced)
 
     def _can_carry(self, method: Any) -> bool:
@@ -365,7 +372,8 @@ class Guest:
         if self._patience is not None and self.session is not None:
             self.session.sqlite_waits = self._patience.sqlite_waits
         self.session = self.lease = None
-        if self._shown is not None and self._shown != self.shows():
+        if self._shown is not None and self._shown != (shown := self.shows()):
+            self._deleted |= self._shown[0].keys() - shown[0].keys()
             self.owner.last_used[self.alias] = self
         self.is_taken = False
 
@@ -463,6 +471,9 @@ class _Retired:
     def watch(self, wrapped: Any) -> Any:
         return wrapped
 
+    def note_cursor(self, cursor: Any) -> None:  # noqa: ARG002 - of every guest
+        raise _ended(self._alias, self._name)
+
     def use_past_django(self, sql: Any) -> None:  # noqa: ARG002 - of every guest
         raise _ended(self._alias, self._name)
 
@@ -488,21 +499,50 @@ _STATE: Final = frozenset(
 )
 """Attributes of a wrapper that are about its present transaction and connection."""
 
-_names: dict[tuple[type[Any], int], tuple[frozenset[str], Callable[[dict[str, Any]], Any]]] = {}
+_MADE: Final = frozenset(
+    """
+    client creation features introspection ops validation daf_orm_guest execute_wrappers savepoint_ids atomic_blocks
+    run_on_commit _thread_sharing_lock
+    """.split()
+)
+"""Attributes that each wrapper has of its own, and that are not plain values."""
+_NONE: Final[frozenset[str]] = frozenset()
+_MANY: Final = 256
+"""How many names of attributes are remembered."""
 
 
-def _own_names(
-    kind: type[Any], number: int, values: dict[str, Any]
-) -> tuple[frozenset[str], Callable[[dict[str, Any]], Any]]:
-    """Return the names of a new wrapper's attributes, the same for each of its class, and what gets the plain ones."""
-    if (names := _names.get((kind, number))) is None:
-        shown = [name for name, value in values.items() if isinstance(value, _PLAIN) and name not in _STATE]
-        names = _names[kind, number] = frozenset(values), operator.itemgetter(*shown) if shown else _nothing_of
+class _Names:
+    """Of the attributes that a new wrapper of some class has."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.own = self.unpatched = frozenset(values)
+        """``unpatched``: with names that wrappers have had later on, and that are no methods."""
+        self.shown = tuple(
+            name for name, value in values.items() if name not in _STATE and name not in _MADE and not callable(value)
+        )
+        """Those whose values another wrapper has to show, if code changes them."""
+        self._get: Any = operator.itemgetter(*self.shown) if self.shown else _nothing_of
+
+    def get_shown(self, values: dict[str, Any]) -> Any:
+        """Return the values that another wrapper has to show. KeyError if code has deleted one."""
+        found = self._get(values)
+        return found if len(self.shown) != 1 else (found,)
+
+
+_names: dict[tuple[type[Any], str, int], _Names] = {}
+
+
+def _own_names(kind: type[Any], alias: str, values: dict[str, Any]) -> _Names:
+    """Return what is known of a new wrapper's attributes, most often the same for each of its class."""
+    key = (kind, alias, len(values))
+    if (names := _names.get(key)) is None or not values.keys() <= names.own:
+        names = _names[key] = _Names(values)
     return names
 
 
-def _nothing_of(values: dict[str, Any]) -> None:
+def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - of all that gets some
     """Stand in for what gets values, where there are none."""
+    return ()
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ Methods on the class, not on each wrapper: a request makes one, and what refers 
 
 from __future__ import annotations
 
-import inspect
+import abc
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _HELPERS: Final = ("client", "creation", "features", "introspection", "ops", "validation")
 """What a wrapper of Django's makes of its attributes ``…_class``. Each refers to the wrapper."""
 _LEASED: Final = "daf_orm_leased"  # kept on the class itself: instrumentation may make one per connection
+_METHODS: Final = frozenset(
+    {
+        *("connect", "commit", "set_autocommit", "close", "close_if_unusable_or_obsolete"),
+        *("make_cursor", "make_debug_cursor"),
+    }
+)
+"""What a wrapper with a guest does otherwise."""
 
 
 class Guest(Protocol):
@@ -45,7 +52,12 @@ def be_leased(wrapper: BaseDatabaseWrapper, guest: Guest) -> None:
     kind = _leased_class(cast("Any", type(wrapper)))
     if type(wrapper) is not kind:
         wrapper.__class__ = kind
-    wrapper.daf_orm_guest = guest  # type: ignore[attr-defined]
+    values = vars(wrapper)
+    values["daf_orm_guest"] = guest
+    if not values.keys().isdisjoint(_METHODS):
+        for name in _METHODS & values.keys():
+            if not isinstance(values[name], _OwnMethod):
+                values[name] = _OwnMethod(wrapper, name, values[name])
 
 
 def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
@@ -55,10 +67,14 @@ def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
 
 
 def forget_helpers(wrapper: BaseDatabaseWrapper) -> None:
-    """Let go of what refers to the wrapper. Who still wants it gets it made again."""
+    """Let go of what refers to the wrapper, but for what its backend has made otherwise than Django does.
+
+    Code that still wants it gets it made again.
+    """
     values = vars(wrapper)
-    for name in cast("Any", wrapper).daf_orm_helpers:
-        values.pop(name, None)
+    for name, kind in cast("Any", wrapper).daf_orm_helpers:
+        if type(values.get(name)) is kind:
+            del values[name]
 
 
 class _Helper:
@@ -74,6 +90,25 @@ class _Helper:
         return made
 
 
+class _OwnMethod:
+    """In the place of a method that a backend has put on its wrapper itself, where none of the class's is found."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper, name: str, method: Callable[..., Any]) -> None:
+        self._wrapper = wrapper
+        self._name = name
+        self._method = method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        guest = guest_of(self._wrapper)
+        if guest is None:
+            return self._method(*args, **kwargs)
+        if self._name == "close_if_unusable_or_obsolete":
+            return None
+        if self._name.startswith("make_"):
+            return guest.watch(self._method(*args, **kwargs))
+        return getattr(guest, self._name)(self._method, *args, **kwargs)
+
+
 _Backend: Any = object  # a backend's wrapper comes behind this class
 
 
@@ -81,7 +116,10 @@ class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
     """What a backend's wrapper does otherwise if it has a guest."""
 
     daf_orm_guest: Guest | None = None
-    daf_orm_helpers: tuple[str, ...] = ()
+    daf_orm_helpers: tuple[tuple[str, Any], ...] = ()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        """Tell the backend nothing: what it wants to know of subclasses is about those of its own."""
 
     def connect(self) -> None:
         if (guest := self.daf_orm_guest) is None:
@@ -127,15 +165,12 @@ def _leased_class(backend: Any) -> Any:
         return backend
     if (known := vars(backend).get(_LEASED)) is not None:
         return known
-    helpers = [name for name in _HELPERS if hasattr(backend, f"{name}_class") and not _works_out(backend, name)]
+    helpers = [name for name in _HELPERS if getattr(backend, name, None) is None]  # else it is a property of its own
     members: dict[str, Any] = {name: _Helper(name) for name in helpers}
     members |= {"__module__": backend.__module__, "__qualname__": backend.__qualname__, "__doc__": backend.__doc__}
-    members |= {"daf_orm_helpers": tuple(helpers)}
-    leased = type(backend)(backend.__name__, (_Leased, backend), members)
+    members |= {"daf_orm_helpers": tuple((name, getattr(backend, f"{name}_class", None)) for name in helpers)}
+    # Nor is a metaclass of the backend's told, which may register classes by name, or want something of them.
+    make: Any = abc.ABCMeta.__new__ if isinstance(backend, abc.ABCMeta) else type.__new__
+    leased = make(type(backend), backend.__name__, (_Leased, backend), members)
     setattr(backend, _LEASED, leased)
     return leased
-
-
-def _works_out(backend: Any, name: str) -> bool:
-    """Whether a backend has a property of its own there."""
-    return hasattr(inspect.getattr_static(backend, name, None), "__get__")

@@ -85,7 +85,7 @@ class Owner:
                 return None
             guest.is_taken = True
         if len(guests) > 1:
-            guest.look_like(self.last_used[alias])
+            guest.look_like(self.last_used.get(alias, guest))  # none, if it has ended at this moment
         return guest
 
     def add(self, alias: str, wrapper: BaseDatabaseWrapper) -> Guest:

@@ -1057,3 +1057,123 @@ def test_a_backend_that_works_its_helpers_out_by_itself_keeps_its_own_way():
     other = Backend()
     be_leased(other, None)
     assert type(other) is type(wrapper)
+
+
+async def test_a_method_replaced_after_an_attribute_was_deleted_keeps_its_connection(pool_with):
+    pool = pool_with(MAX_SIZE=4)
+    used = set()
+
+    class Tool:
+        def __init__(self, wrapper):
+            self.wrapper, self.original = wrapper, wrapper.cursor
+
+        def __call__(self):
+            used.add(self.wrapper)
+            return self.original()
+
+    def set_attribute():
+        connection.tenant = "alpha"
+        return Counter.objects.count()
+
+    def instrument():
+        del connection.tenant
+        connection.cursor = Tool(connections["default"])
+
+    async def request():
+        await database_sync_to_async(set_attribute)()
+        await database_sync_to_async(instrument)()
+        await asyncio.gather(*(Counter.objects.acount() for _ in range(3)))
+        return len(used), pool.get_stats()["connections_pinned"]
+
+    assert await in_a_request(request) == [(1, 1)]
+
+
+async def test_an_attribute_that_is_deleted_on_either_wrapper_is_on_none(pool_with):
+    pool_with(MAX_SIZE=4)
+    barrier = threading.Barrier(2, timeout=PATIENCE)
+
+    def both(work):
+        connection.ensure_connection()
+        barrier.wait()
+        before = getattr(connection, "tenant", None)
+        barrier.wait()
+        if work is not None:
+            work(connections["default"])
+        barrier.wait()
+        return before
+
+    def assign(wrapper):
+        wrapper.tenant = "alpha"
+
+    def delete(wrapper):
+        del wrapper.tenant
+
+    async def request():
+        found = []
+        for works in (None, None), (assign, None), (None, delete), (None, assign), (delete, None), (None, None):
+            found += await asyncio.gather(*(database_sync_to_async(both)(work) for work in works))
+        return found
+
+    expected = [*[None] * 4, *["alpha"] * 2, *[None] * 2, *["alpha"] * 2, *[None] * 2]
+    assert await in_a_request(request) == [expected]
+
+
+async def test_an_owner_that_ends_while_a_call_of_its_takes_a_wrapper_disturbs_nothing():
+    owner = Owner("a request")
+    wrappers = [connections.create_connection("default") for _ in range(2)]
+    for guest in [owner.add("default", wrapper) for wrapper in wrappers]:
+        guest.is_taken = False
+    lock = owner._lock
+
+    class EndsAfterwards:
+        def __enter__(self):
+            lock.acquire()
+
+        def __exit__(self, *_):
+            lock.release()
+            owner._lock = lock
+            owner.end()
+
+    owner._lock = EndsAfterwards()
+    assert owner.guest("default").wrapper is wrappers[0]
+
+
+async def test_a_block_with_an_execute_wrapper_may_end_after_its_owner(pool_with):
+    pool_with(MAX_SIZE=2)
+    kept = []
+
+    def count(execute, *args):
+        return execute(*args)
+
+    @database_sync_to_async
+    def begin():
+        Counter.objects.count()
+        block = connection.execute_wrapper(count)
+        block.__enter__()
+        kept.append((connections["default"], block))
+
+    async def work():
+        await begin()
+
+    await in_a_request(work)
+    ((wrapper, block),) = kept
+    assert wrapper.execute_wrappers == [count]
+    block.__exit__(None, None, None)
+    assert wrapper.execute_wrappers == []
+
+
+async def test_a_cursor_made_around_one_that_outlives_its_owner_is_refused(pool_with):
+    pool_with(MAX_SIZE=2)
+    kept = []
+
+    @database_sync_to_async
+    def keep():
+        with connection.cursor() as opened:
+            kept.append(opened)
+
+    async def work():
+        await keep()
+
+    await in_a_request(work)
+    with pytest.raises(InterfaceError, match="request GET '/' was used after that had ended"):
+        type(kept[0])(kept[0].cursor, kept[0].db)
