@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ FAILED: Final = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 if nothing was found, 1 if something was, 2 if it could not be run."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may know no arrows
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(options)
     except SettingsError as error:

@@ -41,8 +41,9 @@ def _below(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
             and not Path(root, name, "pyvenv.cfg").exists()
         )
         for name in files:
-            if name.endswith(".py") and not is_excluded(Path(root, name), exclude):
-                yield Path(root, name)
+            path = Path(root, name)
+            if name.endswith(".py") and not is_excluded(path, exclude) and os.path.isfile(path):  # noqa: PTH113 - False for a link to itself
+                yield path
 
 
 def is_excluded(path: Path, patterns: Sequence[str]) -> bool:

@@ -29,7 +29,10 @@ def write(file: str, findings: Sequence[Finding]) -> None:
     own = [each for each in findings if baseline.test_of(each) in {None, TEST} and each.code != SYNTAX_ERROR]
     for finding in own:
         baseline.knows(finding, TEST)
-    baseline.write(own, {TEST})
+    try:
+        baseline.write(own, {TEST})
+    except OSError as error:
+        raise SettingsError(f"{file} could not be written: {error.strerror}.") from error
 
 
 def _load(file: str) -> Baseline:
@@ -37,3 +40,5 @@ def _load(file: str) -> Baseline:
         return Baseline.load(file)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    except OSError as error:
+        raise SettingsError(f"{file} could not be read: {error.strerror}.") from error

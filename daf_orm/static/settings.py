@@ -58,7 +58,11 @@ def _read(file: Path) -> Settings:
         tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} could not be read: {error}") from error
-    table = tool.get("daf", {}).get("check", {})
+    tool = tool if isinstance(tool, dict) else {}
+    daf = tool.get("daf", {})
+    table = daf.get("check", {}) if isinstance(daf, dict) else daf
+    if not isinstance(table, dict):
+        raise SettingsError(f"{file}: [tool.daf.check] is a table.")
     known = {each.name.replace("_", "-") for each in fields(Settings)} - {"has-ruffs-rules"}
     unknown = sorted(set(table) - known)
     if unknown:
@@ -112,8 +116,10 @@ def _has_ruffs_rules(folder: Path, tool: dict[str, Any]) -> bool:
             except (OSError, ValueError):
                 continue  # ruff says so itself
     for table in tables:
-        for rules in (table, table.get("lint", {})):
-            for key in ("select", "extend-select"):
-                if any(str(each).startswith(_ASYNC) for each in rules.get(key, ())):
+        for rules in (table, table.get("lint", {})) if isinstance(table, dict) else ():
+            for key in ("select", "extend-select") if isinstance(rules, dict) else ():
+                if isinstance(rules.get(key), list) and any(
+                    str(each).startswith(_ASYNC) for each in rules.get(key, ())
+                ):
                     return True
     return False

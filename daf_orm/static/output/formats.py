@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from daf_orm.static.codes import CODES
 
@@ -88,7 +89,8 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
 
 def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]:
     region = {"startLine": line} if column is None else {"startLine": line, "startColumn": column}
-    return {"physicalLocation": {"artifactLocation": {"uri": file}, "region": region}}
+    uri = f"file://{quote(file)}" if file.startswith("/") else quote(file)
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
 
 
 FORMATS: Final[dict[str, Callable[[Sequence[Finding]], str]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -238,3 +239,64 @@ def test_the_script_and_the_hook_are_the_command() -> None:
 
     assert scripts == {"daf": f"{cli.main.__module__}:{cli.main.__name__}"}
     assert "entry: daf check" in (root / ".pre-commit-hooks.yaml").read_text()
+
+
+def test_links_that_lead_nowhere_are_left_out(shop: Path) -> None:
+    (shop / "self.py").symlink_to("self.py")
+    (shop / "gone.py").symlink_to("nowhere.py")
+    (shop / "loop").symlink_to(".")
+
+    assert cli.main(["check", "--no-cache", "--select", "DAF000", "."]) == 0
+
+
+def test_sarif_has_uris(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "views.py").rename(shop / "a b,é%.py")
+
+    cli.main(["check", "--no-cache", "--output-format", "sarif"])
+
+    (result,) = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    location = result["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert location == {"uri": "shop/a%20b%2C%C3%A9%25.py"}
+
+
+def test_an_output_that_knows_no_arrow_gets_an_escape(shop: Path) -> None:
+    (shop / "views.py").write_text(
+        f"{IMPORTS}def count():\n    return Book.objects.count()\nasync def view():\n    count()\n"
+    )
+    command = [sys.executable, "-m", "daf_orm.static", "check", "--no-cache", "shop"]
+
+    run = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False)
+
+    assert run.returncode == 1
+    assert rb"in view \u2192 shop" in run.stdout
+
+
+@pytest.mark.parametrize("text", ["tool = 3", "[tool]\ndaf = 3", "[tool.daf]\ncheck = 3", "[tool]\nruff = 3"])
+def test_tables_that_are_none_are_no_traceback(text: str, shop: Path) -> None:
+    (shop.parent / "pyproject.toml").write_text(text)
+
+    assert cli.main(["check", "--no-cache"]) == (2 if "daf" in text else 1)
+
+
+def test_a_baseline_that_cannot_be_read_or_written_exits_with_2(shop: Path) -> None:
+    assert cli.main(["check", "--no-cache", "--baseline", "shop"]) == 2
+    assert cli.main(["check", "--no-cache", "--baseline", "no/such/file", "--write-baseline"]) == 2
+
+
+def test_a_file_that_cannot_be_written_exits_with_2(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, data: bytes) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+
+    assert cli.main(["check", "--no-cache", "--fix"]) == 2
+    assert "shop/views.py could not be written: Permission denied." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("comment", "status"), [("# noqabc", 1), ("# NOQA", 0), ("# noqa:DAF010", 0)])
+def test_noqa_is_a_word(comment: str, status: int, shop: Path) -> None:
+    (shop / "views.py").write_text(BLOCKING.replace("count()", f"count()  {comment}"))
+
+    assert cli.main(["check", "--no-cache"]) == status

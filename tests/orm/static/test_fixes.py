@@ -178,3 +178,49 @@ def test_encoding_and_line_ends_are_kept(tmp_path: Path) -> None:
 
     expected = text.replace("Book.objects.count()", "await Book.objects.acount()").replace("\n", "\r\n")
     assert file.read_bytes() == expected.encode("latin-1")
+
+
+def test_mixed_line_ends_are_kept(tmp_path: Path) -> None:
+    package = project(tmp_path)
+    file = package / "views.py"
+    before = f"{IMPORTS}x = 1\r\n\r\nasync def view(request):\n    return Book.objects.count()\r\ny = 2\n"
+    file.write_bytes(before.encode())
+
+    fix([package], Settings(), is_unsafe=False, is_dry=False)
+
+    assert file.read_bytes().decode() == before.replace("Book.objects.count()", "await Book.objects.acount()")
+
+
+def test_old_line_ends_are_kept(tmp_path: Path) -> None:
+    package = project(tmp_path)
+    file = package / "views.py"
+    before = f"{IMPORTS}async def view(request):\n    return Book.objects.count()\n".replace("\n", "\r")
+    file.write_bytes(before.encode())
+
+    fix([package], Settings(), is_unsafe=False, is_dry=False)
+
+    assert file.read_bytes().decode() == before.replace("Book.objects.count()", "await Book.objects.acount()")
+
+
+def test_a_difference_has_the_lines_and_line_ends_of_the_file(tmp_path: Path) -> None:
+    package = project(tmp_path)
+    source = f"{IMPORTS}\x0c\nasync def view(request):\n    return '\u2028', Book.objects.count()\n"
+    (package / "views.py").write_bytes(source.replace("\n", "\r\n").encode())
+
+    _, text = fix([package], Settings(), is_unsafe=False, is_dry=True)
+
+    assert "\n \x0c\r\n async def view(request):\r\n-    return '\u2028', Book.objects.count()\r\n+    return" in text
+    assert "No newline" not in text
+
+
+def test_a_fix_that_cannot_be_made_leaves_the_others(tmp_path: Path) -> None:
+    source = f"{IMPORTS}from django.http import HttpRequest\nasync def view(request: HttpRequest):\n"
+    source += "    request.session['seen'] += 1\n    return request.session['seen'], Book.objects.count()\n"
+    package = project(tmp_path)
+    (package / "views.py").write_text(source)
+
+    fix([package], Settings(), is_unsafe=True, is_dry=False)
+
+    fixed = (package / "views.py").read_text()
+    assert "request.session['seen'] += 1" in fixed
+    assert "return await request.session.aget('seen'), await Book.objects.acount()" in fixed
