@@ -63,6 +63,7 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
         return _called_object(frame, function, positional, named, node)
     if isinstance(node.func, ast.Attribute) and node.func.attr in CALLBACKS | THREAD_METHODS:
         return externals.deferred(frame, node.func.attr, (positional, named), node)
+    consume.remember_asked(frame, node)
     return UNKNOWN
 
 

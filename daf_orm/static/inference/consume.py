@@ -21,6 +21,7 @@ from daf_orm.static.inference.values import (
     Rows,
     Value,
 )
+from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -102,7 +103,7 @@ def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast
         if look(
             frame, value, whole or node, "DAF002", "__bool__", f"Use await {frame.text(node)}.aexists().", kind, node
         ):
-            frame.refine(node, replace(value, is_evaluated=not kind))
+            frame.refine(node, replace(value, is_evaluated=not (kind and frame.is_on_loop)))
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
     elif isinstance(value, Object):
@@ -179,6 +180,30 @@ def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:
     source = frame.text(node)
     fix = frame.fix("await", node, is_safe=value.is_query) if isinstance(node, ast.Call) else None
     frame.report("DAF070", node, "coroutine", "is a coroutine and is not awaited", f"Use await {source}.", fix=fix)
+
+
+def remember_cached(frame: Frame, cache: ast.expr, name: object) -> None:
+    """Take note of ``"author" in book._state.fields_cache``: what asks whether a relation is there knows it."""
+    path = dotted(cache) or ""
+    if path.endswith("._state.fields_cache"):
+        _remember(frame, path.removesuffix("._state.fields_cache"), name)
+
+
+def remember_asked(frame: Frame, node: ast.Call) -> None:
+    """Take note of ``Book.author.is_cached(book)``."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr != "is_cached" or len(node.args) != 1:
+        return
+    field = node.func.value
+    if isinstance(field, ast.Attribute):
+        _remember(frame, dotted(node.args[0]) or "", field.attr)
+    elif isinstance(field, ast.Call) and field.args and isinstance(field.args[0], ast.Constant):
+        _remember(frame, dotted(node.args[0]) or "", field.args[0].value)
+
+
+def _remember(frame: Frame, path: str, name: object) -> None:
+    row = frame.scope.find(path)
+    if isinstance(row, Row) and isinstance(name, str):
+        frame.scope.values[path] = replace(row, loaded=replace(row.loaded, joined=row.loaded.joined | {name}))
 
 
 def rows_from(frame: Frame, value: Value) -> Value:

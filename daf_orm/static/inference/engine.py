@@ -31,6 +31,7 @@ from daf_orm.static.inference.values import (
     Row,
     Scope,
     Value,
+    join,
 )
 from daf_orm.static.names.families import family
 from daf_orm.static.project.definitions import Class, Function, FunctionNode
@@ -59,6 +60,8 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     depth: int = 0
     """Steps of the path with which it was followed."""
+    left: dict[str, Value] = field(default_factory=dict)
+    """What its parameters hold at its end: rows of which it has loaded, or set, relations."""
 
 
 class Engine:
@@ -96,14 +99,26 @@ class Engine:
     def _roots_of(self, cls: Class) -> None:
         for function in cls.methods.values():
             self._root(function)
+        for function in self._inherited(cls):
+            self._root(function, cls)
         for inner in cls.inner.values():
             self._roots_of(inner)
 
-    def _root(self, function: Function) -> None:
+    def _inherited(self, cls: Class) -> list[Function]:
+        """Return the coroutine functions that a class has from others, which call what it overrides itself."""
+        if not cls.methods:
+            return []
+        found: dict[str, Function] = {}
+        for each in self.project.ancestors(cls)[0]:
+            for name, method in each.methods.items():
+                found.setdefault(name, method)
+        return [method for name, method in found.items() if name not in cls.methods and method.is_async]
+
+    def _root(self, function: Function, cls: Class | None = None) -> None:
         if not function.is_async and not _has_async(function.node):
             return
         frame = self.globals.frame(function.module)
-        owner = self._owner(function)
+        owner = self._owner(function, cls)
         frame.is_muted = False
         self._look_at_decorators(frame, function)
         self.follow(frame, Callable(function, owner), (), {}, None)
@@ -118,13 +133,12 @@ class Engine:
                 inner.report("DAF061", decorator, "atomic", "does not hold a transaction around a coroutine", remedy)
                 self._collect(inner.findings)
 
-    def _owner(self, function: Function) -> Value | None:
-        """Return ``self`` or ``cls`` of a method that is not called from anywhere."""
-        if function.cls is None or "staticmethod" in function.decorator_names:
+    def _owner(self, function: Function, cls: Class | None = None) -> Value | None:
+        """Return ``self`` or ``cls`` of a method that is not called from anywhere; ``cls`` is what has inherited it."""
+        of = cls or function.cls
+        if of is None or "staticmethod" in function.decorator_names:
             return None
-        if "classmethod" in function.decorator_names:
-            return ClassValue(function.cls)
-        return self.instances.of(function.cls)
+        return ClassValue(of) if "classmethod" in function.decorator_names else self.instances.of(of)
 
     # Following
 
@@ -167,12 +181,34 @@ class Engine:
             self._contexts[definition.node] = self._contexts.get(definition.node, 0) + 1
             run = self._runs[key] = _Run(depth=len(path))  # a function that calls itself finds this one
             self._execute(frame, function, positional, named, path, is_on_loop, run)
+        self._give_back(frame, function, positional, named, run.left)
         found = run.findings
         if definition.is_async or node is None:
             self._collect(found)
         else:
             frame.findings += [replace(each, path=(*path, *each.path[run.depth :])) for each in found]
         return run.result
+
+    def _give_back(
+        self,
+        frame: Frame,
+        function: Callable,
+        positional: tuple[Value, ...],
+        named: dict[str, Value],
+        left: dict[str, Value],
+    ) -> None:
+        """Take note of what a function has loaded of the rows that it was given."""
+        arguments = function.function.node.args
+        names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
+        given = positional if function.owner is None else (function.owner, *positional)
+        for name, before in [*zip(names, given, strict=False), *named.items()]:
+            after = left.get(name)
+            if after is None or after == before or not _are_alike(before, after):
+                continue
+            scope: Scope | None = frame.scope
+            while scope is not None:
+                scope.values |= {key: join(before, after) for key, value in scope.values.items() if value is before}
+                scope = scope.parent
 
     def _execute(
         self,
@@ -207,6 +243,7 @@ class Engine:
             self._depth -= 1
             pending = self._pending.pop()
         run.result = self._result(frame)
+        run.left = {name: value for name, value in frame.scope.values.items() if isinstance(value, Row | Items)}
         run.findings += frame.findings
         if not caller.is_muted:
             for each in pending:
@@ -356,6 +393,12 @@ class Engine:
         for path in self.project.ancestors(cls)[1]:
             found |= family(path)
         return found
+
+
+def _are_alike(before: Value, after: Value) -> bool:
+    if isinstance(before, Items) and isinstance(after, Items):
+        return before.each is None and after.each is None and _are_alike(before.item, after.item)
+    return isinstance(before, Row) and isinstance(after, Row) and before.model == after.model
 
 
 def _has_async(node: FunctionNode) -> bool:

@@ -139,6 +139,8 @@ def _contains(frame: Frame, node: ast.Compare, value: Value, operand: ast.expr) 
         if consume.look(frame, value, node, "DAF001", "__iter__", remedy, "", operand):
             frame.refine(operand, replace(value, is_evaluated=True))
     else:
+        if isinstance(node.left, ast.Constant):
+            consume.remember_cached(frame, operand, node.left.value)
         consume.iterate(frame, value, operand)
 
 
@@ -190,7 +192,9 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Value:
 def _f_string(frame: Frame, node: ast.JoinedStr) -> Value:
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
-            consume.show(frame, consume.rows_from(frame, frame.evaluate(part.value)), part.value)
+            consume.show(frame, frame.evaluate(part.value), part.value)
+            if part.format_spec is not None:
+                frame.evaluate(part.format_spec)
     return UNKNOWN
 
 

@@ -153,7 +153,7 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     elif name == "bool":
         consume.truth(frame, first, argument, "bool", node)
     elif name in _STRINGS:
-        for each, shown in zip(positional, node.args, strict=False):
+        for each, shown in zip(arguments[0], node.args, strict=False):  # a manager has a name, and shows that
             consume.show(frame, each, shown, node)
     elif name == "next":
         return consume.iterate(frame, first, argument, node) if not isinstance(first, Rows) else UNKNOWN
@@ -244,11 +244,22 @@ def _gather(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
         remedy = "Gather queries in a block, not blocks: open one block, or gather outside of it."
         frame.report("DAF071", node, "gather", "opens atomic blocks at the same time inside one", remedy)
     if any(isinstance(each, ast.Starred) for each in node.args):
-        return Coroutine(is_task=True)
+        return Coroutine(_gathered(frame, node), is_task=True)
     return Coroutine(
         Items(each=tuple(each.result if isinstance(each, Coroutine) else UNKNOWN for each in arguments[0])),
         is_task=True,
     )
+
+
+def _gathered(frame: Frame, node: ast.Call) -> Value:
+    """Return what ``gather(*coroutines)`` gives; its argument has been evaluated, and reported, before."""
+    if len(node.args) != 1 or not isinstance(node.args[0], ast.Starred):
+        return UNKNOWN
+    known = len(frame.findings)
+    given = frame.evaluate(node.args[0].value)
+    del frame.findings[known:]
+    item = given.item if isinstance(given, Items) else UNKNOWN
+    return Items(item.result) if isinstance(item, Coroutine) else UNKNOWN
 
 
 def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:

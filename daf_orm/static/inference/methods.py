@@ -14,6 +14,7 @@ from daf_orm.static.inference.values import (
     Coroutine,
     Cursor,
     Items,
+    Loaded,
     Manager,
     Mapping,
     Method,
@@ -23,6 +24,7 @@ from daf_orm.static.inference.values import (
     Value,
 )
 from daf_orm.static.names import orm
+from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -61,7 +63,7 @@ def _of_row(frame: Frame, row: Row, method: Method, arguments: Arguments, node: 
         return Coroutine(_fetched(frame, row, method, arguments), is_query=True)
     if name[:1] == "a" and (name[1:] in {*orm.INSTANCE, *orm.VALIDATION, *orm.PERMISSIONS}):
         if name == "arefresh_from_db":
-            _refreshed(frame, row, method)
+            _refreshed(frame, row, method, is_whole=arguments == ((), {}))
         return Coroutine(is_query=True)
     if name in orm.INSTANCE:
         _instance(frame, name, orm.INSTANCE[name], node)
@@ -96,9 +98,14 @@ def _fetched(frame: Frame, row: Row, method: Method, arguments: Arguments) -> Ro
     return fetched
 
 
-def _refreshed(frame: Frame, row: Row, method: Method) -> None:
+def _refreshed(frame: Frame, row: Row, method: Method, *, is_whole: bool) -> None:
+    """Take note that fields are there; without arguments, that Django has forgotten all relations."""
     if method.node is not None:
         loaded = replace(row.loaded, deferred=frozenset(), only=frozenset())
+        if is_whole:
+            loaded = Loaded(is_known=loaded.is_known)
+            prefix = f"{dotted(method.node)}."
+            frame.scope.values = {key: value for key, value in frame.scope.values.items() if not key.startswith(prefix)}
         frame.refine(method.node, replace(row, loaded=loaded))
 
 
@@ -220,6 +227,9 @@ def _of_collection(frame: Frame, owner: Value, name: str, arguments: Arguments, 
         given = consume.rows_from(frame, arguments[0][0])
         if isinstance(given, Rows | Coroutine):
             consume.iterate(frame, given, node.args[0], node, "argument")
+        return UNKNOWN
+    if name == "format" and isinstance(owner, Constant):
+        _log(frame, arguments, node)
         return UNKNOWN
     if isinstance(owner, Mapping):
         return _of_mapping(owner, name, arguments)

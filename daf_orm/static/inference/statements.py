@@ -117,7 +117,10 @@ def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
 
 def _augmented(frame: Frame, node: ast.AugAssign) -> None:
     value = consume.rows_from(frame, frame.evaluate(node.value))
+    was_inner = frame.in_comprehension
+    frame.in_comprehension = was_inner or isinstance(node.target, ast.Subscript)  # an await is no target
     before = frame.evaluate(node.target)
+    frame.in_comprehension = was_inner
     if isinstance(value, Coroutine):
         consume.unawaited(frame, value, node.value)
     if isinstance(before, Items) and isinstance(value, Rows):
@@ -154,6 +157,9 @@ def _import(frame: Frame, node: ast.Import | ast.ImportFrom) -> None:
 
 
 def _function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    for default in [*node.args.defaults, *node.args.kw_defaults]:
+        if default is not None:
+            frame.evaluate(default)
     prefix = f"{frame.qualname}.<locals>." if frame.function else ""
     function = Function(frame.module, node, f"{prefix}{node.name}")
     value = frame.engine.decorated(frame, Callable(function, None, frame.scope))
@@ -165,6 +171,11 @@ def _class(frame: Frame, node: ast.ClassDef) -> None:
     cls = Class(frame.module, node, f"{prefix}{node.name}")
     frame.engine.remember_class(cls, frame.scope)
     frame.scope.assign(node.name, ClassValue(cls))
+    was_inner, frame.in_comprehension = frame.in_comprehension, True
+    for each in node.body:
+        if isinstance(each, ast.Assign | ast.AnnAssign | ast.Expr) and each.value is not None:
+            frame.evaluate(each.value)
+    frame.in_comprehension = was_inner
 
 
 # Control
@@ -202,12 +213,16 @@ def _asks_for_a_coroutine(frame: Frame, test: ast.expr) -> bool | None:
     return value.function.is_async if isinstance(value, Callable) else None
 
 
-def _branches(frame: Frame, bodies: Sequence[Sequence[ast.stmt]]) -> None:
-    """Run alternatives, each from where the variables are now; afterwards what any of them left is known."""
+def _branches(frame: Frame, bodies: Sequence[Sequence[ast.stmt]], enter: Handler[[int], None] = lambda _: None) -> None:
+    """Run alternatives, each from where the variables are now; afterwards what any of them left is known.
+
+    ``enter`` is called with the index of one before it is run.
+    """
     before = dict(frame.scope.values)
     ends: list[dict[str, Value]] = []
-    for body in bodies:
+    for index, body in enumerate(bodies):
         frame.scope.values = dict(before)
+        enter(index)
         execute(frame, body)
         if not (body and isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)):
             ends.append(frame.scope.values)
@@ -242,7 +257,20 @@ def _async_for(frame: Frame, node: ast.AsyncFor) -> None:
 def _loop(frame: Frame, node: ast.For | ast.AsyncFor, item: Value) -> None:
     bind(frame, node.target, item)
     _branches(frame, [node.body, []])
+    _give_back(frame, node)
     execute(frame, node.orelse)
+
+
+def _give_back(frame: Frame, node: ast.For | ast.AsyncFor) -> None:
+    """Take note of what a loop has loaded of each row of a list: ``for book in books: book.author = …``."""
+    path = dotted(node.iter)
+    if path is None or not isinstance(node.target, ast.Name):
+        return
+    rows, row = frame.scope.find(path), frame.scope.find(node.target.id)
+    if not isinstance(rows, Items) or rows.each is not None or not isinstance(row, Row):
+        return
+    if isinstance(rows.item, Row) and rows.item.model == row.model:
+        frame.refine(node.iter, Items(join(rows.item, row)))
 
 
 def _try(frame: Frame, node: ast.Try) -> None:
@@ -326,8 +354,24 @@ def _is_atomic_itself(function: Value) -> bool:
 
 
 def _match(frame: Frame, node: ast.Match) -> None:
-    frame.evaluate(node.subject)
-    _branches(frame, [case.body for case in node.cases])
+    subject = frame.evaluate(node.subject)
+    *_, last = node.cases
+    is_complete = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+
+    def enter(index: int) -> None:
+        if index < len(node.cases):
+            _enter_case(frame, node.cases[index], subject)
+
+    _branches(frame, [*(case.body for case in node.cases), *([] if is_complete else [[]])], enter)
+
+
+def _enter_case(frame: Frame, case: ast.match_case, subject: Value) -> None:
+    for each in ast.walk(case.pattern):
+        name = each.rest if isinstance(each, ast.MatchMapping) else getattr(each, "name", None)
+        if name is not None:
+            frame.scope.assign(name, subject if each is case.pattern else UNKNOWN)
+    if case.guard is not None:
+        consume.truth(frame, frame.evaluate(case.guard), case.guard, "bool")
 
 
 def _assert(frame: Frame, node: ast.Assert) -> None:

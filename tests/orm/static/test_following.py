@@ -172,3 +172,91 @@ def test_a_project_that_sets_the_user_has_loaded_it(tmp_path: Path) -> None:
 
     assert codes(tmp_path, source) == []
     assert codes(tmp_path, source, strict=True) == ["DAF051"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "print(book.tags, Author.objects)",
+        "text = f'{book.tags} {str(Author.objects)}'",
+        "set_author(book)\n        print(book.author.name)",
+        "await load(book=book)\n        print(book.author.name)",
+        "await sync_to_async(set_author)(book)\n        print(book.author.name)",
+        "await sync_to_async(warm)(book)\n        print(book.author.name)",
+        "await sync_to_async(lambda: book.label)()\n        print(book.author.name)",
+        "load_all(rows)\n        print([row.author.name for row in rows])",
+        "for row in rows:\n            row.author = None\n        for row in rows:\n            print(row.author.name)",
+        "if Book.author.is_cached(book):\n            print(book.author.name)",
+        "if Book._meta.get_field('author').is_cached(book):\n            print(book.author.name)",
+        "if 'author' in book._state.fields_cache:\n            print(book.author.name)",
+        "books = Book.objects.all()\n        await sync_to_async(bool)(books)\n        print(len(books), books[0])",
+        "match request:\n            case {'book': book}:\n                print(book.author.name)",
+    ],
+)
+def test_what_was_loaded_elsewhere_is_there(body: str, tmp_path: Path) -> None:
+    source = f"""
+    from asgiref.sync import sync_to_async
+    def set_author(book):
+        book.author = None
+    async def load(book):
+        book.author = await Author.objects.aget(pk=book.author_id)
+    def load_all(books):
+        for each in books:
+            each.author = None
+    def warm(book):
+        return book.author
+    async def view(request):
+        rows = [row async for row in Book.objects.all()]
+        book = await Book.objects.aget(pk=1)
+        {body}
+    """
+
+    assert codes(tmp_path, source) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("match book:\n            case Book() as other:\n                other.author", "DAF020"),
+        (
+            "match book:\n            case None:\n                pass\n            case each:\n                each.author",
+            "DAF020",
+        ),
+        ("match request:\n            case _ if Book.objects.exists():\n                pass", "DAF010"),
+        ("print(f'{1:>{Book.objects.count()}}')", "DAF010"),
+        ("print('{}'.format(Book.objects.all()))", "DAF004"),
+        ("class Local:\n            count = Book.objects.count()", "DAF010"),
+        ("def local(count=Book.objects.count()):\n            pass", "DAF010"),
+        (
+            "(rows,) = [await asyncio.gather(*[Book.objects.aget(pk=pk) for pk in (1, 2)])]\n        rows[0].author",
+            "DAF020",
+        ),
+        ("book.author = None\n        await book.arefresh_from_db()\n        book.author", "DAF020"),
+    ],
+)
+def test_what_stands_in_places_that_are_seldom_looked_at_is_found(body: str, code: str, tmp_path: Path) -> None:
+    source = f"""
+    import asyncio
+    async def view(request):
+        book = await Book.objects.aget(pk=1)
+        {body}
+    """
+
+    assert codes(tmp_path, source) == [code]
+
+
+def test_what_a_subclass_overrides_is_reached_from_what_it_inherits(tmp_path: Path) -> None:
+    source = """
+    class Base:
+        async def get(self, request):
+            return self.data()
+        def data(self):
+            raise NotImplementedError
+    class Child(Base):
+        def data(self):
+            return Book.objects.count()
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert [step.function for step in found.path] == ["Base.get", "Child.data"]
