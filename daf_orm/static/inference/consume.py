@@ -50,7 +50,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
     elif isinstance(value, Object):
-        frame.engine.objects.iterate(frame, value, shown)
+        return frame.engine.objects.iterate(frame, value, shown)
     return UNKNOWN
 
 

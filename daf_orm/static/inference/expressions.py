@@ -130,6 +130,8 @@ def _compare(frame: Frame, node: ast.Compare) -> Value:
 def _contains(frame: Frame, node: ast.Compare, value: Value, operand: ast.expr) -> None:
     if isinstance(value, Object) and value.of == SESSION:
         frame.engine.objects.session_item(frame, value, operand, node.left, node, "__contains__")
+    elif isinstance(value, Object) and frame.engine.objects.special(frame, value, ("__contains__",), node) is not None:
+        return
     elif isinstance(value, Rows):
         source, left = frame.text(operand), frame.text(node.left)
         negation = "not " if isinstance(node.ops[0], ast.NotIn) else ""

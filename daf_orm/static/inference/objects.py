@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
+    Items,
     Mapping,
     Method,
     Object,
@@ -262,18 +263,31 @@ class Objects:
 
     # Operators
 
-    def iterate(self, frame: Frame, value: Object, shown: ast.expr, method: str = "__iter__") -> None:
-        """Take note that an object is iterated, or asked for its length."""
+    def iterate(self, frame: Frame, value: Object, shown: ast.expr, method: str = "__iter__") -> Value:
+        """Take note that an object is iterated, or asked for its length. Return an item."""
         if value.of == MESSAGES:
             frame.report("DAF053", shown, f"SessionStorage.{method}", "loads the messages", hopped(frame, shown))
         elif value.of == CHOICES:
             operation = "ModelChoiceIterator.__len__"
             frame.report("DAF040", shown, operation, "queries for its choices", hopped(frame, shown))
+        found = self.special(frame, value, (method,), shown)
+        return found.item if isinstance(found, Items) else UNKNOWN
+
+    def special(self, frame: Frame, value: Object, names: tuple[str, ...], shown: ast.expr) -> Value | None:
+        """Follow the first special method of those that an object's class has; return None if it has none."""
+        if not isinstance(value.of, Class):
+            return None
+        for name in names:
+            method = self._engine.project.method(value.of, name)
+            if method is not None:
+                return self._engine.run_method(frame, method, value, shown)
+        return None
 
     def truth(self, frame: Frame, value: Object, node: ast.expr) -> None:
         """Take note that an object is asked for its truth."""
         if value.of == USER:
             self.load_user(frame, node, node)
+        self.special(frame, value, ("__bool__", "__len__"), node)
 
     def show(self, frame: Frame, value: Object, shown: ast.expr) -> None:
         """Take note that an object is turned into text."""
@@ -290,7 +304,7 @@ class Objects:
         """Return ``value[key]``."""
         if value.of == SESSION:
             self.session_item(frame, value, node.value, node.slice, node, "__getitem__")
-        return UNKNOWN
+        return self.special(frame, value, ("__getitem__",), node) or UNKNOWN
 
     def session_item(
         self, frame: Frame, value: Object, session: ast.expr, key: ast.expr, shown: ast.expr, method: str

@@ -295,8 +295,11 @@ def _asks_for_a_loop(node: ast.Try) -> bool:
 
 def _with(frame: Frame, node: ast.With) -> None:
     was_on_loop, depth = frame.is_on_loop, frame.atomic_depth
+    left: list[tuple[Object, ast.expr]] = []
     for item in node.items:
         value = frame.evaluate(item.context_expr)
+        if isinstance(value, Object):
+            left.append((value, item.context_expr))
         if _is_atomic(value, item.context_expr):
             _django_atomic(frame, item.context_expr, node)
         if last_name(item.context_expr) in _ALLOWANCES:
@@ -307,6 +310,8 @@ def _with(frame: Frame, node: ast.With) -> None:
         else:
             blocks.enter(frame, value, item.context_expr)
     execute(frame, node.body)
+    for value, expression in reversed(left):
+        frame.engine.objects.special(frame, value, ("__exit__",), expression)
     frame.is_on_loop, frame.atomic_depth = was_on_loop, depth
 
 

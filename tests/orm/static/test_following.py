@@ -219,7 +219,7 @@ def test_what_was_loaded_elsewhere_is_there(body: str, tmp_path: Path) -> None:
     [
         ("match book:\n            case Book() as other:\n                other.author", "DAF020"),
         (
-            "match book:\n            case None:\n                pass\n            case each:\n                each.author",
+            "match book:\n            case None:\n                pass\n            case x:\n                x.author",
             "DAF020",
         ),
         ("match request:\n            case _ if Book.objects.exists():\n                pass", "DAF010"),
@@ -260,3 +260,30 @@ def test_what_a_subclass_overrides_is_reached_from_what_it_inherits(tmp_path: Pa
     (found,) = findings(tmp_path, source)
 
     assert [step.function for step in found.path] == ["Base.get", "Child.data"]
+
+
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        ("with Shelf():\n            pass", "__exit__"),
+        ("len(Shelf())", "__len__"),
+        ("for each in Shelf():\n            pass", "__iter__"),
+        ("[*Shelf()]", "__iter__"),
+        ("if Shelf():\n            pass", "__bool__"),
+        ("not Shelf()", "__bool__"),
+        ("Shelf()[1]", "__getitem__"),
+        ("1 in Shelf()", "__contains__"),
+    ],
+)
+def test_special_methods_are_followed(use: str, name: str, tmp_path: Path) -> None:
+    source = f"""
+    class Shelf:
+        def {name}(self, *args):
+            return Book.objects.count()
+    async def view(request):
+        {use}
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert [step.function for step in found.path] == ["view", f"Shelf.{name}"]
