@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"daf check: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
+    except BrokenPipeError:  # `daf check | head`: what reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still flushes at exit
+        return FAILED
 
 
 def _run(options: argparse.Namespace) -> int:
