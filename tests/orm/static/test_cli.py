@@ -300,3 +300,13 @@ def test_noqa_is_a_word(comment: str, status: int, shop: Path) -> None:
     (shop / "views.py").write_text(BLOCKING.replace("count()", f"count()  {comment}"))
 
     assert cli.main(["check", "--no-cache"]) == status
+
+
+def test_an_output_that_is_read_no_further_ends_in_no_traceback(shop: Path) -> None:
+    command = f"{sys.executable} -m daf_orm.static check shop | {sys.executable} -c 'import sys; sys.stdin.close()'"
+    (shop / "views.py").write_text(BLOCKING + "    Book.objects.count()\n" * 2000)
+    env = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+
+    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.stderr == ""
