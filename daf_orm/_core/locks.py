@@ -25,13 +25,15 @@ class Waiter(Generic[T]):
     The queue may be served on a worker thread, for an event loop. ``loop`` is the one that waits; None: a thread.
     """
 
-    __slots__ = ("_callbacks", "_error", "_gate", "_item", "_place", "_woken", "loop")
+    __slots__ = ("_callbacks", "_claim", "_error", "_gate", "_item", "_place", "_woken", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
         # One entry, for who comes first: who serves it, or who leaves. Popping it is atomic and needs no lock, which a
         # finalizer must not take.
         self._place = [True]
+        # Of what was handed over to an event loop that was closed at that moment: for who deals with it.
+        self._claim = [True]
         self._item: T | None = None
         self._error: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
@@ -50,8 +52,8 @@ class Waiter(Generic[T]):
         self._item = item
         if not _take(self._place):
             return False
-        self._wake()
-        return True
+        # Nothing wakes it any more on a closed loop, which other waiters may keep from being collected with its tasks.
+        return self._wake() or not _take(self._claim)
 
     def fail(self, error: Exception) -> None:
         """Let the wait raise ``error``, unless the waiter has left."""
@@ -61,7 +63,7 @@ class Waiter(Generic[T]):
 
     def withdraw(self) -> bool:
         """Leave. False if the item was handed over first: it is then in :meth:`item` and must be dealt with."""
-        return _take(self._place)
+        return _take(self._place) or not _take(self._claim)
 
     def item(self) -> T | None:
         """Return what was handed over; None if the wait was made to fail."""
@@ -87,7 +89,7 @@ class Waiter(Generic[T]):
         finally:
             if timer is not None:
                 timer.cancel()
-        return self._outcome()
+        return self.outcome()
 
     def as_future(self) -> asyncio.Future[None]:
         """Return a future of the event loop's that is done when the item is handed over."""
@@ -99,16 +101,19 @@ class Waiter(Generic[T]):
         assert self._gate is not None
         if self._gate.acquire(timeout=-1 if timeout is None else timeout):
             self._gate.release()
-        return self._outcome()
+        return self.outcome()
 
-    def _outcome(self) -> T:
+    def outcome(self) -> T:
+        """Take what was handed over, after the wait; TimeoutError if that was nothing."""
         if self._place:
             raise TimeoutError
         if self._error is not None:
             raise self._error
+        _take(self._claim)
         return cast("T", self._item)
 
-    def _wake(self) -> None:
+    def _wake(self) -> bool:
+        """Wake who waits. False if the event loop was closed meanwhile."""
         if self._woken is None:
             assert self._gate is not None
             self._gate.release()
@@ -116,8 +121,11 @@ class Waiter(Generic[T]):
         elif asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public way to ask raises an exception
             _wake(self._woken)
         else:
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                self._woken.get_loop().call_soon_threadsafe(_wake, self._woken)
+            loop = self._woken.get_loop()
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_wake, self._woken)
+            return not loop.is_closed()
+        return True
 
     def _call_back(self) -> None:
         while self._callbacks:
@@ -270,6 +278,7 @@ class FifoLock:
         except BaseException:
             self._leave(waiter)
             raise
+        waiter.outcome()
         return True
 
     def release(self) -> None:
