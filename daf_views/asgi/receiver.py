@@ -1,8 +1,8 @@
 """The client of one request, as ASGI shows it: it sends a body, and it may hang up.
 
 Both arrive through one ``receive()``, so one object owns it. Whoever wants the body gets it first; while nobody does,
-a listener waits for ``http.disconnect``. It is started late, because most requests are answered before that and then
-never pay for the task.
+a listener waits for ``http.disconnect``. It is started late, by the event loop's next turn, because most requests are
+answered before that and then never pay for the task.
 
 Source: the ASGI HTTP specification, ``http.request`` and ``http.disconnect``.
 """
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 
 _NOTHING_ARRIVES = asyncio.Event()
-_LISTENS_AFTER = 0.02
-"""Seconds after which a request is under way for so long that its client may have hung up."""
 _SLOW = 0.05
 """Seconds after which a client is slow whose body has not come, and gives its slot to another."""
 
@@ -167,10 +165,10 @@ class Receiver:
         return alone
 
     def watch(self) -> None:
-        """Cancel the request's task when the client hangs up, from some moments later on."""
+        """Cancel the request's task when the client hangs up, from the event loop's next turn on."""
         self._is_watching = True
         if self._handle is None and (self._listener is None or self._listener.done()):
-            self._handle = asyncio.get_running_loop().call_later(_LISTENS_AFTER, self._start_listening)
+            self._handle = asyncio.get_running_loop().call_soon(self._start_listening)
 
     def unwatch(self) -> None:
         """Leave the task alone from here on."""
