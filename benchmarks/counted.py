@@ -6,14 +6,11 @@ beside the times.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import ExitStack
-from importlib.util import find_spec
 
-from benchmarks.native import FLOOR, SETUPS, WORK
+from benchmarks.native import FLOOR, WORK, start_contestants
 from benchmarks.opcodes import CAN_COUNT
-from benchmarks.processes import Process
 from benchmarks.tables import print_table
 from tests.support.servers import PostgresServer
 
@@ -34,15 +31,7 @@ def run(*, quick: bool) -> None:
     requests = 40 if quick else 200
     print(f"Bytecode instructions of one request, of {requests} with {CALLERS} at once, by package.\n")
     with PostgresServer() as server, ExitStack() as stack:
-        database = {"NAME": "postgres", "USER": "postgres", "HOST": "127.0.0.1", "PORT": str(server.port)}
-        processes = {}
-        for name, setup in SETUPS.items():
-            if missing := [module for module in setup.requires if find_spec(module) is None]:
-                print(f"{name} takes no part: {', '.join(missing)} is not installed.\n")
-                continue
-            process = Process("benchmarks.native_worker", name, json.dumps(database))
-            processes[name] = stack.enter_context(process)
-        processes[FLOOR].do(seed=True)
+        processes = start_contestants(server, stack)
         for work, meaning in WORK.items():
             print(f"\n**{meaning}**\n", flush=True)
             order = {"work": work, "callers": CALLERS, "requests": requests}

@@ -95,19 +95,25 @@ def run(*, quick: bool) -> None:
         "DAF native. p50 and p99 are of the last round, in ms.\n"
     )
     with PostgresServer() as server, ExitStack() as stack:
-        database = {"NAME": "postgres", "USER": "postgres", "HOST": "127.0.0.1", "PORT": str(server.port)}
-        processes = {}
-        for name, setup in SETUPS.items():
-            if missing := [module for module in setup.requires if find_spec(module) is None]:
-                print(f"{name} takes no part: {', '.join(missing)} is not installed.\n")
-                continue
-            process = Process("benchmarks.native_worker", name, json.dumps(database))
-            processes[name] = stack.enter_context(process)
-        processes[FLOOR].do(seed=True)
+        processes = start_contestants(server, stack)
         for work, meaning in WORK.items():
             for callers in CALLERS:
                 print(f"\n**{meaning}, {callers} at once**\n", flush=True)
                 _print(_measure(processes, rounds, {"work": work, "callers": callers, "requests": requests}))
+
+
+def start_contestants(server: PostgresServer, stack: ExitStack) -> dict[str, Process]:
+    """Start the processes of those that can take part, until the stack ends; say which cannot."""
+    database = {"NAME": "postgres", "USER": "postgres", "HOST": "127.0.0.1", "PORT": str(server.port)}
+    processes = {}
+    for name, setup in SETUPS.items():
+        if missing := [module for module in setup.requires if find_spec(module) is None]:
+            print(f"{name} takes no part: {', '.join(missing)} is not installed.\n")
+            continue
+        process = Process("benchmarks.native_worker", name, json.dumps(database))
+        processes[name] = stack.enter_context(process)
+    processes[FLOOR].do(seed=True)
+    return processes
 
 
 def _measure(processes: Mapping[str, Process], rounds: int, order: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from daf_orm._core import finalizers
 from daf_orm._core.bridge import current_bridge
+from daf_orm._core.tickets import new_ticket, take
 from daf_orm.exceptions import PoolTimeout
 
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ class Waiter(Generic[T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
-        # One entry, for who comes first: who serves it, or who leaves. Popping it is atomic and needs no lock, which a
-        # finalizer must not take.
-        self._place = [True]
-        # Of what was handed over to an event loop that was closed at that moment: for who deals with it.
-        self._claim = [True]
+        self._place = new_ticket()  # for what comes first: that it is served, or that it leaves
+        self._claim = new_ticket()  # to what was handed over, perhaps as the event loop was closed
         self._item: T | None = None
         self._error: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
@@ -50,20 +48,20 @@ class Waiter(Generic[T]):
         if self._woken is not None and (self._woken.cancelled() or self._woken.get_loop().is_closed()):
             return False
         self._item = item
-        if not _take(self._place):
+        if not take(self._place):
             return False
         # Nothing wakes it any more on a closed loop, which other waiters may keep from being collected with its tasks.
-        return self._wake() or not _take(self._claim)
+        return self._wake() or not take(self._claim)
 
     def fail(self, error: Exception) -> None:
         """Let the wait raise ``error``, unless the waiter has left."""
         self._error = error
-        if _take(self._place):
+        if take(self._place):
             self._wake()
 
     def withdraw(self) -> bool:
         """Leave. False if the item was handed over first: it is then in :meth:`item` and must be dealt with."""
-        return _take(self._place) or not _take(self._claim)
+        return take(self._place) or not take(self._claim)
 
     def item(self) -> T | None:
         """Return what was handed over; None if the wait was made to fail."""
@@ -109,7 +107,7 @@ class Waiter(Generic[T]):
             raise TimeoutError
         if self._error is not None:
             raise self._error
-        _take(self._claim)
+        take(self._claim)
         return cast("T", self._item)
 
     def _wake(self) -> bool:
@@ -134,13 +132,6 @@ class Waiter(Generic[T]):
             except IndexError:  # the other thread has it
                 return
             func()
-
-
-def _take(place: list[bool]) -> bool:
-    try:
-        return place.pop()
-    except IndexError:
-        return False
 
 
 def _wake(woken: asyncio.Future[None]) -> None:

@@ -15,6 +15,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
+from daf_orm._core.tickets import new_ticket, take
+
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Executor
@@ -37,14 +39,11 @@ class Place:
         """When the running call began, by ``time.monotonic()``."""
         self.waits_since = 0.0
         """Since when it waits for its database; 0 if it does not."""
-        self._held = [True]  # popping it is atomic and needs no lock
+        self._held = new_ticket()
 
     def leave(self) -> bool:
         """Let another thread have it. False if it has been left."""
-        try:
-            return self._held.pop()
-        except IndexError:
-            return False
+        return take(self._held)
 
     def is_idle(self, now: float) -> bool:
         """Whether its call only waits, as far as can be seen."""

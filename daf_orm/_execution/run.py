@@ -339,7 +339,7 @@ async def _run_once(func: Callable[[], T], *, in_thread: bool = False) -> T:
         lease.turn.release()
     else:
         lease = await get_pool().lend(owner=owner)
-        lease.turn.acquire_at_once()  # nobody else knows this lease
+        lease.turn.acquire_at_once()  # no other call knows this lease
     return await call_on(lease, lambda _: func(), GIVE_BACK, in_thread=in_thread, subject=func).perform()
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import operator
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from django.db import DatabaseError, InterfaceError
-from django.utils.functional import cached_property
 
 from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
+from daf_orm._leases.attributes import MANY, PLAIN, attributes_of, is_method, not_set_by_code
 from daf_orm._leases.carrying import CannotCarry, carried
 from daf_orm._leases.cursors import FAILED, LeasedCursor, RevokedCursor, leased_kind
 from daf_orm._leases.leased_wrapper import be_leased, forget_helpers
@@ -67,7 +65,7 @@ class Guest:
         """The lease whose connection it has."""
         self.is_taken = True
         self._shown: Any = None
-        self._deleted: frozenset[str] = _NONE
+        self._deleted: frozenset[str] = frozenset()
         """Names of attributes that the owner has set and deleted again."""
         self._looked_at: Any = None
         self.holds_transaction = False
@@ -87,7 +85,7 @@ class Guest:
             wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
         be_leased(wrapper, self)
         values = vars(wrapper)
-        self._names = _own_names(type(wrapper), self.alias, values)
+        self._names = attributes_of(type(wrapper), self.alias, values)
         self._at_first = self._names.get_shown(values)
 
     def retire(self) -> None:
@@ -153,9 +151,9 @@ class Guest:
             names |= {
                 name
                 for name, first in zip(self._names.shown, self._at_first, strict=True)
-                if name in values and (isinstance(values[name], _PLAIN) or values[name] is not first)
+                if name in values and (isinstance(values[name], PLAIN) or values[name] is not first)
             }
-        names -= _not_set_by_code(cast("Any", type(self.wrapper)))
+        names -= not_set_by_code(cast("Any", type(self.wrapper)))
         return {name: values[name] for name in names}
 
     def _is_changed(self, values: dict[str, Any]) -> bool:
@@ -177,8 +175,8 @@ class Guest:
         if values.keys() <= names.unpatched:
             return False
         kind: Any = type(self.wrapper)
-        replaced = [values[name] for name in values.keys() - names.own if _is_method(kind, name)]
-        if not replaced and len(names.unpatched) < _MANY:
+        replaced = [values[name] for name in values.keys() - names.own if is_method(kind, name)]
+        if not replaced and len(names.unpatched) < MANY:
             names.unpatched |= values.keys()
         return any(callable(method) and not self._can_carry(method) for method in replaced)
 
@@ -378,7 +376,7 @@ class Guest:
         self.is_taken = False
 
     def revoke(self) -> None:
-        """Let nobody have it again: its owner has thrown it away."""
+        """Never be lent again: its owner has thrown it away."""
         self.owner.discard(self)
 
     def forget_cursor(self, cursor: CursorWrapper) -> None:
@@ -489,68 +487,3 @@ is_running_here: Callable[[Any], bool] | None = None
 """Whether a call on a lease is what runs here; ``daf_orm._django.connections`` puts it here."""
 attach_here: Callable[[Guest], None] | None = None
 """How a wrapper gets the connection of the call that uses it; ``daf_orm._django.connections`` puts it here."""
-_PLAIN: Final = (str, int, float, bytes, type(None), tuple, frozenset)
-_STATE: Final = frozenset(
-    """
-    connection settings_dict alias queries_log force_debug_cursor autocommit in_atomic_block savepoint_state
-    commit_on_exit needs_rollback rollback_exc close_at closed_in_transaction errors_occurred health_check_enabled
-    health_check_done _thread_sharing_count _thread_ident run_commit_hooks_on_set_autocommit_on _named_cursor_idx
-    """.split()
-)
-"""Attributes of a wrapper that are about its present transaction and connection."""
-
-_MADE: Final = frozenset(
-    """
-    client creation features introspection ops validation daf_orm_guest execute_wrappers savepoint_ids atomic_blocks
-    run_on_commit _thread_sharing_lock
-    """.split()
-)
-"""Attributes that each wrapper has of its own, and that are not plain values."""
-_NONE: Final[frozenset[str]] = frozenset()
-_MANY: Final = 256
-"""How many names of attributes are remembered."""
-
-
-class _Names:
-    """Of the attributes that a new wrapper of some class has."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.own = self.unpatched = frozenset(values)
-        """``unpatched``: with names that wrappers have had later on, and that are no methods."""
-        self.shown = tuple(
-            name for name, value in values.items() if name not in _STATE and name not in _MADE and not callable(value)
-        )
-        """Those whose values another wrapper has to show, if code changes them."""
-        self._get: Any = operator.itemgetter(*self.shown) if self.shown else _nothing_of
-
-    def get_shown(self, values: dict[str, Any]) -> Any:
-        """Return the values that another wrapper has to show. KeyError if code has deleted one."""
-        found = self._get(values)
-        return found if len(self.shown) != 1 else (found,)
-
-
-_names: dict[tuple[type[Any], str, int], _Names] = {}
-
-
-def _own_names(kind: type[Any], alias: str, values: dict[str, Any]) -> _Names:
-    """Return what is known of a new wrapper's attributes, most often the same for each of its class."""
-    key = (kind, alias, len(values))
-    if (names := _names.get(key)) is None or not values.keys() <= names.own:
-        names = _names[key] = _Names(values)
-    return names
-
-
-def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - of all that gets some
-    """Stand in for what gets values, where there are none."""
-    return ()
-
-
-@functools.lru_cache(maxsize=64)
-def _not_set_by_code(kind: Any) -> frozenset[str]:
-    """Return the names of attributes that are about the present connection, or that Django works out by itself."""
-    return _STATE | {name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property)}
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_method(kind: type[Any], name: str) -> bool:
-    return callable(getattr(kind, name, None))

@@ -68,8 +68,12 @@ class Owner:
     def end(self) -> None:
         """Keep nothing any more. What still runs is not disturbed."""
         self._ended = True
-        with self._lock:
+        if not self._lock.acquire(blocking=False):  # a finalizer may be here, in code that holds it
+            return
+        try:
             guests, self._guests, self.last_used = self._guests, {}, {}
+        finally:
+            self._lock.release()
         for guest in (each for of_alias in guests.values() for each in of_alias):
             if not guest.is_taken:
                 guest.retire()

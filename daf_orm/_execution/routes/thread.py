@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from asgiref.sync import sync_to_async
 
 from daf_orm._core import finalizers
+from daf_orm._core.tickets import new_ticket, take
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import thread_hops
 from daf_orm._execution.call import STOP_INTERVAL, Call
@@ -61,9 +62,7 @@ class ThreadCall(Call[T]):
         self.subject = subject or func
         self._on_parent = on_parent
         self._task = current_task()
-        # One entry, for who comes first: the thread that begins the call, or the task that takes it back. Popping it is
-        # atomic and needs no lock: a dropped task is ended by the garbage collector, in whatever code that strikes.
-        self._ticket = [True]
+        self._ticket = new_ticket()  # for the thread that begins the call, or the task that takes it back
         self._aim = threading.Lock()  # held while a request to stop is under way, so that it cannot hit the next call
 
     # On the event loop
@@ -96,8 +95,8 @@ class ThreadCall(Call[T]):
             return result
 
     def perform_detached(self, context: contextvars.Context | None = None) -> None:
-        """Run a final call with nobody to wait for it, on a worker thread or on the sync parent's."""
-        self._ticket = [True]
+        """Run a final call that no task waits for, on a worker thread or on the sync parent's."""
+        self._ticket = new_ticket()
         context = context or contextvars.copy_context()
         if self._lease.connections is None:
             self._submit(context)
@@ -112,11 +111,11 @@ class ThreadCall(Call[T]):
         try:
             executor.submit(context.run, self._call_quietly)
         except RuntimeError:  # the pool is closed and shut down
-            logger.warning("Nobody is left to end what a dropped task held since %s.", self._lease.origin)
+            logger.warning("The pool is closed: what a dropped task held since %s is not ended.", self._lease.origin)
             self._give_up()
 
     def _hop(self) -> Any:
-        self._ticket = [True]  # a hop that was cancelled may reach its thread all the same, and must then do nothing
+        self._ticket = new_ticket()  # a hop that was cancelled may still reach its thread: there it finds its own taken
         if not self._on_parent and thread_hops.are_ours():
             return thread_hops.hop(self._lease.executor, functools.partial(self.begin, self._ticket))
         hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
@@ -124,7 +123,7 @@ class ThreadCall(Call[T]):
 
     def _abandon(self) -> bool:
         """Take the call back before it starts. False if it has started."""
-        return _take(self._ticket)
+        return take(self._ticket)
 
     async def _wind_up(self) -> None:
         """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
@@ -146,7 +145,7 @@ class ThreadCall(Call[T]):
 
     def begin(self, ticket: list[bool]) -> T | None:
         """Run the call, unless it was taken back. Its outcome is that of the hop."""
-        if not _take(ticket):
+        if not take(ticket):
             return None
         try:
             if self._on_parent and self._lease.connections is not None:
@@ -267,13 +266,6 @@ def _hop_to(executor: Executor) -> Any:
         hop = sync_to_async(_nothing, thread_sensitive=False, executor=cast("ThreadPoolExecutor", executor))
         setattr(executor, _HOP, hop)
     return hop
-
-
-def _take(ticket: list[bool]) -> bool:
-    try:
-        return ticket.pop()
-    except IndexError:
-        return False
 
 
 def _set(done: asyncio.Future[None]) -> None:

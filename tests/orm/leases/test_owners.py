@@ -1177,3 +1177,11 @@ async def test_a_cursor_made_around_one_that_outlives_its_owner_is_refused(pool_
     await in_a_request(work)
     with pytest.raises(InterfaceError, match="request GET '/' was used after that had ended"):
         type(kept[0])(kept[0].cursor, kept[0].db)
+
+
+def test_an_owner_ends_without_waiting_for_its_lock():
+    """A finalizer ends the owner of a dropped request, in whatever code the garbage collector strikes."""
+    owner = Owner("request GET '/'")
+    with owner._lock:
+        owner.end()
+    assert owner.ended

@@ -1,0 +1,78 @@
+"""What a wrapper of Django's looks like: which attributes it has at first, and what code has made of them."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any, Final
+
+from django.utils.functional import cached_property
+
+PLAIN: Final = (str, int, float, bytes, type(None), tuple, frozenset)
+"""Types of values that two wrappers may share."""
+_STATE: Final = frozenset(
+    """
+    connection settings_dict alias queries_log force_debug_cursor autocommit in_atomic_block savepoint_state
+    commit_on_exit needs_rollback rollback_exc close_at closed_in_transaction errors_occurred health_check_enabled
+    health_check_done _thread_sharing_count _thread_ident run_commit_hooks_on_set_autocommit_on _named_cursor_idx
+    """.split()
+)
+"""Attributes of a wrapper that are about its present transaction and connection."""
+
+_MADE: Final = frozenset(
+    """
+    client creation features introspection ops validation daf_orm_guest execute_wrappers savepoint_ids atomic_blocks
+    run_on_commit _thread_sharing_lock
+    """.split()
+)
+"""Attributes that each wrapper has of its own, and that are not plain values."""
+MANY: Final = 256
+"""How many classes, and names of attributes of one, are remembered."""
+
+
+class Attributes:
+    """Of the attributes that a new wrapper of some class has."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.own = self.unpatched = frozenset(values)
+        """``unpatched``: with names that wrappers have had later on, and that are no methods."""
+        self.shown = tuple(
+            name for name, value in values.items() if name not in _STATE and name not in _MADE and not callable(value)
+        )
+        """Those whose values another wrapper has to show, if code changes them."""
+        self._get: Any = operator.itemgetter(*self.shown) if self.shown else _nothing_of
+
+    def get_shown(self, values: dict[str, Any]) -> Any:
+        """Return the values that another wrapper has to show. KeyError if code has deleted one."""
+        found = self._get(values)
+        return found if len(self.shown) != 1 else (found,)
+
+
+_known: dict[tuple[type[Any], str, int], Attributes] = {}
+
+
+def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attributes:
+    """Return what is known of a new wrapper's attributes, most often the same for each of its class."""
+    key = (kind, alias, len(values))
+    if (known := _known.get(key)) is None or not values.keys() <= known.own:
+        if len(_known) >= MANY:  # instrumentation makes a class for each connection
+            _known.clear()
+        known = _known[key] = Attributes(values)
+    return known
+
+
+def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - of all that gets some
+    """Stand in for what gets values, where there are none."""
+    return ()
+
+
+@functools.lru_cache(maxsize=64)
+def not_set_by_code(kind: Any) -> frozenset[str]:
+    """Return the names of attributes that are about the present connection, or that Django works out by itself."""
+    return _STATE | {name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property)}
+
+
+@functools.lru_cache(maxsize=1024)
+def is_method(kind: type[Any], name: str) -> bool:
+    """Whether a class has a method of this name."""
+    return callable(getattr(kind, name, None))
