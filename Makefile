@@ -114,7 +114,7 @@ define run_suite
 failed=; \
 for database in $(DATABASES); do \
 	printf '\n== %s: %s\n' '$(VENV)' "$$database"; \
-	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(1) || failed="$$failed $$database"; \
+	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(1) || failed="$$failed $$database"; \
 done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef

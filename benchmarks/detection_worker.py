@@ -27,7 +27,7 @@ def main(name: str) -> None:
     logging.raiseExceptions = False
     from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 - settings first
 
-    from daf_orm._pool.pool import reset_pool  # noqa: PLC0415
+    from daf_orm._pool.process_pool import reset_pool  # noqa: PLC0415
 
     databases = setup_databases(verbosity=0, interactive=False)
     try:

@@ -41,7 +41,7 @@ _HOMES = {
     "await_safe": "sync",
     "cursor": "cursor",
     "database_sync_to_async": "sync",
-    "get_pool": "_pool.pool",
+    "get_pool": "_pool.process_pool",
     "notifications": "notifications",
     "pinned": "owners",
     "runs_in_thread": "sync",

@@ -2,7 +2,7 @@
 
 from daf_orm import transaction
 from daf_orm._core.blocking_call import BlockingCallError
-from daf_orm._pool.pool import get_pool
+from daf_orm._pool.process_pool import get_pool
 from daf_orm.cursor import cursor
 from daf_orm.detection import BlockingCall, allow_blocking
 from daf_orm.exceptions import PoolClosed, PoolTimeout, TooManyRequests

@@ -36,7 +36,7 @@ from daf_orm._leases.lease import (
     return_to,
     step_back,
 )
-from daf_orm._pool.pool import get_pool
+from daf_orm._pool.process_pool import get_pool
 from daf_orm.detection.watchdog import watchdog
 from daf_orm.settings import get_settings
 

@@ -15,7 +15,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TestCase
 
 from daf_orm._django import connections as leased_connections
-from daf_orm._pool.pool import current_pool, reset_pool
+from daf_orm._pool.process_pool import current_pool, reset_pool
 from daf_orm.patches import Patch, PatchTable
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from django.db.models.query import RawQuerySet
 
 import daf_orm
 from daf_orm import AsyncQuerySet, BlockingCall, cursor, get_pool, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.query import AsyncRawQuerySet
 from tests.project.library.models import Author, Book, Event, Tag
 

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 
 from daf_orm import get_pool
-from daf_orm._pool.pool import ConnectionPool, reset_pool
+from daf_orm._pool.pool import ConnectionPool
+from daf_orm._pool.process_pool import reset_pool
 
 __all__ = ["many_connections", "no_connection_outlives_the_run", "no_lease_is_lost", "pool_with"]
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, connections
 
 from daf_orm import transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from tests.project.library.models import Counter
 from tests.support.latency import LatencyProxy
 

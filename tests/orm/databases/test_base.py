@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from daf_orm import database_sync_to_async, databases, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.databases.base import Database
 from tests.orm.leases.test_session import another, ask, run_sql
 from tests.project.library.models import Author

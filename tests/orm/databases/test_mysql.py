@@ -12,7 +12,7 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.databases import database_of
 from daf_orm.databases.mysql import MySQL
 from daf_orm.databases.statements import Effect

@@ -437,7 +437,7 @@ async def test_who_is_cancelled_while_it_waits_to_pin_leaves_nothing(pool_with, 
     await begun.wait()
     task = asyncio.create_task(in_a_request(wait))
     await waiting.wait()
-    await until(lambda: pool._unpinned._waiters)
+    await until(lambda: pool._pins._changed._waiters)
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)

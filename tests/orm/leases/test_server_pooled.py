@@ -12,7 +12,7 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.databases.server_pooling import Kind, judge
 from daf_orm.settings import problems
 from tests.project.library.models import Author

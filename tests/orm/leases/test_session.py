@@ -11,7 +11,7 @@ from django.db.backends.signals import connection_created
 
 from daf_orm import cursor, database_sync_to_async, transaction
 from daf_orm._leases.session import Session
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from tests.project.library.models import Counter
 
 POSTGRESQL = {

@@ -20,8 +20,9 @@ from django.db.backends.signals import connection_created
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests, cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._leases import connection_set
 from daf_orm._leases.lease import Lease
-from daf_orm._pool import pool as pool_module
-from daf_orm._pool.pool import ConnectionPool, reset_pool
+from daf_orm._pool import process_pool
+from daf_orm._pool.pool import ConnectionPool
+from daf_orm._pool.process_pool import reset_pool
 from tests.project.library.models import Author
 
 STATISTICS = {
@@ -117,7 +118,7 @@ async def test_lends_the_most_recently_used_first(new_pool: Callable[..., Connec
 
 def test_threads_that_ask_first_at_the_same_time_get_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     reset_pool()
-    make, making, go_on = pool_module._from_settings, threading.Event(), threading.Event()
+    make, making, go_on = process_pool._from_settings, threading.Event(), threading.Event()
     found: list[ConnectionPool] = []
 
     def slow(settings: Any) -> ConnectionPool:
@@ -125,7 +126,7 @@ def test_threads_that_ask_first_at_the_same_time_get_one_pool(monkeypatch: pytes
         assert go_on.wait(10)
         return make(settings)
 
-    monkeypatch.setattr(pool_module, "_from_settings", slow)
+    monkeypatch.setattr(process_pool, "_from_settings", slow)
     threads = [threading.Thread(target=lambda: found.append(get_pool())) for _ in range(2)]
     threads[0].start()
     assert making.wait(10)
@@ -565,7 +566,7 @@ async def test_a_replaced_pool_and_its_threads_go(pool_with: Any) -> None:
     for timeout in range(1, 6):
         pool = pool_with(TIMEOUT=timeout)
         await Author.objects.acount()
-        gone += map(weakref.ref, (pool.executor, pool._idle[0].thread))
+        gone += map(weakref.ref, (pool.executor, pool._stock.idle[0].thread))
         del pool
     async with asyncio.timeout(20):
         while sum(executor() is not None for executor in gone) > 2:
@@ -620,7 +621,7 @@ async def test_a_transaction_whose_end_gets_no_thread_is_rolled_back_before_the_
     with pytest.raises(RuntimeError, match="can't start new thread"):
         async with transaction.atomic():
             await Author.objects.acreate(name="lost")
-            (connections,) = pool._lent.values()
+            (connections,) = pool._stock.lent.values()
             monkeypatch.setattr(connections.thread, "submit", refuse)
     monkeypatch.undo()
     pool = pool_with(MAX_SIZE=1) if pool.closed else pool

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daf_orm import get_pool, transaction
-from daf_orm._pool import pool as pool_module
+from daf_orm._pool.starvation import StarvationWatch
 from tests.project.library.models import Author
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ async def test_however_many_event_loops_wait_each_has_one_watch_of_idle_pins(poo
             await asyncio.sleep(0)
             other.release()
         scheduled: Any = asyncio.get_running_loop()
-        watches = [each for each in scheduled._scheduled if each._callback is pool_module._look_at_pins]
+        watches = [
+            each for each in scheduled._scheduled if getattr(each._callback, "__func__", None) is StarvationWatch.look
+        ]
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)

@@ -15,8 +15,9 @@ from django.urls import path
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
 from daf_orm._execution.routes import thread as thread_route
-from daf_orm._pool import pool as pool_module
-from daf_orm._pool.pool import ConnectionPool, reset_pool
+from daf_orm._pool import commits
+from daf_orm._pool.pool import ConnectionPool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.databases import cancellation, mysql, postgresql
 from daf_views.asgi import current_drain, get_asgi_application, lifespan
 from tests.project.library.models import Author
@@ -137,7 +138,7 @@ def at_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a server less time to answer a cancellation."""
-    for module in (thread_route, cancellation, mysql, pool_module, postgresql):
+    for module in (thread_route, cancellation, mysql, commits, postgresql):
         monkeypatch.setattr(module, "CANCEL_TIMEOUT", 0.3)
 
 
@@ -239,7 +240,7 @@ async def test_a_server_ends_although_a_commit_is_never_answered(
     assert (await answers.get())["type"] == "lifespan.startup.complete"
     muted.append(proxy)
     request = asyncio.create_task(exchange(application, path="/pay"))
-    while not any(lease.committing for lease in pool._lent):
+    while not any(lease.committing for lease in pool._stock.lent):
         await asyncio.sleep(0.01)
 
     current_drain().request()

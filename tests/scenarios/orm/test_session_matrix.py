@@ -12,7 +12,7 @@ from django.urls import path
 from django.utils.decorators import async_only_middleware
 
 from daf_orm import cursor, database_sync_to_async, get_pool, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_views.asgi import get_asgi_application
 from tests.orm.leases.test_session import STATES, run_sql
 from tests.project.library.models import Counter

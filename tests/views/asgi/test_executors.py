@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
 
 from daf_orm import get_pool, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_orm.test import count_hops
 from daf_views._django.executors import context_without_returned_callers
 from daf_views.asgi.executors import enter_request_threads, leave_request_threads

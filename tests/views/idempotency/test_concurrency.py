@@ -7,7 +7,7 @@ from django.db import connection
 from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_views.idempotency import IdempotencyKey
 from daf_views.idempotency.models import IdempotencyRecord
 from daf_views.idempotency.stores.database import DatabaseStore

@@ -10,7 +10,7 @@ from django.test import override_settings
 from psycopg import IsolationLevel
 
 from daf_orm import database_sync_to_async, transaction
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_views._core import shared_state
 from daf_views.asgi import current_drain
 from daf_views.idempotency.models import IdempotencyRecord

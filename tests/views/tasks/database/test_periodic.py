@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from daf_orm import database_sync_to_async
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_views.tasks import cron, discovery, every
 from daf_views.tasks import task as declared
 from daf_views.tasks.compat import TaskResultStatus

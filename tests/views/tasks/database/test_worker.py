@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from daf_orm import allow_blocking, database_sync_to_async, get_pool
-from daf_orm._pool.pool import reset_pool
+from daf_orm._pool.process_pool import reset_pool
 from daf_views.asgi import current_drain
 from daf_views.tasks.compat import TaskResultStatus, task_finished, task_started, tasks_logger
 from daf_views.tasks.database import worker as working_module
