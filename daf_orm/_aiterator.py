@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 from django.db import connections
 
 from daf_orm import _execution
-from daf_orm._django.connections import on_event_loop
+from daf_orm._django.hops import on_event_loop
 from daf_orm._django.owners import owner_here
 from daf_orm.databases import sqlite
 from daf_orm.databases.cancellation import cut_off_if_silent

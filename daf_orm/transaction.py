@@ -21,7 +21,7 @@ from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import _execution
-from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops, sync_parents
 from daf_orm._django.connections import OrderedCallback
 from daf_orm._execution import idle_transactions
 from daf_orm._leases import reset
@@ -162,11 +162,11 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         hint = " Pass the function, do not call it." if inspect.iscoroutine(func) else ""
         raise TypeError(f"on_commit()'s callback must be a callable, not {type(func).__name__}.{hint}")
     alias = using or DEFAULT_DB_ALIAS
-    if not leased_connections.on_event_loop():
+    if not hops.on_event_loop():
         _on_commit_from_worker(func, alias, robust=robust)
     elif (scope := innermost_block(alias)) is not None:
         scope.hooks.append(CommitHook(func, robust))
-    elif (executor := leased_connections.parent_executor()) is not None:
+    elif (executor := sync_parents.parent_executor()) is not None:
         outcome = executor.submit(  # noqa: DAF072 - the thread that has the transaction, whose connection is lent
             django_transaction.on_commit, _as_sync(func), using=alias, robust=robust
         )

@@ -107,3 +107,10 @@ PATCHES = PatchTable(
         why="what a request has set on its connection ends with it",
     )
 )
+
+
+def end_with_task(owner: Owner) -> None:
+    """End an owner that is a task with it, from any thread."""
+    if (task := owner.task) is not None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            task.get_loop().call_soon_threadsafe(task.add_done_callback, lambda _: end_owner(owner))

@@ -22,6 +22,7 @@ from asgiref.sync import SyncToAsync, _restore_context
 
 from daf_orm._core.places import CallThread
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ class _Run:
         known.main_event_loop_pid = os.getpid()
         known.task_context = self.tasks_below
         try:
-            self._result = leased_connections.run_as_hop(self._run_in_context, self._task, self.loop)
+            self._result = hops.run_as_hop(self._run_in_context, self._task, self.loop)
         except BaseException as error:  # noqa: BLE001 - raised again by who waits
             self._error = error
         self._wake()

@@ -22,6 +22,7 @@ from daf_orm._core import finalizers
 from daf_orm._core.bridge import identify, waiting_bridge
 from daf_orm._core.call_site import find_call_site
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import sync_parents
 from daf_orm._django.owners import owner_here
 from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, EndScope
 from daf_orm._execution.routes import call_on
@@ -75,7 +76,7 @@ async def run(func: Callable[[], T], *, in_thread: bool = False) -> T:
 def _waiting_call() -> Bridge | None:
     """Return the call on this event loop that waits for this code; None if none does, or a thread does."""
     caller = waiting_bridge()
-    return None if caller is None or leased_connections.parent_executor() is not None else caller
+    return None if caller is None or sync_parents.parent_executor() is not None else caller
 
 
 async def _run_within(caller: Bridge, func: Callable[[], T], *, in_thread: bool) -> T:
@@ -213,7 +214,7 @@ def _pinned_lease(owner: Owner | None = None) -> Lease | None:
 
 
 def _is_beside_parent() -> bool:
-    return leased_connections.parent_executor() is not None
+    return sync_parents.parent_executor() is not None
 
 
 async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
@@ -222,7 +223,7 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
     ``last_call`` is told whether the task has been cancelled. If it has, CancelledError is raised afterwards.
     """
     lease = scope.lease
-    if lease.connections is not None and leased_connections.parent_executor() is not None:
+    if lease.connections is not None and sync_parents.parent_executor() is not None:
         return await _close_within_hop(scope, last_call)
     if (caller := _waiting_call()) is not None and caller.lease is lease:
         return await _close_within_call(scope, caller, last_call)
@@ -280,7 +281,7 @@ def _on_parent(lease: Lease) -> bool:
 
     Its own lease's always do. On another one a hop that waits for us may have the turn: we run within that.
     """
-    return lease.connections is None or leased_connections.parent_executor() is not None
+    return lease.connections is None or sync_parents.parent_executor() is not None
 
 
 def _start() -> None:
@@ -294,23 +295,23 @@ def _start() -> None:
 async def _take_lease() -> tuple[Lease, bool]:
     """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
     _start()
-    if (executor := leased_connections.parent_executor()) is None:
+    if (executor := sync_parents.parent_executor()) is None:
         return await get_pool().lend(), False
     return await _parent_lease(executor)
 
 
 async def _parent_lease(executor: CurrentThreadExecutor) -> tuple[Lease, bool]:
-    lease = leased_connections.parent_lease(executor)
+    lease = sync_parents.parent_lease(executor)
     if lease.has_left_calls:  # they have its turn
         await _end_left_calls()
-    if leased_connections.waits_in_turn(lease, executor):
+    if sync_parents.waits_in_turn(lease, executor):
         return lease, True
     await lease.turn.acquire(get_settings().TIMEOUT)
     lease.executor, lease.loop = executor, asyncio.get_running_loop()
     return lease, False
 
 
-_end_left_calls = sync_to_async(leased_connections.end_left_calls, thread_sensitive=True)
+_end_left_calls = sync_to_async(sync_parents.end_left_calls, thread_sensitive=True)
 
 
 async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None = None) -> None:
@@ -326,7 +327,7 @@ async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None
 
 async def _run_once(func: Callable[[], T], *, in_thread: bool = False) -> T:
     """Run ``func`` on the lease that its owner keeps, or on one that is taken for it alone."""
-    if leased_connections.parent_executor() is not None:
+    if sync_parents.parent_executor() is not None:
         lease, is_guest = await _take_lease()
         ending = KEEP_TURN if is_guest else GIVE_BACK
         return await call_on(lease, lambda _: func(), ending, on_parent=True, subject=func).perform()

@@ -484,6 +484,6 @@ def _ended(alias: str, owner: str) -> InterfaceError:
 
 
 is_running_here: Callable[[Any], bool] | None = None
-"""Whether a call on a lease is what runs here; ``daf_orm._django.connections`` puts it here."""
+"""Whether a call on a lease is what runs here; ``daf_orm._django.lookup`` puts it here."""
 attach_here: Callable[[Guest], None] | None = None
-"""How a wrapper gets the connection of the call that uses it; ``daf_orm._django.connections`` puts it here."""
+"""How a wrapper gets the connection of the call that uses it; ``daf_orm._django.lookup`` puts it here."""

@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,5 +36,5 @@ def _end(lease: Lease, finish: Callable[[Lease], None]) -> None:
     lease.scopes.clear()
     if lease.owner is not None:
         lease.owner.end()
-    leased_connections.run_on_lease(lease, lambda: finish(lease))
+    hops.run_on_lease(lease, lambda: finish(lease))
     lease.turn.release()

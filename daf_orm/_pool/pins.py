@@ -14,7 +14,7 @@ from django.db import InterfaceError
 
 from daf_orm._core.bridge import current_bridge
 from daf_orm._core.call_site import find_call_site
-from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops, owners
 from daf_orm.exceptions import CallCancelled, PoolClosed, TooManyRequests
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Pins:
         owner.pinned, owner.was_pinned = lease, True
         lease.pinned_for = f"{owner.name} keeps it since {find_call_site()}"
         lease.close_gate()
-        leased_connections.end_with_task(owner)
+        owners.end_with_task(owner)
 
     def _too_many(self) -> TooManyRequests:
         held = "; ".join(lease.pinned_for for lease in self._leases)
@@ -156,5 +156,5 @@ def _move(lease: Lease, other: Lease) -> bool:
     if not other.can_be_joined():
         assert lease.owner is not None
         raise InterfaceError(_TWO_SESSIONS.format(owner=lease.owner.name, origin=other.pinned_for))
-    leased_connections.move_hop(lease, other)
+    hops.move_hop(lease, other)
     return True

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from daf_orm._core import finalizers
 from daf_orm._core.locks import FifoSemaphore
 from daf_orm._core.places import Places
-from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops, shared_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
 from daf_orm._leases.lease import Lease
@@ -76,7 +76,7 @@ class ConnectionPool:
         self.keeps_first = keeps_first
         """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
         self._runs_on_loop = runs_on_loop
-        self.in_test = leased_connections.in_test()
+        self.in_test = shared_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
         self._pins = Pins(
@@ -189,7 +189,7 @@ class ConnectionPool:
 
         def finish() -> None:
             try:
-                leased_connections.run_on_lease(lease, lambda: self.finish(lease))
+                hops.run_on_lease(lease, lambda: self.finish(lease))
             finally:
                 lease.turn.release()
                 done.set_result(None)
@@ -301,7 +301,7 @@ class ConnectionPool:
     def close(self) -> None:
         """Do the same from synchronous code, without waiting for leases that are out."""
         idle, _ = self._shut()
-        if leased_connections.on_event_loop():
+        if hops.on_event_loop():
             self._threads.close(idle)
         else:
             close_all(idle)

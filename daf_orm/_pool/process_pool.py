@@ -14,6 +14,7 @@ from django.db import connections as django_connections
 from django.utils.module_loading import import_string
 
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops, shared_connections
 from daf_orm._leases.session import sends_unseen_statements
 from daf_orm._pool.pool import ConnectionPool
 from daf_orm.databases import database_of
@@ -33,22 +34,22 @@ _pool_lock = threading.Lock()
 
 
 def _lend_to_thread(owner: Owner, loop: asyncio.AbstractEventLoop) -> Lease:
-    with leased_connections.outside_hops():  # the pool that may have to be made asks for the thread's own connections
+    with hops.outside_hops():  # the pool that may have to be made asks for the thread's own connections
         pool = get_pool()
     return pool.lend_to_thread(owner, loop)
 
 
-leased_connections.lend_to_thread = _lend_to_thread
+hops.lend_to_thread = _lend_to_thread
 
 
 def get_pool() -> ConnectionPool:
     """Return the process's pool, made from ``DAF_ORM`` at the first call."""
     global _pool  # noqa: PLW0603 - one pool per process is the design
     pool = _pool
-    if pool is not None and pool.in_test == leased_connections.in_test():
+    if pool is not None and pool.in_test == shared_connections.in_test():
         return pool
     with _pool_lock:
-        if _pool is not None and _pool.in_test != leased_connections.in_test():
+        if _pool is not None and _pool.in_test != shared_connections.in_test():
             _pool.close()
             _pool = None
         if _pool is None:
@@ -83,7 +84,7 @@ def _from_settings(settings: Settings) -> ConnectionPool:
 
 def effective_max_size(settings: Settings) -> int:
     """Return the number of leases: 1 in a test or where an alias is in-memory SQLite, which have one connection."""
-    if leased_connections.in_test() or memory_aliases():
+    if shared_connections.in_test() or memory_aliases():
         return 1
     return settings.MAX_SIZE or DEFAULT_MAX_SIZE
 
@@ -132,7 +133,7 @@ def _close_at_exit() -> None:
 
 def _forget_after_fork() -> None:
     global _pool, _pool_lock
-    leased_connections.forget_hops()
+    leased_connections.forget()
     if _pool is not None:
         _pool.forget()
     _pool, _pool_lock = None, threading.Lock()  # the lock may have been held in the parent

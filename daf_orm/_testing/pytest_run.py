@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daf_orm._core.blocking_call import BlockingCall
-from daf_orm._django.connections import on_event_loop
+from daf_orm._django.hops import on_event_loop
 from daf_orm._testing import shared_transaction
 from daf_orm.detection import allowances, guard, io
 from daf_orm.detection.allowances import Allowance

@@ -15,6 +15,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TestCase
 
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import shared_connections, strays
 from daf_orm._pool.process_pool import current_pool, reset_pool
 from daf_orm.patches import Patch, PatchTable
 
@@ -27,7 +28,7 @@ logger = logging.getLogger("daf_orm")
 def _sharing(enter_atomics: classmethod[Any, ..., Any]) -> classmethod[Any, ..., Any]:
     def enter_and_share(cls: type[TestCase]) -> Any:
         atomics = enter_atomics.__func__(cls)
-        leased_connections.share_test_connections()
+        shared_connections.share_test_connections()
         return atomics
 
     return classmethod(enter_and_share)
@@ -36,7 +37,7 @@ def _sharing(enter_atomics: classmethod[Any, ..., Any]) -> classmethod[Any, ...,
 def _unsharing(rollback_atomics: classmethod[Any, ..., Any]) -> classmethod[Any, ..., Any]:
     def unshare_and_rollback(cls: type[TestCase], atomics: Any) -> None:
         _report_leases("A test ends")
-        leased_connections.unshare_test_connections()
+        shared_connections.unshare_test_connections()
         rollback_atomics.__func__(cls, atomics)
 
     return classmethod(unshare_and_rollback)
@@ -47,7 +48,7 @@ def _closing(destroy_test_db: Callable[..., Any]) -> Callable[..., Any]:
     def close_and_destroy(self: Any, *args: Any, **kwargs: Any) -> Any:
         _report_leases("The test databases are destroyed")
         reset_pool()
-        for wrapper, origin in leased_connections.stray_connections():
+        for wrapper, origin in strays.stray_connections():
             logger.warning("Connection %r, opened at %s, was still open when the tests ended.", wrapper.alias, origin)
             wrapper.inc_thread_sharing()
             wrapper.close()

@@ -23,7 +23,7 @@ from greenlet import getcurrent, greenlet
 from daf_orm._core import bridge as bridges
 from daf_orm._core.bridge import BridgeElsewhere
 from daf_orm._core.locks import FifoLock
-from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops
 from daf_orm._execution.call import STOP_INTERVAL, Call
 from daf_orm.databases.base import CANCEL_TIMEOUT
 from daf_orm.databases.cancellation import cut_off, stop_statement_on_loop
@@ -205,17 +205,17 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
 
     def _resume(self, *value: Any, error: BaseException | None = None) -> Any:
         """Switch to the code until it waits again, or ends. What is known of this thread is its own meanwhile."""
-        known, hops = bridges.thread, leased_connections.thread_state
-        outer, hop = known.bridge, hops.hop
-        known.bridge, hops.hop = self, self.hop
+        known, state = bridges.thread, hops.thread_state
+        outer, hop = known.bridge, state.hop
+        known.bridge, state.hop = self, self.hop
         self._resumed = time.monotonic()
         try:
             self._step = self.switch(*value) if error is None else self.throw(error)
             return self._step
         finally:
             self.is_over = self.dead
-            self.hop = hops.hop
-            known.bridge, hops.hop = outer, hop
+            self.hop = state.hop
+            known.bridge, state.hop = outer, hop
 
 
 class NativeCall(Call[T]):
@@ -281,7 +281,7 @@ class NativeCall(Call[T]):
 
     def _begin(self) -> T:
         try:
-            return leased_connections.run_on_lease(self._lease, self._run)
+            return hops.run_on_lease(self._lease, self._run)
         except StopIteration as error:  # a coroutine cannot raise it
             raise RuntimeError("The function raised StopIteration.") from error
 

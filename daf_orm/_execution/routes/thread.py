@@ -20,8 +20,7 @@ from asgiref.sync import sync_to_async
 
 from daf_orm._core import finalizers
 from daf_orm._core.tickets import new_ticket, take
-from daf_orm._django import connections as leased_connections
-from daf_orm._django import thread_hops
+from daf_orm._django import hops, sync_parents, thread_hops
 from daf_orm._execution.call import STOP_INTERVAL, Call
 from daf_orm._leases.lease import current_task
 from daf_orm.databases.base import CANCEL_TIMEOUT
@@ -104,8 +103,8 @@ class ThreadCall(Call[T]):
             self._lease.turn.when_free(lambda: self._submit(context))
 
     def _submit(self, context: contextvars.Context) -> None:
-        if leased_connections.has_quit(self._lease.executor):
-            leased_connections.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
+        if sync_parents.has_quit(self._lease.executor):
+            sync_parents.leave_to_parent(self._lease.executor, functools.partial(context.run, self._call_quietly))
             return
         executor = self._lease.executor if self._lease.has_own_thread else self._spare_executor
         try:
@@ -150,7 +149,7 @@ class ThreadCall(Call[T]):
         try:
             if self._on_parent and self._lease.connections is not None:
                 return self._run_in_hop_of_parent()
-            return leased_connections.run_on_lease(self._lease, self._run, self._task)
+            return hops.run_on_lease(self._lease, self._run, self._task)
         except StopIteration as error:  # a future cannot carry it: the task would wait for ever
             raise RuntimeError("The function raised StopIteration.") from error
         finally:
@@ -160,18 +159,18 @@ class ThreadCall(Call[T]):
 
     def _run(self) -> T:
         if self._lease.connections is None:
-            leased_connections.end_left_calls()
+            sync_parents.end_left_calls()
         return super()._run()
 
     def _run_in_hop_of_parent(self) -> T:
         """Run within the turn that the waiting hop may have: ``binding`` finds the lease through the context."""
-        hop = leased_connections.current_hop()
+        hop = hops.current_hop()
         assert hop is not None
         hop.task = self._task
         return self._func(self._cancelled is not None)
 
     def _settle(self) -> None:
-        leased_connections.end_left_calls()
+        sync_parents.end_left_calls()
         with self._aim:
             self._ended = True
         if self._stopping is not None:

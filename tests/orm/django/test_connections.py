@@ -20,6 +20,7 @@ from django.db.utils import ConnectionHandler
 
 from daf_orm import BlockingCall, BlockingCallError, _aiterator, database_sync_to_async, get_pool, transaction
 from daf_orm._django import connections as leased_connections
+from daf_orm._django import hops
 from daf_orm._leases.lease import innermost_scope
 from daf_orm._pool.pool import ConnectionPool
 from tests.project.library.models import Author
@@ -67,11 +68,11 @@ def test_asgiref_runs_synchronous_code_through_thread_handler() -> None:
 @pytest.mark.no_database
 async def test_thread_handler_runs_in_the_thread_of_the_code() -> None:
     outside = threading.get_ident()
-    hop, thread = await sync_to_async(lambda: (leased_connections.current_hop(), threading.get_ident()))()
+    hop, thread = await sync_to_async(lambda: (hops.current_hop(), threading.get_ident()))()
 
-    assert isinstance(hop, leased_connections.Hop)
+    assert isinstance(hop, hops.Hop)
     assert thread != outside
-    assert leased_connections.current_hop() is None
+    assert hops.current_hop() is None
 
 
 @pytest.mark.no_database

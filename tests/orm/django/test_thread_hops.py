@@ -17,7 +17,7 @@ from asgiref.sync import SyncToAsync, async_to_sync
 
 from daf_orm._core.places import CallThread, Places
 from daf_orm._django import connections as leased_connections
-from daf_orm._django import thread_hops
+from daf_orm._django import hops, thread_hops
 from daf_orm._django.thread_hops import hop
 
 pytestmark = pytest.mark.no_database
@@ -187,9 +187,9 @@ async def test_a_pool_that_is_closed_refuses(executor: Executor) -> None:
 
 
 async def test_the_function_is_in_a_hop(executor: Executor) -> None:
-    inside = await hop(executor, leased_connections.current_hop)
+    inside = await hop(executor, hops.current_hop)
 
-    assert isinstance(inside, leased_connections.Hop)
+    assert isinstance(inside, hops.Hop)
     assert inside.task is asyncio.current_task()
     assert inside.loop is asyncio.get_running_loop()
 

@@ -1,0 +1,110 @@
+"""Sync parents: threads that are blocked in ``async_to_sync`` and run what asgiref sends back to them meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+from asgiref.sync import AsyncToSync
+
+from daf_orm._core import finalizers
+from daf_orm._leases.lease import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from asgiref.current_thread_executor import CurrentThreadExecutor
+
+_making = threading.Lock()
+_LEFT_CALLS = "_daf_orm_left_calls"
+PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the thread
+
+
+def _variable_of(local: Any) -> contextvars.ContextVar[Any] | None:
+    """Return the context variable behind a ``Local`` of asgiref's; None if it is not kept in one."""
+    empty = contextvars.Context()
+    empty.run(setattr, local, "current", None)
+    variables = list(empty)
+    return variables[0] if len(variables) == 1 else None
+
+
+_EXECUTORS = _variable_of(AsyncToSync.executors)
+
+
+def executor_above() -> CurrentThreadExecutor | None:
+    """Return what ``async_to_sync`` has set in this context. Where it has not, ``Local`` takes 10 times as long."""
+    if _EXECUTORS is not None and _EXECUTORS.get(None) is None:
+        return None
+    return getattr(AsyncToSync.executors, "current", None)
+
+
+def parent_executor() -> CurrentThreadExecutor | None:
+    """Return the executor of the thread which is blocked in ``async_to_sync`` until this code ends, if there is one."""
+    executor = executor_above()
+    if executor is None:
+        executor = AsyncToSync.loop_thread_executors.get(asyncio.get_running_loop())
+    while executor is not None and executor._broken:  # a parent that has returned since
+        executor = executor._old_executor
+    if executor is not None and executor._work_thread is threading.current_thread():
+        return None  # asyncio.run() inside a hop: the parent runs this very loop and serves nobody
+    return executor
+
+
+def is_sync_parent() -> bool:
+    """Whether this thread is itself a sync parent which runs what comes next while it waits."""
+    executor = executor_above()
+    while executor is not None:
+        if executor._work_thread is threading.current_thread():
+            return True
+        executor = executor._old_executor
+    return False
+
+
+def parent_lease(executor: CurrentThreadExecutor) -> Lease:
+    """Return the one lease there is on a sync parent's thread."""
+    thread = executor._work_thread
+    with _making:
+        lease = getattr(thread, PARENT_LEASE, None)
+        if lease is None:
+            lease = Lease(None, executor, asyncio.get_running_loop())
+            setattr(thread, PARENT_LEASE, lease)
+        return cast("Lease", lease)
+
+
+def forget_parent() -> None:
+    """In the child of a fork: this thread is no sync parent's."""
+    global _making  # noqa: PLW0603 - the lock may have been held in the parent process
+    _making = threading.Lock()
+    if hasattr(threading.current_thread(), PARENT_LEASE):
+        delattr(threading.current_thread(), PARENT_LEASE)
+
+
+def has_quit(executor: Executor) -> bool:
+    """Whether it is a sync parent's that has returned. Given work, it would hand it to the next parent, elsewhere."""
+    return getattr(executor, "_broken", False) is True and hasattr(executor, "_work_thread")
+
+
+def leave_to_parent(executor: Any, work: Callable[[], object]) -> None:
+    """Have the work done by a parent that has returned: at the end of the hop it is in, or of its next call."""
+    vars(executor._work_thread).setdefault(_LEFT_CALLS, []).append(work)
+
+
+def end_left_calls() -> None:
+    """On a sync parent's thread: do what finalizers have left to it, before its connections are looked over."""
+    thread = threading.current_thread()
+    lease: Lease | None = getattr(thread, PARENT_LEASE, None)
+    if lease is None or not lease.has_left_calls:
+        return
+    lease.has_left_calls = False
+    finalizers.flush()
+    left: list[Callable[[], object]] = vars(thread).pop(_LEFT_CALLS, [])
+    for work in left:
+        work()
+
+
+def waits_in_turn(lease: Lease, executor: CurrentThreadExecutor) -> bool:
+    """Whether the parent's thread runs a call on this lease which, further down, waits for us."""
+    return lease.turn.thread == executor._work_thread.ident and executor is not lease.executor
