@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
-    from daf_orm._leases.lease import Scope
+    from daf_orm._leases.scope import Scope
 
 T = TypeVar("T")
 

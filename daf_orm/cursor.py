@@ -10,7 +10,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, NotSupportedError
 
 from daf_orm import _execution
 from daf_orm._leases.cursors import LeasedCursor
-from daf_orm._leases.lease import Copying, Scope
+from daf_orm._leases.lease import Copying
+from daf_orm._leases.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

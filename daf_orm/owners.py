@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from types import TracebackType
 
-    from daf_orm._leases.lease import Scope
+    from daf_orm._leases.scope import Scope
 
 __all__ = ["Ownership", "pinned"]
 

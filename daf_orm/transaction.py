@@ -15,23 +15,24 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from asgiref.sync import async_to_sync, iscoroutinefunction
+from asgiref.sync import iscoroutinefunction
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import transaction as django_transaction
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import _execution
+from daf_orm._core.tasks import current_task
 from daf_orm._django import hops, sync_parents
 from daf_orm._django.connections import OrderedCallback
 from daf_orm._execution import idle_transactions
+from daf_orm._execution.commit_hooks import as_sync, complete, log_failure, run_hooks, start
 from daf_orm._leases import reset
-from daf_orm._leases.lease import CommitHook, Scope, current_task, innermost_block
+from daf_orm._leases.scope import CommitHook, Scope, innermost_block
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from concurrent.futures import Future
     from types import TracebackType
 
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -95,7 +96,7 @@ class Atomic:
         except asyncio.CancelledError as error:
             cancelled = error
         if block.hooks_to_run:  # once committed they run, also if the task was cancelled meanwhile
-            await _complete(_run_hooks(block.hooks_to_run), cancelled)
+            await complete(run_hooks(block.hooks_to_run), cancelled)
         elif cancelled is not None:
             raise cancelled
 
@@ -168,11 +169,11 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
         scope.hooks.append(CommitHook(func, robust))
     elif (executor := sync_parents.parent_executor()) is not None:
         outcome = executor.submit(  # noqa: DAF072 - the thread that has the transaction, whose connection is lent
-            django_transaction.on_commit, _as_sync(func), using=alias, robust=robust
+            django_transaction.on_commit, as_sync(func), using=alias, robust=robust
         )
-        outcome.add_done_callback(functools.partial(_log_failure, func))
+        outcome.add_done_callback(functools.partial(log_failure, func))
     else:
-        _start(_run_hooks([CommitHook(func, robust=True)]))
+        start(run_hooks([CommitHook(func, robust=True)]))
 
 
 def in_atomic_block(using: str | None = None) -> bool:
@@ -188,7 +189,7 @@ def _on_commit_from_worker(func: Callable[[], object], alias: str, *, robust: bo
     if scope is not None and len(connections[alias].atomic_blocks) == scope.depth + 1:
         scope.hooks.append(CommitHook(func, robust))
     else:  # Django's own list knows of the synchronous savepoints in between, which may yet roll back
-        django_transaction.on_commit(_as_sync(func), using=alias, robust=robust)  # noqa: DAF062 - in a worker thread
+        django_transaction.on_commit(as_sync(func), using=alias, robust=robust)  # noqa: DAF062 - in a worker thread
 
 
 class _Block:
@@ -312,7 +313,7 @@ class _Block:
             self._outer.hooks.extend(hooks)
         elif connection.in_atomic_block:
             for hook in hooks:
-                callback = OrderedCallback(_as_sync(hook.func))
+                callback = OrderedCallback(as_sync(hook.func))
                 callback.number = hook.number
                 connection.on_commit(callback, robust=hook.robust)
             connection.run_on_commit.sort(key=_number_of)  # stable: what was there before the block has none
@@ -330,61 +331,6 @@ def _number_of(entry: Any) -> int:
 
 def _as_exc_info(error: BaseException) -> ExcInfo:
     return type(error), error, error.__traceback__
-
-
-# Callbacks
-
-
-async def _run_hooks(hooks: list[CommitHook]) -> None:
-    for hook in hooks:
-        try:
-            if iscoroutinefunction(hook.func):
-                result: Any = hook.func()
-            else:
-                result = await _execution.run(hook.func, in_thread=True)
-            if inspect.isawaitable(result):
-                await result
-        except Exception:
-            if not hook.robust:
-                raise
-            logger.exception("Error calling %r after the commit.", hook.func)
-
-
-async def _complete(work: Coroutine[Any, Any, None], cancelled: asyncio.CancelledError | None) -> None:
-    """Run ``work`` to its end, also if this task is, or has been, cancelled; CancelledError is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:  # noqa: BLE001 - raised below, by result()
-            break
-    if cancelled is None or task.cancelled():
-        return task.result()
-    if (failure := task.exception()) is not None:
-        logger.error("A callback failed after the commit of a cancelled task.", exc_info=failure)
-    raise cancelled
-
-
-def _log_failure(func: object, outcome: Future[None]) -> None:
-    if (failure := outcome.exception()) is not None:
-        logger.error("Error calling %r, registered outside a transaction.", func, exc_info=failure)
-
-
-def _as_sync(func: Callable[[], object]) -> Callable[[], object]:
-    if iscoroutinefunction(func):
-        return async_to_sync(func)
-    return func
-
-
-_started: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only
-
-
-def _start(work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.get_running_loop().create_task(work)
-    _started.add(task)
-    task.add_done_callback(_started.discard)
 
 
 _CLOSED = (

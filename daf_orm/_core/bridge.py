@@ -37,7 +37,7 @@ class Bridge(Protocol):
 
     loop: asyncio.AbstractEventLoop
     hop: Any
-    """What ``daf_orm._django.connections`` knows of its call."""
+    """What ``daf_orm._django.hops`` knows of its call."""
     lease: Any
     turn: Any
     """A lock for the calls of what it waits for: they run inside its own, one at a time."""

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import asyncio as django_asyncio
 
 from daf_orm._core import bridge as bridges
+from daf_orm._core.tasks import current_task
 from daf_orm._django import owners
 from daf_orm._django.hops import current_hop, on_event_loop, run_as_hop, thread_state
 from daf_orm._django.lookup import borrows, lease_here
@@ -24,7 +25,7 @@ from daf_orm._django.shared_connections import (
 )
 from daf_orm._django.strays import refuse_stray, report_stray
 from daf_orm._django.sync_parents import forget_parent
-from daf_orm._leases.lease import current_task, is_outside_scopes, next_number
+from daf_orm._leases.scope import is_outside_scopes, next_number
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from django.db import InterfaceError
 
+from daf_orm._core.tasks import current_task, describe_task
 from daf_orm._django.hops import current_hop, on_event_loop
 from daf_orm._django.shared_connections import shared_connection, test_connections
 from daf_orm._django.sync_parents import PARENT_LEASE
 from daf_orm._leases import guest as guest_module
-from daf_orm._leases.lease import current_task, describe_task, innermost_scope
+from daf_orm._leases.scope import innermost_scope
 
 if TYPE_CHECKING:
     from daf_orm._django.hops import Hop

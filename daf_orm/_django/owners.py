@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import InterfaceError
 
-from daf_orm._leases.lease import current_task, describe_task
+from daf_orm._core.tasks import current_task, describe_task
 from daf_orm._leases.owner import Owner
 from daf_orm.patches import Patch, PatchTable
 

@@ -13,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm._core.call_site import CallSite, find_call_site
 from daf_orm._django.hops import current_hop, on_event_loop, thread_state
-from daf_orm._leases.lease import holds_block
+from daf_orm._leases.scope import holds_block
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from daf_orm._leases.lease import Lease, Scope
+    from daf_orm._leases.lease import Lease
+    from daf_orm._leases.scope import Scope
 
 T = TypeVar("T")
 STOP_INTERVAL = 0.05

@@ -17,12 +17,12 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from daf_orm._core.call_site import CallSite
-from daf_orm._leases.lease import current_task
+from daf_orm._core.tasks import current_task
 from daf_orm.detection.frames import expression, is_user_code
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
-    from daf_orm._leases.lease import Scope
+    from daf_orm._leases.scope import Scope
 
 logger = logging.getLogger("daf_orm")
 

@@ -27,8 +27,8 @@ from daf_orm._django.owners import owner_here
 from daf_orm._execution.call import END_TURN, GIVE_BACK, KEEP_TURN, EndScope
 from daf_orm._execution.routes import call_on
 from daf_orm._execution.routes.thread import ThreadCall
-from daf_orm._leases.lease import (
-    Lease,
+from daf_orm._leases.lease import Lease
+from daf_orm._leases.scope import (
     Scope,
     enter_if_outside,
     enter_scope,

@@ -26,6 +26,14 @@ _MADE: Final = frozenset(
     """.split()
 )
 """Attributes that each wrapper has of its own, and that are not plain values."""
+DJANGOS: Final = _STATE | {
+    "savepoint_ids",
+    "atomic_blocks",
+    "run_on_commit",
+    "execute_wrappers",
+    "_thread_sharing_lock",
+}
+"""Attributes that Django changes itself, and that :mod:`daf_orm._leases.reset` sees to."""
 MANY: Final = 256
 """How many classes, and names of attributes of one, are remembered."""
 

@@ -12,7 +12,8 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm._core.places import CallThread
 from daf_orm._leases import reset
-from daf_orm._leases.session import BorrowedSession, Session
+from daf_orm._leases.borrowed_session import BorrowedSession
+from daf_orm._leases.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import DatabaseError, InterfaceError
 
 from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
-from daf_orm._leases.attributes import MANY, PLAIN, attributes_of, is_method, not_set_by_code
-from daf_orm._leases.carrying import CannotCarry, carried
+from daf_orm._leases.appearance import Appearance
 from daf_orm._leases.cursors import FAILED, LeasedCursor, RevokedCursor, leased_kind
-from daf_orm._leases.leased_wrapper import be_leased, forget_helpers
+from daf_orm._leases.leased_wrapper import be_leased, forget_helpers, lease_settings
 from daf_orm._leases.past_django import unwatched, watch_cursor
-from daf_orm._leases.session import lease_settings
+from daf_orm._leases.retired import RetiredGuest, ended
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import COMMITS
 from daf_orm.exceptions import CallCancelled
@@ -53,20 +52,16 @@ class Host(Protocol):
         """Forget a wrapper."""
 
 
-class Guest:
+class Guest(Appearance):
     """A wrapper of Django's that belongs to an owner, and has a driver's connection for a call, or for longer."""
 
     def __init__(self, owner: Host, wrapper: BaseDatabaseWrapper) -> None:
         self.owner = owner
-        self.wrapper = wrapper
-        self.alias = wrapper.alias
+        super().__init__(wrapper)
         self.session: Session | None = None
         self.lease: Any = None
         """The lease whose connection it has."""
         self.is_taken = True
-        self._shown: Any = None
-        self._deleted: frozenset[str] = frozenset()
-        """Names of attributes that the owner has set and deleted again."""
         self._looked_at: Any = None
         self.holds_transaction = False
         """Whether a call has left a transaction open, for its owner to end."""
@@ -84,108 +79,23 @@ class Guest:
         if self._patience is not None:
             wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
         be_leased(wrapper, self)
-        values = vars(wrapper)
-        self._names = attributes_of(type(wrapper), self.alias, values)
-        self._at_first = self._names.get_shown(values)
+        self._note_attributes()
 
     def retire(self) -> None:
         """Its owner has ended: let nothing of the wrapper refer to it, so that both are freed at once."""
-        be_leased(self.wrapper, _Retired(self))
+        be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
         forget_helpers(self.wrapper)
         self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
         self._patience = None
-
-    # What the owner sets on it
-
-    def look_like(self, first: Guest) -> None:
-        """Show what the owner has set on another of its wrappers."""
-        if first is self:
-            self._shown = self.shows()
-            return
-        ours, theirs = self.wrapper, first.wrapper
-        own = [each for each in ours.execute_wrappers if self.is_own(each)]
-        ours.execute_wrappers[:] = (
-            own[:1] + [each for each in tuple(theirs.execute_wrappers) if not first.is_own(each)] + own[1:]
-        )
-        ours.settings_dict, ours.queries_log = theirs.settings_dict, theirs.queries_log
-        ours.force_debug_cursor = theirs.force_debug_cursor
-        additions, values = self._carried_from(first), vars(ours)
-        for name in first._deleted - additions.keys() - self._names.own:
-            values.pop(name, None)
-        values.update(additions)
-        self._shown = self.shows()
-
-    def _carried_from(self, first: Guest) -> dict[str, Any]:
-        others = {id(first): self, id(first.wrapper): self.wrapper}
-        additions = first.additions(whole=self._is_changed(vars(self.wrapper)))
-        for name, value in tuple(additions.items()):
-            if not callable(value):
-                continue
-            try:
-                additions[name] = carried(value, others)
-            except CannotCarry:  # it would use the other's connection, which another thread has
-                del additions[name]
-        return additions
-
-    def note_what_it_shows(self) -> None:
-        """From now on there are two of the owner's: what is set on this one, the other has to show."""
-        self._shown = self.shows()
-
-    def shows(self) -> tuple[Any, ...]:
-        """Return what the owner has set on it."""
-        wrappers = [each for each in tuple(self.wrapper.execute_wrappers) if not self.is_own(each)]
-        return self.additions(), wrappers, self.wrapper.force_debug_cursor
 
     def is_own(self, execute_wrapper: Any) -> bool:
         """Whether an execute wrapper is DAF's."""
         return execute_wrapper == self._execute or execute_wrapper is self._patience
 
-    def additions(self, *, whole: bool = False) -> dict[str, Any]:
-        """Return the attributes that it had not at first, with those of others if one of them was changed.
-
-        ``whole``: with the plain values among these in any case.
-        """
-        values = vars(self.wrapper).copy()  # another thread may be using it
-        names = values.keys() - self._names.own
-        if whole or self._is_changed(values):
-            names |= {
-                name
-                for name, first in zip(self._names.shown, self._at_first, strict=True)
-                if name in values and (isinstance(values[name], PLAIN) or values[name] is not first)
-            }
-        names -= not_set_by_code(cast("Any", type(self.wrapper)))
-        return {name: values[name] for name in names}
-
-    def _is_changed(self, values: dict[str, Any]) -> bool:
-        """Whether a value that it had at first is another by now."""
-        try:
-            return bool(self._names.get_shown(values) != self._at_first)
-        except Exception:  # noqa: BLE001 - code has deleted one, or put there what cannot be compared
-            return True
-
     @property
     def has_left_something(self) -> bool:
         """Whether a call has left a cursor, a transaction or a method of its own on it."""
         return self.holds_transaction or self.has_open_cursors or self.is_patched
-
-    @property
-    def is_patched(self) -> bool:
-        """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
-        values, names = vars(self.wrapper), self._names
-        if values.keys() <= names.unpatched:
-            return False
-        kind: Any = type(self.wrapper)
-        replaced = [values[name] for name in values.keys() - names.own if is_method(kind, name)]
-        if not replaced and len(names.unpatched) < MANY:
-            names.unpatched |= values.keys()
-        return any(callable(method) and not self._can_carry(method) for method in replaced)
-
-    def _can_carry(self, method: Any) -> bool:
-        try:
-            carried(method, {id(self): object(), id(self.wrapper): object()})
-        except CannotCarry:
-            return False
-        return True
 
     # What Django calls
 
@@ -208,7 +118,7 @@ class Guest:
 
     def _attach(self) -> None:
         if self.owner.ended:
-            raise _ended(self.alias, self.owner.name)
+            raise ended(self.alias, self.owner.name)
         assert attach_here is not None
         attach_here(self)
 
@@ -370,8 +280,7 @@ class Guest:
         if self._patience is not None and self.session is not None:
             self.session.sqlite_waits = self._patience.sqlite_waits
         self.session = self.lease = None
-        if self._shown is not None and self._shown != (shown := self.shows()):
-            self._deleted |= self._shown[0].keys() - shown[0].keys()
+        if self._has_changed():
             self.owner.last_used[self.alias] = self
         self.is_taken = False
 
@@ -446,41 +355,6 @@ class Guest:
             cursor.cursor = RevokedCursor(self.owner.name)
         self._cursors.clear()
         self._named.clear()
-
-
-class _Retired:
-    """In the place of a guest whose owner has ended, for code that has kept the wrapper."""
-
-    def __init__(self, guest: Guest) -> None:
-        self._alias, self._name = guest.alias, guest.owner.name
-
-    def connect(self, connect: Callable[[], None]) -> None:  # noqa: ARG002 - of every guest
-        raise _ended(self._alias, self._name)
-
-    def commit(self, commit: Callable[[], None]) -> None:
-        commit()
-
-    def set_autocommit(self, set_autocommit: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        set_autocommit(*args, **kwargs)
-
-    def close(self, close: Callable[[], None]) -> None:
-        close()
-
-    def watch(self, wrapped: Any) -> Any:
-        return wrapped
-
-    def note_cursor(self, cursor: Any) -> None:  # noqa: ARG002 - of every guest
-        raise _ended(self._alias, self._name)
-
-    def use_past_django(self, sql: Any) -> None:  # noqa: ARG002 - of every guest
-        raise _ended(self._alias, self._name)
-
-
-def _ended(alias: str, owner: str) -> InterfaceError:
-    return InterfaceError(
-        f"Connection {alias!r} of {owner} was used after that had ended. Take django.db.connection where you query, "
-        "and keep no connection, cursor or iterator for later."
-    )
 
 
 is_running_here: Callable[[Any], bool] | None = None

@@ -8,6 +8,9 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from daf_orm.databases import database_of
+from daf_orm.settings import get_settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -174,3 +177,17 @@ def _leased_class(backend: Any) -> Any:
     leased = make(type(backend), backend.__name__, (_Leased, backend), members)
     setattr(backend, _LEASED, leased)
     return leased
+
+
+def lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Return the settings that a new wrapper has on a lease: a copy, since code may change them."""
+    settings: dict[str, Any] = dict(wrapper.settings_dict)
+    if settings["OPTIONS"].get("pool"):
+        settings["OPTIONS"] = dict(settings["OPTIONS"])
+        return settings
+    settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
+    database = database_of(wrapper)
+    if database.can_be_pooled_by_server and get_settings().SERVER_POOLED:
+        settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # such a cursor lives in one session
+    settings["OPTIONS"] = {**database.options_for(wrapper), **settings["OPTIONS"]}
+    return settings

@@ -18,13 +18,13 @@ from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
-from daf_orm._leases.leased_wrapper import guest_of
+from daf_orm._leases.attributes import DJANGOS
+from daf_orm._leases.leased_wrapper import guest_of, lease_settings
 from daf_orm._leases.past_django import watch_connection
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 from daf_orm.databases.server_pooling import Kind
 from daf_orm.databases.statements import Effect
-from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,7 +148,7 @@ class Session:
         self._attributes = {
             name: value
             for name, value in vars(wrapper).items()
-            if name not in _DJANGOS and (name not in before or before[name] is not value)
+            if name not in DJANGOS and (name not in before or before[name] is not value)
         }
         self.opened = time.monotonic()
         self._database.note_opened(wrapper)
@@ -367,127 +367,6 @@ class Session:
             return self._database.reset(wrapper)
 
 
-def lease_settings(wrapper: BaseDatabaseWrapper) -> dict[str, Any]:
-    """Return the settings that a new wrapper has on a lease: a copy, since code may change them."""
-    settings: dict[str, Any] = dict(wrapper.settings_dict)
-    if settings["OPTIONS"].get("pool"):
-        settings["OPTIONS"] = dict(settings["OPTIONS"])
-        return settings
-    settings["CONN_MAX_AGE"] = None  # MAX_LIFETIME and MAX_IDLE decide
-    database = database_of(wrapper)
-    if database.can_be_pooled_by_server and get_settings().SERVER_POOLED:
-        settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # such a cursor lives in one session
-    settings["OPTIONS"] = {**database.options_for(wrapper), **settings["OPTIONS"]}
-    return settings
-
-
-class _Attributes:
-    """What a borrowed wrapper looks like: what neither Django nor :mod:`daf_orm._leases.reset` sees to."""
-
-    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
-        self.values = {name: value for name, value in vars(wrapper).items() if name not in _DJANGOS}
-        self.execute_wrappers = list(wrapper.execute_wrappers)
-        self.force_debug_cursor = wrapper.force_debug_cursor
-
-    def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Let the wrapper look like that again."""
-        if wrapper.execute_wrappers != self.execute_wrappers:
-            wrapper.execute_wrappers[:] = self.execute_wrappers
-        wrapper.force_debug_cursor = self.force_debug_cursor
-        values = vars(wrapper)
-        for name in values.keys() - self.values.keys() - _DJANGOS:
-            if not isinstance(getattr(type(wrapper), name, None), cached_property):
-                del values[name]
-        values.update(self.values)
-
-
-class Changes:
-    """What an owner has set on a borrowed wrapper."""
-
-    def __init__(self, before: _Attributes, after: _Attributes) -> None:
-        missing = object()
-        self._values = {
-            name: value for name, value in after.values.items() if before.values.get(name, missing) is not value
-        }
-        self._execute_wrappers = [each for each in after.execute_wrappers if each not in before.execute_wrappers]
-        self._force_debug_cursor = after.force_debug_cursor and not before.force_debug_cursor
-        self.of_session: Any = None
-        """What ``Database.apply`` sets again; None if nothing was set."""
-        self.options: tuple[Any, ...] = ()
-        """Of the driver's connection, as its owner has left them."""
-
-    def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Set it again."""
-        vars(wrapper).update(self._values)
-        wrapper.execute_wrappers.extend(self._execute_wrappers)
-        wrapper.force_debug_cursor = wrapper.force_debug_cursor or self._force_debug_cursor
-
-
-class BorrowedSession:
-    """Watches a wrapper that stays open whatever happens: a test's, or the only one of an in-memory database.
-
-    Others have it between two calls of an owner's. What the owner has set is taken away then, and set again after.
-    ``kept`` is how its owner has left it, when it had it last; None if it has not had it.
-    """
-
-    def __init__(self, wrapper: BaseDatabaseWrapper, kept: Changes | None) -> None:
-        self.snapshot: Any = None
-        """What was there before its owner set something; None if it has not."""
-        self._wrapper = wrapper
-        self._database = database_of(wrapper)
-        self._attributes = _Attributes(wrapper)
-        self._options = self._database.options_of(wrapper.connection)
-        if kept is not None:
-            if wrapper.connection is not None:
-                self._set_again(kept)
-            kept.put_on(wrapper)
-        wrapper.execute_wrappers.insert(0, self._execute)
-
-    def _set_again(self, kept: Changes) -> None:
-        try:
-            if kept.of_session is not None:
-                self.snapshot = self._database.snapshot(self._wrapper)
-                with self._wrapper.wrap_database_errors:
-                    self._database.apply(self._wrapper, kept.of_session)
-            self._set_options(kept.options)
-        except BaseException:
-            self.restore()
-            raise
-
-    def _set_options(self, values: tuple[Any, ...]) -> None:
-        connection: Any = self._wrapper.connection
-        now = self._database.options_of(connection)
-        for name, value, current in zip(self._database.driver_options, values, now, strict=False):
-            if value is not current:
-                setattr(connection, name, value)
-
-    def _execute(self, execute: Any, sql: str, *arguments: Any) -> Any:
-        """Look at a statement, as an execute wrapper: before the first that may leave something, note what is there."""
-        if self.snapshot is None and self._database.effect_of(self._wrapper, sql) is not Effect.NONE:
-            self.snapshot = self._database.snapshot(self._wrapper)
-        return execute(sql, *arguments)
-
-    def leave(self) -> Changes:
-        """Let the wrapper look as it did before. Return what its owner will find when it has it again. May raise."""
-        wrapper = self._wrapper
-        with contextlib.suppress(ValueError):  # its owner has removed it
-            wrapper.execute_wrappers.remove(self._execute)
-        changes = Changes(self._attributes, _Attributes(wrapper))
-        self._attributes.put_on(wrapper)
-        if wrapper.connection is not None:
-            changes.options = self._database.options_of(wrapper.connection)
-            self._set_options(self._options)
-            if self.snapshot is not None:
-                changes.of_session = self._database.changes_since(wrapper, self.snapshot)
-        return changes
-
-    def restore(self) -> None:
-        """Restore what the session was at first. May raise."""
-        if self.snapshot is not None and self._wrapper.connection is not None:
-            self._database.restore(self._wrapper, self.snapshot)
-            self.snapshot = None
-
-
 def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
     """Whether a backend that is not Django's may send statements past Django's cursors, as django-tenants does."""
     return not all(
@@ -502,15 +381,6 @@ _SERVER_POOLED: Final = (
     "a transaction by itself, and use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a transaction, "
     "or DAF_ORM['CONFIGURE']; for all else, give this code a database alias that leads past the proxy."
 )
-_DJANGOS: Final = frozenset(
-    """
-    connection settings_dict alias queries_log force_debug_cursor autocommit in_atomic_block savepoint_state
-    savepoint_ids atomic_blocks commit_on_exit needs_rollback rollback_exc close_at closed_in_transaction
-    errors_occurred health_check_enabled health_check_done _thread_sharing_lock _thread_sharing_count _thread_ident
-    run_on_commit run_commit_hooks_on_set_autocommit_on execute_wrappers _named_cursor_idx
-    """.split()
-)
-"""Attributes of a wrapper that Django changes itself, and that :mod:`daf_orm._leases.reset` sees to."""
 
 
 def _has_receivers() -> bool:

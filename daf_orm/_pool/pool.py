@@ -12,6 +12,7 @@ import functools
 import logging
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,6 @@ class ConnectionPool:
         """Places for iterations with a lease of their own, which clients may read from as slowly as they like."""
         self.keeps_first = keeps_first
         """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
-        self._runs_on_loop = runs_on_loop
         self.in_test = shared_connections.in_test()
         """Whether its leases borrow a test's connections."""
         self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
@@ -96,7 +96,7 @@ class ConnectionPool:
                 server_pooled=server_pooled,
                 places=Places(),
             ),
-            new_lease=self._new_lease,
+            new_lease=functools.partial(_new_lease, weakref.ref(self), runs_on_loop),
         )
         self._starvation = StarvationWatch(self)
         self._threads = PoolThreads(max_size)
@@ -349,9 +349,6 @@ class ConnectionPool:
 
     # Waiting
 
-    def _new_lease(self, connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None) -> Lease:
-        return Lease(connections, connections.thread, loop, self, runs_on_loop=self._runs_on_loop)
-
     def _wait_blocking(self, waiter: Waiter[Lease]) -> Lease:
         deadline = time.monotonic() + self.timeout
         while (left := deadline - time.monotonic()) > PIN_PATIENCE:
@@ -383,6 +380,16 @@ class ConnectionPool:
     def _put_back_from(self, waiter: Waiter[Lease]) -> None:
         if (lease := waiter.item()) is not None:
             self.put_back(lease)
+
+
+def _new_lease(
+    home: weakref.ref[ConnectionPool],
+    runs_on_loop: bool,  # noqa: FBT001 - bound once
+    connections: ConnectionSet,
+    loop: asyncio.AbstractEventLoop | None,
+) -> Lease:
+    """Return a lease of a pool, which its bookkeeping only refers to weakly: a pool is freed with its last use."""
+    return Lease(connections, connections.thread, loop, home(), runs_on_loop=runs_on_loop)
 
 
 _inherited: list[Any] = []  # kept alive on purpose: finalizers would say goodbye on the parent process's sockets

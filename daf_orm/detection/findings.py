@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from django.db.transaction import TransactionManagementError
 
 from daf_orm._core.blocking_call import BlockingCall
-from daf_orm._leases.lease import holds_block
+from daf_orm._leases.scope import holds_block
 from daf_orm.detection import frames
 from daf_orm.detection.elsewhere import moved, where_await_can_stand
 from daf_orm.detection.explain.operation import Operation, identify

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from asgiref.sync import sync_to_async
 
 from daf_orm._core import finalizers
+from daf_orm._core.tasks import current_task
 from daf_orm._core.tickets import new_ticket, take
 from daf_orm._django import hops, sync_parents, thread_hops
 from daf_orm._execution.call import STOP_INTERVAL, Call
-from daf_orm._leases.lease import current_task
 from daf_orm.databases.base import CANCEL_TIMEOUT
 from daf_orm.databases.cancellation import cut_off, stop_statement
 

@@ -21,7 +21,7 @@ from django.db.utils import ConnectionHandler
 from daf_orm import BlockingCall, BlockingCallError, _aiterator, database_sync_to_async, get_pool, transaction
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import hops
-from daf_orm._leases.lease import innermost_scope
+from daf_orm._leases.scope import innermost_scope
 from daf_orm._pool.pool import ConnectionPool
 from tests.project.library.models import Author
 

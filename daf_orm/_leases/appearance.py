@@ -1,0 +1,123 @@
+"""What an owner has set on a wrapper of Django's, and how its other wrappers get it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from daf_orm._leases.attributes import MANY, PLAIN, Attributes, attributes_of, is_method, not_set_by_code
+from daf_orm._leases.carrying import CannotCarry, carried
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Appearance:
+    """A wrapper's attributes, as code has changed them, and its execute wrappers."""
+
+    _names: Attributes
+    _at_first: Any
+    _shown: Any = None
+    _deleted: frozenset[str] = frozenset()
+    """Names of attributes that the owner has set and deleted again."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
+        self.wrapper = wrapper
+        self.alias = wrapper.alias
+
+    def _note_attributes(self) -> None:
+        """Note what a new wrapper looks like."""
+        values = vars(self.wrapper)
+        self._names = attributes_of(type(self.wrapper), self.alias, values)
+        self._at_first = self._names.get_shown(values)
+
+    def is_own(self, execute_wrapper: Any) -> bool:
+        """Return True if an execute wrapper is DAF's."""
+        raise NotImplementedError
+
+    def look_like(self, first: Appearance) -> None:
+        """Show what the owner has set on another of its wrappers."""
+        if first is self:
+            self._shown = self.shows()
+            return
+        ours, theirs = self.wrapper, first.wrapper
+        own = [each for each in ours.execute_wrappers if self.is_own(each)]
+        ours.execute_wrappers[:] = (
+            own[:1] + [each for each in tuple(theirs.execute_wrappers) if not first.is_own(each)] + own[1:]
+        )
+        ours.settings_dict, ours.queries_log = theirs.settings_dict, theirs.queries_log
+        ours.force_debug_cursor = theirs.force_debug_cursor
+        additions, values = self._carried_from(first), vars(ours)
+        for name in first._deleted - additions.keys() - self._names.own:
+            values.pop(name, None)
+        values.update(additions)
+        self._shown = self.shows()
+
+    def _carried_from(self, first: Appearance) -> dict[str, Any]:
+        others = {id(first): self, id(first.wrapper): self.wrapper}
+        additions = first.additions(whole=self._is_changed(vars(self.wrapper)))
+        for name, value in tuple(additions.items()):
+            if not callable(value):
+                continue
+            try:
+                additions[name] = carried(value, others)
+            except CannotCarry:  # it would use the other's connection, which another thread has
+                del additions[name]
+        return additions
+
+    def note_what_it_shows(self) -> None:
+        """From now on there are two of the owner's: what is set on this one, the other has to show."""
+        self._shown = self.shows()
+
+    def shows(self) -> tuple[Any, ...]:
+        """Return what the owner has set on it."""
+        wrappers = [each for each in tuple(self.wrapper.execute_wrappers) if not self.is_own(each)]
+        return self.additions(), wrappers, self.wrapper.force_debug_cursor
+
+    def additions(self, *, whole: bool = False) -> dict[str, Any]:
+        """Return the attributes that it had not at first, with those of others if one of them was changed.
+
+        ``whole``: with the plain values among these in any case.
+        """
+        values = vars(self.wrapper).copy()  # another thread may be using it
+        names = values.keys() - self._names.own
+        if whole or self._is_changed(values):
+            names |= {
+                name
+                for name, first in zip(self._names.shown, self._at_first, strict=True)
+                if name in values and (isinstance(values[name], PLAIN) or values[name] is not first)
+            }
+        names -= not_set_by_code(cast("Any", type(self.wrapper)))
+        return {name: values[name] for name in names}
+
+    def _is_changed(self, values: dict[str, Any]) -> bool:
+        """Whether a value that it had at first is another by now."""
+        try:
+            return bool(self._names.get_shown(values) != self._at_first)
+        except Exception:  # noqa: BLE001 - code has deleted one, or put there what cannot be compared
+            return True
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
+        values, names = vars(self.wrapper), self._names
+        if values.keys() <= names.unpatched:
+            return False
+        kind: Any = type(self.wrapper)
+        replaced = [values[name] for name in values.keys() - names.own if is_method(kind, name)]
+        if not replaced and len(names.unpatched) < MANY:
+            names.unpatched |= values.keys()
+        return any(callable(method) and not self._can_carry(method) for method in replaced)
+
+    def _can_carry(self, method: Any) -> bool:
+        try:
+            carried(method, {id(self): object(), id(self.wrapper): object()})
+        except CannotCarry:
+            return False
+        return True
+
+    def _has_changed(self) -> bool:
+        """After a call: return True if the owner has set something on it that its other wrappers have to show."""
+        if self._shown is None or self._shown == (shown := self.shows()):
+            return False
+        self._deleted |= self._shown[0].keys() - shown[0].keys()
+        return True
