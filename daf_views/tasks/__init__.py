@@ -1,4 +1,4 @@
-"""Background work: tasks with a policy for any engine of Django's Tasks API, and coroutines that outlive a request."""
+"""Background work: tasks with a policy for any engine of the Tasks API, and coroutines that outlive a request."""
 
 from daf_views.tasks import background
 from daf_views.tasks.background import run_in_background

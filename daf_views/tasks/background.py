@@ -26,9 +26,9 @@ _running: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 
 
 def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call a coroutine function, and wait for nothing: what it returns is dropped, what it raises is logged.
+    """Call a coroutine function without waiting for it: its return value is dropped, its exception is logged.
 
-    It runs on the event loop that runs, or, from synchronous code, on that which called it; in a context of its own,
+    It runs on the running event loop, or, from synchronous code, on that which called it. Its context is a new one,
     outside the caller's transaction. The drain waits for it. Raises TypeError for what is not a coroutine function,
     ShuttingDownError when the requests in flight have ended at a server's stop, NoEventLoopError if nothing runs.
     """
@@ -59,7 +59,7 @@ def _name_of(func: Any) -> str:
 def _start(loop: asyncio.AbstractEventLoop, name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     drain = current_drain()
     if drain.is_over:
-        raise ShuttingDownError(f"{name} was not begun: the server has stopped working, and would cut it off.")
+        raise ShuttingDownError(f"{name} was not started: the server has stopped.")
     task = loop.create_task(_run(name, func), context=contextvars.Context())
     task.set_name(f"background {name}")
     for closed in [each for each in _running if each.is_closed()]:
@@ -79,7 +79,7 @@ async def _run(name: str, func: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         if not is_cancelled():
             log_soon(logging.ERROR, "%s failed in the background.", name, error=error)
             return
-        log_soon(logging.ERROR, "The server stops, and %s, in the background, was cut off.", name)
+        log_soon(logging.ERROR, "%s, in the background, was cancelled because the server stops.", name)
         raise
     except BaseException as error:  # noqa: BLE001 - it is awaited nowhere: logged, SystemExit and KeyboardInterrupt too
         log_soon(logging.ERROR, "%s failed in the background.", name, error=error)

@@ -1,7 +1,7 @@
-"""``CeleryBackend``: tasks of Django's Tasks API on Celery, which waits between the attempts.
+"""``CeleryBackend``: tasks of the Django Tasks API on Celery, which waits between the attempts.
 
-One Celery task, ``daf_views.run``, runs all of them. What has become of one is a record in Celery's result backend, and
-in the message, for where there is no such backend. Attempts are counted by it, for messages may come twice.
+One Celery task, ``daf_views.run``, runs all of them. The state of one is a record in Celery's result backend, and
+in the message, in case there is no such backend. Attempts are counted by it, because messages may be delivered twice.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class CeleryBackend(BaseTaskBackend):
         return result
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Return what has become of a task, as long as Celery's ``result_expires`` is.
+        """Return the state of a task, for as long as Celery's ``result_expires``.
 
-        Raises TaskResultDoesNotExist if nobody knows, or not any more, NotImplementedError without a result backend.
+        Raises TaskResultDoesNotExist for an unknown or expired result, NotImplementedError without a result backend.
         """
         if not self._keeps_results:
             raise NotImplementedError("Celery keeps no results here: set its result_backend, not to rpc:// either.")
@@ -152,9 +152,7 @@ class CeleryBackend(BaseTaskBackend):
         try:
             self._store(result)
         except Exception:
-            logger.exception(
-                "What has become of %s, id %s, cannot be written down.", result.task.module_path, result.id
-            )
+            logger.exception("The result of task %s, id %s, cannot be stored.", result.task.module_path, result.id)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the options, a sentence each."""
@@ -171,7 +169,7 @@ class CeleryBackend(BaseTaskBackend):
 
     @property
     def _keeps_results(self) -> bool:
-        return not isinstance(self.app.backend, DisabledBackend | RPCBackend)  # that sends them to whoever enqueues
+        return not isinstance(self.app.backend, DisabledBackend | RPCBackend)  # RPC sends them to the enqueuing process
 
     def _send(self, result: TaskResult) -> None:
         task = result.task
@@ -208,7 +206,7 @@ def run(self: Any, alias: str, record: str) -> None:
         result = _latest(backend, _from_record(alias, self.request.id, record))
     except (ImportError, InvalidTask) as error:  # newer code has enqueued it
         raise self.retry(exc=error, countdown=60, max_retries=60) from error
-    if result.is_finished:  # and its message came again, because its worker was lost before it could say so
+    if result.is_finished:  # a lost worker did not acknowledge the message, so it was delivered again
         return
     if result.attempts - len(result.errors) > LOST:
         lost = WorkerLostError(f"{result.task.module_path} was lost with its worker {LOST + 1} times.")
@@ -291,7 +289,7 @@ class _BeatSchedule(BaseSchedule):  # type: ignore[misc] # Celery has no types
         return self.schedule.next_after(self.maybe_make_aware(last_run_at)) - self.now()  # type: ignore[no-any-return]
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        """Return whether there was a tick since the last run, and the seconds until the next."""
+        """Return True if there was a tick since the last run, and the seconds until the next."""
         remaining = self.remaining_estimate(last_run_at).total_seconds()
         if remaining > 0:
             return schedstate(is_due=False, next=remaining)
@@ -305,7 +303,7 @@ def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
     except (TaskResultDoesNotExist, NotImplementedError):  # expired, or Celery keeps no results here
         return sent
     except Exception:
-        logger.exception("What has become of %s, id %s, cannot be read.", sent.task.module_path, sent.id)
+        logger.exception("The result of task %s, id %s, cannot be read.", sent.task.module_path, sent.id)
         return sent
     return known if known.attempts >= sent.attempts else sent
 
@@ -355,11 +353,11 @@ def _queue_of(task: Any) -> dict[str, str]:
 
 
 def _record_id(result_id: str) -> str:
-    return f"daf_views-{result_id}"  # under the task's own, Celery may keep an account of its own
+    return f"daf_views-{result_id}"  # under the task's own id, Celery may keep another record
 
 
 def _to_record(result: TaskResult) -> str:
-    """Return it as text: in a dict, kombu's JSON reads some keys as types of its own."""
+    """Return it as text: in a dict, kombu's JSON reads some keys as its own types."""
     task = result.task
     record = {
         "task": task.module_path,
@@ -381,7 +379,7 @@ def _from_record(alias: str, result_id: str, text: str) -> TaskResult:
     record = json.loads(text)
     task = import_string(record["task"])
     if not isinstance(task, Task):  # type: ignore[misc] # a plain class when it runs
-        raise SuspiciousOperation(f"{record['task']} is not a task, yet a message of Celery's asks for it.")
+        raise SuspiciousOperation(f"{record['task']} is not a task, but a Celery message names it.")
     options = {"queue_name": record["queue_name"], "priority": record["priority"], "backend": alias}
     task = task.using(run_after=_time(record["run_after"]), **options)
     result = new_result(alias, task, record["args"], record["kwargs"])

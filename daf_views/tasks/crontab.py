@@ -31,7 +31,7 @@ class Crontab:
         """Return the first tick that is later than a moment, in UTC. Raises ValueError if there is none in 50 years."""
         zone = timezone.get_default_timezone() if self.zone is None else ZoneInfo(self.zone)
         for local in CronSim(self.expression, moment.astimezone(zone)):
-            # Where clocks are put back, an hour comes twice, and the expression means the first.
+            # When clocks are put back, an hour comes twice, and the expression means the first.
             if (tick := local.astimezone(UTC)) > moment:
                 return tick
         raise ValueError(f"{self} has no tick in the next 50 years.")
@@ -44,8 +44,8 @@ def cron(expression: str, *, zone: str | None = None) -> Crontab:
     """Return the schedule of a cron expression with five fields: ``cron("30 3 * * MON-FRI", zone="Europe/Berlin")``.
 
     Fields are minute, hour, day of the month, month, day of the week, as in Debian's cron. Without a ``zone`` they are
-    in Django's ``TIME_ZONE``. At the change to summer time a tick that falls into the hour that is left out comes
-    right after it; at the change back a tick in the hour that comes twice comes once, in the first. Raises ValueError
+    in Django's ``TIME_ZONE``. At the change to summer time, a tick in the hour that is left out comes right after it.
+    At the change back, a tick in the hour that comes twice comes once, in the first. Raises ValueError
     for an expression that is none or has no tick, and for an unknown zone; ImproperlyConfigured without CronSim.
     """
     if CronSim is None:

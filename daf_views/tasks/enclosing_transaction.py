@@ -1,4 +1,4 @@
-"""Whether what is enqueued has a transaction to wait for."""
+"""Find the transaction, if any, that an enqueued task has to wait for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from daf_orm import transaction
 
 
 def in_sync_atomic_block(using: str) -> bool:
-    """Whether synchronous code is inside an atomic block, one of Django's or of the event loop that called it."""
+    """Return True if synchronous code is in an atomic block: Django's own, or that of the event loop that called it."""
     known = connections.all(initialized_only=True)  # to ask for one would make it, in this thread
     return any(each.in_atomic_block for each in known if each.alias == using)
 
 
 async def in_any_atomic_block(using: str) -> bool:
-    """Whether code on an event loop is inside an atomic block, or called from synchronous code that is."""
+    """Return True if code on an event loop is in an atomic block, or called from synchronous code that is."""
     return transaction.in_atomic_block(using) or await sync_to_async(in_sync_atomic_block)(using)

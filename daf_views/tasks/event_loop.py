@@ -1,4 +1,4 @@
-"""Which event loop something runs on that is begun from wherever: a coroutine, a thread, a signal receiver."""
+"""The event loop for work that is begun elsewhere: in a coroutine, a thread, a signal receiver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 30.0
-"""Seconds that a thread waits for an event loop which does not get round to it."""
+"""Seconds that a thread waits for a busy event loop."""
 
 
 def loop_for(what: str) -> asyncio.AbstractEventLoop:
@@ -31,10 +31,10 @@ def loop_for(what: str) -> asyncio.AbstractEventLoop:
     serving = [loop for loop in running_loops() if not is_temporary(loop)]
     if len(serving) == 1:
         return serving[0]
-    reason = f"{len(serving)} event loops run, none of which called it" if serving else "no event loop runs that stays"
+    reason = f"{len(serving)} event loops run, none of which called it" if serving else "no long-lived event loop runs"
     raise NoEventLoopError(
-        f"{what} was begun from synchronous code, or from what that waits for, and {reason}: begin it under an ASGI "
-        "server, or give the task a backend that keeps it for a worker."
+        f"{what} was started from synchronous code, or from async code that it waits for, and {reason}: start it under "
+        "an ASGI server, or give the task a backend that keeps it for a worker."
     )
 
 
@@ -46,7 +46,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 def call_on(loop: asyncio.AbstractEventLoop, func: Callable[[], T], what: str) -> T:
     """Call a function on an event loop, from wherever, and return its result.
 
-    Raises NoEventLoopError if a thread waits for the loop in vain; then the function is not called any more.
+    Raises NoEventLoopError if a thread's wait for the loop times out; then the function is not called.
     """
     if running_loop() is loop:
         return func()
@@ -60,4 +60,4 @@ def call_on(loop: asyncio.AbstractEventLoop, func: Callable[[], T], what: str) -
     except concurrent.futures.TimeoutError as error:
         if not future.cancel():
             return future.result()
-        raise NoEventLoopError(f"{what} was not begun: its event loop was busy for {PATIENCE} s.") from error
+        raise NoEventLoopError(f"{what} was not started: its event loop was busy for {PATIENCE} s.") from error

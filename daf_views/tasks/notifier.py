@@ -35,9 +35,9 @@ BACKLOG = 10_000
 
 
 async def send(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
-    """Send a signal. An error of a receiver's is logged, and no business of the task's.
+    """Send a signal. An error of a receiver is logged, and does not affect the task.
 
-    Where nobody but Django's own log listens, it is not waited for.
+    If Django's own log is the only receiver, it is not waited for.
     """
     if _only_django_logs(signal) and _line().qsize() < BACKLOG:
         _send_soon(signal, sender, result, error)
@@ -69,7 +69,7 @@ def flush() -> None:
 def _send_soon(signal: Signal, sender: type, result: TaskResult, error: BaseException | None) -> None:
     level = logging.DEBUG if signal is task_enqueued else logging.INFO if error is None else logging.ERROR
     if tasks_logger.isEnabledFor(level) or not _only_django_logs(signal):
-        _line().put(functools.partial(_send, signal, sender, copy.copy(result), error))  # as it is now
+        _line().put(functools.partial(_send, signal, sender, copy.copy(result), error))  # in its present state
 
 
 def _only_django_logs(signal: Signal) -> bool:
@@ -119,6 +119,6 @@ def _work(line: SimpleQueue[Callable[[], Any]]) -> None:
         work = line.get()
         try:
             work()
-        except Exception:  # noqa: BLE001 - as logging itself does: those that follow are to be told all the same
+        except Exception:  # noqa: BLE001 - as logging itself does: the receivers that follow must still be called
             traceback.print_exc()
         del work

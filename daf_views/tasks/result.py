@@ -1,4 +1,4 @@
-"""Make and change the results of tasks, which are frozen for everyone but their backend."""
+"""Make and change the results of tasks, which are frozen for all code but their backend."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def new_result(backend: str, task: Any, args: Any, kwargs: Any) -> TaskResult:
 
 
 def change(result: TaskResult, **values: Any) -> None:
-    """Change a result, as Django's own backends do: it is frozen for everybody else."""
+    """Change a result, as Django's own backends do: for all other code it is frozen."""
     for name, value in values.items():
         object.__setattr__(result, RETURN_VALUE if name == "return_value" else name, value)
 

@@ -1,4 +1,4 @@
-"""How often a task is tried, for how long, and how far apart."""
+"""The attempts of a task: their number, their time limit, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PAUSE = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """What becomes of a task that fails: ``retries`` more attempts, each after a longer pause."""
+    """The retries of a task that fails: ``retries`` more attempts, each after a longer pause."""
 
     retries: int = 0
     """Attempts after the first, at most."""
@@ -51,5 +51,5 @@ def _is_exception(value: object) -> bool:
 
 
 def is_number(value: object, kind: object) -> bool:
-    """Whether a value is a finite number of the kind, and not True or False."""
+    """Return True if a value is a finite number of the kind, and not True or False."""
     return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type] # a type or a union

@@ -1,6 +1,6 @@
-"""``@async_task``: a task of Django's Tasks API that brings its policy along, whatever engine runs it.
+"""``@async_task``: a task of the Django Tasks API that brings its policy to any engine.
 
-The policy rides in the task: an engine calls ``call()`` or ``acall()``, and what those do is try, wait and try again.
+The policy is part of the task: an engine calls ``call()`` or ``acall()``, which try, wait and try again.
 So retries and time-outs hold in a worker that knows nothing of them. The in-process backend does know, and makes single
 attempts with :meth:`AsyncTask.attempt`.
 """
@@ -47,7 +47,7 @@ unique_tasks: list[AsyncTask[..., Any]] = []
 periodic_tasks: dict[str, AsyncTask[..., Any]] = {}
 """By path, all that were declared: workers and Celery's beat enqueue them."""
 _VOLATILE = frozenset({"ImmediateBackend", "DummyBackend"})
-"""Backends of Django's that keep nothing. Others are durable, unless they say ``is_durable = False``."""
+"""Django backends that keep nothing. Others are durable, unless they define ``is_durable = False``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,13 @@ class AsyncTask(Task, Generic[P, T]):
 
     policy: RetryPolicy = ONCE
     delay_by: float = 0
-    """Seconds after which it is run, at the earliest, when it is enqueued without a ``run_after`` of its own."""
+    """Seconds after which it is run, at the earliest, when it is enqueued without a ``run_after``."""
     durable: bool = False
-    """Whether it must not be lost when the process ends: no backend that keeps it in memory will do."""
+    """True if it must not be lost when the process ends: a backend that keeps it in memory is refused."""
     unique: Unique = False
-    """Whether it is enqueued only if no task of its key is queued or running. A function returns the key."""
+    """True if it is enqueued only if no task of its key is queued or running. A function returns the key."""
     schedule: Schedule | None = None
-    """When it is enqueued by itself."""
+    """The schedule on which it is enqueued automatically."""
 
     if TYPE_CHECKING:
 
@@ -83,7 +83,7 @@ class AsyncTask(Task, Generic[P, T]):
     # The engine's side
 
     def call(self, *args: Any, **kwargs: Any) -> T:
-        """Run the task by its policy, from synchronous code: what a worker calls."""
+        """Run the task by its policy, from synchronous code: a worker calls this."""
         return async_to_sync(self.acall)(*args, **kwargs)
 
     async def acall(self, *args: Any, **kwargs: Any) -> T:
@@ -103,7 +103,7 @@ class AsyncTask(Task, Generic[P, T]):
     async def attempt(self, *args: Any, **kwargs: Any) -> T:
         """Run it once. Raises TaskTimeoutError if that takes longer than ``timeout``.
 
-        A synchronous function runs on a worker thread and on a connection of its own. There a time-out stops a running
+        A synchronous function runs on a worker thread with a separate connection. There a time-out stops a running
         statement, but no Python code: the attempt ends when that does.
         """
         timeout = asyncio.timeout(self.policy.timeout)
@@ -153,7 +153,7 @@ class AsyncTask(Task, Generic[P, T]):
             done: asyncio.Future[ResultOf[P, T]] = loop.create_future()
             done.set_result(backend.enqueue(task, args, kwargs))
             return done
-        if transaction.in_atomic_block():  # which this might outlive, and then could not be enqueued
+        if transaction.in_atomic_block():  # the task might outlive it, and then could not be enqueued
             raise RuntimeError(
                 f"Inside a transaction write `await {self.name}.aenqueue(…)`: delay() waits for nothing."
             )
@@ -216,7 +216,7 @@ class AsyncTask(Task, Generic[P, T]):
 
 
 def is_durable(backend: Any) -> bool:
-    """Whether a backend keeps its tasks when the process ends."""
+    """Return True if a backend keeps its tasks when the process ends."""
     guess = not any(kind.__name__ in _VOLATILE for kind in type(backend).__mro__)
     return bool(getattr(backend, "is_durable", guess))
 
@@ -238,14 +238,14 @@ async def attempt(result: TaskResult) -> Any:
     arguments = [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
     if isinstance(task, AsyncTask):
         call = task.attempt
-    else:  # one of Django's own
+    else:  # a Django task
         call = task.func if iscoroutinefunction(task.func) else database_sync_to_async(task.func)
     return normalize_json(await call(*arguments, **result.kwargs))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt: a value, or an error."""
+    """The outcome of an attempt: a value, or an error."""
 
     value: Any = None
     error: BaseException | None = None
@@ -264,13 +264,13 @@ async def outcome_of(result: TaskResult) -> Outcome:
         if is_cancelled():
             raise
         return Outcome(error=error)
-    except BaseException as error:  # noqa: BLE001 - the task's failure, and nobody else's
+    except BaseException as error:  # noqa: BLE001 - the task's failure, and not ours
         return Outcome(error=error)
 
 
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
     """Say that a task will be tried again."""
-    message = "%s failed (attempt %d of %d) and is tried again in %.1f s."
+    message = "%s failed (attempt %d of %d) and is retried in %.1f s."
     path, allowed = task.module_path, policy_of(task).retries + 1
     log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)
 
@@ -331,7 +331,7 @@ def async_task(
 ) -> _ContextDecorator: ...
 
 
-def async_task(  # noqa: PLR0913 - what a task may be given
+def async_task(  # noqa: PLR0913 - the options of a task
     function: Callable[..., Any] | None = None,
     *,
     retries: int = 0,
@@ -349,13 +349,14 @@ def async_task(  # noqa: PLR0913 - what a task may be given
 ) -> Any:
     """Make a function of a module, async or not, a task: ``@async_task`` or ``@async_task(retries=3, timeout=10)``.
 
-    ``retries`` are attempts after the first, made if it raises one of ``retry_on``; ``backoff`` is the seconds before
-    the second, doubled for each that follows; ``timeout`` the seconds that one attempt may take, ``delay`` those after
-    which the first is made, at the earliest. ``durable=True`` refuses a backend that would lose the task with its
+    ``retries`` are attempts after the first, made if it raises one of ``retry_on``. ``backoff`` is the seconds before
+    the second, doubled for each that follows. ``timeout`` is the seconds that one attempt may take, ``delay`` those
+    after which the first is made, at the earliest. ``durable=True`` refuses a backend that would lose the task with its
     process. ``unique=True`` enqueues nothing while a task with the same arguments is queued or running; a function of
-    the arguments returns another key. ``schedule`` is ``every(…)`` or ``cron(…)``. The others are Django's. Raises
-    ValueError for a policy that is none, TypeError for a key or a schedule that is none and for a periodic task that
-    cannot be called without arguments, InvalidTask for what the backend cannot run.
+    the arguments returns another key. ``schedule`` is ``every(…)`` or ``cron(…)``. The others are Django's.
+
+    Raises ValueError for an invalid policy, and InvalidTask if the backend cannot run the task. Raises TypeError for
+    an invalid key or schedule, and for a periodic task that cannot be called without arguments.
     """
     exceptions = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)

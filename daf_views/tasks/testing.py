@@ -92,12 +92,12 @@ class CapturingBackend(BaseTaskBackend):
 
     @property
     def is_durable(self) -> bool:
-        """Whether the backend that this stands for is: what is refused there is refused here."""
+        """Return True if the backend that this stands for is: a task that it refuses is refused here."""
         return bool(self.options["is_durable"])
 
     @property
     def supports_unique(self) -> bool:
-        """Whether the backend that this stands for does."""
+        """Return True if the backend that this stands for does."""
         return bool(self.options["supports_unique"])
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
@@ -144,13 +144,13 @@ class EagerBackend(CapturingBackend):
     """Runs what is enqueued at once."""
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Run it, on an event loop of its own."""
+        """Run it, on a new event loop."""
         result = super().enqueue(task, args, kwargs)
         if result.attempts:  # a unique task that runs, and enqueues itself
             return result
         if running_loop() is None:
             async_to_sync(_run)(result)
-        else:  # which waits meanwhile
+        else:  # this thread waits meanwhile
             with allow_blocking(reason="a test asked for it"), ThreadPoolExecutor(max_workers=1) as executor:
                 executor.submit(copy_context().run, asyncio.run, _run(result)).result()
         return result

@@ -1,8 +1,8 @@
 """Wake workers by PostgreSQL's NOTIFY, which travels in the statement that makes a task due.
 
-A column that is empty while a task is queued gets the result of ``pg_notify()``, which is the empty string as text; in
-an UPDATE it is appended to the name of the queue. So it costs no round trip, is sent with the COMMIT of the transaction
-that enqueues, and never after a rollback. Other databases get the statement that they always got.
+A column that is empty while a task is queued gets the result of ``pg_notify()``, which is the empty string as text. In
+an UPDATE the result is appended to the name of the queue. So NOTIFY costs no round trip, is sent with the COMMIT of the
+transaction that enqueues, and never after a rollback. Other databases get the unchanged statement.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _announce(instance: DBTaskResult[..., Any], using: str, **_: object) -> None
 
 
 def _tidy(instance: DBTaskResult[..., Any], **_: object) -> None:
-    if isinstance(instance.exception_class_path, _Notify):  # before Django 6.0: what was computed is not read back
+    if isinstance(instance.exception_class_path, _Notify):  # before Django 6.0 a computed value is not read back
         instance.exception_class_path = ""
 
 

@@ -51,7 +51,7 @@ class DatabaseBackend(EngineBackend):
         if not isinstance(cancelled, bool):
             try:
                 result = cancelled.task_result
-            except Exception:  # noqa: BLE001 - this process does not know the task; there is no one to tell
+            except Exception:  # noqa: BLE001 - this process does not know the task; no receiver can be told
                 return True
             send_soon(task_finished, type(self), result, error_of(cancelled))
         return bool(cancelled)

@@ -1,8 +1,8 @@
 """Cancel tasks of the database: those that are queued at once, those that run by a request to their worker.
 
 A queued task is cancelled by a conditional UPDATE, so it is either cancelled or taken, never both. For a running one a
-request is written, which its worker reads while it runs. A task may change hands meanwhile, so all that would run it
-next look for a request as well: a worker after it has taken it, and the recovery of lost workers.
+request is written, which its worker reads while it runs. A task may change hands meanwhile. So a request is also looked
+for before the next run: by a worker after it has taken the task, and by the recovery of lost workers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A worker's heartbeat: a thread with a connection of its own, so that nothing which a task does can stop it."""
+"""A worker's heartbeat: a thread with a separate connection, so that nothing that a task does can stop it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_views")
 
 BEATS = 3
-"""Heartbeats that a worker may miss before it is taken for dead."""
+"""Heartbeats that a worker may miss before it is considered lost."""
 
 
 class Heartbeat:
     """Says ``BEATS`` times in a lease that a worker lives.
 
-    Whose heart has beaten for a whole lease may judge others. Who cannot reach the database is as silent as they are:
-    when it comes back, or its lock is free, everybody's lease has ended, and everybody gets time to say that he lives.
+    A worker declares others lost only after one full lease of successful heartbeats, because a database outage
+    silences every worker at once. After an outage all leases have expired, and every worker gets time to renew its own.
     """
 
     def __init__(self, queue: TaskQueue, *, on_lost: Callable[[], None], on_steady: Callable[[], None]) -> None:

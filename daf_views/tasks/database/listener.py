@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daf_views.tasks.database.queue import Queues
 
 SPAN = 0.02
-"""Seconds in which all that is announced makes a worker look for tasks once more, at most."""
+"""Seconds in which all announcements together make a worker look for tasks once, at most."""
 _MIN_PAUSE, _MAX_PAUSE = 0.1, 30.0
 """Seconds between two attempts at listening."""
 _STEADY = 60.0
@@ -60,7 +60,7 @@ class Listener:
         try:
             async with notifications(CHANNEL, using=using) as arriving:
                 log_soon(logging.DEBUG, "The worker listens for tasks on %r.", using)
-                self._call_soon()  # for what was announced before
+                self._call_soon()  # tasks may have been announced before
                 async for notification in arriving:
                     if self._is_ours(notification.payload):
                         self._call_soon()

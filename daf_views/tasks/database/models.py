@@ -7,7 +7,7 @@ class Worker(models.Model):
     """A process that runs tasks: they are its own until ``expires_at``, which it puts off as long as it lives."""
 
     id = models.CharField(max_length=100, primary_key=True)
-    """What the ``worker_ids`` of its tasks name: a prefix, host, process id and a random part."""
+    """The entry in the ``worker_ids`` of its tasks: a prefix, host, process id and a random part."""
     backend_name = models.CharField(max_length=32)
     """An alias of ``TASKS``."""
     queue_names = models.TextField()
@@ -16,7 +16,7 @@ class Worker(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "task worker"
 
@@ -31,7 +31,7 @@ class Cancellation(models.Model):
     requested_at = models.DateTimeField()
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "task cancellation"
 
@@ -48,7 +48,7 @@ class UniqueKey(models.Model):
     asked_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "unique task key"
 
@@ -57,7 +57,7 @@ class UniqueKey(models.Model):
 
 
 class PeriodicTask(models.Model):
-    """The next tick of a periodic task. Who moves it on enqueues the task, in the same transaction."""
+    """The next tick of a periodic task. The worker that moves it on enqueues the task, in the same transaction."""
 
     id = models.CharField(max_length=64, primary_key=True)
     """A digest of backend, task and schedule."""
@@ -68,7 +68,7 @@ class PeriodicTask(models.Model):
     fired_at = models.DateTimeField(null=True)
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "periodic task"
 

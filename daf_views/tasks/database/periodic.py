@@ -1,8 +1,8 @@
 """Enqueue periodic tasks when they are due: each tick once, whatever the number of workers.
 
-A row holds the next tick. The worker that moves it on enqueues the task in the same transaction: of several one moves
-it, and one that dies, or whose COMMIT is not answered, has done both or neither. Ticks that are missed while no worker
-runs are made up by one firing; the next tick is the first one after that, by the database's clock.
+A row holds the next tick. The worker that moves it on enqueues the task in the same transaction. Of several workers one
+moves it. One that dies, or whose COMMIT is not answered, has done both or neither. Ticks that are missed while no
+worker runs are made up by one run; the next tick is the first one after that, by the database's clock.
 """
 
 from __future__ import annotations

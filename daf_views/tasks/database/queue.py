@@ -1,8 +1,8 @@
-"""What a worker writes in the database: which tasks it has taken, what has become of them, and that it is alive.
+"""The writes of a worker in the database: the tasks that it has taken, their outcomes, and its heartbeat.
 
-A task that runs belongs to the worker that took it last, and as long as that one lives. It lives until its row expires,
-by the database's clock, which it puts off with every heartbeat. What is then left of it is taken from it; and should
-it come back from wherever it was, nothing that it writes about those tasks counts, for they were started again since.
+A task that runs belongs to the worker that took it last, as long as that worker lives. It lives until its row expires,
+by the database's clock; every heartbeat puts that off. Then its unfinished tasks are taken from it. Should the worker
+come back, none of its later writes about those tasks count, for they were started again since.
 Nothing here knows of event loops: it is called from threads, which need a connection each.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_views")
 
 PREFIX = "daf_worker:"
-"""How the ids of our workers begin: of others' nobody knows whether they are alive."""
+"""The prefix of DAF's worker ids: it is unknown whether workers with other ids are alive."""
 LOST = 3
 """Times that a task may be lost with its worker, which it may be the end of, and is run again beyond its policy."""
 _ROLLOUT = timedelta(hours=1)
@@ -51,7 +51,7 @@ _SUSPECT_PAUSE = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queues:
-    """Which tasks a worker takes: those of a backend, in all queues but some or in some."""
+    """The tasks that a worker takes: those of a backend, in all queues but some or in some."""
 
     backend: str
     names: frozenset[str] | None = frozenset({"default"})
@@ -90,7 +90,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a worker has got."""
+    """The tasks that a worker has taken."""
 
     claims: list[Claim]
     looked_at: int
@@ -99,12 +99,12 @@ class Taken:
 
 @dataclass(slots=True, eq=False)
 class TaskQueue:
-    """What one worker writes. Its methods raise what the database does."""
+    """The queue as one worker writes to it. Its methods raise the database's errors."""
 
     queues: Queues
     concurrency: int
     lease: float
-    """Seconds without a heartbeat after which it is taken for dead."""
+    """Seconds without a heartbeat after which the worker is considered lost."""
     worker_id: str = field(default="", init=False)
     _held: set[tuple[Any, datetime | None]] = field(default_factory=set, init=False)
     """Id and start of each task that it has taken and not settled."""
@@ -163,7 +163,7 @@ class TaskQueue:
             except Error:
                 raise
             except Exception:  # it must not keep others from being run
-                logger.exception("What a lost worker ran cannot be run again: %s.", _name(row))
+                logger.exception("A task of a lost worker cannot be re-queued: %s.", _name(row))
         cancelling.forget_ended()
         uniqueness.forget_ended()
 
@@ -194,10 +194,10 @@ class TaskQueue:
     def _recover(self, row: DBTaskResult[..., Any]) -> None:
         begun, task = len(row.worker_ids), _task_of(row)
         if task is not None and begun > policy_of(task).retries + LOST:
-            error = WorkerLostError(f"{row.task_path} was begun {begun} times, the last of which was lost.")
+            error = WorkerLostError(f"{row.task_path} was started {begun} times, and its last worker was lost.")
             self.fail(row, error)
         elif self._settle(row, status=TaskResultStatus.READY):
-            logger.warning("A worker was lost, and a task that it ran is run again: %s.", _name(row))
+            logger.warning("A worker was lost; its task was re-queued: %s.", _name(row))
 
     def _renew(self, worker_id: str) -> bool:
         return bool(self._workers().filter(pk=worker_id).update(expires_at=self._expiry))
@@ -253,18 +253,18 @@ class TaskQueue:
         """Return the claim of a task that this process can run. Others are put off, for an hour at most."""
         try:
             return Claim(row, row.task_result, worker_id)
-        except Exception as error:  # whatever its module raises when it is imported
+        except Exception as error:  # its module may raise anything when it is imported
             if timezone.now() - row.enqueued_at > _ROLLOUT:
                 self.fail(row, error)
             else:
                 self.give_back(row, run_after=timezone.now() + _PAUSE)
-                logger.exception("A task is put off, because this worker cannot load it: %s.", _name(row))
+                logger.exception("A task is postponed, because this worker cannot load it: %s.", _name(row))
             return None
 
     def _one_suspect_in(self, claims: list[Claim]) -> list[Claim]:
         """Return the claims without the suspects beyond the first, which are put off.
 
-        A suspect fails if it is lost once more. Of several in one worker only one may be what ends it.
+        A suspect fails if it is lost again. Of several in one worker only one may be the cause of the loss.
         """
         kept = []
         has_one = self._suspect in self._held
@@ -283,7 +283,7 @@ class TaskQueue:
         return self._finish(row, None, status=TaskResultStatus.SUCCESSFUL, **success)
 
     def fail(self, row: DBTaskResult[..., Any], error: BaseException) -> bool:
-        """Write down that a task has failed for good."""
+        """Write down that a task has failed, without a further attempt."""
         return self._finish(row, error, status=TaskResultStatus.FAILED, return_value=None, **described(error))
 
     def cancel(self, row: DBTaskResult[..., Any]) -> bool:
@@ -315,7 +315,7 @@ class TaskQueue:
         if (result := _result_of(row)) is not None:
             send_soon(task_finished, type(task_backends[row.backend_name]), result, error)
         else:
-            logger.error("A task has failed, because no worker knows it: %s.", _name(row), exc_info=error)
+            logger.error("A task has failed, because no worker can load it: %s.", _name(row), exc_info=error)
         return True
 
     def _settle(self, row: DBTaskResult[..., Any], **values: Any) -> bool:

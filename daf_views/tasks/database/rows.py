@@ -1,4 +1,4 @@
-"""Rows of django-tasks-db's table and of ours, all on the database to which tasks are written."""
+"""Rows of django-tasks-db's table and of DAF's, all on the database to which tasks are written."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _forget_ended(old: Any) -> None:
     ended = [task_id for task_id in task_ids.values() if task_id not in active]
     # By both: without a lock, a key may have another task by now.
     rows_of(UniqueKey).filter(pk__in=task_ids, task_id__in=ended).delete()
-    rows_of(UniqueKey).filter(pk__in=task_ids).update(asked_at=timezone.now())  # others come first, next time
+    rows_of(UniqueKey).filter(pk__in=task_ids).update(asked_at=timezone.now())  # others are looked at first, next time
 
 
 def _active(key: str) -> TaskResult | None:

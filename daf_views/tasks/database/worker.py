@@ -1,8 +1,8 @@
 """An asyncio worker for django-tasks-db's tasks: many at a time, tried by their policy, and none lost with a process.
 
-It takes a task when it has room for it, makes one attempt, and writes down what came of that. A pause before the next
-is the database's to keep, and takes no place here. Its own writing is done by one thread with a connection of its own:
-tasks that fill the pool do not keep it from saying that they have ended.
+It takes a task when it has room for it, makes one attempt, and writes down its outcome. The database keeps the pause
+before the next attempt, which takes no room here. One thread with a separate connection does the worker's writes: tasks
+that fill the pool do not keep it from recording that they have ended.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 GRACE = 2.0
 """Seconds for what is cancelled at the end to be quiet."""
 _UNREACHABLE = (InterfaceError, InternalError, OperationalError)
-"""What passes: no connection, a lock, a server that takes no writes just now."""
+"""Errors that pass: no connection, a lock, a server that takes no writes just now."""
 _RECANCEL = 0.2
 """Seconds after which what is cancelled and has not ended is cancelled again."""
 _MAX_PAUSE = 5.0
@@ -55,15 +55,15 @@ class DatabaseWorker:
         self._interval = interval
         """Seconds after which an idle worker looks for tasks again."""
         self._batch = batch
-        """Whether it ends when nothing is due."""
+        """True if it ends when nothing is due."""
         self._left = max_tasks
-        """How many more it takes."""
+        """The number of tasks that it still takes."""
         self._running: dict[Claim, asyncio.Task[Outcome]] = {}
         self._writing: dict[Claim, asyncio.Task[None]] = {}
-        """What has ended, and is being written down."""
+        """Tasks that have ended, and are being written down."""
         self._cut_off: list[Claim] = []
         self._cancelled: set[Claim] = set()
-        """Those of them that are told to stop, for good."""
+        """Those of them that are cancelled and will not be re-queued."""
         self._periodic = PeriodicTasks(queue.queues.backend)
         self._watching: asyncio.Task[None] | None = None
         self._taking: asyncio.Task[int | None] | None = None
@@ -72,7 +72,7 @@ class DatabaseWorker:
         """Set when there is room, or nothing more to do."""
         self._is_stopping = False
         self._is_closed = False
-        """Whether what runs is cancelled, and goes back."""
+        """True if running tasks are cancelled, and re-queued."""
         self._has_left = False
         self._is_stuck = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_worker")
@@ -83,7 +83,7 @@ class DatabaseWorker:
 
     @property
     def is_left_running(self) -> bool:
-        """Whether, at the end, a task would not be cancelled, or the database did not answer.
+        """Return True if, at the end, a task ignored its cancellation, or the database did not answer.
 
         Then a thread goes on, for whose end the interpreter would wait.
         """
@@ -106,14 +106,19 @@ class DatabaseWorker:
         if not self._batch:
             beside.append(self._loop.create_task(Listener(self._queue.queues, self._woken.set).run()))
         try:
-            if self._batch and self._periodic:  # what is due is part of the batch
+            if self._batch and self._periodic:  # periodic tasks that are due are part of the batch
                 await self._fire()
             while not (drain.requested or self._is_stopping) and await self._go_on():
                 pass
         finally:
             requested.cancel()
             await _end(beside)
-        log_soon(logging.INFO, "%s takes no more, and waits for %d tasks.", self._queue.worker_id, len(self._running))
+        log_soon(
+            logging.INFO,
+            "%s takes no more tasks, and waits for %d running ones.",
+            self._queue.worker_id,
+            len(self._running),
+        )
 
     def hurry(self) -> None:
         """Cancel what runs, and let it go back, before the drain's time is up."""
@@ -143,7 +148,7 @@ class DatabaseWorker:
         try:
             fired = await self._call(self._periodic.fire)
         except Exception as error:  # noqa: BLE001 - the next time may go better; logged
-            log_soon(logging.ERROR, "The worker cannot enqueue periodic tasks, and tries again soon.", error=error)
+            log_soon(logging.ERROR, "The worker cannot enqueue periodic tasks, and retries soon.", error=error)
             return self._interval
         if fired.enqueued:
             self._woken.set()
@@ -168,7 +173,7 @@ class DatabaseWorker:
     # Taking
 
     async def _go_on(self) -> bool:
-        """Take what there is room for, and wait for more. Return whether there may be any."""
+        """Take as many tasks as there is room for, and wait for more. Return True if there may be any."""
         self._woken.clear()
         room = self._room()
         looked_at = await self._take(room) if room else 0
@@ -184,11 +189,11 @@ class DatabaseWorker:
         return True
 
     async def _may_get_more(self) -> bool:
-        """Whether others may have lost something, which is due as soon as that is certain."""
+        """Return True if other workers may have lost tasks, which are due as soon as that is certain."""
         try:
             return await self._call(self._queue.has_lost)
         except Error as error:
-            log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
+            log_soon(logging.ERROR, "The worker cannot look for tasks of lost workers.", error=error)
             return True
 
     def _room(self) -> int:
@@ -196,8 +201,8 @@ class DatabaseWorker:
         return slots if self._left is None else min(slots, self._left)
 
     async def _take(self, count: int) -> int | None:
-        """Take up to so many tasks and start them; return how many were due, or None if nobody can say."""
-        # A task of its own, which nobody cancels: what the database has given must be run, or given back.
+        """Take up to so many tasks and start them; return how many were due, or None if that is unknown."""
+        # A separate task, which is never cancelled: tasks taken from the database must be run, or re-queued.
         self._taking = self._loop.create_task(self._take_and_start(count))
         return await asyncio.shield(self._taking)
 
@@ -205,7 +210,7 @@ class DatabaseWorker:
         try:
             taken = await self._call(self._queue.take, count)
         except Exception as error:  # noqa: BLE001 - the next time may go better; logged
-            log_soon(logging.ERROR, "The worker cannot take tasks, and asks again soon.", error=error)
+            log_soon(logging.ERROR, "The worker cannot take tasks, and retries soon.", error=error)
             return None
         if self._left is not None:
             self._left -= len(taken.claims)
@@ -214,7 +219,7 @@ class DatabaseWorker:
         return taken.looked_at
 
     def _start(self, claim: Claim) -> None:
-        """Run a task in a context of its own: nobody's lease, transaction or language."""
+        """Run a task in a new context, without a lease, transaction or language."""
         if self._is_closed:
             self._cut_off.append(claim)
         elif self._is_ours(claim):
@@ -248,18 +253,20 @@ class DatabaseWorker:
         self._cancelled.discard(claim)
         self._woken.set()
         if writing.cancelled():
-            log_soon(logging.ERROR, "What came of a task could not be written, and it will run again: %s.", claim)
+            log_soon(logging.ERROR, "The outcome of task %s could not be written; it will run again.", claim)
         elif (error := writing.exception()) is not None:
-            log_soon(logging.ERROR, "The account of a task came to grief: %s.", claim, error=error)
+            log_soon(logging.ERROR, "Internal error while recording the outcome of task %s.", claim, error=error)
 
     def _is_ours(self, claim: Claim) -> bool:
         return claim.worker_id == self._queue.worker_id
 
     def _stop_what_others_took(self) -> None:
-        """Cancel what ran when this worker was taken for dead: others run it now."""
+        """Cancel tasks that other workers run now, because this worker was considered lost."""
         for claim, running in self._running.items():
             if not self._is_ours(claim):
-                log_soon(logging.ERROR, "The worker was quiet for too long, and others run now: %s.", claim)
+                log_soon(
+                    logging.ERROR, "The worker missed its heartbeats; another worker has taken over task %s.", claim
+                )
                 running.cancel()
 
     def _recover(self) -> None:
@@ -271,7 +278,7 @@ class DatabaseWorker:
         try:
             await self._call(self._queue.recover)
         except Exception as error:  # noqa: BLE001 - the next time may go better; logged
-            log_soon(logging.ERROR, "The worker cannot look for what others have lost.", error=error)
+            log_soon(logging.ERROR, "The worker cannot look for tasks of lost workers.", error=error)
         self._woken.set()
 
     # Writing
@@ -293,7 +300,7 @@ class DatabaseWorker:
             await self._persist(self._queue.try_again, claim.row, outcome.error, pause)
 
     async def _persist(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Write something down, as often as it takes to reach the database. Raises what it will never take."""
+        """Write to the database, and retry until it is reached. Raises errors that a retry cannot mend."""
         pause = 0.1
         while True:
             try:
@@ -301,7 +308,9 @@ class DatabaseWorker:
             except _UNREACHABLE as error:
                 if _is_too_much(error):
                     raise
-                log_soon(logging.ERROR, "The worker cannot write, and tries again in %s s.", pause, error=error)
+                log_soon(
+                    logging.ERROR, "The worker cannot write to the database, and retries in %s s.", pause, error=error
+                )
             else:
                 return
             await asyncio.sleep(pause)
@@ -315,7 +324,7 @@ class DatabaseWorker:
     # The end
 
     def is_idle(self) -> bool:
-        """Whether it runs nothing, and is about to run nothing."""
+        """Return True if it runs nothing, and is about to run nothing."""
         return not self._busy()
 
     async def idle(self) -> None:
@@ -328,7 +337,7 @@ class DatabaseWorker:
         return [*self._running.values(), *self._writing.values(), *taking]
 
     def stop_by(self, deadline: float) -> None:  # noqa: ARG002 - pauses are the database's to keep
-        """Take nothing any more."""
+        """Take no further tasks."""
         self._is_stopping = True
 
     async def stop(self) -> None:
@@ -345,7 +354,7 @@ class DatabaseWorker:
                 await self._take_leave()
         except (Error, TimeoutError) as error:
             self._is_stuck = isinstance(error, TimeoutError)
-            log_soon(logging.ERROR, "The worker could not take its leave; its lease will end.", error=error)
+            log_soon(logging.ERROR, "The worker could not unregister on shutdown; its lease expires.", error=error)
         finally:
             self.name_what_is_left()
         await self._stop_heartbeat()
@@ -357,7 +366,7 @@ class DatabaseWorker:
             await asyncio.sleep(0)
             if not self._cut_off:
                 break
-        await self._stop_heartbeat()  # which would register again
+        await self._stop_heartbeat()  # a heartbeat would register it again
         if self.is_idle():
             await self._persist(self._queue.unregister)
 
@@ -367,7 +376,11 @@ class DatabaseWorker:
     def _give_back(self) -> None:
         while self._cut_off:
             if self._queue.give_back(self._cut_off[-1].row):
-                log_soon(logging.WARNING, "The worker stops, and gives back what it has begun: %s.", self._cut_off[-1])
+                log_soon(
+                    logging.WARNING,
+                    "The worker stops, and re-queues a task that it had started: %s.",
+                    self._cut_off[-1],
+                )
             self._cut_off.pop()
 
     def name_what_is_left(self) -> None:
@@ -400,7 +413,7 @@ def _outcome(running: asyncio.Task[Outcome]) -> Outcome:
 
 
 def _is_too_much(error: Exception) -> bool:
-    """Whether it is the value that is to blame: SQLSTATE class 54 of PostgreSQL, program limit exceeded."""
+    """Return True if the value is to blame: SQLSTATE class 54 of PostgreSQL, program limit exceeded."""
     return str(getattr(error.__cause__, "sqlstate", "")).startswith("54")
 
 

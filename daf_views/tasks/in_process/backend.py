@@ -1,4 +1,4 @@
-"""``InProcessBackend``: tasks of Django's Tasks API, run by the process that enqueues them, on its event loop.
+"""``InProcessBackend``: tasks of the Django Tasks API, run by the process that enqueues them, on its event loop.
 
 For what may be lost: a power cut, a SIGKILL or a full machine takes what has not finished. SIGTERM does not, see
 :mod:`daf_views.tasks.in_process.supervisor`. A task that must not be lost is ``durable=True`` and goes to another
@@ -40,8 +40,8 @@ _OPTIONS: Mapping[str, Any] = {"CONCURRENCY": 20, "MAX_QUEUED": 10_000, "OVERFLO
 class InProcessBackend(BaseTaskBackend):
     """Runs up to ``CONCURRENCY`` tasks at a time on each event loop; up to ``MAX_QUEUED`` more wait in memory.
 
-    What the server's stop leaves over goes to the backend ``OVERFLOW``, or is named in the log. Enqueued inside a
-    transaction on ``DATABASE``, a task runs when that has committed, and not at all if it is rolled back.
+    Tasks that are unfinished when the server stops go to the backend ``OVERFLOW``, or are named in the log. Enqueued
+    inside a transaction on ``DATABASE``, a task runs when that has committed, and not at all if it is rolled back.
     """
 
     supports_defer = True
@@ -61,11 +61,11 @@ class InProcessBackend(BaseTaskBackend):
 
     @property
     def results(self) -> Results:
-        """What has become of the tasks that this process was given."""
+        """The results of the tasks that were enqueued in this process."""
         return _results(self.alias)
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Queue a task, from async or synchronous code. What it is given must be JSON.
+        """Queue a task, from async or synchronous code. Its arguments must be JSON.
 
         Raises TaskQueueFullError, NoEventLoopError, or ShuttingDownError once the server has stopped working.
         """
@@ -144,7 +144,7 @@ class _Enqueuing:
         except RuntimeError:  # it has ended since
             self._supervisor.release(self._place)
             log_soon(
-                logging.ERROR, "The event loop has ended, and a task was not begun: %s.", PendingTask(self._result)
+                logging.ERROR, "The event loop has ended, and a task was not started: %s.", PendingTask(self._result)
             )
 
     def _put(self) -> None:
@@ -182,7 +182,7 @@ def _make(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervi
         return known
     drain = current_drain()
     if drain.is_over:
-        raise ShuttingDownError("The server has stopped working, and runs no task any more.")
+        raise ShuttingDownError("The server has stopped, and runs no more tasks.")
     for closed in [key for key in _supervisors if key[0].is_closed()]:
         _supervisors.pop(closed).name_what_is_left()
     supervisor = _supervisors[loop, backend.alias] = Supervisor(backend, get_random_string(32))

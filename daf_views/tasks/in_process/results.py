@@ -1,4 +1,4 @@
-"""What has become of tasks that this process was given: all that have not finished, and the last that have."""
+"""The results of tasks that this process was given: all that have not finished, and the last that have."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Results:
                 self._by_id.pop(self._finished.popleft(), None)
 
     def get(self, result_id: str) -> TaskResult:
-        """Return the result. Raise TaskResultDoesNotExist if there is none, or none any more."""
+        """Return the result. Raise TaskResultDoesNotExist if it is unknown, or has been evicted."""
         try:
             return self._by_id[result_id]
         except KeyError:

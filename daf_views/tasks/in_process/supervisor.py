@@ -1,6 +1,6 @@
-"""Runs the tasks of one backend on one event loop: some at a time, the others in line, those that failed once more.
+"""Runs the tasks of one backend on one event loop: some at a time, the others in line, retries included.
 
-What it is given it keeps account of until it has ended: every task finishes, is handed over to another backend when the
+It keeps a record of each task until that has ended. Every task finishes, is handed over to another backend when the
 server stops, or is named in the log. Nothing of that needs a connection of the pool.
 """
 
@@ -46,7 +46,7 @@ class PendingTask:
     pause: float | None = None
     """Seconds until the next attempt, once this one has quite ended."""
     is_settled: bool = False
-    """Whether it has finished, was handed over or was named."""
+    """True once it has finished, was handed over or was named."""
 
     @property
     def policy(self) -> RetryPolicy:
@@ -55,9 +55,9 @@ class PendingTask:
 
     @property
     def fate(self) -> str:
-        """What is said of it when it is lost."""
+        """Describe its state for the log, when it is lost."""
         if not self.attempts:
-            return "was not begun"
+            return "was not started"
         return "was cut off" if self.running is None else "has not ended"
 
     def __str__(self) -> str:
@@ -67,13 +67,13 @@ class PendingTask:
 
 
 class Supervised(Protocol):
-    """What a supervisor asks of its backend: limits, and the results that others read."""
+    """The interface of a supervisor's backend: limits, and the results that others read."""
 
     alias: str
     concurrency: int
     max_queued: int
     overflow: str | None
-    """The alias of the backend that is given what is left when the process ends."""
+    """The alias of the backend that is given the unfinished tasks when the process ends."""
 
     @property
     def results(self) -> Results:
@@ -82,7 +82,7 @@ class Supervised(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Supervisor:
-    """The tasks of a backend on an event loop, on which all of this runs, but for :meth:`reserve`."""
+    """The tasks of a backend on an event loop. All methods run on it, except :meth:`reserve`."""
 
     backend: Supervised
     worker_id: str
@@ -104,7 +104,7 @@ class Supervisor:
     def reserve(self) -> int:
         """Return a place for one more task. Raise TaskQueueFullError if there is none, ShuttingDownError at the end."""
         if self._is_closed:
-            raise ShuttingDownError("The server has stopped working, and runs no task any more.")
+            raise ShuttingDownError("The server has stopped, and runs no more tasks.")
         limit = self.backend.max_queued
         if len(self) + len(self._reserved) >= limit:
             raise TaskQueueFullError(
@@ -144,7 +144,7 @@ class Supervisor:
         self._start()
 
     def _start(self) -> None:
-        """Start as many as there is room for, each in a context of its own: nobody's lease, language or request."""
+        """Start as many as there is room for, each in a new context, without a lease, language or request."""
         while self._line and len(self._running) < self.backend.concurrency and not self._is_closed:
             _, _, entry = heapq.heappop(self._line)
             self._running.add(entry)
@@ -158,7 +158,7 @@ class Supervisor:
         entry.running = None
         self._changed.set()
         if not (running.cancelled() or (error := running.exception()) is None):
-            log_soon(logging.ERROR, "The account of a task came to grief: %s.", entry, error=error)
+            log_soon(logging.ERROR, "Internal error while recording the outcome of task %s.", entry, error=error)
             self._name_lost([entry])
         elif entry.pause is not None:
             self._put_in(entry, entry.pause)
@@ -176,7 +176,7 @@ class Supervisor:
             await send(task_started, type(self.backend), result)
             outcome = await outcome_of(result)
         except asyncio.CancelledError:
-            if not self._is_closed:  # by somebody else than us: the task itself, or the end of the event loop
+            if not self._is_closed:  # cancelled by the task itself, or at the end of the event loop
                 entry.running = None
                 self._name_lost([entry])
             raise
@@ -204,7 +204,7 @@ class Supervisor:
     # The end
 
     def is_idle(self) -> bool:
-        """Whether it has nothing to do."""
+        """Return True if it has no task."""
         return not len(self)
 
     async def idle(self) -> None:
@@ -223,7 +223,7 @@ class Supervisor:
             current_drain().keep(asyncio.get_running_loop().create_task(self._give_up(late)))
 
     async def stop(self) -> None:
-        """Take nothing any more; hand over or name what is left, also if this is cancelled."""
+        """Take no further tasks; hand over or name the unfinished ones, also if this is cancelled."""
         self._is_closed = True
         running = list(self._running)
         left = [*(entry for _, _, entry in sorted(self._line, key=lambda each: each[:2])), *self._waiting]
@@ -275,7 +275,7 @@ class Supervisor:
             task = entry.result.task.using(backend=alias)
             async with places:
                 await backend.aenqueue(task, entry.result.args, entry.result.kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever that backend raises; logged
+        except Exception as error:  # noqa: BLE001 - any error of that backend; logged
             log_soon(logging.ERROR, "%s could not be handed over to %r.", entry, alias, error=error)
         else:
             entry.is_settled = True

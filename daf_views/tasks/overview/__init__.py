@@ -1,4 +1,4 @@
-"""What becomes of tasks, for those who run the site: ``path("staff/tasks/", tasks_overview)``."""
+"""An overview of tasks, for the operators of a site: ``path("staff/tasks/", tasks_overview)``."""
 
 from daf_views.tasks.overview.view import tasks_overview
 

@@ -1,4 +1,4 @@
-"""The tasks that django-tasks-db keeps, and the workers of ours that run them. Imported only where it is installed."""
+"""The tasks that django-tasks-db keeps, and the DAF workers that run them. Imported only where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of tasks. Nothing of what they were given, for that may be secret, and no message of an error's."""
+"""The data of the overview. Arguments of tasks, which may be secret, and messages of errors are left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TaskLine:
     error: str
     """Class of the last error, with its module; empty if there is none."""
     worker_id: str
-    """Who makes, or made, the last attempt."""
+    """The worker that makes, or made, the last attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class WorkerLine:
     concurrency: int
     started_at: datetime
     expires_at: datetime
-    """When it will be taken for dead, unless its heart beats before."""
+    """The time from which it is considered lost, unless it sends a heartbeat before."""
     is_lost: bool
-    """Whether that time has come, by the database's clock."""
+    """True if that time has come, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class BackendOverview:
     backend: str
     """Module path of its class."""
     scope: str
-    """Whose tasks are counted, in words."""
+    """The tasks that are counted, in words."""
     queues: dict[str, dict[str, int]] = field(default_factory=dict)
     """By queue, how many tasks are in which state."""
     tasks: dict[str, list[TaskLine]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""``tasks_overview``: what runs, waits and has failed, as a page or as JSON. For staff only."""
+"""``tasks_overview``: running, waiting and failed tasks, as a page or as JSON. For staff only."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def _overview(alias: str) -> BackendOverview:
         from daf_views.tasks.overview import database  # noqa: PLC0415 - it imports the engine's models
 
         return await database_sync_to_async(database.overview)(alias, path)
-    return BackendOverview(alias=alias, backend=path, scope="unknown here: its engine has tools of its own")
+    return BackendOverview(alias=alias, backend=path, scope="unknown here: use the tools of its engine")
 
 
 def _is_in_the_database(backend: Any) -> bool:
@@ -92,7 +92,7 @@ def _page(overviews: list[BackendOverview]) -> str:
 
 @cache
 def _template() -> Template:
-    # Of no engine in TEMPLATES, which may have none of Django's, or not look here.
+    # A separate engine: those in TEMPLATES may not be Django's, or not look here.
     return Engine().from_string((Path(__file__).parent / "overview.html").read_text(encoding="utf-8"))
 
 

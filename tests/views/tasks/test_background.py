@@ -78,7 +78,7 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match=r"note was begun from synchronous code, .*, and no event loop runs"):
+    with pytest.raises(NoEventLoopError, match=r"note was started from synchronous code, .*, and no long-lived event loop runs"):
         run_in_background(note, "hello")
 
 
@@ -92,12 +92,12 @@ async def test_what_is_cut_off_is_named(caplog):
     run_in_background(wait)
     await current_drain().settle(0.01)
     await asyncio.to_thread(flush)
-    assert "The server stops, and wait, in the background, was cut off." in caplog.text
+    assert "wait, in the background, was cancelled because the server stops." in caplog.text
 
 
 async def test_when_all_is_over_it_is_refused():
     await current_drain().settle(1)
-    with pytest.raises(ShuttingDownError, match="note was not begun: the server has stopped working"):
+    with pytest.raises(ShuttingDownError, match="note was not started: the server has stopped"):
         run_in_background(note, "too late")
 
 

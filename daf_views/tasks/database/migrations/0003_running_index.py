@@ -40,5 +40,5 @@ class Migration(migrations.Migration):
         ("daf_tasks", "0002_cancel_unique_periodic"),
         ("django_tasks_database", "0021_conditional_partial_index_ordering"),
     ]
-    # No transaction of its own, which MySQL would end: where DDL can be rolled back, the migration has one.
+    # Not atomic, because MySQL would end the transaction: where DDL can be rolled back, the migration has one.
     operations: ClassVar[list[Operation]] = [migrations.RunPython(add, remove, atomic=False)]

@@ -114,7 +114,7 @@ async def test_a_task_is_tried_again_as_often_as_it_says(finished, caplog):
     assert jobs.done == ["tried"] * 4
     assert (result.status, result.attempts, len(result.errors)) == (TaskResultStatus.FAILED, 4, 4)
     await asyncio.to_thread(flush)
-    assert "failed (attempt 1 of 4) and is tried again in 0.0 s" in caplog.text
+    assert "failed (attempt 1 of 4) and is retried in 0.0 s" in caplog.text
 
 
 async def test_a_task_that_takes_too_long_is_stopped(finished):
@@ -215,7 +215,7 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match=r"jobs.note was begun from synchronous code, .* no event loop runs"):
+    with pytest.raises(NoEventLoopError, match=r"jobs.note was started from synchronous code, .* no long-lived event loop runs"):
         jobs.note.enqueue("hello")
 
 
@@ -309,8 +309,8 @@ async def test_what_has_not_finished_by_the_deadline_is_named_with_what_it_was_g
     lost = [record.getMessage() for record in caplog.records if "The server stops" in record.getMessage()]
     assert sorted(text.split(", id")[0] for text in lost) == [
         "The server stops, and a task was cut off: tests.views.tasks.jobs.wait(what)",
-        "The server stops, and a task was not begun: tests.views.tasks.jobs.note(#0)",
-        "The server stops, and a task was not begun: tests.views.tasks.jobs.note(#0)",
+        "The server stops, and a task was not started: tests.views.tasks.jobs.note(#0)",
+        "The server stops, and a task was not started: tests.views.tasks.jobs.note(#0)",
     ]
     assert "secret" not in "".join(lost)
 
@@ -396,7 +396,7 @@ async def test_what_will_not_end_does_not_keep_others_from_being_named(options, 
         settling.cancel()
     await asyncio.wait([settling])
     await asyncio.to_thread(flush)
-    assert "a task was not begun: tests.views.tasks.jobs.note(#0)" in caplog.text
+    assert "a task was not started: tests.views.tasks.jobs.note(#0)" in caplog.text
     assert "a task has not ended: tests.views.tasks.jobs.stubborn()" in caplog.text
     jobs.go_on.set()
     await current_drain().settle(0)  # what was cut short
@@ -422,7 +422,7 @@ async def test_a_pause_that_ends_too_late_is_not_waited_for(caplog):
 
 def test_under_a_synchronous_parent_a_task_is_refused(client, settings):
     settings.ROOT_URLCONF = (path("", enqueue_view),)
-    with pytest.raises(NoEventLoopError, match="no event loop runs that stays"):
+    with pytest.raises(NoEventLoopError, match="no long-lived event loop runs"):
         client.get("/")
 
 

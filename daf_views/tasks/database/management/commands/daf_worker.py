@@ -50,22 +50,22 @@ class Command(BaseCommand):
             default="default",
             help="queues, with commas between them; * for all (%(default)s)",
         )
-        add("--exclude-queues", default="", help="queues not to take from, beside --queue-name=*")
+        add("--exclude-queues", default="", help="queues to exclude, beside --queue-name=*")
         add("--concurrency", type=number, default=10, help="tasks that run at the same time (%(default)s)")
-        add("--interval", type=seconds, default=1.0, help="seconds after which an idle worker asks again (%(default)s)")
+        add("--interval", type=seconds, default=1.0, help="seconds between the polls of an idle worker (%(default)s)")
         add("--batch", action="store_true", help="run what is due, then exit")
-        add("--max-tasks", type=number, help="exit after so many tasks")
+        add("--max-tasks", type=number, help="exit after this many tasks")
         add(
             "--heartbeat",
             type=seconds,
             default=10.0,
-            help=f"seconds between heartbeats: after {BEATS} without one, others run what it ran (%(default)s)",
+            help=f"seconds between heartbeats: after {BEATS} missed ones its tasks are re-queued (%(default)s)",
         )
         add(
             "--drain-timeout",
             type=_number_of(float, 0, _DAY),
             default=get_settings().DRAIN_TIMEOUT,
-            help="seconds that what runs at SIGTERM may take to end (DAF_VIEWS['DRAIN_TIMEOUT']: %(default)s)",
+            help="seconds that running tasks may take to end after SIGTERM (DAF_VIEWS['DRAIN_TIMEOUT']: %(default)s)",
         )
 
     def handle(self, **options: Any) -> None:
@@ -85,7 +85,7 @@ class Command(BaseCommand):
             try:
                 await worker.run()
             except Error as error:
-                raise CommandError(f"The worker cannot begin: {error}. Has `manage.py migrate` been run?") from error
+                raise CommandError(f"The worker cannot start: {error}. Has `manage.py migrate` been run?") from error
             finally:
                 await drain.settle(options["drain_timeout"])
                 if worker.is_left_running:
@@ -94,7 +94,7 @@ class Command(BaseCommand):
 
 
 def _run_to_its_end(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> None:
-    """Run the worker. What stops its event loop ends it as SIGTERM does: other tasks end, or are given back.
+    """Run the worker. An exception that stops the event loop has the effect of SIGTERM: tasks end, or are re-queued.
 
     asyncio lets SystemExit and KeyboardInterrupt out of the loop when a task that a task has started raises them.
     """
