@@ -23,7 +23,7 @@ _THROTTLING = "daf_views.throttling.throttle_middleware"
 
 @register("daf_views")
 def check_throttles(**_: Any) -> list[CheckMessage]:
-    """``daf_views.E004`` and ``E005``: throttles that could not count, or that each process would count by itself."""
+    """``daf_views.E004`` and ``E005``: throttles that could not count, or would count in each process separately."""
     if problems(getattr(django_settings, "DAF_VIEWS", {})):
         return []
     settings = get_settings()
@@ -40,10 +40,10 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"Throttles count in the memory of each process: with N processes, a client may do N times what a rate "
-            f"says, and after each restart again. Throttled: {shortened(throttled)}.",
+            "Throttles count in the memory of each process: with N processes, a client may send N times the requests "
+            f"that a rate allows, and again after each restart. Throttled: {shortened(throttled)}.",
             hint=(
-                'Set DAF_VIEWS["THROTTLE_BACKEND"] to "redis", "database" or "cache"; or, if it is meant, '
+                'Set DAF_VIEWS["THROTTLE_BACKEND"] to "redis", "database" or "cache"; or, if this is intended, '
                 'DAF_VIEWS["THROTTLE_PER_PROCESS"] to True.'
             ),
             id="daf_views.E005",
@@ -52,7 +52,7 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
 
 
 def _throttled_views() -> list[str]:
-    """Return the views that have a throttle of ours which uses the backend of the settings."""
+    """Return the views with a DAF throttle that uses the backend of the settings."""
     return [
         route.name
         for route in routes()
@@ -63,12 +63,12 @@ def _throttled_views() -> list[str]:
 def _is_throttling(path: str) -> bool:
     try:
         return import_string(path) is throttle_middleware
-    except ImportError:  # Django says so itself, when it loads it
+    except ImportError:  # Django reports it when it loads the middleware
         return False
 
 
 def _throttles(view: Any) -> Iterator[Any]:
-    yield from getattr(view, "throttles", ())  # what decorators leave there
+    yield from getattr(view, "throttles", ())  # decorators leave them there
     if (kind := getattr(view, "view_class", None)) is None:
         return
     given = view.view_initkwargs

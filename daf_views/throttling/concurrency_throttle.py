@@ -49,7 +49,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
         self._name = self.scope or f"{given} at a time"
 
     async def check(self, request: HttpRequest, view: Any = None) -> None:
-        """Take a place for the request. Raise ThrottledError if there is none, a 503 if nobody can say."""
+        """Take a slot for the request. Raise ThrottledError if there is none, a 503 if the backend cannot be asked."""
         key = await self._storage_key(request, view, ["concurrent", self._places])
         if key is None:
             return
@@ -63,7 +63,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
         note(request, f'{name};q={self._places};qu="concurrent-requests"', f"{name};r={free}")
         if not entry.allowed:
             raise ThrottledError(
-                f"Too many requests at the same time: {self._places} are answered at once.",
+                f"Too many concurrent requests: the limit is {self._places}.",
                 type=PROBLEM_TYPE,
                 retry_after=1,
                 **{"violated-policies": [self._name]},
@@ -76,8 +76,8 @@ class _Place:
     Django's handler does not close a request that was cut off before there was a response. Then the place is given back
     when the task ends that the request was let through in, or else when the request is collected.
 
-    The entry is a task of its own, which a cancelled request leaves alone: or the place might be given back by one
-    thread before another has taken it, and then stay taken.
+    The entry runs in a separate task, which the cancellation of a request does not affect. Otherwise one thread might
+    release the slot before another has taken it, and the slot would then stay taken.
     """
 
     __slots__ = ("_enter", "_entering", "_is_held", "_loop", "_request", "_run", "_task", "_timer")
@@ -98,7 +98,7 @@ class _Place:
             self._task.add_done_callback(self._leave_if_cut_off)
 
     async def taken(self) -> Entry | None:
-        """Return the entry, or None if it could not be counted: it may have been, so it is given back all the same."""
+        """Return the entry, or None if the count failed. The slot may be taken: it is released in either case."""
         try:
             entry: Entry | None = await asyncio.shield(self._entering)
         except asyncio.CancelledError:
@@ -138,7 +138,7 @@ class _Place:
 
     async def _hold_longer(self) -> None:
         if self._task is not None and self._task.done():
-            return  # a response is still being sent at most, and nobody might ever close the request
+            return  # at most a response is still being sent, and the request might never be closed
         self._entering = asyncio.ensure_future(self._run(self._enter))
         with suppress(ServiceUnavailableError):  # it has been logged; the next time comes soon enough
             await self._entering

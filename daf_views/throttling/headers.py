@@ -50,7 +50,7 @@ def with_limits(response: Response, request: HttpRequest) -> Response:
 
 
 def is_answered(request: HttpRequest) -> bool:
-    """Whether there has been a response, so that whoever sends it closes the request."""
+    """Return True if there has been a response: the code that sends it closes the request."""
     return _ANSWERED in request.__dict__
 
 

@@ -1,4 +1,4 @@
-"""By what requests are counted: functions of a request, sync or async, that return a string.
+"""Keys that requests are counted by: functions of a request, sync or async, that return a string.
 
 Requests with the same string share a limit; None is for a request that is not limited. A client must not be able to
 choose its string, or it has as many limits as it likes.
@@ -53,13 +53,13 @@ def ip(request: HttpRequest) -> str:
 
 
 async def user(request: HttpRequest) -> str:
-    """Count by the user who is logged in; others by address."""
+    """Count authenticated users by user, all others by address."""
     someone = await known_user_of(request)
     return f"user {_pk(someone)}" if someone is not None else ip(request)
 
 
 async def anonymous(request: HttpRequest) -> str | None:
-    """Count those who are not logged in, by address; users are not limited."""
+    """Count unauthenticated requests, by address; users are not limited."""
     return None if await known_user_of(request) is not None else ip(request)
 
 
@@ -77,7 +77,7 @@ async def view(request: HttpRequest) -> str:
 def api_key(request: HttpRequest) -> str:
     """Count by what the view's ``authenticate()`` has put in ``request.auth``: an API key, or an object with a ``pk``.
 
-    Requests without are counted by address. No header is looked at: who asks can write there what he likes.
+    Requests without are counted by address. No header is looked at, because a client can write there what it likes.
     """
     auth = getattr(request, "auth", None)
     if auth is None:

@@ -34,8 +34,9 @@ def throttle_middleware(
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
     """Count requests by ``DAF_VIEWS["THROTTLED_PATHS"]``: each throttle whose path a request is at or below is asked.
 
-    Put it before what costs much, and after what its keys need: ``keys.user`` needs the authentication middleware. What
-    it refuses passes through the CORS middleware wherever that stands. A preflight counts only if it reaches a view.
+    Put it before expensive middleware, and after the middleware that its keys need: ``keys.user`` needs the
+    authentication middleware. Its refusals pass through the CORS middleware wherever that stands. A preflight counts
+    only if it reaches a view.
     """
     rules = path_throttles(get_settings().THROTTLED_PATHS)
     refuse: Callable[[HttpRequest], Awaitable[HttpResponseBase]] = _through(_cors_below(), _respond)
@@ -107,7 +108,7 @@ def describe_path(operation: Description) -> None:
 
 
 def is_below(path: str, top: str) -> bool:
-    """Whether a path is ``top`` or further down: ``/login`` and ``/login/`` are at ``/login``, ``/logins`` is not."""
+    """Return True if a path is ``top`` or below: ``/login`` and ``/login/`` are at ``/login``, ``/logins`` is not."""
     return path.startswith(top) and (top.endswith("/") or path[len(top) : len(top) + 1] in {"", "/"})
 
 

@@ -4,18 +4,18 @@ from django.db import models
 
 
 class ThrottleState(models.Model):
-    """What is remembered of a key: see :mod:`daf_views.throttling.backends.database`."""
+    """The state of a key: see :mod:`daf_views.throttling.backends.database`."""
 
     key = models.CharField(max_length=100, primary_key=True)
     state = models.TextField()
     """Numbers with spaces between them."""
     version = models.BigIntegerField()
-    """Goes up with every change, so that nobody changes what he has not read."""
+    """Goes up with every change, so that a write based on an old version changes nothing."""
     expires = models.BigIntegerField(db_index=True)
     """Microseconds since 1970, after which the row means nothing."""
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "throttle state"
 

@@ -1,4 +1,4 @@
-"""What is done to the state of a key, in one step that nothing comes between: a backend runs it, and knows no more.
+"""Operations on the state of a key, each one atomic step: a backend runs it, and knows no more.
 
 ``apply()`` is the arithmetic. Redis does it on the server instead (``backends/redis.lua``): ``arguments`` and
 ``read()`` are the way there and back.
@@ -21,7 +21,7 @@ class Change(NamedTuple, Generic[R_co]):
 
     result: R_co
     state: State | None = None
-    """None: what was remembered stays as it is."""
+    """None: the state stays unchanged."""
     expires: int = 0
     """The time, in microseconds, at which the state may be forgotten."""
 
@@ -72,7 +72,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Whether a request has got one of the places of a key, and how many are taken."""
+    """The outcome of a request for one of the slots of a key, and the number of slots taken."""
 
     allowed: bool
     taken: int
@@ -126,7 +126,7 @@ class Leave:
 
 
 def _places(state: State, now: int) -> dict[int, int]:
-    """Return the places that are held, and until when: whoever has not come back by then has died."""
+    """Return the slots that are held, and until when. A slot that has not been released by then counts as lost."""
     return {token: until for token, until in zip(state[::2], state[1::2], strict=True) if until > now}
 
 

@@ -1,4 +1,4 @@
-"""What a hit is answered with, and how the policies of one throttle are asked together."""
+"""The result of a hit, and the policies of one throttle applied together."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple, Protocol
 from daf_views.throttling.rates import MICROSECONDS, Rate
 
 State = tuple[int, ...]
-"""What is remembered of a key: whole numbers, so that any database can hold it. Empty: nothing."""
+"""The state of a key: whole numbers, so that any database can hold it. Empty: nothing."""
 
 
 class Policy(Protocol):
-    """How one rate is counted: arithmetic on a state, of whole numbers, at a time in microseconds."""
+    """The way one rate is counted: arithmetic on a state, of whole numbers, at a time in microseconds."""
 
     name: str
     rate: Rate
     step: int
     """Microseconds after which something changes: another request, another slot."""
     size: int
-    """How many numbers of a state are its own."""
+    """The length of its part of a state."""
 
     def take(self, state: State, now: int) -> State | None:
         """Return the state after one more request, or None if that would be one too many."""
@@ -29,11 +29,11 @@ class Policy(Protocol):
         """Return how many requests are left, and in how many microseconds there will be more."""
 
     def expiry(self, state: State) -> int:
-        """Return the time at which the state means nothing any more."""
+        """Return the time at which the state expires."""
 
 
 class Quota(NamedTuple):  # a tuple is made four times as fast as a frozen dataclass, and one is made for each request
-    """What one rate has left after a hit."""
+    """The remaining quota of one rate after a hit."""
 
     rate: Rate
     remaining: int
@@ -53,7 +53,7 @@ class Quota(NamedTuple):  # a tuple is made four times as fast as a frozen datac
 
 
 class Hit(NamedTuple):
-    """Whether a request is allowed, and what its key has left of each rate. What is refused is not counted."""
+    """The decision on a request, and the remaining quota of its key, by rate. A refused request is not counted."""
 
     allowed: bool
     quotas: tuple[Quota, ...]

@@ -32,8 +32,8 @@ class AsyncRateThrottle(AsyncThrottle):
     """Lets through ``rate`` requests of each key: ``AsyncRateThrottle("10/minute")``.
 
     Several rates, ``["10/second", "1000/day"]``, are counted in one step: a request that one of them refuses uses up
-    none. ``algorithm`` is ``"gcra"``, which lets a limit through at once and then evenly more, so up to twice as many
-    in one period as it says; or ``"sliding-window"``, which never lets through more than the limit in any period.
+    none. ``algorithm`` is ``"gcra"``, which lets a limit through at once and then evenly more: up to twice as many
+    in one period as it says. Or it is ``"sliding-window"``, which never lets through more than the limit in any period.
     A mapping of rates is one for each ``tier``, a function of the request, sync or async, that returns a name of it;
     None as a rate is no limit. Other options: see :class:`~daf_views.throttling.throttle.AsyncThrottle`. Raises
     ValueError for a rate that is none.
@@ -60,7 +60,7 @@ class AsyncRateThrottle(AsyncThrottle):
         self._limits = _limits(type(self), self.rate, self._tier, self.scope, self.algorithm)
 
     async def check(self, request: HttpRequest, view: Any = None) -> None:
-        """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
+        """Count the request. Raise ThrottledError beyond the rate, ServiceUnavailableError if the backend fails."""
         if (limit := await self._limit_of(request)) is None:
             return
         hit = await self._hit(limit, request, view)
@@ -68,7 +68,7 @@ class AsyncRateThrottle(AsyncThrottle):
             raise _refusal(limit, hit)
 
     async def hit(self, request: HttpRequest, view: Any = None) -> Hit | None:
-        """Count the request and return what is left. None: it is not limited, or not counted and let through."""
+        """Count the request and return the remaining quota. None: it is not limited, or not counted and let through."""
         limit = await self._limit_of(request)
         return None if limit is None else await self._hit(limit, request, view)
 

@@ -1,4 +1,4 @@
-"""What throttles have in common: whose requests are counted together, and what becomes of those that cannot be."""
+"""The base of throttles: which requests are counted together, and the response to those that cannot be counted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound="Callable[..., Coroutine[Any, Any, HttpResponseBase]]")
 
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, NameError, TypeError)
-"""Not failures of a backend, but of who uses it: it will not do better in a moment."""
+"""Errors in the use of a backend, not failures of it: a retry will not help."""
 _QUIET = 10.0
 """Seconds between two records that a backend fails: it does for every request, then."""
 
@@ -50,7 +50,7 @@ class AsyncThrottle(ABC):
     """Counts requests: on a view, as a decorator of a view function, or by path in ``throttle_middleware``.
 
     Options are attributes of a subclass or arguments. ``key`` says by what requests are counted, see
-    :mod:`daf_views.throttling.keys`; a sequence of keys, by their combination. Each view has a limit of its own,
+    :mod:`daf_views.throttling.keys`; a sequence of keys, by their combination. Each view has a separate limit,
     unless throttles have a ``scope``, a name that they count under together. ``fail_open`` and ``backend`` take the
     place of the settings ``THROTTLE_FAIL_OPEN`` and ``THROTTLE_BACKEND``.
     """
@@ -91,7 +91,7 @@ class AsyncThrottle(ABC):
 
     @abstractmethod
     async def check(self, request: HttpRequest, view: Any = None) -> None:
-        """Count the request. Raise ThrottledError if it is one too many, ServiceUnavailableError if nobody can say."""
+        """Count the request. Raise ThrottledError beyond the limit, ServiceUnavailableError if the backend fails."""
 
     def describe(self, operation: Description) -> None:
         """Add the 429 to the description of an operation."""
@@ -141,8 +141,8 @@ class AsyncThrottle(ABC):
         is_function = not (hasattr(view, "view_class") or isinstance(view, functools.partial))
         if self.scope is None and is_function and "<locals>" in name:
             raise TypeError(
-                f"{view.__module__}.{name} is made anew by each call of the function around it, and all that are would "
-                "have one limit together: give the throttle a scope."
+                f"{view.__module__}.{name} is created anew by each call of the enclosing function, and all of them "
+                "would share one limit: give the throttle a scope."
             )
 
     async def _storage_key(self, request: HttpRequest, view: Any, identity: Sequence[Any]) -> str | None:
@@ -166,7 +166,7 @@ class AsyncThrottle(ABC):
             return await self._backend().run(key, operation, timeout=settings.THROTTLE_TIMEOUT)
         except _BUGS:
             raise  # to let requests through because of one would be never to limit
-        except Exception as error:  # whatever a backend's client raises; logged
+        except Exception as error:  # any error of a backend's client; logged
             _report(error, fails_open=fails_open)
             if fails_open:
                 return None
@@ -195,7 +195,7 @@ def _checked_keys(cls: type, given: Any) -> tuple[Key, ...]:
 
 
 def _is_from_method_decorator(view: Any) -> bool:
-    """Whether Django only wants to see which attributes the decorator sets."""
+    """Return True if Django only wants to see which attributes the decorator sets."""
     return getattr(view, "__module__", None) == method_decorator.__module__
 
 
@@ -204,7 +204,7 @@ _generation: list[str] = []
 
 
 def reset_throttles() -> None:
-    """Let every throttle of this process begin anew: earlier counts are not found any more, in whatever backend.
+    """Let every throttle of this process begin anew: earlier counts are ignored, in any backend.
 
     For tests. The pytest plugin does it before each; under another runner, call it in ``setUp()``.
     """

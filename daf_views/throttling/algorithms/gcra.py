@@ -3,7 +3,7 @@
 ``"10/minute"`` lets ten requests through at once, and then one every six seconds. In any span of ``w`` seconds it lets
 through at most ``limit + w / interval`` requests, rounded up: after a pause, twice the limit in its period.
 
-What is remembered is the *theoretical arrival time*: the moment at which the bucket will have run empty. Source: ITU-T
+The state is the *theoretical arrival time*: the moment at which the bucket will have run empty. Source: ITU-T
 I.371 (virtual scheduling).
 """
 
@@ -43,5 +43,6 @@ class GCRA:
         return state[0] if state else 0
 
     def _emptied_at(self, state: State, now: int) -> int:
-        # Never further away than a full bucket, or a clock that is put back would lock everybody out for as long.
+        # Never further away than a full bucket: otherwise a clock that is put back would lock all clients out for as
+        # long.
         return min(max(state[0], now), now + self.capacity) if state else now

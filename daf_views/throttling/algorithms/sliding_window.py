@@ -1,10 +1,10 @@
 """A sliding window of counters: never more than the limit in any span of the period, whenever it begins.
 
 The period is cut into ten slots, and each slot counts what it has let through. A request is let through while the
-slots that a period reaches into, which are eleven, hold fewer than the limit. So what is counted covers the period at
+slots that a period reaches into, which are eleven, hold fewer than the limit. So the counters cover the period at
 least and eleven tenths of it at most: the price of counters, where a log would need a number for each request.
 
-The usual two-counter approximation, which weighs the last period by its overlap, lets through up to twice the limit:
+The usual two-counter approximation weighs the last period by its overlap. It lets through up to twice the limit:
 all of a period in its last moment, and all of the next as soon as the weight has gone down.
 """
 

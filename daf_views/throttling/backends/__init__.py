@@ -1,4 +1,4 @@
-"""Where states are kept: ``get_backend()`` is the one that the settings name."""
+"""Backends that keep states: ``get_backend()`` returns the one that the settings name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def get_backend() -> Backend:
     """Return the backend of this process. Raise ImproperlyConfigured if the settings describe none."""
     backend = make_backend()
     if not (backend.is_shared or django_settings.DEBUG or get_settings().THROTTLE_PER_PROCESS):
-        logger.warning("Throttles count in each process by itself: see the check daf_views.E005.")
+        logger.warning("Throttles count in each process separately: see the check daf_views.E005.")
     return backend
 
 

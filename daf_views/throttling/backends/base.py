@@ -1,4 +1,4 @@
-"""What every backend does: run an operation on the state of a key, as one step."""
+"""The interface of a backend: run an operation on the state of a key, as one step."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Backend(ABC):
-    """Keeps the state of keys, each until it means nothing any more. One object serves all event loops and threads."""
+    """Keeps the state of keys, each until it expires. One object serves all event loops and threads."""
 
     is_shared: ClassVar[bool] = True
-    """Whether all processes of a site count together."""
+    """True if all processes of a site count together."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:  # noqa: ARG003 - for those that have some
@@ -40,7 +40,7 @@ class Backend(ABC):
 
 
 async def in_time(call: Coroutine[Any, Any, R], timeout: float) -> R:
-    """Await a call, which may be busy in a thread; leave it to end by itself if it has not after ``timeout`` seconds.
+    """Await a call, which may be busy in a thread; after ``timeout`` seconds leave it to end in the background.
 
     ``asyncio.timeout()`` would wait until the thread is quiet, and so as long as a server that is silent likes.
     """
@@ -54,11 +54,11 @@ async def in_time(call: Coroutine[Any, Any, R], timeout: float) -> R:
         _leave(task)
         raise TimeoutError(f"There was no answer within {timeout} s.")
     if task.cancelled():
-        raise ThrottleBackendError("The server stops, and waits for no count any more.")
+        raise ThrottleBackendError("The server stops, and no longer waits for counts.")
     return task.result()
 
 
 def _leave(task: asyncio.Task[Any]) -> None:
     task.cancel()
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else asks for it
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # or asyncio logs an unretrieved error
     current_drain().keep(task)

@@ -1,15 +1,16 @@
-"""States in one of Django's caches, by the one thing that caches do atomically: ``add()``.
+"""States in a Django cache, by the one call that every cache makes atomic: ``add()``.
 
-A cache can neither compare and set, nor tell what it replaced. But of all who ``add()`` a key, one succeeds. So each
-state of a key is an entry of its own, numbered, and whoever adds number n + 1 has read number n: nobody came between.
-Who comes second reads again. That costs five calls for a request that is let through, and two for one that is not; a
-Redis of your own is better used by :mod:`~daf_views.throttling.backends.redis`, which needs one.
+A cache can neither compare and set, nor tell which value it replaced. But of several concurrent ``add()`` calls for
+one key, one succeeds. So each state of a key is a separate, numbered entry. A request that adds number n + 1 has read
+number n, with no other state in between; one whose ``add()`` fails reads again. That costs five calls for a request
+that is let through, and two for one that is not. A Redis server is better used by
+:mod:`~daf_views.throttling.backends.redis`, which needs one.
 
-The entry under the key itself holds the newest number, as a hint: it may lag behind, by as much as there are processes
-that have added a state and not yet got round to saying so. Entries that have been superseded live on for ``GRACE``
-seconds, for the sake of those who are still reading them. Who has stood still for half of that reads again, and gives
-no hint any more, which would lead others to where nothing is. A process that stands still for as long between looking
-at the clock and the call that follows may still do harm: the key is then counted anew.
+The entry under the key itself holds the newest number, as a hint. It may lag behind, by the number of processes that
+have added a state and not yet updated the hint. Superseded entries stay for ``GRACE`` seconds, for requests that are
+still reading them. A request that has stood still for half of that reads again, and writes no hint, which would lead
+others to missing entries. A process that stands still for as long between looking at the clock and the call that
+follows may still do harm: the key is then counted anew.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 GRACE = 60
 AHEAD = 10
-"""How many numbers are looked at from the hint on: the newest state is among them, or there is another look."""
+"""Numbers that are looked at from the hint on: the newest state is among them, or there is another look."""
 ATTEMPTS = 100
 
 
@@ -74,7 +75,9 @@ class CacheBackend(Backend):
                     cache.set(key, number + 1, lifetime + GRACE)
                 cache.touch(f"{key}:{number}", GRACE)
                 return change.result
-        raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the cache {self._cache.alias!r}.")
+        raise ThrottleBackendError(
+            f"Concurrent requests were faster {ATTEMPTS} times in a row in the cache {self._cache.alias!r}."
+        )
 
 
 def _newest(cache: BaseCache, key: str, number: int) -> tuple[int, State]:
@@ -89,7 +92,7 @@ def _newest(cache: BaseCache, key: str, number: int) -> tuple[int, State]:
 def _refuse_unfit(cache: SharedCache) -> None:
     if cache.is_per_process:
         raise ImproperlyConfigured(
-            f"The cache {cache.name} drops live entries when it is full, and counts in each process by itself: "
+            f"The cache {cache.name} drops live entries when it is full, and counts in each process separately: "
             'DAF_VIEWS["THROTTLE_BACKEND"] = "memory" does the same without dropping any.'
         )
     if not cache.has_atomic_operations:

@@ -1,6 +1,6 @@
 """States in a table of the database, for sites that have nothing else that all processes share.
 
-A row is changed only by who has read its newest version, in one UPDATE: no lock is held while anybody computes, and
+A row is changed in one UPDATE, which names the version that was read: no lock is held during the arithmetic, and
 any database will do. Needs ``"daf_views.throttling"`` in ``INSTALLED_APPS``, for the table.
 """
 
@@ -55,8 +55,8 @@ class DatabaseBackend(Backend):
         """
         if transaction.in_atomic_block(self._table.database):
             raise TransactionManagementError(
-                "A throttle was asked inside an atomic block, which would take its count back if it is rolled back, "
-                "and keep others waiting until its end. Put it on the view, which asks before its transaction begins."
+                "A throttle was checked inside an atomic block: a rollback would undo its count, and others would "
+                "wait for the block. Put it on the view, which checks it before its transaction begins."
             )
         result = await in_time(database_sync_to_async(self._change)(key, operation), timeout)
         self._sweeper.count()
@@ -80,10 +80,10 @@ class DatabaseBackend(Backend):
             except OperationalError as error:
                 if not _came_second(error):
                     raise
-        raise ThrottleBackendError(f"Others came first {ATTEMPTS} times in a row in the database.")
+        raise ThrottleBackendError(f"Concurrent requests were faster {ATTEMPTS} times in a row in the database.")
 
     def _write(self, key: str, version: int | None, change: Change[Any]) -> bool:
-        """Write the state unless somebody else has since it was read; return whether it is there."""
+        """Write the state unless it has changed since it was read; return True if it is written."""
         new = {"state": " ".join(map(str, change.state or ())), "expires": change.expires}
         if version is not None:
             return bool(self._table.rows().filter(pk=key, version=version).update(version=version + 1, **new))
@@ -99,5 +99,5 @@ class DatabaseBackend(Backend):
 
 
 def _came_second(error: OperationalError) -> bool:
-    """Whether a transaction failed because of another: from REPEATABLE READ on, who comes second is told so."""
+    """Return True if a transaction failed because of another: from REPEATABLE READ on, the second writer fails."""
     return getattr(error.__cause__, "sqlstate", None) in _CONFLICTS or error.args[:1] == (_MYSQL_DEADLOCK,)

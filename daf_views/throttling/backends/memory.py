@@ -1,6 +1,6 @@
-"""States in the memory of the process: the fastest backend, and one that each process counts by itself with.
+"""States in the memory of the process: the fastest backend, with which each process counts separately.
 
-Keys are spread over many small dictionaries, so that neither to grow nor to sweep one takes long: a dictionary of a
+Keys are spread over many small dictionaries, so that neither to grow nor to sweep one takes long. A dictionary of a
 million keys needs a tenth of a second to grow, in which the event loop would stand still. States are kept as bytes,
 which the garbage collector does not look into.
 """
@@ -27,7 +27,7 @@ SWEEP_INTERVAL = 60 * 1_000_000 // SHARDS
 
 
 def monotonic_clock() -> int:
-    """Return microseconds that nobody sets back."""
+    """Return microseconds of a clock that is never set back."""
     return time.monotonic_ns() // 1000
 
 

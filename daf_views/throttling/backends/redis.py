@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from daf_views.throttling.operations import Operation, R
 
 MAX_CONNECTIONS = 50
-"""Of one event loop. Who finds none free waits, until its time-out."""
+"""The limit for one event loop. A request that finds none free waits, until its time-out."""
 _PATIENCE = 5.0
-"""Seconds after which a connection on which nothing comes is closed, though nobody waits for it any more."""
+"""Seconds without a response after which a connection is closed in the background."""
 _SCRIPT = files("daf_views.throttling.backends").joinpath("redis.lua").read_text()
 
 
@@ -39,10 +39,10 @@ class RedisBackend(Backend):
         self._clients: dict[asyncio.AbstractEventLoop, _Client] = {}
         try:
             self._connect().connection_pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's
-        except (TypeError, ValueError):  # what they say may hold a part of the password
+        except (TypeError, ValueError):  # their messages may hold a part of the password
             raise ImproperlyConfigured(
-                'DAF_VIEWS["THROTTLE_LOCATION"] is no address of a Redis, such as "redis://127.0.0.1:6379/0"; signs in '
-                "a password are to be percent-encoded."
+                'DAF_VIEWS["THROTTLE_LOCATION"] is not the URL of a Redis server, such as "redis://127.0.0.1:6379/0"; '
+                "special characters in a password must be percent-encoded."
             ) from None
 
     @classmethod
@@ -50,7 +50,7 @@ class RedisBackend(Backend):
         """Return one for the server at ``THROTTLE_LOCATION``."""
         if not settings.THROTTLE_LOCATION:
             raise ImproperlyConfigured(
-                "DAF_VIEWS['THROTTLE_LOCATION'] must say where Redis is: \"redis://127.0.0.1:6379/0\"."
+                "DAF_VIEWS['THROTTLE_LOCATION'] must be the URL of a Redis server: \"redis://127.0.0.1:6379/0\"."
             )
         return cls(settings.THROTTLE_LOCATION, prefix=settings.THROTTLE_PREFIX)
 
@@ -58,7 +58,7 @@ class RedisBackend(Backend):
         """Run the operation on the server."""
         now = "" if self._clock is None else self._clock()
         call = self._client().run(self._prefix + key, [now, *operation.arguments])
-        # Not asyncio.timeout(): a cancellation that comes while redis-py connects may be lost, and nobody comes back.
+        # Not asyncio.timeout(): a cancellation that comes while redis-py connects may be lost, and the call would hang.
         return operation.read(await in_time(call, timeout))
 
     async def aclose(self) -> None:
@@ -77,7 +77,7 @@ class RedisBackend(Backend):
         return client
 
     def _connect(self) -> Redis:
-        # Once more, at once: a connection that the server closed while it was idle is no failure.
+        # One immediate retry: a connection that the server closed while it was idle is no failure.
         return Redis.from_url(
             self._url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), 1)
         )
@@ -86,8 +86,8 @@ class RedisBackend(Backend):
 class _Client:
     """The connections of one event loop.
 
-    How many there are is limited here, and not by redis-py's BlockingConnectionPool: who is cancelled there waits on,
-    for as long as others need to be rid of a server that does not answer.
+    Their number is limited here, and not by redis-py's BlockingConnectionPool. There a cancelled request keeps waiting
+    until others have given up on a server that does not answer.
     """
 
     __slots__ = ("_places", "_script", "redis")

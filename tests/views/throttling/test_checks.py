@@ -111,9 +111,9 @@ def test_a_shared_backend_is_silent(settings):
     [
         ({"THROTTLE_BACKEND": "reddis"}, "'reddis', which cannot be imported.*Ours are cache, database, memory, redis"),
         ({"THROTTLE_BACKEND": "django.http.HttpResponse"}, "which is no Backend"),
-        ({"THROTTLE_BACKEND": "redis"}, "must say where Redis is"),
-        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "here"}, "no address of a Redis"),
-        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "redis://localhost?bogus=1"}, "no address of a Redis"),
+        ({"THROTTLE_BACKEND": "redis"}, "must be the URL of a Redis server"),
+        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "here"}, "not the URL of a Redis server"),
+        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "redis://localhost?bogus=1"}, "not the URL of a Redis server"),
         ({"THROTTLE_BACKEND": "cache"}, "locmem.LocMemCache.*drops live entries"),
         ({"THROTTLE_BACKEND": "cache", "THROTTLE_LOCATION": "database"}, "no atomic operations"),
         ({"THROTTLE_BACKEND": "database", "THROTTLE_LOCATION": "nowhere"}, "there is no database 'nowhere'"),

@@ -261,7 +261,7 @@ def test_views_of_a_factory_would_share_a_limit_and_are_refused():
     async def view(request):
         """One of many."""
 
-    with pytest.raises(TypeError, match=r"view is made anew by each call .*: give the throttle a scope"):
+    with pytest.raises(TypeError, match=r"view is created anew by each call .*: give the throttle a scope"):
         AsyncRateThrottle("1/s")(view)
     AsyncRateThrottle("1/s", scope="mine")(view)
 

@@ -149,7 +149,7 @@ async def test_what_has_expired_is_gone_from_the_server(server, backend):
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:se/cret@localhost", "redis://localhost?bogus=cret"])
 def test_what_is_no_address_is_refused_without_a_word_of_it(url):
-    with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOCATION.* is no address of a Redis") as raised:
+    with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOCATION.* is not the URL of a Redis server") as raised:
         RedisBackend(url)
     assert "se" not in str(raised.value).replace("percent-encoded", "").replace("password", "").split()
     assert "cret" not in str(raised.value)
