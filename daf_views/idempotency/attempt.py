@@ -1,8 +1,8 @@
-"""One request with a key: from its claim to what becomes of that.
+"""One request with a key: from its claim to the stored response or the release of the key.
 
-Where the store takes part in the view's transaction, answer and effect are committed together, or not at all. Elsewhere
-the answer is written when the effect has been committed, and the lease is renewed until then: who is killed in between
-has had an effect, and the retry has a second one.
+Where the store takes part in the view's transaction, response and effect are committed together, or not at all.
+Elsewhere the response is written after the effect has been committed, and the lease is renewed until then. If the
+process is killed in between, the effect remains, and the retry has a second one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_ASKED = (APIError, PoolTimeout, TooManyRequests, PoolClosed)
-"""What a store raises that has written nothing; each has an answer of its own."""
+"""Errors of a store that has written nothing; each has its own response."""
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, TransactionManagementError, AttributeError, TypeError)
-"""Not failures of a store, but of who uses it: it will not do better in a moment."""
+"""Errors in the use of a store, not failures of it: a retry will not help."""
 
 
 class Attempt:
@@ -55,7 +55,7 @@ class Attempt:
         self._renewal: Renewal | None = None
         self._may_have_had_effect = False
         self._is_joined = False
-        """Whether the answer is written in the transaction of the view."""
+        """True if the response is written in the transaction of the view."""
 
     async def run(self, aliases: Sequence[str], work: Work) -> HttpResponseBase:
         """Do the work, in whose transactions ``aliases`` are, unless it has been done: then return the answer it had.
@@ -97,9 +97,9 @@ class Attempt:
             await shielded(self._release(self._claim))
 
     async def abandon(self, error: BaseException) -> None:
-        """Make the key free where nobody answers the error; not after a cancellation that may have come too late."""
+        """Release the key if no response is made of the error; not if a cancellation may have come too late."""
         is_undone = isinstance(error, asyncio.CancelledError) and not self._may_have_had_effect
-        # After a GeneratorExit, or at the end of the process, nothing can be awaited: the lease ends by itself.
+        # After a GeneratorExit, or at the end of the process, nothing can be awaited: the lease expires.
         if self._claim is not None and (is_undone or isinstance(error, Exception)):
             await shielded(self._release(self._claim))
 
@@ -132,8 +132,8 @@ class Attempt:
             await self._renewal.stopped()
         try:
             is_kept = await self._finish(claim, response)
-        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
-            await log_error("An answer to a request with an Idempotency-Key could not be kept.", error=error)
+        except Exception as error:  # noqa: BLE001 - any error of a store's client; logged
+            await log_error("The response to a request with an Idempotency-Key could not be stored.", error=error)
         else:
             if not is_kept and self._may_have_had_effect:
                 await log_error(_LOST)
@@ -141,19 +141,19 @@ class Attempt:
     async def _release(self, claim: Claim) -> None:
         self._claim = None
         try:
-            async with asyncio.timeout(claim.lease):  # after which it is free by itself
+            async with asyncio.timeout(claim.lease):  # after that the lease has expired
                 await self._store.release(claim)
-        except Exception as error:  # noqa: BLE001 - whatever a store's client raises; logged
+        except Exception as error:  # noqa: BLE001 - any error of a store's client; logged
             await log_error("The claim of an Idempotency-Key could not be released.", error=error)
 
 
 async def _asked(call: Awaitable[T]) -> T:
-    """Return what a store says. Raises ServiceUnavailableError if it fails, but for bugs and overload."""
+    """Return the result of a store's call. Raises ServiceUnavailableError if it fails, except for bugs and overload."""
     try:
         return await call
     except (*_NOT_ASKED, *_BUGS):
         raise
-    except Exception as error:  # whatever a store's client raises; logged
+    except Exception as error:  # any error of a store's client; logged
         await log_error("The store of idempotency keys failed, and a request was answered 503.", error=error)
         raise ServiceUnavailableError(retry_after=get_settings().RETRY_AFTER, code="idempotency_unavailable") from error
 
@@ -167,5 +167,5 @@ def _replayed(record: Record, claim: Claim) -> HttpResponseBase:
 
 
 _LOST = (
-    "The lease of an Idempotency-Key ended while its request was carried out: another may have been carried out too."
+    "The lease of an Idempotency-Key expired before its request ended: a second request may have been carried out too."
 )

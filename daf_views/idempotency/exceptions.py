@@ -1,4 +1,4 @@
-"""What a client is told whose ``Idempotency-Key`` cannot be served.
+"""Errors for clients whose ``Idempotency-Key`` cannot be served.
 
 Source: draft-ietf-httpapi-idempotency-key-header-07 §2.7.
 """
@@ -15,7 +15,9 @@ class MissingKeyError(BadRequestError):
     """400: the view wants a key, and there is none."""
 
     default_code = "idempotency_key_missing"
-    default_detail = "Send an Idempotency-Key header: a new one, such as a UUID, for each thing that you want done."
+    default_detail = (
+        "This request requires an Idempotency-Key header. Send a new key, such as a UUID, for each new request."
+    )
 
 
 class MalformedKeyError(BadRequestError):
@@ -28,7 +30,7 @@ class InFlightError(ConflictError):
     """409: the first request with this key has not been answered yet."""
 
     default_code = "idempotency_key_in_flight"
-    default_detail = "A request with this Idempotency-Key is being answered. Send it again later."
+    default_detail = "A request with this Idempotency-Key is still being processed. Retry later."
 
     def __init__(self, detail: str | None = None, **kwargs: Any) -> None:
         super().__init__(detail, headers={"Retry-After": "1"}, **kwargs)
@@ -46,4 +48,4 @@ class ReusedKeyError(APIError):
     default_status = HTTPStatus.UNPROCESSABLE_ENTITY
     default_title = "Unprocessable Content"  # RFC 9110's name; Python's has it from 3.13 on
     default_code = "idempotency_key_reused"
-    default_detail = "This Idempotency-Key has been used for another request: a new request needs a new key."
+    default_detail = "This Idempotency-Key was used for a different request. Send a new key."

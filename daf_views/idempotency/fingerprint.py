@@ -1,9 +1,9 @@
-"""What tells a request that is sent again from another one: method, path, query, body, and what is read besides.
+"""Fingerprints, which tell a repeated request from another one: method, path, query, body, and declared headers.
 
 The body counts byte by byte, with its type and coding, and so does each header that the handler declares.
 
 A body can be read once where it is parsed from a stream, as uploads are. So it is hashed when it is received, before
-anybody parses it, and within whatever limit it is received with.
+it is parsed, and within the limit it is received with.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def digest(parts: list[str | None]) -> str:
 
 
 async def watch_body(request: HttpRequest) -> None:
-    """Have the body hashed as it is received; or now, if it is there already, as under Django's own handler."""
+    """Have the body hashed while it is received; or now, if it is there already, as under Django's own handler."""
     receive = getattr(request, "receive_body", None)
     if receive is None:
         request.__dict__[_DIGEST] = await _digest_of(_received(request))
@@ -50,7 +50,7 @@ async def watch_body(request: HttpRequest) -> None:
 
 
 async def fingerprint_of(request: HttpRequest, declared: Iterable[str | None] = ()) -> str:
-    """Return the fingerprint of a watched request. A body that nobody has asked for is received now.
+    """Return the fingerprint of a watched request. A body that has not been read is received now.
 
     ``declared``: names and values of headers and cookies that count, too.
 
@@ -64,7 +64,7 @@ async def fingerprint_of(request: HttpRequest, declared: Iterable[str | None] = 
 
 
 def _received(request: HttpRequest) -> Any:
-    """Return the body that is there as a file. What can only be read once is read into memory, as Django does."""
+    """Return the received body as a file. A stream that can be read only once is read into memory, as Django does."""
     stream = stream_of(request)
     if not has_read_body(request) and hasattr(stream, "seekable") and stream.seekable():
         return stream

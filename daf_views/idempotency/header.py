@@ -16,7 +16,7 @@ _STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~:/=0-9A-Za-z]+")
 """A token, and what else base64 is written with."""
 PATTERN = rf'^("([ !#-\[\]-~]|\\["\\])+"|{_TOKEN.pattern})$'
-"""What a key looks like, for JSON Schema; an empty one is none."""
+"""The form of a key, for JSON Schema; an empty one is invalid."""
 _ESCAPED = re.compile(r"\\(.)")
 _MAX_RAW = 2 * MAX_LENGTH + 2  # all of it escaped, in quotes
 

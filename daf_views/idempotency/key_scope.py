@@ -1,8 +1,8 @@
-"""Whose a key is: nobody's key means anything to anybody else.
+"""The scope of a key: one client's key is unknown to all others.
 
-A user's key is the user's; where an ``authenticate()`` knows only a credential (``request.auth``), the credential's. A
-client that nobody knows is told from others by its address, an IPv6 client by its /64; and as many may share one, its
-keys must be too long to be guessed.
+A user's key is the user's; where an ``authenticate()`` knows only a credential (``request.auth``), the credential's.
+Unauthenticated clients are told apart by address, an IPv6 client by its /64. Many clients may share one address, so
+their keys must be too long to be guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Scope = Callable[["HttpRequest"], "str | Awaitable[str]"]
 MIN_ANONYMOUS = 16
-"""Characters that a key of a client has at least whom nobody knows: a UUID has 36."""
+"""Minimum key length for unauthenticated clients, in characters: a UUID has 36."""
 _IPV6_BITS = 64
 
 
@@ -33,7 +33,9 @@ async def client_of(request: HttpRequest, key: str) -> str:
     if (auth := getattr(request, "auth", None)) is not None:
         return f"auth {auth}" if isinstance(auth, str) else f"auth {_named(auth)}"
     if len(key) < MIN_ANONYMOUS:
-        raise MalformedKeyError(f"{NAME} must have at least {MIN_ANONYMOUS} characters, unless you log in: use a UUID.")
+        raise MalformedKeyError(
+            f"{NAME} must have at least {MIN_ANONYMOUS} characters in unauthenticated requests: use a UUID."
+        )
     return f"address {_address_of(request)}"
 
 

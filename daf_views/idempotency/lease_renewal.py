@@ -30,7 +30,7 @@ class Renewal:
         self._task.cancel()
 
     async def stopped(self) -> None:
-        """Wait until none is under way any more."""
+        """Wait until no renewal is under way."""
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
@@ -39,12 +39,12 @@ class Renewal:
             await asyncio.sleep(self._claim.lease / PER_LEASE)
             try:
                 is_held = await self._store.renew(self._claim)
-            except Exception as error:  # noqa: BLE001 - whatever a store's client raises; the next may succeed
-                await log_error("A lease could not be renewed.", error=error)
+            except Exception as error:  # noqa: BLE001 - any error of a store's client; the next may succeed
+                await log_error("The lease of an Idempotency-Key could not be renewed.", error=error)
         await log_error(_LOST)
 
 
 _LOST = (
-    "The lease of an Idempotency-Key ended while its request was carried out, because it was not renewed in time: "
-    "another request with the same key may be carried out too. Is the event loop blocked, or the pool too small?"
+    "The lease of an Idempotency-Key expired before its request ended, because it was not renewed in time: another "
+    "request with the key may be carried out too. Is the event loop blocked, or the pool too small?"
 )

@@ -9,7 +9,7 @@ class IdempotencyRecord(models.Model):
     key = models.CharField(max_length=64, primary_key=True)
     """A digest of the key, of whose it is, and of the view."""
     token = models.CharField(max_length=32)
-    """Names the claim, so that who has lost it changes nothing any more."""
+    """Names the claim, so that a request that has lost it changes nothing."""
     fingerprint = models.CharField(max_length=64)
     """A digest of the request."""
     status = models.PositiveSmallIntegerField(null=True)
@@ -22,7 +22,7 @@ class IdempotencyRecord(models.Model):
     """Microseconds since 1970: of a claim the end of its lease, of an answer that of its life."""
 
     class Meta:
-        """What the admin calls it."""
+        """The names in the admin."""
 
         verbose_name = "idempotency record"
 

@@ -1,4 +1,4 @@
-"""``IdempotencyKey``: what a view says about the keys that it takes.
+"""``IdempotencyKey``: the policy of a view for the keys that it takes.
 
 Source: draft-ietf-httpapi-idempotency-key-header-07.
 """
@@ -37,7 +37,7 @@ class IdempotencyKey:
     """
 
     extra_statuses: ClassVar[tuple[int, ...]] = (400, 409, 422)
-    """What a view may answer because of it, beside what it answers anyway."""
+    """Statuses that a view may answer because of it, beside its others."""
 
     def __init__(  # noqa: PLR0913 - each has a default
         self,
@@ -62,7 +62,7 @@ class IdempotencyKey:
         """Return the attempt that a request is, before its body is received; None if it has no key, or needs none.
 
         A key is one of a host, a view and a client. ``declared`` are names and values of the headers and cookies that
-        the handler takes: with another value of one of them the request is another, and its key has been used.
+        the handler takes. With another value of one of them the request is a different one, and its key has been used.
 
         Raises MissingKeyError or MalformedKeyError.
         """
@@ -101,8 +101,8 @@ class IdempotencyKey:
             "in": "header",
             "required": self.required,
             "description": (
-                "Makes it safe to send the request again: one that was carried out is not carried out a second time, "
-                f"but answered as the first was, for {self.ttl:g} seconds. Use a new UUID for each new request."
+                f"Makes retries safe. A completed request is not carried out again: for {self.ttl:g} seconds a retry "
+                "gets the first response. Use a new UUID for each new request."
             ),
             "schema": {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": PATTERN},
             "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',

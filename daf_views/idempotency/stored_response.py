@@ -1,4 +1,4 @@
-"""The answer to a request, as it is kept and given again."""
+"""The stored form of a response, which is replayed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _OF_ONE_RESPONSE = frozenset({"connection", "date", "keep-alive", "set-cookie", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
-    """A response: what of it is kept."""
+    """The stored part of a response."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-    """None: it was too large, or a stream; that the request has been carried out is known all the same."""
+    """None: it was too large, or a stream. The store still knows that the request has been carried out."""
 
     @classmethod
     def of(cls, response: HttpResponseBase, max_size: int) -> Self:
@@ -43,7 +43,7 @@ class StoredResponse:
     def replay(self) -> HttpResponse:
         """Return the response again, marked as a replay. Raises AnswerNotKeptError if it was not kept."""
         if self.body is None:
-            detail = "The request with this Idempotency-Key was carried out, but its answer could not be kept."
+            detail = "The request with this Idempotency-Key was completed, but its response could not be stored."
             raise AnswerNotKeptError(detail, answered_with=self.status)
         response = HttpResponse(self.body, status=self.status)
         del response.headers["Content-Type"]  # the kept ones say it, if it had one
@@ -54,5 +54,5 @@ class StoredResponse:
 
 
 def is_final(status: int) -> bool:
-    """Whether a status answers a request for good: success, a redirect, or an error that would be the same again."""
+    """Return True if a retry would get the same status: success, a redirect, or an error that recurs."""
     return status < _SERVER_ERROR and status not in _NOT_FINAL

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from daf_views.views.pipeline import Proceed
 
     class _View(AsyncView):
-        # What TypedHandlers, which an API view has besides, knows of the handler.
+        # The part of TypedHandlers, which an API view has besides, that knows of the handler.
         def _signature(self, request: HttpRequest) -> Signature | None: ...
 
 else:
@@ -29,10 +29,10 @@ else:
 
 
 class IdempotentView(_View):
-    """Takes keys, where the view says so."""
+    """Takes keys, where the view has a policy for them."""
 
     idempotency: IdempotencyKey | None = None
-    """What makes a request that is sent again with the same ``Idempotency-Key`` have no second effect."""
+    """The policy by which a repeated request with the same ``Idempotency-Key`` has no second effect."""
     _attempt: Attempt | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
-"""Positions in an ordering, as the text of a cursor: signed, so that only what we have said ourselves is believed.
+"""Positions in an ordering, as the text of a cursor: signed, so that only cursors issued by this site are accepted.
 
-Signed is not encrypted: whoever has a cursor can read the values in it, those of the last row's ordering columns.
+Signed is not encrypted: a client can read the values in a cursor, those of the last row's ordering columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.core import signing
 
 from daf_views.exceptions import BadRequestError
 
-_SEPARATOR = "."  # what no URL has to escape
+_SEPARATOR = "."  # needs no escape in a URL
 
 _FORMS: tuple[tuple[str, type | tuple[type, ...], Callable[[Any], Any], Callable[[Any], Any]], ...] = (
     ("datetime", datetime, datetime.isoformat, datetime.fromisoformat),  # before date, which it is, too
@@ -29,7 +29,7 @@ _FORMS: tuple[tuple[str, type | tuple[type, ...], Callable[[Any], Any], Callable
     ("uuid", UUID, lambda v: v.hex, UUID),
     ("bytes", (bytes, memoryview), lambda v: base64.b64encode(v).decode(), base64.b64decode),
 )
-"""What JSON has not: a tag, the type, and how it is written and read, exactly."""
+"""Types that JSON lacks: a tag, the type, and how it is written and read, exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Position:
     values: tuple[Any, ...]
     is_backward: bool
     is_inclusive: bool
-    """Whether a row with these values is on the page: only where the page on the other side was empty."""
+    """True if a row with these values is on the page: only where the page on the other side was empty."""
 
     def sign(self, salt: str) -> str:
         """Return the text of a cursor. Raises TypeError for values that cannot be written exactly."""
@@ -53,14 +53,14 @@ class Position:
             flags, *values = _signer(salt).unsign_object(text, serializer=_Serializer)
         except signing.BadSignature:
             raise BadRequestError(
-                "The cursor is none of this list's, in this order. Follow the links of a page, or begin without one.",
+                "Invalid cursor: it was not issued for this list and ordering. Follow the links of a page, or omit it.",
                 code="invalid_cursor",
             ) from None
         return cls(values=tuple(map(_decoded, values)), is_backward=bool(flags & 1), is_inclusive=bool(flags & 2))
 
 
 class _Serializer:
-    """Compact JSON: what is signed decides over the version of the format, by its salt."""
+    """Compact JSON. The salt of the signature decides over the version of the format."""
 
     def dumps(self, obj: Any) -> bytes:
         return json.dumps(obj, separators=(",", ":")).encode("ascii")

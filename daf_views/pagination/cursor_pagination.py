@@ -1,7 +1,7 @@
 """``CursorPagination``: pages that begin beside a row, wherever it may be by now.
 
 A cursor holds the values of the ordering columns of the row that a page ended with, and the next page has the rows
-beyond them. So rows that are written or deleted meanwhile push no others over the edge of a page, and none are read to
+beyond them. So rows that are written or deleted meanwhile push no others over the edge of a page. No rows are read to
 be skipped: a page costs the same, however far from the beginning it is.
 """
 
@@ -73,7 +73,7 @@ class CursorPagination(Paginator):
 
     def parameters(self) -> list[QueryParameter]:
         """Return the parameter for the cursor, and that for the page's size where clients may choose it."""
-        text = "Where the page begins: taken from the links of another page."
+        text = "The position of the page, from the links of another page."
         cursor = QueryParameter(name=self.cursor_param, schema={"type": "string"}, description=text)
         return [cursor, *Paginator.parameters(self)]
 

@@ -1,10 +1,10 @@
-"""Where a page begins: the rows beyond a position, as a condition on the keys that they are ordered by.
+"""The condition of a page: the rows beyond a position, by the keys that they are ordered by.
 
-The keys are annotated, so that their values come with each row in the same query, whatever ``only()``, ``values()`` or
-a relation leaves out, and so that the condition and the ordering speak of the very same expression.
+The keys are annotated, so that their values come with each row in the same query, even if ``only()``, ``values()`` or
+a relation leaves them out. The condition and the ordering then use the very same expression.
 
-NULLs stand where the database itself puts them (first on SQLite, last on PostgreSQL, the other way round if
-descending): an explicit NULLS FIRST would leave an index on the column unused.
+NULLs stand where the database itself puts them: first on SQLite, last on PostgreSQL, the other way round if
+descending. An explicit NULLS FIRST would leave an index on the column unused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def check_suitable(queryset: QuerySet[Any]) -> None:
     }
     for flaw, found in flaws.items():
         if found:
-            raise ValueError(f"This queryset of {name} {flaw}: no cursor can go on from a row of it. Use page numbers.")
+            raise ValueError(
+                f"This queryset of {name} {flaw}: a cursor cannot continue from one of its rows. Use page numbers."
+            )
 
 
 def fetch(

@@ -1,4 +1,4 @@
-"""By what a queryset is ordered: names resolved to keys, of which the last ones tell all rows apart."""
+"""The ordering of a queryset: names resolved to keys, of which the last ones tell all rows apart."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Key:
     """One column, or expression, that rows are ordered by."""
 
     path: str
-    """What ``F()`` takes: ``author__name``."""
+    """The argument of ``F()``: ``author__name``."""
     descending: bool
     nullable: bool
     is_decimal: bool
     is_unique: bool
-    """Whether no two rows have the same value, so that no key after it matters."""
+    """True if no two rows have the same value, so that no key after it matters."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ def terms_of(queryset: QuerySet[Any]) -> Sequence[Any]:
 def with_tie_breaker(queryset: QuerySet[Any]) -> QuerySet[Any]:
     """Return the queryset, ordered by primary key where its ordering makes no difference.
 
-    It is returned as it is where that would change its rows. Raises ValueError if it is not ordered.
+    It is returned unchanged where that would change its rows. Raises ValueError if it is not ordered.
     """
     query = queryset.query
     if query.extra_order_by:
@@ -112,7 +112,7 @@ def _keys(queryset: QuerySet[Any], name: str) -> Iterator[Key]:
 def _output_field(annotation: Any) -> Any:
     try:
         return annotation.output_field
-    except FieldError:  # an expression whose type nobody has told
+    except FieldError:  # an expression without an output_field
         return None
 
 
@@ -122,7 +122,7 @@ def _walk(model: type[Model], path: str, *, descending: bool) -> Key:
     current, nullable = model, False
     for step in relations:
         field = _field(model, current, step, path)
-        if not field.is_relation:  # what follows is a transform, such as __year, and may be anything
+        if not field.is_relation:  # the rest is a transform, such as __year, and may be anything
             return Key(path=path, descending=descending, nullable=True, is_decimal=False, is_unique=False)
         nullable = nullable or field.null  # as the other side of a one-to-one relation always is
         current = field.related_model
@@ -148,7 +148,7 @@ def _field(model: type[Model], current: type[Model], step: str, path: str) -> An
         ) from None
     if field.many_to_many or field.one_to_many:
         raise ValueError(
-            f"{model.__name__} cannot be paged by {path}: {step} is many, and a row would come once for each of them. "
+            f"{model.__name__} cannot be paged by {path}: {step} has many rows, and a result would come once for each. "
             "Annotate the queryset with an aggregate, and name that."
         )
     if isinstance(field, JSONField) or (getattr(field, "column", None) is None and not field.one_to_one):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(ABC):
-    """What a paginator returns."""
+    """The return value of a paginator."""
 
     items: list[Any]
     links: dict[str, str]
@@ -35,5 +35,7 @@ class Page(ABC):
         if shape is None:
             return self.envelope(self.items)
         if inspect.iscoroutinefunction(shape):
-            raise TypeError(f"{shape.__qualname__} is async: a row is shaped by a function, of what it has loaded.")
+            raise TypeError(
+                f"{shape.__qualname__} is async: a row is shaped by a synchronous function, from loaded values."
+            )
         return self.envelope([shape(item) for item in self.items])

@@ -58,7 +58,7 @@ class PageNumberPagination(Paginator):
         ordered = with_tie_breaker(as_queryset(queryset))
         items, count, pages = await database_sync_to_async(_fetch)(ordered, number, size)
         if number > pages:
-            raise NotFoundError(f"There is no page {number}: the last one is {pages}.", code="no_such_page")
+            raise NotFoundError(f"Page {number} does not exist: the last page is {pages}.", code="no_such_page")
         links = self._links(request, number, pages)
         return NumberedPage(items=items, links=links, count=count, number=number, pages=pages)
 
@@ -88,7 +88,7 @@ class PageNumberPagination(Paginator):
 
 
 def _fetch(queryset: QuerySet[Any], number: int, size: int) -> tuple[list[Any], int, int]:
-    """Return the items, the number of all, and that of pages. What is beyond the last page is not asked for."""
+    """Return the items, the number of all, and that of pages. Rows beyond the last page are not queried."""
     paginator = django_paginator.Paginator(queryset, size)
     items = list(paginator.page(number)) if number <= paginator.num_pages else []
     return items, paginator.count, paginator.num_pages

@@ -1,4 +1,4 @@
-"""What paginators have in common: how many rows a page has, and who may say so."""
+"""The base of paginators: the number of rows on a page, and whether a client may choose it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Paginator(ABC):
             raise ValueError(f"{name}.size is {self.size}, which is more than max_size, {self.max_size}.")
         names = [getattr(self, field.name) for field in fields(self) if field.name.endswith("_param")]
         if len(set(names)) < len(names) or not all(isinstance(each, str) and each for each in names):
-            raise ValueError(f"{name} has query parameters called {names!r}: give each a name of its own.")
+            raise ValueError(f"{name} has query parameters called {names!r}: give each a different name.")
 
     @abstractmethod
     async def paginate(self, request: HttpRequest, queryset: Any) -> Page:
@@ -54,7 +54,7 @@ class Paginator(ABC):
         if self.max_size is None:
             return []
         schema = {"type": "integer", "minimum": 1, "maximum": self.max_size, "default": self.size}
-        return [QueryParameter(name=self.size_param, schema=schema, description="How many results a page has.")]
+        return [QueryParameter(name=self.size_param, schema=schema, description="The number of results on a page.")]
 
     def describe(self, operation: Description) -> None:
         """Add the parameters, the envelope and the links, and the answers to a page that there is not."""

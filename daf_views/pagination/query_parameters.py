@@ -1,4 +1,4 @@
-"""Query parameters: what describes one, and how a number is read from one."""
+"""Query parameters: their description, and how a number is read from one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DIGITS = 18
 _NUMBER = re.compile(
     f"[0-9]{{1,{_DIGITS}}}"
-)  # what a database holds; int() would also take "1_0", " 1 " and other scripts' digits
+)  # a database holds so many; int() would also take "1_0", " 1 " and other scripts' digits
 LARGEST = 10**_DIGITS - 1
 
 

@@ -1,4 +1,4 @@
-"""Where keys and answers are kept: ``get_store()`` is the one that the settings, or a view, name."""
+"""Stores of keys and responses: ``get_store()`` returns the one that the settings, or a view, name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does: give a key to one request, and keep the answer to it."""
+"""The interface of a store: give a key to one request, and keep the response to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a request has of a key: the right to be carried out, for as long as its lease."""
+    """The right of a request to be carried out under a key, for as long as its lease."""
 
     key: str
     """64 hexadecimal digits."""
@@ -32,7 +32,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a store knows of a key that another request has, or had."""
+    """The record of a key that another request has, or had."""
 
     fingerprint: str
     answer: StoredResponse | None
@@ -52,7 +52,7 @@ class Store(ABC):
         """Return the store that ``DAF_VIEWS`` describes. Raise ImproperlyConfigured if it cannot be."""
 
     def joins(self, aliases: Sequence[str]) -> bool:  # noqa: ARG002 - for those that can
-        """Whether :meth:`hold` and :meth:`finish` take part in transactions on these databases."""
+        """Return True if :meth:`hold` and :meth:`finish` take part in transactions on these databases."""
         return False
 
     @abstractmethod

@@ -1,7 +1,7 @@
-"""Keys and answers in one of Django's caches, by ``add()``, of which only one succeeds.
+"""Keys and responses in a Django cache, by ``add()``: of concurrent calls only one succeeds.
 
-The entry of a claim lives as long as its lease. A cache cannot compare and set in one step: who writes an answer has
-looked whether the claim is still its own a moment before. And a cache may drop what it is to keep.
+The TTL of a claim's entry is its lease. A cache cannot compare and set in one step: a request checks that the claim is
+still its own just before it writes a response. And a cache may evict entries early.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CacheStore(Store):
 
     def _claim(self, claim: Claim) -> Record | None:
         cache, name = self._cache.get(), self._prefix + claim.key
-        for _ in range(ATTEMPTS):  # what could not be added may be gone when it is looked at
+        for _ in range(ATTEMPTS):  # an entry that kept add() from succeeding may be gone when it is read
             if cache.add(name, (claim.token, claim.fingerprint), math.ceil(claim.lease)):
                 return None
             if (entry := cache.get(name)) is not None:
@@ -97,7 +97,7 @@ def _record(token: str, fingerprint: str, status: int | None = None, *kept: Any)
 def _refuse_unfit(cache: SharedCache) -> None:
     if cache.is_per_process and not django_settings.DEBUG:
         raise ImproperlyConfigured(
-            f"The cache {cache.name} is each process's own, so another one would carry out a request again. Use "
+            f"The cache {cache.name} is local to each process, so another one would carry out a request again. Use "
             "Redis or Memcached, or DAF_VIEWS['IDEMPOTENCY_STORE'] = 'database'."
         )
     if not cache.has_atomic_operations:

@@ -1,14 +1,14 @@
 """Keys and answers in a table of the database, where an answer can be committed together with what it is the answer to.
 
-A claim is a row that is committed by itself, before the handler's transaction begins: who comes second sees it, and
-waits for nobody. That transaction begins by updating the row (:meth:`DatabaseStore.hold`), and ends by writing the
-answer into it. So it has the row's lock, and only as long as its connection lives: a process that is killed loses it at
-once. While it is held nobody takes the key, even if the lease has ended: where the database can pass by rows that are
-locked, others pass by; elsewhere they wait, and then find the answer. A transaction that no longer finds its own token
-in the row is rolled back.
+A claim is a row that is committed before the handler's transaction begins: a second request sees it, and waits for
+none. The handler's transaction begins by updating the row (:meth:`DatabaseStore.hold`), and ends by writing the
+response into it. So it has the row's lock, and only as long as its connection lives: a process that is killed loses it
+at once. While the lock is held no other request takes the key, even if the lease has expired. Where the database can
+skip locked rows, others skip it; elsewhere they wait, and then find the response. A transaction that no longer finds
+its own token in the row is rolled back.
 
-On SQLite one transaction writes at a time, and daf_orm begins each with the write lock. Who comes second still is told
-so at once: a claim begins with a read.
+On SQLite one transaction writes at a time, and daf_orm begins each with the write lock. A second request is still
+answered at once: a claim begins with a read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ APP = "daf_views.idempotency"
 ATTEMPTS = 10
 _SECOND = 1_000_000
 _CONFLICT = "40001"
-"""SQLSTATE: who comes second in a transaction that is REPEATABLE READ or stricter is told so."""
+"""SQLSTATE of the second writer in a transaction that is REPEATABLE READ or stricter."""
 
 
 class DatabaseStore(Store):
@@ -63,7 +63,7 @@ class DatabaseStore(Store):
         return cls(settings.IDEMPOTENCY_LOCATION or None)
 
     def joins(self, aliases: Sequence[str]) -> bool:
-        """Whether one of the transactions is on the database of the records."""
+        """Return True if one of the transactions is on the database of the records."""
         return self._table.database in aliases
 
     async def claim(self, claim: Claim) -> Record | None:
@@ -78,7 +78,7 @@ class DatabaseStore(Store):
         return record
 
     async def hold(self, claim: Claim) -> bool:
-        """Lock the row. The transaction is of no use any more if that fails."""
+        """Lock the row. If that fails, the transaction cannot be used further."""
         with _coming_second():
             return await database_sync_to_async(self._change)(claim, token=claim.token)
         return False
@@ -122,13 +122,13 @@ class DatabaseStore(Store):
         raise InFlightError
 
     def _insert(self, claim: Claim) -> None:
-        """Insert a row, unless somebody else has. No error tells that: it would abort a transaction around."""
+        """Insert a row, unless another request has. It raises no error, which would abort a transaction around it."""
         row = self._table.model(pk=claim.key, **self._values(claim))
         with _coming_second():
             self._table.rows().bulk_create([row], ignore_conflicts=True)
 
     def _take_over(self, row: Any, claim: Claim) -> bool:
-        """Make an expired row that of the claim; return whether it is."""
+        """Make an expired row that of the claim; return True if it succeeded."""
         blank = {"status": None, "headers": "", "body": None}
         unchanged = self._table.rows().filter(pk=row.pk, token=row.token, expires=row.expires)
         with _coming_second(), self._passing_by_locked():
@@ -160,7 +160,7 @@ class DatabaseStore(Store):
         return django_transaction.atomic(using=self._table.database) if self._can_pass_by else nullcontext()
 
     def _locked(self, rows: Any) -> Any:
-        """Lock the rows but for those that somebody else has locked, where the database can pass them by."""
+        """Lock the rows, except those that are locked already, where the database can skip them."""
         return rows.select_for_update(skip_locked=True) if self._can_pass_by else rows
 
     def _in(self, seconds: float) -> int:
@@ -169,7 +169,7 @@ class DatabaseStore(Store):
 
 @contextmanager
 def _coming_second() -> Iterator[None]:
-    """Leave the block if somebody else was faster."""
+    """Leave the block if another request was faster."""
     try:
         yield
     except OperationalError as error:

@@ -41,7 +41,7 @@ def messages(settings, *patterns, **daf_views):
 )
 def test_a_store_that_would_keep_nothing_is_an_error_where_a_view_uses_it(settings, pattern, name):
     [message] = messages(settings, pattern, IDEMPOTENCY_STORE="cache")
-    assert "is each process's own" in message.msg
+    assert "is local to each process" in message.msg
     assert message.msg.endswith(f"Views: {__name__}.{name}.")
 
 

@@ -330,7 +330,7 @@ async def test_who_has_lost_the_key_without_a_transaction_says_so_in_the_log(clo
     second = await send(orders)
     gate.opened.set()
     assert ((await first).status_code, second.status_code) == (201, 201)
-    assert "another may have been carried out too" in caplog.text
+    assert "a second request may have been carried out too" in caplog.text
     assert KEY not in caplog.text
 
 

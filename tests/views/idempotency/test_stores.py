@@ -174,7 +174,7 @@ async def test_a_cached_entry_is_gone_after_its_lease(make_store):
         ({"IDEMPOTENCY_STORE": "memory"}, "must be 'cache' or 'database', not 'memory'"),
         ({"IDEMPOTENCY_LOCATION": "nowhere"}, "there is no database 'nowhere'"),
         ({"IDEMPOTENCY_STORE": "cache", "IDEMPOTENCY_LOCATION": "nowhere"}, "there is no cache 'nowhere'"),
-        ({"IDEMPOTENCY_STORE": "cache"}, "locmem.LocMemCache.*is each process's own"),
+        ({"IDEMPOTENCY_STORE": "cache"}, "locmem.LocMemCache.*is local to each process"),
         ({"IDEMPOTENCY_STORE": "cache", "IDEMPOTENCY_LOCATION": "database"}, "no atomic operations"),
     ],
 )

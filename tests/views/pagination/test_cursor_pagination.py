@@ -169,7 +169,7 @@ async def cursor_of(pagination, path="/rows", queryset=None):
     ],
 )
 async def test_a_cursor_of_another_list_is_refused(books, pagination, path):
-    with pytest.raises(BadRequestError, match="cursor is none of this list's") as caught:
+    with pytest.raises(BadRequestError, match="Invalid cursor") as caught:
         await page(BY_TITLE, Book.objects, cursor=await cursor_of(pagination, path))
     assert caught.value.code == "invalid_cursor"
 
@@ -177,7 +177,7 @@ async def test_a_cursor_of_another_list_is_refused(books, pagination, path):
 async def test_a_cursor_of_another_model_is_refused(books):
     pagination = CursorPagination(size=1, ordering=["pk"])
     cursor = await cursor_of(pagination, queryset=Author.objects)
-    with pytest.raises(BadRequestError, match="cursor is none"):
+    with pytest.raises(BadRequestError, match="Invalid cursor"):
         await page(pagination, Book.objects, cursor=cursor)
 
 
@@ -284,8 +284,8 @@ async def test_what_is_no_queryset_is_refused(rows):
         ({"size": True}, ValueError, "size must be"),
         ({"size": 9, "max_size": 5}, ValueError, "more than max_size"),
         ({"max_size": "9"}, ValueError, "max_size must be"),
-        ({"cursor_param": ""}, ValueError, "a name of its own"),
-        ({"cursor_param": "n", "size_param": "n"}, ValueError, "a name of its own"),
+        ({"cursor_param": ""}, ValueError, "a different name"),
+        ({"cursor_param": "n", "size_param": "n"}, ValueError, "a different name"),
     ],
 )
 def test_options_are_checked_when_they_are_given(options, error, message):

@@ -50,7 +50,7 @@ async def test_a_shape_that_is_async_is_refused(transactional_db, answer, caplog
 
     response, _ = await answer(PageNumberPagination(), Event.objects.order_by("pk"), shape=shape)
     assert response.status_code == 500
-    assert "is async: a row is shaped by a function" in str(caplog.records[0].exc_info[1])
+    assert "is async: a row is shaped by a synchronous function" in str(caplog.records[0].exc_info[1])
 
 
 async def test_a_view_without_a_paginator_says_so(answer, caplog):

@@ -44,7 +44,7 @@ async def test_no_rows_are_one_page(answer):
 
 async def test_a_page_beyond_the_last_is_not_found(events, answer):
     response, body = await answer(BY_THREE, events, {"page": 4})
-    assert (response.status_code, body["detail"]) == (404, "There is no page 4: the last one is 3.")
+    assert (response.status_code, body["detail"]) == (404, "Page 4 does not exist: the last page is 3.")
     assert (await answer(BY_THREE, events, {"page": "9" * 18}))[0].status_code == 404
 
 
