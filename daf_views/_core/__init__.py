@@ -1,1 +1,1 @@
-"""What several features share, and none owns."""
+"""Code that several features share and none owns."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def shielded(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
-    """Run a coroutine in a task of its own and wait until that has ended, however often this task is cancelled.
+    """Run a coroutine in a new task and wait until it has ended, however often this task is cancelled.
 
     A cancellation meanwhile is raised in the end.
     """
@@ -54,4 +54,6 @@ def is_cancelled() -> bool:
 def refuse_stray_cancellation(error: asyncio.CancelledError) -> None:
     """Raise StrayCancellationError unless it is the running task that has been cancelled."""
     if asyncio.current_task() is not None and not is_cancelled():
-        raise StrayCancellationError("Something that was awaited had been cancelled, but not the request.") from error
+        raise StrayCancellationError(
+            "The view awaited something that had been cancelled, although the request had not."
+        ) from error

@@ -8,5 +8,5 @@ Clock = Callable[[], int]
 
 
 def wall_clock() -> int:
-    """Return the microseconds since 1970: what processes agree on, as far as their machines' clocks do."""
+    """Return the microseconds since 1970. Processes agree on it as far as the clocks of their machines do."""
     return time.time_ns() // 1000

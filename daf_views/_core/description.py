@@ -1,4 +1,4 @@
-"""What the features of a view add to the description of one of its operations, for OpenAPI."""
+"""The part of an OpenAPI operation that the features of a view describe."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 class Description:
     """One operation: a method of a view at a path. A feature's ``describe(operation)`` adds what it brings.
 
-    Whatever describes itself has that method: an authentication, a permission, a throttle, a parser, a paginator, an
-    ``IdempotencyKey``. A :class:`~daf_views.views.Stage` has a function of the view and the operation.
+    A feature that describes itself has that method: an authentication, a permission, a throttle, a parser, a paginator,
+    an ``IdempotencyKey``. A :class:`~daf_views.views.Stage` has a function of the view and the operation.
     """
 
     def __init__(self, *, method: str, path: str, answers_list: bool = False) -> None:
@@ -19,7 +19,7 @@ class Description:
         self.path = path
         """As an OpenAPI document has it: ``/orders/{pk}/``."""
         self.answers_list = answers_list
-        """Whether the handler answers with a list, which may come in pages."""
+        """True if the handler answers with a list, which may come in pages."""
         self.is_open = True
         """False once a permission may refuse the request."""
         self.statuses: set[int] = set()

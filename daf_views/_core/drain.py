@@ -1,4 +1,4 @@
-"""Whether the server is about to stop, for whoever would otherwise go on for ever: streams, readiness, new work.
+"""The drain of an event loop: it tells streams, readiness and new work that the server is about to stop.
 
 Each event loop has its own drain: a process may run several, one after the other in tests.
 """
@@ -16,26 +16,26 @@ GRACE = 5.0
 
 
 class Drainable(Protocol):
-    """Has work of its own on an event loop, and keeps account of it."""
+    """Runs work on an event loop and keeps a record of it."""
 
     def is_idle(self) -> bool:
-        """Whether it has nothing to do."""
+        """Return True if there is no work."""
 
     async def idle(self) -> None:
         """Wait until it has nothing to do."""
 
     def stop_by(self, deadline: float) -> None:
-        """Begin nothing any more that cannot end by a time of the event loop's."""
+        """Start no work that cannot end by ``deadline``, a time of the event loop's clock."""
 
     async def stop(self) -> None:
-        """Stop at once, and give account of what is left."""
+        """Stop at once, and hand over or log the unfinished work."""
 
     def name_what_is_left(self) -> None:
-        """Give account of it without waiting for anything."""
+        """Log the unfinished work without waiting for anything."""
 
 
 class Drain:
-    """What an event loop's server wants: to go on, or to end what it has begun and stop."""
+    """The state of an event loop's server: running, or finishing its work in order to stop."""
 
     __slots__ = ("_closers", "_requested", "_tasks", "_workers", "is_over")
 
@@ -45,15 +45,15 @@ class Drain:
         self._workers: list[Drainable] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self.is_over = False
-        """Whether everything has ended that was waited for, so that nothing may be begun any more."""
+        """True once the drain has ended: no more work may be started."""
 
     @property
     def requested(self) -> bool:
-        """Whether the server wants to stop."""
+        """Return True if the server has asked to stop."""
         return self._requested.is_set()
 
     def request(self) -> None:
-        """Ask everybody to come to an end. Cannot be undone: the loop's server does not start again."""
+        """Ask all work to end. This cannot be undone: the loop's server does not start again."""
         self._requested.set()
 
     async def wait(self) -> None:
@@ -61,7 +61,7 @@ class Drain:
         await self._requested.wait()
 
     def keep(self, task: asyncio.Task[Any]) -> None:
-        """Remember a task that nobody else does until it has ended; :meth:`settle` waits for it."""
+        """Keep a reference to a task until it has ended; :meth:`settle` waits for it."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -77,7 +77,7 @@ class Drain:
         """Wait for tasks that are kept and for workers, up to ``timeout`` seconds; then stop what has not ended."""
         deadline = asyncio.get_running_loop().time() + timeout
         try:
-            await asyncio.sleep(0)  # who ended last may be about to start one
+            await asyncio.sleep(0)  # the task that ended last may be about to start one
             while asyncio.get_running_loop().time() < deadline and (waited_for := self._unfinished(deadline)):
                 await _wait(waited_for, deadline)
             self.is_over = True
@@ -103,11 +103,11 @@ class Drain:
         if late:
             await asyncio.wait(late, timeout=GRACE)
         for task in self._tasks.intersection(late):
-            logger.error("%s has been cancelled, and goes on: nobody waits for it any more.", task.get_name())
+            logger.error("%s ignored its cancellation during shutdown and was abandoned.", task.get_name())
 
 
 async def _wait(awaitables: list[Awaitable[None]], deadline: float) -> None:
-    """Wait until all have ended. What of them is a coroutine is cancelled if that is not by the deadline."""
+    """Wait until all have ended. Coroutines that have not ended by the deadline are cancelled."""
     futures = [asyncio.ensure_future(each) for each in awaitables]
     try:
         await asyncio.wait(futures, timeout=deadline - asyncio.get_running_loop().time())
@@ -119,14 +119,14 @@ async def _wait(awaitables: list[Awaitable[None]], deadline: float) -> None:
 
 def _log(error: BaseException | None) -> None:
     if error is not None:
-        logger.error("What was left at the end could not be given account of.", exc_info=error)
+        logger.error("Could not report unfinished work during shutdown.", exc_info=error)
 
 
 async def _close(closer: Callable[[], Awaitable[None]]) -> None:
     try:
         await closer()
-    except Exception:  # the others are to be closed all the same
-        logger.exception("Something could not be closed at the end.")
+    except Exception:  # the others must still be closed
+        logger.exception("A closer failed during shutdown; the others still run.")
 
 
 def running_loops() -> list[asyncio.AbstractEventLoop]:

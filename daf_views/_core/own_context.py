@@ -1,6 +1,6 @@
-"""Await a coroutine in a copy of the context: what it sets there, its caller does not see.
+"""Await a coroutine in a copy of the context: its changes to context variables are not seen by the caller.
 
-A task of its own would do that too, and cost several times as much. The coroutine stays in the caller's task: it is
+A new task would do that too, at several times the cost. The coroutine stays in the caller's task: it is
 cancelled with it, and ``asyncio.current_task()`` is the same.
 """
 

@@ -1,7 +1,7 @@
-"""What throttles and idempotency keys have in common: state that all processes of a site share.
+"""State that all processes of a site share, for throttles and idempotency keys.
 
-It is kept in one of Django's caches or in a table, each of which may be named by a setting, and expired rows of a table
-are swept in the background.
+It is kept in a Django cache or in a table; a setting may name which. A background sweep deletes the expired
+rows of a table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SWEEP_EVERY = 1000
 
 
 class SharedCache:
-    """One of Django's caches, for all threads. Raises ImproperlyConfigured if there is none of that alias."""
+    """A Django cache, for all threads. Raises ImproperlyConfigured if there is none of that alias."""
 
     def __init__(self, alias: str, *, setting: str) -> None:
         try:

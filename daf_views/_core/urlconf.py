@@ -53,7 +53,7 @@ def routes(urlconf: Any = None) -> Iterator[Route]:
 
 
 def made_by(converter: Any) -> type | None:
-    """Return the class of the values that a path converter makes; None if its ``to_python()`` does not say so."""
+    """Return the class of the values that a path converter makes; None if its ``to_python()`` has no annotation."""
     if isinstance(converter, IntConverter | UUIDConverter) and type(converter).to_python in _KNOWN:
         return _KNOWN[type(converter).to_python]
     if type(converter).to_python is StringConverter.to_python:

@@ -1,1 +1,1 @@
-"""Every private name of Django's and asgiref's that ``daf_views`` touches, behind a public one."""
+"""Every private name of Django and asgiref that ``daf_views`` touches, behind a public one."""

@@ -1,4 +1,4 @@
-"""What asgiref keeps of executors: those of requests, and those of synchronous callers that wait for async code."""
+"""Executors that asgiref keeps: those of requests, and those of synchronous callers that wait for async code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What handlers and signals keep under private names."""
+"""Private names of handlers and signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The private names of Django's and asgiref's that ``daf_views`` depends on, each with what for.
+"""The private names of Django and asgiref that ``daf_views`` depends on, each with its use.
 
 ``tests/scenarios/test_private_names.py`` fails where an installed version lacks one, or where the code uses another.
 """
@@ -51,10 +51,10 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_stream": "the file that the body is read from",
     },
     "django.http.response:HttpResponseBase": {
-        "_resource_closers": "what is closed with a response",
+        "_resource_closers": "the closers of a response",
     },
     "django.http.response:StreamingHttpResponse": {
-        "_iterator": "what a streaming response was given",
+        "_iterator": "the source of a streaming response",
     },
     "django.middleware.csrf:CsrfViewMiddleware": {
         "_check_token": "a step of the check that may need the form",
@@ -75,5 +75,5 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_has_been_logged": "keeps Django from logging a response again",
     },
 }
-TASKS_PRIVATE_NAMES: Final[Mapping[str, str]] = {"_return_value": "what a task has returned"}
+TASKS_PRIVATE_NAMES: Final[Mapping[str, str]] = {"_return_value": "the return value of a task"}
 """Names of ``TaskResult``: Django 6's own, or that of the package django-tasks."""

@@ -1,4 +1,4 @@
-"""What querysets keep under private names."""
+"""Private names of querysets."""
 
 from __future__ import annotations
 

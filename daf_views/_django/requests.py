@@ -1,4 +1,4 @@
-"""What requests keep under private names: the body, the form, the user, the messages."""
+"""Private names of requests: the body, the form, the user, the messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AsyncRequest(ASGIRequest):
         if self.receive_body is None or asyncio._get_running_loop() is not None:  # the cheap way to ask
             super()._load_post_and_files()
             return
-        # On a worker thread only those ask who report an error: log handlers, error pages. They get an empty form.
+        # On a worker thread only error reports ask: log handlers, error pages. They get an empty form.
         mark_form_unreadable(self)
         self._stands_in_for_form = True
 
@@ -99,7 +99,7 @@ def set_files(request: HttpRequest, files: Any) -> None:
 
 
 def is_exempt_from_csrf(request: HttpRequest) -> bool:
-    """Return True for a request of Django's test clients that enforce no CSRF checks."""
+    """Return True for a request of a Django test client that enforces no CSRF checks."""
     return bool(getattr(request, "_dont_enforce_csrf_checks", False))
 
 

@@ -1,4 +1,4 @@
-"""What responses keep under private names: what is closed with them, what they stream, whether they are logged."""
+"""Private names of responses: their closers, the source of a stream, the flag that they have been logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sessions keep under private names."""
+"""Private names of sessions."""
 
 from __future__ import annotations
 

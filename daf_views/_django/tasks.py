@@ -1,4 +1,4 @@
-"""What results of Django's Tasks API keep under private names."""
+"""Private names of task results."""
 
 from __future__ import annotations
 

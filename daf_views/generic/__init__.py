@@ -1,6 +1,6 @@
 """Django's generic views, whose every part runs where it does not block the event loop.
 
-What you override is a coroutine, awaited on the event loop, or stays a function, called on a worker thread, where it
+An override is a coroutine, awaited on the event loop, or stays a function, called on a worker thread, where it
 may query: :mod:`daf_views.generic.hooks` has the table.
 """
 

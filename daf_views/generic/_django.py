@@ -1,7 +1,7 @@
-"""Django's mixins, as type checkers see them: without the methods that are coroutines with us.
+"""Django's mixins, as type checkers see them: without the methods that are coroutines in DAF.
 
-An override of a method by a coroutine contradicts Django's signature, and would have to be excused wherever somebody
-writes one. What runs are Django's own classes.
+An override of a method by a coroutine contradicts Django's signature, and would need an ignore at every override.
+At run time the classes are Django's own.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class ContextMixin(originals.ContextMixin):
         context: dict[str, Any] = original.get_context_data(**kwargs)
         return context
 
-    if TYPE_CHECKING:  # what a response mixin brings
+    if TYPE_CHECKING:  # attributes of a response mixin
 
         def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponseBase:
             """Return the response."""

@@ -47,4 +47,4 @@ class BaseDetailView(SingleObjectMixin, AsyncView):
 
 
 class DetailView(SingleObjectTemplateResponseMixin, BaseDetailView):
-    """Renders ``<app>/<model>_detail.html`` with an object. What a template reads of it should have been selected."""
+    """Renders ``<app>/<model>_detail.html`` with an object. Select beforehand all that the template reads of it."""

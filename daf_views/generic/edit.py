@@ -1,7 +1,7 @@
 """``FormView``, ``CreateView``, ``UpdateView`` and ``DeleteView``: a form in one thread hop, from data to row.
 
-The hop makes the form, validates it, saves it and finds out where to redirect to. Only what a ``form_valid`` of the
-view's own does before and after ``await super().form_valid(form)`` runs on the event loop, and splits it in two.
+The hop makes the form, validates it, saves it and finds out where to redirect to. An override of ``form_valid``
+runs on the event loop before and after ``await super().form_valid(form)``, and splits the hop in two.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class FormMixin(originals.FormMixin, ContextMixin):
         return await (self.form_valid(form) if is_valid else self.form_invalid(form))
 
     def _submit(self) -> tuple[Any, bool, HttpResponseBase | None]:
-        """Make the form and validate it; take it too, if no ``form_valid`` of somebody else's comes between."""
+        """Make the form and validate it; take it too, unless a ``form_valid`` of other code comes between."""
         form = self.get_form()
         is_valid = form.is_valid()
         is_ours = getattr(self.form_valid, "__func__", None) is FormMixin.form_valid
@@ -94,7 +94,7 @@ class ModelFormMixin(FormMixin, SingleObjectMixin, originals.ModelFormMixin):
 class ProcessFormView(AsyncView):
     """Shows the form of a :class:`FormMixin` on GET, and takes it on POST."""
 
-    if TYPE_CHECKING:  # what a FormMixin and a response mixin bring
+    if TYPE_CHECKING:  # attributes of a FormMixin and a response mixin
 
         async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
             """Return the context."""
@@ -210,7 +210,7 @@ class DeleteView(SingleObjectTemplateResponseMixin, BaseDeleteView):
 def _all_or_nothing(form: Any) -> AbstractContextManager[Any]:
     """Return a transaction for what saves a model's form; within another one, that."""
     instance = getattr(form, "instance", None)
-    if instance is None:  # a form that saves whatever it does by itself
+    if instance is None:  # not a model's form: it saves in its own way
         return nullcontext()
     # No savepoint: a view's own transaction would otherwise cost two statements more.
     return transaction.atomic(router.db_for_write(type(instance), instance=instance), savepoint=False)

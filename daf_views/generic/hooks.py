@@ -1,7 +1,7 @@
-"""Where each hook of the generic views runs, and the classes that are refused for a hook which runs elsewhere.
+"""The hooks of the generic views: where each runs, and which classes are refused because a hook runs elsewhere.
 
-A coroutine is awaited on the event loop. A function is called on a worker thread, together with whatever else Django's
-view does between two coroutines, so that it costs no hop of its own and may query. The few functions that only name
+A coroutine is awaited on the event loop. A function is called on a worker thread, together with the other work of
+the Django view between two coroutines, so that it costs no extra hop and may query. The few functions that only name
 things are called on the event loop.
 """
 
@@ -42,7 +42,7 @@ _MODULE = "django.views.generic"  # of the synchronous originals, which ours com
 
 
 def refuse_misplaced_hooks(cls: type) -> None:
-    """Raise TypeError for a hook that would block the event loop, or whose coroutine nobody would await."""
+    """Raise TypeError for a hook that would block the event loop, or whose coroutine would never be awaited."""
     refuse_sync_overrides(cls, COROUTINES, originals=_MODULE)
     refuse_async_functions(cls, FUNCTIONS, "is called on a worker thread, where it may query")
     refuse_async_functions(cls, NAMES, "is called without awaiting: await in get_context_data() what it needs")

@@ -23,7 +23,7 @@ __all__ = ["BaseListView", "ListView", "MultipleObjectMixin", "MultipleObjectTem
 
 
 class MultipleObjectMixin(originals.MultipleObjectMixin, ContextMixin):
-    """Django's, whose context holds evaluated objects: what reads them afterwards does not query for them."""
+    """Django's, whose context holds evaluated objects: code that reads them afterwards does not query for them."""
 
     object_list: Any
     _listed: tuple[Any, dict[str, Any]] | None = None  # a list, and the context of its page

@@ -18,7 +18,7 @@ class LazyUser(SimpleLazyObject):  # type: ignore[type-arg] # not generic when i
 
 
 class AuthenticationMiddleware(InlineMixin, _AuthenticationMiddleware):
-    """Django's own. Nothing is loaded until somebody asks; async code awaits ``request.auser()``."""
+    """Django's own. Nothing is loaded until the user is read; async code awaits ``request.auser()``."""
 
     def process_request(self, request: HttpRequest) -> None:
         """Give the request a lazy user."""
@@ -27,18 +27,18 @@ class AuthenticationMiddleware(InlineMixin, _AuthenticationMiddleware):
 
 
 class LoginRequiredMiddleware(InlineMixin, _LoginRequiredMiddleware):
-    """Loads the user through async methods; who has already been loaded costs nothing.
+    """Loads the user through async methods; a user that has been loaded already costs nothing.
 
     Like Django's, it decides by ``request.user``, which the view may use afterwards without a query.
     """
 
     async def aprocess_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
-        """Redirect to the login page who is not logged in."""
+        """Redirect unauthenticated requests to the login page."""
         decide = super().process_view
         if not getattr(view_func, "login_required", True):
             return None
         if is_unevaluated(request.user, LazyUser):
             set_loaded_user(request, await auser(request))  # not request.auser, which may be another middleware's
-        elif is_unevaluated(request.user, SimpleLazyObject):  # of other middleware: who knows what it does
+        elif is_unevaluated(request.user, SimpleLazyObject):  # set by other middleware: it may block
             return await database_sync_to_async(decide)(request, view_func, view_args, view_kwargs)
         return decide(request, view_func, view_args, view_kwargs)

@@ -1,7 +1,7 @@
-"""Run a middleware's hooks on the event loop: what every thread-free middleware is made with.
+"""Run a middleware's hooks on the event loop: the base of every thread-free middleware.
 
 Django's ``MiddlewareMixin`` sends ``process_request`` and ``process_response`` through ``sync_to_async``, and the
-handler does so with ``process_view``: a thread hop each, 13 to 15 of them per request with Django's default
+handler does so with ``process_view``. Each is a thread hop: 13 to 15 of them per request with Django's default
 middleware (ticket 37177), for work of microseconds.
 """
 

@@ -32,12 +32,12 @@ def _hop(path: str) -> Iterator[tuple[str, str]]:
     """Yield why a middleware hops, and what to do about that; nothing if it does not."""
     try:
         middleware = import_string(path)
-    except ImportError:  # Django says so itself, when it loads it
+    except ImportError:  # Django reports it when it loads the middleware
         return
     if path in TWINS:
         yield f"Django runs {_named(_hooks(middleware))} in a thread", _THREAD_FREE
     elif not getattr(middleware, "async_capable", False):
-        yield "it is synchronous: it takes a thread, and a place in the pool, until the response is there", _SYNC_ONLY
+        yield "it is synchronous: it holds a thread, and a place in the pool, until the response is ready", _SYNC_ONLY
     elif hooks := _hooks(middleware):
         yield f"Django runs {_named(hooks)} in a thread", _HOOKS
 
@@ -64,7 +64,7 @@ def _named(hooks: list[str]) -> str:
 _THREAD_FREE = "Write MIDDLEWARE = thread_free([...]), with thread_free from daf_views.middleware."
 _SYNC_ONLY = (
     "Make it async-capable (django.utils.decorators.sync_and_async_middleware, or a class with async_capable = True "
-    "that awaits get_response). What stands above it in MIDDLEWARE runs in that thread too, so until then put it first."
+    "that awaits get_response). Until then put it first: the middleware above it in MIDDLEWARE runs in that thread too."
 )
 _HOOKS = (
     "If it never blocks, let it inherit from daf_views.middleware.base.InlineMixin first, whose hooks run on the "

@@ -91,7 +91,7 @@ async def _load_session_of(request: HttpRequest) -> None:
 
 
 def _form_is_parsed(request: HttpRequest) -> bool:
-    """Whether ``request.POST`` can be had without reading the body: it has been parsed, or it is no form."""
+    """Return True if ``request.POST`` can be had without reading the body: it has been parsed, or it is no form."""
     if request.method != "POST" or request.content_type not in (_URLENCODED, _MULTIPART):
         return True
     return has_parsed_form(request)

@@ -22,7 +22,7 @@ class GZipMiddleware(InlineMixin, _GZipMiddleware):
 
 
 def _is_large(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether a body that will perhaps be compressed is too large to do that on the event loop."""
+    """Return True if a body that will perhaps be compressed is too large to do that on the event loop."""
     if not isinstance(response, HttpResponse) or "gzip" not in request.META.get("HTTP_ACCEPT_ENCODING", ""):
         return False
     return not response.has_header("Content-Encoding") and len(response.content) > MAX_INLINE_BODY

@@ -22,12 +22,12 @@ class ConditionalGetMiddleware(InlineMixin, _ConditionalGetMiddleware):
 
 
 def _is_large(response: HttpResponseBase) -> bool:
-    """Whether making an ETag would take too long for the event loop."""
+    """Return True if making an ETag would take too long for the event loop."""
     if not isinstance(response, HttpResponse) or response.has_header("ETag"):
         return False
     return len(response.content) > MAX_INLINE_BODY
 
 
 def _may_be_refused(request: HttpRequest) -> bool:
-    """Whether the answer may be 412, which Django logs; its handler keeps logging off the event loop, too."""
+    """Return True if the response may be 412, which Django logs; its handler keeps logging off the event loop, too."""
     return "HTTP_IF_MATCH" in request.META or "HTTP_IF_UNMODIFIED_SINCE" in request.META

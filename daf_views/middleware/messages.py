@@ -29,7 +29,7 @@ def _may_block(request: HttpRequest) -> bool:
     storage: BaseStorage | None = message_storage_of(request)
     if storage is None:
         return False
-    if type(storage) not in (CookieStorage, FallbackStorage, SessionStorage):  # whatever a project has written
+    if type(storage) not in (CookieStorage, FallbackStorage, SessionStorage):  # a project's own storage
         return True
     if type(storage) is CookieStorage or not (storage.used or storage.added_new):
         return False

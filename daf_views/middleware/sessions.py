@@ -29,7 +29,7 @@ class SessionMiddleware(InlineMixin, _SessionMiddleware):
     async def _aprocess_response(self, request: HttpRequest, response: Any) -> Any:
         session: SessionBase | None = getattr(request, "session", None)
         if session is None or not _is_to_be_saved(session):
-            return self.process_response(request, response)  # which saves nothing, so it cannot block
+            return self.process_response(request, response)  # it saves nothing, so it cannot block
         if not has_async_twins(type(session)):
             return await database_sync_to_async(self.process_response)(request, response)
         if response.status_code < _FIRST_UNSAVED_STATUS:

@@ -1,6 +1,6 @@
-"""``thread_free()``: which middleware of Django's have a twin here, by their dotted paths.
+"""``thread_free()``: the dotted paths of Django middleware that has a twin here.
 
-Paths, not classes, because it is called in settings.py, before anything of Django's may be imported.
+Paths, not classes, because it is called in settings.py, before Django may be imported.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ TWINS = {
 def thread_free(middleware: Iterable[str]) -> list[str]:
     """Return ``MIDDLEWARE`` with Django's own classes replaced by subclasses that cost no thread hop.
 
-    ``MIDDLEWARE = thread_free([...])`` in settings.py. The order is kept; what is not Django's, or has no twin, is
-    returned as it is. Under WSGI the subclasses are what Django's classes are. Raises TypeError for a single string.
+    ``MIDDLEWARE = thread_free([...])`` in settings.py. The order is kept. Middleware that is not Django's, or has no
+    twin, stays unchanged. Under WSGI the subclasses behave as Django's classes. Raises TypeError for a single string.
     """
     if isinstance(middleware, str):
         raise TypeError(f"thread_free() takes a list of dotted paths, not one: thread_free([{middleware!r}]).")

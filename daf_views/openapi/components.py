@@ -1,4 +1,4 @@
-"""The ``components`` of a document: schemas under names of their own, security schemes."""
+"""The ``components`` of a document: named schemas and security schemes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROBLEM = {
 
 
 class Components:
-    """What operations refer to."""
+    """The objects that operations refer to."""
 
     def __init__(self) -> None:
         self.schemas: dict[str, Any] = {"Problem": PROBLEM}
@@ -93,7 +93,7 @@ class Components:
     def _names(self, schemas: dict[str, Any], *, is_output: bool) -> dict[str, str]:
         """Return names under which nothing else is: two modules may have classes of one name.
 
-        What a type takes and what it shows may differ, too: then the second to come has a suffix that says which.
+        A type may differ between input and output, too: then the second to be added has a suffix that tells which.
 
         A schema that refers to one which is renamed is another, too: so they are looked at until nothing changes.
         """

@@ -1,4 +1,4 @@
-"""What annotations cannot say of an operation: other answers, its id, its tags, that it is deprecated."""
+"""Details of an operation beside its annotations: other responses, its id, its tags, that it is deprecated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What an operation says of itself."""
+    """The details that an operation states."""
 
     id: str | None = None
     tags: Sequence[str] | None = None

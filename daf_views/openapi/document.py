@@ -31,7 +31,7 @@ def document(urlconf: Any = None) -> dict[str, Any]:
 
 
 def as_json(urlconf: Any = None, *, prefix: str = "") -> bytes:
-    """Return it as JSON, made once for each language, which may be part of paths, and each prefix of the server's."""
+    """Return it as JSON, made once for each language, which may be part of paths, and each URL prefix of the server."""
     return _as_json(urlconf, prefix, get_language())
 
 

@@ -29,21 +29,21 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A path with a view of ours."""
+    """A path with a DAF view."""
 
     path: str
     """As an OpenAPI document has it: ``/orders/{pk}/``."""
     view: type[AsyncAPIView]
     options: Mapping[str, Any]
-    """What ``as_view()`` was given."""
+    """The arguments of ``as_view()``."""
     parameters: Mapping[str, dict[str, Any]]
     """The JSON Schema of what each parameter's converter takes."""
 
     defaults: Mapping[str, Any]
-    """What the URLconf gives beside those: the third argument of ``path()``."""
+    """The further arguments that the URLconf gives: the third argument of ``path()``."""
 
     def option(self, name: str) -> Any:
-        """Return an attribute of the view's, as its instances have it."""
+        """Return an attribute of the view, as its instances have it."""
         return self.options.get(name, getattr(self.view, name))
 
     def described(self, method: str) -> Description:

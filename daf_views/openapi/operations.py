@@ -107,7 +107,7 @@ def _identity(parameter: Mapping[str, Any]) -> tuple[str, str]:
 def _of_path(
     name: str, schema: dict[str, Any], signature: Signature, plan: ArgumentPlan, components: Components
 ) -> dict[str, Any]:
-    """Return the schema of the annotation, unless the URL's converter says it better, or makes something of its own."""
+    """Return the schema of the annotation, unless the URL's converter has a better one, or returns its own type."""
     if (parameter := plan.path.get(name)) is None:
         return schema
     try:
@@ -140,7 +140,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _security(described: Description, components: Components) -> list[dict[str, list[str]]] | None:
-    """Return the Security Requirement Objects. Where no permission is asked for, nobody need prove anything."""
+    """Return the Security Requirement Objects. Without a required permission, authentication is optional."""
     if not described.security:
         return None
     required: list[dict[str, list[str]]] = [

@@ -1,4 +1,4 @@
-"""The responses of an operation: what the handler answers, and the problems that may come instead."""
+"""The responses of an operation: those of the handler, and the problems that may come instead."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _BINARY = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS = {
-    401: ("WWW-Authenticate", "How to prove who one is."),
-    415: ("Accept", "The media types that are read."),
+    401: ("WWW-Authenticate", "How to authenticate."),
+    415: ("Accept", "The media types that are accepted."),
     429: ("Retry-After", "Seconds to wait."),
     503: ("Retry-After", "Seconds to wait."),
 }

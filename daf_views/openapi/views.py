@@ -1,6 +1,6 @@
 """The document and a page to read it on, served offline: ``path("api/", include("daf_views.openapi.urls"))``.
 
-Both show everybody what there is, as the API itself does: decorate or mount them otherwise if they should not.
+Both are public, as the API itself is: decorate or mount them otherwise if they should not be.
 The page is Swagger UI from ``drf-spectacular-sidecar`` (``pip install "django-daf[openapi]"``), of which two files are
 served and no others. No script or style is in the page, so it goes with a strict Content-Security-Policy.
 """

@@ -45,13 +45,13 @@ def bare(kind: Any) -> Any:
 
 
 def is_list(kind: Any) -> bool:
-    """Whether it holds as many values as there are."""
+    """Return True if it holds any number of values."""
     kind = bare(kind)
     return (get_origin(kind) or kind) in _SEQUENCES | _SETS
 
 
 def is_set(kind: Any) -> bool:
-    """Whether it holds each value once."""
+    """Return True if it holds each value once."""
     kind = bare(kind)
     return (get_origin(kind) or kind) in _SETS
 

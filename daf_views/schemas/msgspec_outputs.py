@@ -40,7 +40,7 @@ class Outputs:
         if name in _ATOMIC:
             return None
         if (make := _MAKERS.get(name)) is None:
-            raise TypeError(f"what {_named(info)} shows cannot be told from its annotation")
+            raise TypeError(f"the output of {_named(info)} cannot be told from its annotation")
         reader: Reader | None = getattr(self, make)(info)
         return reader
 

@@ -1,8 +1,8 @@
 """Types that msgspec checks: its Structs, dataclasses, TypedDicts, and what Python brings.
 
-msgspec stops at the first thing that is wrong, and does not look further. So a value that it refuses is looked at once
-more, field by field, for a client should not have to send it as often as it has mistakes. Each part is looked at once,
-and no more than ``BUDGET`` of them: what comes from a client may be large, and wrong at its very end.
+msgspec stops at the first mistake, and does not look further. So a value that it refuses is loaded a second time,
+field by field: a client should learn of all its mistakes from one response. Each part is looked at once, and no more
+than ``BUDGET`` of them, because a client's data may be large, and wrong at its very end.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class MsgspecSchema:
             raise too_deep() from None
 
     def _load_closely(self, value: Any, *, is_text: bool) -> Any:
-        """Load what has been refused once: as it is read more closely, or with all that is wrong with it."""
+        """Load a value that has been refused once: read more closely, or with all its mistakes."""
         try:
             return self._loaded(value, is_text=is_text)
         except _REFUSED as error:
@@ -141,7 +141,7 @@ def _hook(kind: type) -> dict[str, Any]:
 def _with_integers(value: Any, depth: int = 0) -> Any:
     """Return the value with 1 for 1.0: to JSON Schema, and so to our documents, that is an integer (§6.1.1).
 
-    What is deeper than any type is left alone: clients may nest as deep as they like.
+    Values nested deeper than any type are left alone: clients may nest as deep as they like.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -163,7 +163,7 @@ class _Look:
         self._found: list[Violation] = []
 
     def mistakes(self, value: Any, kind: Any) -> list[Violation]:
-        """Return what is wrong with its parts; nothing if only the whole is wrong, or nobody can look at it."""
+        """Return the mistakes in its parts; none if only the whole is wrong, or it cannot be taken apart."""
         try:
             self._look(value, kind, ())
         except RecursionError:
@@ -171,7 +171,7 @@ class _Look:
         return self._found
 
     def not_finite(self, value: Any, kind: Any) -> list[Violation]:
-        """Return the decimals that are spelt NaN or Infinity, which are no numbers to whoever compares them."""
+        """Return the decimals that are spelt NaN or Infinity, which fail in comparisons."""
         self._seek(value, kind, ())
         return self._found
 
@@ -255,7 +255,7 @@ def _fields(kind: Any) -> tuple[Field, ...] | None:
     kind = bare(kind)
     try:
         return _struct_fields(kind) or plain_fields(kind)
-    except TypeError:  # what cannot be hashed has none
+    except TypeError:  # a type that cannot be hashed has none
         return None
 
 
@@ -288,7 +288,7 @@ def _mentions(kind: Any, wanted: type, seen: set[int]) -> bool:
 
 
 def _violation(error: Exception, place: tuple[str | int, ...] = ()) -> Violation:
-    """Read msgspec's message, which holds text of the client's: no pattern is looked for in it but at its two ends."""
+    """Read msgspec's message, which holds text of the client: only its two ends are matched with patterns."""
     if not isinstance(error, msgspec.ValidationError):
         return Violation(place, NOT_HASHABLE)
     text = str(error)
@@ -309,5 +309,5 @@ _ABOUT_NAMES = (
 
 
 def _steps(path: str) -> list[str | int]:
-    """Return the steps of msgspec's path, such as ``.lines[0].quantity``; ``[...]`` is any key of a dict."""
+    """Return the steps of a path by msgspec, such as ``.lines[0].quantity``; ``[...]`` is any key of a dict."""
     return [name or int(index) for name, index in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path)]

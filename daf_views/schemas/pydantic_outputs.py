@@ -1,9 +1,9 @@
-"""Readers of pydantic's types, and a look at whether pydantic shows of a type what the type has no field for.
+"""Readers of pydantic types. A type that pydantic would encode beyond its own fields is refused.
 
-pydantic encodes by the type, and not by what it is given. There are exceptions: ``SerializeAsAny``,
-``polymorphic_serialization``, a bound type variable that has no argument, arbitrary classes, of which it shows whatever
-an instance has, and in older releases what is in a NamedTuple. A type with one of them is refused when the view's
-class is made.
+pydantic encodes by the type, and not by the value. There are exceptions: ``SerializeAsAny``,
+``polymorphic_serialization``, a bound type variable that has no argument. Others are arbitrary classes, of which it
+shows all that an instance has, and in older releases the items of a NamedTuple. A type with one of them is refused
+when the view's class is made.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _nodes(core_schema: Any) -> Iterator[Mapping[str, Any]]:
             yield node
             shown = ("serialization", "metadata", "config", "default")
             is_said = isinstance(node.get("serialization"), Mapping) and "type" in node
-            # Where it is said how a value is shown, what it is made of says nothing more.
+            # If the schema says how a value is shown, its parts say nothing more.
             left += [each for name, each in node.items() if name not in shown] if not is_said else []
             left += [node["serialization"].get("schema"), node.get("definitions")] if is_said else []
         elif isinstance(node, list | tuple):

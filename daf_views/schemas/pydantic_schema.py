@@ -28,7 +28,7 @@ _MANY = 1000
 
 
 def is_own(kind: Any) -> bool:
-    """Whether a type is one of pydantic's own."""
+    """Return True if a type is a model or a dataclass of pydantic."""
     return isinstance(kind, type) and (issubclass(kind, BaseModel) or is_pydantic_dataclass(kind))
 
 
@@ -160,7 +160,7 @@ def _as_bug(kind: Any) -> Iterator[None]:
     try:
         yield
     except PydanticSerializationError as error:
-        raise TypeError(f"What was returned is not {kind!r}: {error}") from error
+        raise TypeError(f"The returned value is not {kind!r}: {error}") from error
 
 
 def _fields_of(value: Any) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _fields(kind: Any) -> list[Field] | None:
         return [Field(name, _alias(name, field), field.annotation, field.is_required()) for name, field in fields]
     try:
         return list(fields) if (fields := plain_fields(kind)) is not None else None  # type: ignore[assignment] # another list
-    except TypeError:  # what cannot be hashed has none
+    except TypeError:  # a type that cannot be hashed has none
         return None
 
 
@@ -209,7 +209,7 @@ def _violation(error: Any, value: Any) -> Violation:
 
 
 def _place(steps: tuple[str | int, ...], value: Any, *, is_missing: bool) -> tuple[str | int, ...]:
-    """Return those steps of pydantic's that lead somewhere: it adds the names of types and branches."""
+    """Return the steps that lead into the value: pydantic adds the names of types and branches."""
     if value is _OUTPUT:
         return steps
     place: list[str | int] = []

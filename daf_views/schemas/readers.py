@@ -1,8 +1,8 @@
-"""What a handler returns, taken apart for the type that it promised: field by field, and nothing that has no field.
+"""Take a handler's return value apart for the type that it promised: field by field, and nothing that has no field.
 
-Instances of models, of subclasses, and of anything else become dicts of what the type asks for; a relation with many
+Instances of models, of subclasses, and of anything else become dicts of the fields of the type. A relation with many
 rows is a list of them if it has been prefetched. One that was not loaded is a query on the event loop, which detection
-names. What is to be read of a type is found out once: a list has many rows.
+names. The fields of a type are found out once: a list has many rows.
 
 A reader knows nothing of the library that checks the type: :mod:`daf_views.schemas.msgspec_outputs` and
 :mod:`daf_views.schemas.pydantic_schema` make readers of what their libraries say about it.
@@ -22,12 +22,12 @@ from uuid import UUID
 from django.db.models import Manager, QuerySet
 
 Reader = Callable[[Any], Any]
-"""Returns a value with dicts and lists in place of what it is made of, and else as it is."""
+"""Returns a value with dicts and lists in place of the objects that it consists of; all else is unchanged."""
 
 _ARRAYS = (list, tuple, set, frozenset, QuerySet)
 _SCALARS = (str, bytes, bytearray, memoryview, int, float, complex, type(None))
 _ATOMS = (*_SCALARS, *_ARRAYS, dt.date, dt.time, dt.timedelta, Decimal, Enum, UUID)
-"""What is taken as it is where fields are wanted: it has attributes, but none that a type would mean."""
+"""Types taken unchanged where fields are wanted: they have attributes, but none that a type would mean."""
 _ABSENT = object()
 
 
@@ -39,7 +39,7 @@ class Part:
     name: str
     reader: Reader | None
     may_be_unset: bool = False
-    """Whether the value may stand for none at all, msgspec's ``UNSET``."""
+    """True if the value may be msgspec's ``UNSET``."""
 
 
 class Record:
@@ -88,7 +88,7 @@ class Record:
         return data
 
     def of_instance(self, value: Any) -> dict[str, Any]:
-        """Return the fields of an instance. What it does not have, the type may have a default for."""
+        """Return the fields of an instance. For fields that it lacks, the type may have a default."""
         data = {} if self.tag is None else dict([self.tag])
         try:
             if self._get is not None:
@@ -171,10 +171,11 @@ class Values:
 
 
 class Choice:
-    """Reads what is of one of several types: an instance by the fields of its own, or of its nearest parent among them.
+    """Reads a value of one of several types.
 
-    What is no instance is read by the only type that it can be: a mapping by that of its tag, an array by the one that
-    is an array, anything else by the one that has fields.
+    An instance is read by the fields of its class, or of its nearest parent among the types. Any other value is read
+    by the only type that it can be. For a mapping that is the type of its tag, for an array the one that is an array,
+    for anything else the one that has fields.
     """
 
     def __init__(self, readers: Sequence[Any]) -> None:

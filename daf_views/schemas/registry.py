@@ -1,4 +1,4 @@
-"""Which library knows a type, and what is asked of it."""
+"""The libraries that know types, and the interface to their schemas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Schema", "SchemaError", "Violation", "attributes_of", "schema_of"]
 
 REF = "#/components/schemas/{}"
-"""Where an OpenAPI document has the schemas that others refer to."""
+"""The place of the schemas in an OpenAPI document, to which others refer."""
 
 
 class Schema(Protocol):
@@ -33,7 +33,7 @@ class Schema(Protocol):
     def shape(self, value: Any, *, is_checked: bool) -> Any:
         """Return what a handler has returned as one of the type; instances of other classes by their attributes.
 
-        Nothing is in it that the type has no field for, at any depth. Raises SchemaError. What is of the type already
+        Nothing is in it that the type has no field for, at any depth. Raises SchemaError. A value of the type itself
         is validated only if ``is_checked``.
         """
 
@@ -79,7 +79,7 @@ def schema_of(kind: Any) -> Schema:
                 return library.schema_of(kind)  # type: ignore[no-any-return] # a Schema
         except TypeError as error:
             reasons.append(str(error))
-    raise TypeError(f"Nothing that is installed can check {kind!r} ({'; '.join(reasons)}).")
+    raise TypeError(f"No installed library can check {kind!r} ({'; '.join(reasons)}).")
 
 
 def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:

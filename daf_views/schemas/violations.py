@@ -1,4 +1,4 @@
-"""What is wrong with a value, and where."""
+"""A mistake in a value, and its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services: what a view needs for one request, made before its handler and ended after the response."""
+"""Services: objects that a view needs for one request, made before its handler and ended after the response."""
 
 from typing import TYPE_CHECKING
 

@@ -1,21 +1,21 @@
-"""Services: what a view needs for one request, made before its handler and ended after the response.
+"""Services: objects that a view needs for one request, made before its handler and ended after the response.
 
 ``services = {"clock": Clock, "db": open_database}`` on a view: names and factories. A factory is
 
-- a function or class: what it returns is the service, or, if that is a context manager, what entering it returns;
-- a coroutine function; those that do not need each other run concurrently, each in a task of its own;
+- a function or class: its return value is the service, or, if that is a context manager, the value of entering it;
+- a coroutine function; those that do not need each other run concurrently, each in a separate task;
 - a function of a (sync or async) context manager, or a generator function that yields the service once.
 
 Synchronous factories run on the event loop, because nearly all of them just construct something, for which a thread hop
 would cost a hundred times the work. One that blocks is wrapped: ``database_sync_to_async(load_plan)``.
 
-Context managers are entered one after the other, and left in reverse, in the request's own task: a transaction, a
+Context managers are entered one after the other, and left in reverse, in the request's own task. A transaction, a
 cancel scope or a context variable must be left in the task that entered it. Mocks (:mod:`unittest.mock`), which can be
-entered as they can be anything, are services as they are.
+entered because they have every attribute, are services themselves.
 
-A bug while a service ends after a successful handler is logged with an error id, and the response sent all the same: a
-client must not take for failed what has been committed. Two are answered instead: an error that has an answer of its
-own, and one of the database's, because a service that is a transaction commits when it ends.
+A service may raise a bug when it ends after a successful handler. It is logged with an error id, and the response is
+still sent: a client must not think that committed work has failed. Two kinds of errors are answered instead: an error
+with its own response, and a database error, because a service that is a transaction commits when it ends.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class Services:
 
     def _missing(self, name: str) -> str:
         if name in self._names:
-            return (
-                f"Service {name!r} is not there yet: services are made after the body has come, before async_setup()."
-            )
+            return f"Service {name!r} does not exist yet: services are made between the body and async_setup()."
         return f"There is no service {name!r}. Known: {', '.join(sorted(self._names)) or 'none'}."
 
 

@@ -1,4 +1,4 @@
-"""``Services`` to type checkers: what ``services = {…}`` on a view may be, and what ``self.services`` is.
+"""``Services`` to type checkers: the types of ``services = {…}`` on a view and of ``self.services``.
 
 One attribute has two types, and checkers let it have one. This is a protocol that a dict of factories has, too: every
 class has ``__getattribute__``, and here it returns a service.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DeclaredServices(Protocol):
-    """A mapping of names to factories; what they have made, by attribute and by item."""
+    """A mapping of names to factories; the services that they make, by attribute and by item."""
 
     def __getattribute__(self, name: str, /) -> Any: ...
 

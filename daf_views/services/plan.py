@@ -1,4 +1,4 @@
-"""The services of a view, planned when its class is made: what each factory is called with, and in which order."""
+"""The services of a view, planned when its class is made: the arguments of each factory, and the order of all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """A factory, looked at once: what it is called with, and how."""
+    """A factory, inspected once: its arguments, and the kind of call that it needs."""
 
     __slots__ = ("_call", "is_concurrent", "name", "needs", "takes_request")
 

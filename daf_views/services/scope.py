@@ -41,7 +41,7 @@ class ServiceScope:
         self._is_ending = False
 
     async def open(self) -> Services:
-        """Make all services. If one fails, raises what it raised if that has a meaning of its own, else ServiceError.
+        """Make all services. If one fails, raises its error if that has its own response, else ServiceError.
 
         The caller closes the scope in either case.
         """
@@ -65,13 +65,13 @@ class ServiceScope:
             if exc is None:
                 raise
             if failure is not exc:
-                await log_error("A service could not be ended while another error was on its way.", error=failure)
+                await log_error("A service could not be ended while another error was being handled.", error=failure)
 
     def close_after(self, response: Any) -> None:
         """End the services when a stream has been sent, an unrendered response rendered, or either dropped.
 
-        A stream that is read to its end ends them in the task that reads it; otherwise they end in a task of its own,
-        soon: those of a dropped stream are shown a CancelledError. That one could not be ended is logged.
+        A stream that is read to its end ends them in the task that reads it. Otherwise they end soon, in a new task:
+        those of a dropped stream are shown a CancelledError. If a service cannot be ended, that is logged.
         """
         stream = None
         if response.streaming and response.is_async:
@@ -90,7 +90,7 @@ class ServiceScope:
             async for part in content:
                 yield part
         except BaseException as exc:
-            # A stream that is dropped has not come to its end: what a cancelled handler's services would be told.
+            # A stream that is dropped has not ended: its services see the same as those of a cancelled handler.
             error = asyncio.CancelledError() if isinstance(exc, GeneratorExit) else exc
             raise
         finally:
@@ -128,7 +128,7 @@ class ServiceScope:
     async def _close_logged(self, exc: BaseException | None) -> None:
         """The status has been sent: that a service could not be ended can only be logged."""
         self._is_ending = True
-        stack = self._stack.pop_all()  # nothing is left to do for whoever comes second
+        stack = self._stack.pop_all()  # a second caller finds nothing to close
         try:
             await stack.__aexit__(*_exc_info(exc))
         except Exception as failure:  # noqa: BLE001 - logged
@@ -178,7 +178,7 @@ class ServiceScope:
 
 
 class _Naming:
-    """Say which service an exception is from: ServiceError, or a note if the exception has an answer of its own."""
+    """Say which service an exception is from: ServiceError, or a note if the exception has its own response."""
 
     __slots__ = ("_owner", "_text", "_unless")
 
@@ -198,12 +198,12 @@ class _Naming:
 
 
 def _is_mock(made: Any) -> bool:
-    mock = sys.modules.get("unittest.mock")  # where it has not been imported there are none
+    mock = sys.modules.get("unittest.mock")  # unless it has been imported there are none
     return mock is not None and isinstance(made, mock.NonCallableMock)
 
 
 def _is_for_the_log(failure: BaseException) -> TypeGuard[ServiceError]:
-    """Whether it is a bug, and none that may have kept a transaction from committing."""
+    """Return True if it is a bug, and none that may have kept a transaction from committing."""
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, Error):

@@ -1,4 +1,4 @@
-"""JSON lines: one JSON document per line, sent as soon as it is there."""
+"""JSON lines: one JSON document per line, each sent immediately."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any

@@ -12,7 +12,7 @@ class StreamResponse(StreamingHttpResponse):
     """A streaming response whose iterator is closed at once, in the task that reads it, when that stops early.
 
     Django's ``__aiter__`` closes itself only; the iterators within are left to the garbage collector, which closes
-    them some time later, in a task of its own.
+    them some time later, in another task.
     """
 
     def __init__(self, content: AsyncIterator[bytes], *, content_type: str, headers: Mapping[str, str] | None) -> None:

@@ -1,4 +1,4 @@
-"""The async iterator that a stream is made from: what may be one, its end, and how it fails.
+"""The async iterator that a stream is made from: which sources are valid, its end, and its failure.
 
 A source is read, and closed, in one task, so that context variables, timeouts and task groups in it work as they do in
 any coroutine.
@@ -25,7 +25,7 @@ def as_source(source: object, *, used_by: str) -> AsyncIterable[Any]:
     if hasattr(source, "__aiter__"):
         return source
     if inspect.iscoroutine(source):
-        source.close()  # or Python warns that nobody has awaited it
+        source.close()  # or Python warns that it was never awaited
         remedy = "It is a coroutine: `yield` in it, or await it first."
     else:
         remedy = "Write an async generator (async def … yield), and put database work in it behind `await`."
@@ -39,7 +39,7 @@ async def close(iterator: AsyncIterable[Any]) -> None:
 
 
 class Content:
-    """What a stream sends, made from a source: closing it closes the source, also if nothing has been sent yet.
+    """The content of a stream, made from a source: closing it closes the source, also if nothing has been sent yet.
 
     A generator that has not begun knows nothing of what it was made from.
     """
@@ -72,7 +72,7 @@ def report(error: Exception) -> str:
 
 
 class Reader:
-    """Reads a source in a task of its own, one item at a time, and only when asked.
+    """Reads a source in a separate task, one item at a time, and only when asked.
 
     The task that sends can then wait for an item, for a while, without cancelling the source when it has waited long
     enough. There is no queue: the source is not asked for an item before the last one has been taken.
@@ -115,7 +115,7 @@ class Reader:
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has ended. If we are cancelled meanwhile, so is the task, once more."""
+    """Cancel a task and wait until it has ended. A cancellation of the caller meanwhile cancels the task again."""
     if task.done():
         return
     task.cancel()

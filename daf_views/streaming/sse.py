@@ -35,11 +35,11 @@ class Event:
     """One event. Raises ValueError for a name or an id that would break out of its field."""
 
     data: Any
-    """A string, sent as it is, line by line; anything else is sent as JSON."""
+    """A string, sent unchanged, line by line; anything else is sent as JSON."""
     event: str | None = None
     """Its name, one line; None is the client's ``message``."""
     id: str | None = None
-    """What a client that reconnects sends as ``Last-Event-ID``; "" makes it forget the last. No NUL, no line break."""
+    """The ``Last-Event-ID`` of a client that reconnects; "" makes it forget the last. No NUL, no line break."""
     retry: int | None = None
     """Milliseconds that the client is to wait before it reconnects, from now on."""
 
@@ -51,7 +51,7 @@ class Event:
         _check_retry(self.retry)
 
     def encode(self) -> bytes:
-        """Return the event as it is sent. Raises TypeError or ValueError for data that is not JSON."""
+        """Return the event in the bytes that are sent. Raises TypeError or ValueError for data that is not JSON."""
         data = self.data if isinstance(self.data, str) else as_json(self.data)
         fields = [("event", self.event), ("id", self.id), ("retry", self.retry)]
         fields += [("data", line) for line in _LINE_BREAK.split(data)]
@@ -68,7 +68,7 @@ def _check_retry(retry: Any) -> None:
 def last_event_id(request: HttpRequest) -> str | None:
     """Return the id of the last event that a reconnecting client has received; None if it is new.
 
-    The client may have sent anything: use it to look up, not as it is.
+    The client may have sent anything: use it only to look events up.
     """
     value = request.headers.get("Last-Event-ID")
     # Clients send UTF-8, servers hand headers on as Latin-1.
@@ -89,8 +89,8 @@ def sse(
     None, for the iterator to go on from there. ``heartbeat``: seconds of silence after which a comment is sent
     (``DAF_VIEWS["HEARTBEAT"]``). ``retry``: milliseconds after which a client reconnects, sent first.
 
-    The source is asked for an event when the client has taken the last, is closed as soon as the client hangs up or
-    the server drains, and holds no connection of the pool unless it does so itself. A client of a draining server is
+    The source is asked for an event when the client has taken the last. It is closed as soon as the client disconnects
+    or the server drains, and holds no connection of the pool unless it does so itself. A client of a draining server is
     told when to come back (``retry``, or ``DAF_VIEWS["RETRY_AFTER"]``). If the source raises, the error is logged with
     an id, which the client finds in a comment, and the connection is broken off; the client reconnects.
 
