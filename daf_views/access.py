@@ -1,9 +1,9 @@
-"""Who may use a view: Django's access mixins, which ask ``request.auser()`` and cost no thread.
+"""Access control of views: Django's access mixins, which ask ``request.auser()`` and cost no thread.
 
-On an :class:`~daf_views.views.AsyncView` they decide before anything else, as Django's do, and send who is not logged
-in to the login page. On an :class:`~daf_views.api.AsyncAPIView` they decide when the request's user is known: after
-``authenticate()``, throttles and permissions, before the body. There the answer is a problem: 401 for who is not logged
-in, 403 for who is.
+On an :class:`~daf_views.views.AsyncView` they decide before anything else, as Django's do, and redirect
+unauthenticated users to the login page. On an :class:`~daf_views.api.AsyncAPIView` they decide when the request's
+user is known: after ``authenticate()``, throttles and permissions, before the body. There the response is a problem:
+401 for an unauthenticated user, 403 for an authenticated one.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ __all__ = ["AccessMixin", "LoginRequiredMixin", "PermissionRequiredMixin", "User
 
 
 class AccessMixin(_View):
-    """What the mixins have in common. They stand before the view: ``class Orders(LoginRequiredMixin, ListView)``.
+    """The base of the mixins. They stand before the view: ``class Orders(LoginRequiredMixin, ListView)``.
 
     Once they have let a request in, ``request.user`` is the user, loaded: it may be read on the event loop.
     """
 
     login_url: Any = None
-    """Where to log in, a URL or the name of one. None: ``settings.LOGIN_URL``."""
+    """The login page: a URL or the name of one. None: ``settings.LOGIN_URL``."""
     permission_denied_message: str = ""
     raise_exception: bool = False
-    """Answer 403 also to who is not logged in, instead of sending them to the login page."""
+    """Answer 403 to unauthenticated users too, instead of redirecting them to the login page."""
     redirect_field_name: str | None = REDIRECT_FIELD_NAME
     """The parameter of the login page that says where to go next; None or "" for none."""
 
@@ -70,17 +70,17 @@ class AccessMixin(_View):
         refuse_async_functions(cls, cls._functions, "is called without awaiting")
         if View in cls.__mro__ and AsyncView not in cls.__mro__:
             raise TypeError(
-                f"{cls.__qualname__} is a view of Django's, which awaits nothing: use Django's own mixin there."
+                f"{cls.__qualname__} is a synchronous view, which awaits nothing: use Django's own mixin there."
             )
         if AsyncView in cls.__mro__ and cls.__mro__.index(AsyncView) < cls.__mro__.index(AccessMixin):
-            raise TypeError(f"{cls.__qualname__} would let everybody in: name its access mixin before its view.")
+            raise TypeError(f"{cls.__qualname__} would let every request in: name its access mixin before its view.")
 
     def get_login_url(self) -> str:
         """Return where to log in. Raises ImproperlyConfigured if nothing says it."""
         login_url = self.login_url or settings.LOGIN_URL
         if not login_url:
             name = type(self).__name__
-            raise ImproperlyConfigured(f"Nothing says where to log in: define {name}.login_url or settings.LOGIN_URL.")
+            raise ImproperlyConfigured(f"{name} has no login page: define {name}.login_url or settings.LOGIN_URL.")
         return str(login_url)
 
     def get_permission_denied_message(self) -> str:
@@ -92,7 +92,7 @@ class AccessMixin(_View):
         return self.redirect_field_name
 
     async def handle_no_permission(self) -> HttpResponseBase:
-        """Return the answer to who may not, or raise it. An override may be synchronous, if it does not block."""
+        """Return, or raise, the response to a denied request. An override may be synchronous, if it does not block."""
         has_user = is_known(await user_of(self.request))
         message = self.get_permission_denied_message()
         if self._answers_problems:
@@ -134,14 +134,14 @@ class AccessMixin(_View):
 
 
 class LoginRequiredMixin(AccessMixin):
-    """Lets in who is logged in."""
+    """Lets in authenticated users."""
 
     async def _is_allowed(self) -> bool:
         return is_known(await user_of(self.request)) and await super()._is_allowed()
 
 
 class PermissionRequiredMixin(AccessMixin):
-    """Lets in who has all of ``permission_required``: a permission, ``"library.add_book"``, or several."""
+    """Lets in users with all of ``permission_required``: a permission, ``"library.add_book"``, or several."""
 
     permission_required: str | Iterable[str] | None = None
 
@@ -150,13 +150,13 @@ class PermissionRequiredMixin(AccessMixin):
         if self.permission_required is None:
             name = type(self).__name__
             raise ImproperlyConfigured(
-                f"Nothing says what is permitted: define {name}.permission_required, "
+                f"{name} names no permission: define {name}.permission_required, "
                 f"or override {name}.get_permission_required()."
             )
         return (self.permission_required,) if isinstance(self.permission_required, str) else self.permission_required
 
     async def has_permission(self) -> bool:
-        """Return whether the user has all of them."""
+        """Return True if the user has all of them."""
         user = await user_of(self.request)
         return hasattr(user, "ahas_perms") and await user.ahas_perms(self.get_permission_required())
 
@@ -165,7 +165,7 @@ class PermissionRequiredMixin(AccessMixin):
 
 
 class UserPassesTestMixin(AccessMixin):
-    """Lets in for whom ``async def test_func(self)`` returns true."""
+    """Lets in users for which ``async def test_func(self)`` returns true."""
 
     async def test_func(self) -> bool:
         """Decide."""

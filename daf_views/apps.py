@@ -22,7 +22,7 @@ class DafViewsConfig(AppConfig):
         from daf_views import checks  # noqa: F401, PLC0415 - middleware, whose classes need the applications
         from daf_views.throttling.backends import backend_class  # noqa: PLC0415 - as above
 
-        with suppress(ImproperlyConfigured):  # the checks say so
+        with suppress(ImproperlyConfigured):  # the checks report it
             backend_class()
         backends = [each.get("BACKEND", "") for each in getattr(settings, "TASKS", {}).values()]
         if any(backend.startswith("daf_views.tasks.celery.") for backend in backends):

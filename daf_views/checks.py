@@ -1,6 +1,6 @@
-"""System checks: what in the settings costs async requests threads, or makes async views fail.
+"""System checks of settings that cost async requests threads, or make async views fail.
 
-They run wherever ``"daf_views"`` is installed: whoever installs it serves async requests.
+They run wherever ``"daf_views"`` is installed: a project that installs it serves async requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_apps(**_: Any) -> list[CheckMessage]:
     """``daf_views.E002``: ``daf_orm`` is not installed, so nothing adapts Django's async methods."""
     if apps.is_installed("daf_orm"):
         return []
-    message = '"daf_views" is in INSTALLED_APPS without "daf_orm", on which it stands.'
+    message = '"daf_views" is in INSTALLED_APPS without "daf_orm", which it requires.'
     return [Error(message, hint='Add "daf_orm" to INSTALLED_APPS.', id="daf_views.E002")]
 
 
@@ -96,6 +96,6 @@ def _import_error(path: str) -> ImportError | None:
 
 
 def _is_refused(view: Any, aliases: list[str]) -> bool:
-    """Whether ``BaseHandler.make_view_atomic()`` refuses it."""
+    """Return True if ``BaseHandler.make_view_atomic()`` refuses it."""
     exempt = non_atomic_aliases(view)
     return iscoroutinefunction(view) and any(alias not in exempt for alias in aliases)

@@ -1,7 +1,7 @@
-"""Conditional requests (RFC 9110 §13): answer 304 to who has it already, and write only over what the client has seen.
+"""Conditional requests (RFC 9110 §13): answer 304 if the client is up to date, and update only the version it has seen.
 
-A view says what the version of an instance is; its entity tag is made of that, not of the bytes of a response, so it is
-known before anything is written. A condition alone is no lock: between the check and the write somebody else may write.
+A view returns the version of an instance. Its entity tag is made of that, not of the bytes of a response, so it is
+known before anything is written. A condition alone is no lock: another write may come between the check and the write.
 :func:`compare_and_set` makes the check part of the statement; ``select_for_update()`` in an ``atomic`` view makes them
 wait.
 """
@@ -48,7 +48,7 @@ __all__ = [
 
 _SUCCESS, _REDIRECTION = 200, 300
 _TAG = r'(W/)?"[!#-~\x80-\xff]*"'
-# What parse_tags() takes: * or a list, in which elements may be empty.
+# The grammar of parse_tags(): * or a list, in which elements may be empty.
 _TAGS = {
     "type": "string",
     "pattern": rf"^[ \t]*(\*|[ \t,]*{_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)[ \t]*$",
@@ -60,7 +60,7 @@ async def compare_and_set(queryset: QuerySet[Any], **changes: Any) -> None:
     """Update the row that has still the version that was checked, in one statement.
 
     ``await compare_and_set(Book.objects.filter(pk=pk, version=book.version), version=F("version") + 1, title=title)``.
-    Raises PreconditionFailedError if there is no such row any more: somebody else was first.
+    Raises PreconditionFailedError if there is no such row: another update was faster.
     """
     if not await queryset.aupdate(**changes):
         raise PreconditionFailedError
@@ -70,14 +70,14 @@ class ConditionalView(AsyncView):
     """A base, beside AsyncAPIView, of views that call :meth:`check_preconditions` in their handlers."""
 
     requires_if_match: bool = False
-    """Whether PUT, PATCH and DELETE must say, by ``If-Match``, which version they are to replace."""
+    """True if PUT, PATCH and DELETE must send ``If-Match`` with the version that they are to replace."""
     _seen: Version | None = None
     _has_checked: bool = False
 
     def etag_of(self, instance: Any, /) -> Version:
         """Return the version of an instance. Override it, or give ``check_preconditions`` versions."""
         raise TypeError(
-            f"{type(self).__qualname__} does not say what the version of a {type(instance).__name__} is: write "
+            f"{type(self).__qualname__} does not define the version of a {type(instance).__name__}: write "
             "`def etag_of(self, instance): return instance.version`."
         )
 
@@ -108,15 +108,15 @@ class ConditionalView(AsyncView):
         """Raise TypeError for a handler that has overlooked what the view requires; an atomic view is rolled back."""
         if self.requires_if_match and request.method in OVERWRITING and not self._has_checked:
             raise TypeError(
-                f"{type(self).__qualname__} requires If-Match, but its handler of {request.method} has not called "
-                "self.check_preconditions(request, instance), and wrote without."
+                f"{type(self).__qualname__} requires If-Match, but its {request.method} handler did not call "
+                "self.check_preconditions(request, instance)."
             )
 
     def _describe_conditions(self, operation: Description) -> None:
         if operation.method in READING:
-            # Anything may stand there: what is no tag is ignored, and the representation is sent.
+            # Any value is accepted: a malformed tag is ignored, and the representation is sent.
             anything = {"type": "string", "examples": _TAGS["examples"]}
-            operation.add_parameter(_header("If-None-Match", "Answer 304 if this is still the version.", anything))
+            operation.add_parameter(_header("If-None-Match", "Answer 304 if the version still matches.", anything))
             operation.add_response_header("ETag", "The version (RFC 9110 §8.8.3).")
             operation.add_status(304)
             return
@@ -124,7 +124,7 @@ class ConditionalView(AsyncView):
         if self.requires_if_match:
             operation.add_status(428)
         if operation.method in OVERWRITING:
-            parameter = _header("If-Match", "Write over this version and no other, or answer 412.", _TAGS)
+            parameter = _header("If-Match", "Update this version only; answer 412 if there is a newer one.", _TAGS)
             operation.add_parameter({**parameter, "required": bool(self.requires_if_match)})
 
     stages: ClassVar[Sequence[Stage]] = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ServiceError(Exception):
-    """A service of a view could not be made, or not be ended. What went wrong is its ``__cause__``."""
+    """A service of a view could not be made, or not be ended. The error is its ``__cause__``."""
 
 
 class ThrottleBackendError(Exception):
@@ -131,7 +131,7 @@ class ParseError(BadRequestError):
 
 
 class NotAuthenticatedError(APIError):
-    """401: nobody knows who asks. ``challenge`` says how to prove it (``WWW-Authenticate``, RFC 9110 §11.6.1)."""
+    """401: the request is unauthenticated. ``challenge`` is sent in ``WWW-Authenticate`` (RFC 9110 §11.6.1)."""
 
     default_status = HTTPStatus.UNAUTHORIZED
     default_title = "Unauthorized"
@@ -142,7 +142,7 @@ class NotAuthenticatedError(APIError):
 
 
 class ForbiddenError(APIError):
-    """403: who asks may not have it."""
+    """403: the user or client lacks permission."""
 
     default_status = HTTPStatus.FORBIDDEN
     default_title = "Forbidden"
@@ -187,7 +187,7 @@ class NotAcceptableError(APIError):
 
 
 class ConflictError(APIError):
-    """409: what is asked does not go with the state of the resource."""
+    """409: the request conflicts with the current state of the resource."""
 
     default_status = HTTPStatus.CONFLICT
     default_title = "Conflict"
@@ -200,7 +200,7 @@ class PreconditionFailedError(APIError):
     default_status = HTTPStatus.PRECONDITION_FAILED
     default_title = "Precondition Failed"
     default_code = "precondition_failed"
-    default_detail = "It is not what you have seen any more. Get it again, and see whether you still want to change it."
+    default_detail = "The resource has changed since you fetched it. Fetch it again and retry with its current ETag."
 
 
 class ContentTooLargeError(APIError):
@@ -212,7 +212,7 @@ class ContentTooLargeError(APIError):
 
 
 class UnsupportedMediaTypeError(APIError):
-    """415: nobody here reads that media type; ``Accept`` says what is read (RFC 9110 §15.5.16)."""
+    """415: no parser reads that media type; ``Accept`` names those that are read (RFC 9110 §15.5.16)."""
 
     default_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     default_title = "Unsupported Media Type"
@@ -276,7 +276,7 @@ class PreconditionRequiredError(APIError):
     default_status = HTTPStatus.PRECONDITION_REQUIRED
     default_title = "Precondition Required"
     default_code = "precondition_required"
-    default_detail = "Say in If-Match which version you have seen: the ETag of its last response."
+    default_detail = "This request requires If-Match. Send the ETag of the version you are updating."
 
 
 class _RetryLaterError(APIError):

@@ -13,7 +13,7 @@ from daf_views.views.atomic import OptedOut
 
 @never_cache
 async def livez(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-    """Answer 200 as long as the event loop gets round to it."""
+    """Answer 200 as long as the event loop runs."""
     return _plain("ok", 200)
 
 

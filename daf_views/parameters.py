@@ -1,4 +1,4 @@
-"""Where the parameters of typed handlers come from: ``page: Annotated[int, Query(alias="p")]``."""
+"""Sources of the parameters of typed handlers: ``page: Annotated[int, Query(alias="p")]``."""
 
 from daf_views.handlers.parameters import Body, Cookie, Header, Path, Query, Status
 

@@ -50,25 +50,25 @@ def _not_codings(names: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What ``DAF_VIEWS`` may hold. Times are seconds, and more than 0; counts are 0 or more."""
+    """The settings in ``DAF_VIEWS``. Times are seconds, and more than 0; counts are 0 or more."""
 
     LIFESPAN: Sequence[str] = ()
     """Dotted paths of what starts and stops with the server: functions, or async context managers."""
     DRAIN_TIMEOUT: float = 20.0
-    """How long requests and background work may take to end once the server wants to stop."""
+    """Seconds that requests and background work may take to end once the server wants to stop."""
     MAX_IN_FLIGHT: int | None = limited(None, least=1, unless="None for no limit")
     """Requests that are answered at the same time, at most, in one process. None: no limit."""
     MAX_WAITING: int = 100
     """Requests that wait for one of those places, at most; one more is answered 503."""
     WAIT_TIMEOUT: float = 5.0
-    """How long a request waits for a place before it is answered 503."""
+    """Seconds that a request waits for a slot before it is answered 503."""
     RETRY_AFTER: int = 1
-    """What a 503 asks a client to wait, in its Retry-After header."""
+    """Seconds that a 503 asks a client to wait, in its Retry-After header."""
     THREAD_PER_REQUEST: bool = False
-    """Whether the thread-sensitive calls of a request share one thread, which ends with it, as under Django's handler:
+    """True if the thread-sensitive calls of a request share one thread, which ends with it, as under Django's handler:
     for code that keeps data of a request in a ``threading.local``."""
     BODY_TIMEOUT: float = 60.0
-    """How long a client may take to send its whole body before it is answered 408."""
+    """Seconds that a client may take to send its whole body before it is answered 408."""
     CONTENT_CODINGS: Sequence[str] = limited((), check=_not_codings)
     """Content codings that the bodies of requests are decoded from: gzip, deflate, zstd. Any other is answered 415."""
     HEARTBEAT: float = 15.0
@@ -79,33 +79,33 @@ class Settings:
     OPENAPI: Mapping[str, str] = field(default_factory=dict)
     """The title, version and description of the API, for its OpenAPI document."""
     VALIDATE_OUTPUT: bool | None = None
-    """Whether what typed handlers return is checked against their annotation. None: with DEBUG, and in tests."""
+    """True if return values of typed handlers are checked against their annotation. None: with DEBUG, and in tests."""
     TRUSTED_PROXIES: Sequence[str] = limited((), check=_not_networks)
     """Networks (CIDR) of proxies of our own, whose word on a client's address is believed; "unix" is a Unix socket."""
     FORWARDED_HEADER: str = limited("X-Forwarded-For", check=_no_forwarded_header)
-    """The header in which they say it: X-Forwarded-For or Forwarded. The other one is anybody's."""
+    """The header in which they state the address: X-Forwarded-For or Forwarded. Any client may send the other one."""
     THROTTLE_BACKEND: str = "memory"
-    """Where throttles count: "memory", "cache", "database", "redis", or the dotted path of a Backend."""
+    """The backend of throttles: "memory", "cache", "database", "redis", or the dotted path of a Backend."""
     THROTTLE_LOCATION: str = ""
     """The URL of Redis; or the alias of the cache or the database, if it is not the default one."""
     THROTTLE_PREFIX: str = "daf-throttle:"
-    """What keys in a cache or Redis begin with: two sites that share one need two prefixes."""
+    """The prefix of keys in a cache or Redis: two sites that share one need two prefixes."""
     THROTTLE_TIMEOUT: float = 1.0
-    """How long a request waits, at most, to be counted."""
+    """Seconds that a request waits, at most, to be counted."""
     THROTTLE_FAIL_OPEN: bool = False
-    """Whether requests that cannot be counted are let through; otherwise they are answered 503."""
+    """True if requests that cannot be counted are let through; otherwise they are answered 503."""
     THROTTLE_PER_PROCESS: bool = False
-    """Whether it is meant that each process counts by itself, as the memory backend does."""
+    """True if each process is meant to count separately, as the memory backend does."""
     THROTTLE_MAX_KEYS: int = limited(100_000, least=1)
     """Keys that the memory backend counts at the same time, at most."""
     IDEMPOTENCY_STORE: str = "database"
-    """Where answers to requests with an Idempotency-Key are kept: "database" or "cache"."""
+    """The store of responses to requests with an Idempotency-Key: "database" or "cache"."""
     IDEMPOTENCY_LOCATION: str = ""
     """The alias of that database or cache, if it is not the default one."""
     IDEMPOTENCY_PREFIX: str = "daf-idempotency:"
-    """What keys in a cache begin with: two sites that share one need two prefixes."""
+    """The prefix of keys in a cache: two sites that share one need two prefixes."""
     THROTTLED_PATHS: Mapping[str, str] = field(default_factory=dict)
-    """What throttle_middleware does: paths, and a rate, or the dotted path of a throttle, for all requests below."""
+    """For throttle_middleware: paths, and a rate, or the dotted path of a throttle, for all requests below."""
 
 
 def problems(raw: object) -> list[str]:

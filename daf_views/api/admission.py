@@ -1,4 +1,4 @@
-"""Whether a request is let in: who it is from, whether it is one too many, and what its user may do."""
+"""Admission of a request: authentication, throttles and permissions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ else:
     _View = object
 
 _NO_USERS = (tuple, list, bool, HttpResponseBase, BaseException)
-"""What other frameworks, and mistakes, return in place of a user."""
+"""Values that other frameworks, and mistakes, return in place of a user."""
 
 _REFUSALS = (tuple, list, HttpResponseBase, BaseException)
 
@@ -44,21 +44,21 @@ class Throttle(Protocol):
 
 @runtime_checkable
 class Permission(Protocol):
-    """Says who may: one object serves all requests of a view, concurrently."""
+    """Allows or denies a request. One object serves all requests of a view, concurrently."""
 
     async def has_permission(self, request: HttpRequest, view: Any, /) -> bool:
-        """Return whether the request is allowed. If not, it is answered 403, with the permission's ``message``, if any.
+        """Return True if the request is allowed. If not, it is answered 403, with the permission's ``message``, if any.
 
-        May raise an APIError of its own instead.
+        May raise an :class:`~daf_views.exceptions.APIError` instead.
         """
 
 
 class Admission(_View):
-    """What an API view asks before it looks at the body: its part of ``admit()``."""
+    """The checks of an API view before it looks at the body: its part of ``admit()``."""
 
     authentication: Sequence[Authentication | type[Authentication]] = ()
-    """:class:`~daf_views.auth.Authentication` that is asked in turn who the request is from. Without any, it
-    is whom middleware has found out."""
+    """:class:`~daf_views.auth.Authentication` classes or instances, asked in this order. Without any, the user is the
+    one that middleware has set."""
     throttle: Throttle | type[Throttle] | None = None
     """One :class:`Throttle`, asked before ``throttles``."""
     throttles: Sequence[Throttle | type[Throttle]] = ()
@@ -66,10 +66,10 @@ class Admission(_View):
 
     _is_uncounted = True
     _is_proven = False
-    """Whether the request has a proof that no browser sends by itself."""
+    """True if the request has proof of its user that no browser sends automatically."""
 
     async def authenticate(self, request: HttpRequest) -> Any:
-        """Return the user that the request proves to be from, who becomes ``request.user``; None leaves that as it is.
+        """Return the user of the request, which becomes ``request.user``; None leaves ``request.user`` unchanged.
 
         Asks ``authentication``. Raises NotAuthenticatedError for a proof that is none. Comes before throttles, which
         may count by user.
@@ -157,7 +157,7 @@ class Admission(_View):
 def _expect_nothing(throttle: Any, answer: Any) -> None:
     if answer is not None:
         raise TypeError(
-            f"{type(throttle).__qualname__}.check() returned {answer!r}, which would count for nothing: raise "
+            f"{type(throttle).__qualname__}.check() returned {answer!r}, which would be ignored: raise "
             "ThrottledError to refuse a request."
         )
 
@@ -191,4 +191,4 @@ def _log_in(request: HttpRequest, user: Any) -> None:
     request.user = user
     request.auser = auser
     if is_known(user):
-        request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may be no user of Django's
+        request.proven_user = user  # type: ignore[attr-defined] # for keys of throttles: it may not be a Django user

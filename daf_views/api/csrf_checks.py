@@ -21,7 +21,7 @@ class CSRFChecks(Admission):
     """Checks that no other site is behind an unsafe request, unless its proof is one that no browser sends."""
 
     enforces_csrf: bool = True
-    """False only where nothing that browsers send by themselves authenticates a request, and none is a login."""
+    """False only where browsers send nothing automatically that authenticates a request, and none is a login."""
 
     def _check_origin(self, request: HttpRequest) -> None:
         if self._needs_check(request):

@@ -1,4 +1,4 @@
-"""What is plugged into an API view: throttles, permissions, parsers, a paginator; instances, once its class is made."""
+"""The policy attributes of an API view: throttles, permissions, parsers, a paginator. They become instances."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def instantiate_policies(cls: type) -> None:
     setattr(cls, _COPIES, copies)
     for name in POLICIES:
         giver = next(klass for klass in cls.__mro__ if name in vars(klass) and name not in _copied_by(klass))
-        # What Python finds may be the copy of a parent, which knows nothing of the mixins further along this MRO.
+        # Python may find the copy of a parent, which knows nothing of the mixins further along this MRO.
         found = next(klass for klass in cls.__mro__ if name in vars(klass))
         if found is not giver and _copied_by(found)[name] is giver:
             continue

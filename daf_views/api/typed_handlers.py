@@ -38,7 +38,7 @@ class TypedHandlers(_View):
     """A paginator of :mod:`daf_views.pagination`, for ``paginate()``, and for querysets that a handler returns which
     is annotated with a list."""
     handler_signatures: ClassVar[Mapping[str, Signature]] = {}
-    """By method, what those handlers take and answer whose annotations say so; read when the class is made."""
+    """By method, the parameters and the return type of the annotated handlers; read when the class is made."""
     _response_headers: dict[str, str] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,14 +1,15 @@
 """``AsyncAPIView``: an :class:`~daf_views.views.AsyncView` that takes data and answers with data.
 
-Its stages are those of :mod:`daf_views.views.pipeline`, in that order. Until permissions have spoken, nothing of the
-body is received, unless something before the view may look at it: a decorator on ``dispatch``, or middleware that is
-neither Django's nor ours.
-Whatever is raised becomes an RFC 9457 problem within the view, under any handler and middleware.
+Its stages are those of :mod:`daf_views.views.pipeline`, in that order. The body is received only after permissions
+have been checked. The exception is a decorator on ``dispatch``, or middleware that is neither Django's nor DAF's:
+either may look at the body first. Every exception becomes an RFC 9457 problem within the view, under any handler and
+middleware.
 
 CSRF: the view is exempt from Django's middleware, which would receive the body of a POST before anything else, and
-would turn away every client without cookies. The view makes the checks of :mod:`daf_views.http.csrf` itself, which no
-hook that is overridden leaves out: an unsafe request of another site's is refused, one with the session cookie needs
-the token. Only ``enforces_csrf = False``, or an ``Authorization`` that no browser sends by itself, is exempt.
+would reject every client without cookies. The view makes the checks of :mod:`daf_views.http.csrf` itself; overriding
+a hook does not skip them. A cross-site unsafe request is refused, and one with the session cookie needs the token.
+Exempt are views with ``enforces_csrf = False``, and requests with an ``Authorization`` header that browsers do not
+send automatically.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
     _answers_problems = True
     _shapes: ClassVar[Mapping[str, int]] = {**AsyncView._shapes, "authenticate": 1}  # noqa: SLF001 - our parent's
     _remedy = (
-        "Return self.success(data), or say what the handler returns, as in `-> list[BookOut]`, by an annotation that "
-        "is known when the module is run."
+        "Return self.success(data), or annotate the handler with the type it returns, as in `-> list[BookOut]`; the "
+        "type must be imported when the module is run, not under TYPE_CHECKING."
     )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -106,7 +107,7 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
         """Parse the body into ``request.data``."""
         parsers: Any = self.parsers
         data = None if request.method in WITHOUT_CONTENT else await parse_body(request, parsers)
-        request.data = data  # type: ignore[attr-defined] # what we add to it
+        request.data = data  # type: ignore[attr-defined] # DAF adds it
 
     def _describe_body(self, operation: Description) -> None:
         if operation.method not in WITHOUT_CONTENT:

@@ -14,7 +14,7 @@ from daf_views._core.cancellation import shielded
 
 
 class SpooledBody:
-    """Grows by :meth:`add`; what touches the disk does so on a worker thread."""
+    """A body that grows by :meth:`add`. Work on the disk runs on a worker thread."""
 
     __slots__ = ("_limit", "_size", "file")
 
@@ -27,14 +27,14 @@ class SpooledBody:
         """Append a part. Raises RequestDataTooBig once there are more than ``limit`` bytes."""
         self._size += len(chunk)
         if self._limit is not None and self._size > self._limit:
-            raise RequestDataTooBig(f"The request's body has more than {self._limit} bytes.")
+            raise RequestDataTooBig(f"The request body is larger than {self._limit} bytes.")
         if isinstance(self.file, BytesIO) and self._size <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
             self.file.write(chunk)
         else:  # to the end: a thread that writes must not meet a file that is being closed
             await shielded(sync_to_async(self._write_to_disk, thread_sensitive=False)(chunk))
 
     async def discard(self) -> None:
-        """Close the file: nobody will read it."""
+        """Close the file, which will not be read again."""
         if isinstance(self.file, BytesIO):
             self.file.close()
         else:

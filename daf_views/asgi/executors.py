@@ -1,8 +1,8 @@
-"""Where a request's thread-sensitive work runs: on daf_orm's shared threads instead of a thread of its own.
+"""The executor of a request's thread-sensitive work: daf_orm's shared threads instead of one thread per request.
 
 Django's handler gives each request one thread, so that synchronous code of the request meets the same thread-local
-database connections, one call at a time. What that code really needs is kept: one call at a time, and a connection
-that nobody else uses. Each call has a lease of daf_orm's pool, and the lease of the atomic block it stands in.
+database connections, one call at a time. DAF keeps the part that such code needs: one call at a time, and a
+connection that no other request uses. Each call has a lease of daf_orm's pool, or that of its atomic block.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class RequestThreads(Executor):
     """Runs the thread-sensitive calls of one request, in the order they came.
 
     A call that is cancelled while it waits never runs. One that runs has its statement stopped, and :meth:`join` waits
-    until it has ended. It has no thread and may be used for as long as anybody knows it: by tasks that outlive the
-    request, too.
+    until it has ended. It has no thread and may be used for as long as anything refers to it: by tasks that outlive
+    the request, too.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class RequestThreads(Executor):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a call runs."""
+        """Return True if a call runs."""
         return self._running is not None
 
     async def join(self) -> None:
@@ -80,18 +80,19 @@ class _Call:
     def __init__(self, func: Callable[[], Any]) -> None:
         self.func = func
         self.future: Future[Any] = Future()
-        # With its lease, if it stands in an atomic block; without us, to whom daf_orm's own hop would come back.
+        # With its lease, if it stands in an atomic block; without this executor, or daf_orm's own hop would come back
+        # here.
         self.context = contextvars.copy_context()
         self.context.run(forget_request_executor)
 
     def start(self) -> asyncio.Task[None]:
-        """Run it in a task of its own, which is cancelled with its future."""
+        """Run it in a new task, which is cancelled with its future."""
         task = asyncio.get_running_loop().create_task(self._run(), context=self.context)
         self.future.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
         return task
 
     async def _run(self) -> None:
-        """Run it on a lease; its outcome is its future's, never this task's, whom nobody asks."""
+        """Run it on a lease. Its outcome is set on the future; this task itself never fails."""
         try:
             result, error = await database_sync_to_async(self._outcome)()
         except BaseException as failure:  # noqa: BLE001 - no lease, or cancelled
@@ -109,7 +110,7 @@ class _Call:
         # Handed over as a value: a StopIteration could not leave a coroutine.
         try:
             return self.func(), None
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits for the future
+        except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
             return None, error
 
     _outcome.continues_hop = True  # type: ignore[attr-defined] # daf_orm.test.count_hops() has counted asgiref's
@@ -132,7 +133,7 @@ class OneThread(ThreadPoolExecutor):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a call runs."""
+        """Return True if a call runs."""
         return self._last is not None and not self._last.done()
 
     async def join(self) -> None:

@@ -1,8 +1,8 @@
 """The ASGI application: Django's own handler, without its thread, connection and temporary file per request.
 
-What differs from :class:`django.core.handlers.asgi.ASGIHandler`, and where: threads
-(:mod:`daf_views.asgi.executors`), signals and closing (:mod:`daf_views.asgi.request_cycle`), the body and the client
-that hangs up (:mod:`daf_views.asgi.receiver`), limits (:mod:`daf_views.asgi.limiter`), start and stop
+It differs from :class:`django.core.handlers.asgi.ASGIHandler` in these: threads (:mod:`daf_views.asgi.executors`);
+signals and closing (:mod:`daf_views.asgi.request_cycle`); the body and the client that disconnects
+(:mod:`daf_views.asgi.receiver`). Also limits (:mod:`daf_views.asgi.limiter`), and startup and shutdown
 (:mod:`daf_views.asgi.lifespan`). Everything else is Django's.
 """
 
@@ -57,7 +57,7 @@ _LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _KNOWN_TO_LEAVE_BODY = ("django.", "daf_views.")
 """Modules whose middleware looks at no body before the view is known. Others get the body first."""
 _NO_LIFESPAN = (
-    "The server does not speak the ASGI lifespan protocol (Daphne does not): startup and shutdown hooks do not run, "
+    "The server does not support the ASGI lifespan protocol (Daphne does not): startup and shutdown hooks do not run, "
     "and work in progress is not waited for when it stops."
 )
 
@@ -122,7 +122,7 @@ class AsyncHandler(ASGIHandler):
         return known[loop]
 
     async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request, in a context of its own: the caller's URLconf, language and time zone stay."""
+        """Answer one HTTP request in a new context: the caller's URLconf, language and time zone stay."""
         await InOwnContext(self._handle(scope, receive, send))
 
     async def _handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -146,7 +146,7 @@ class AsyncHandler(ASGIHandler):
             ):  # else the server closes the connection, and the client sees that it is cut off
                 await self._refuse(scope, _cut_off(), send)
         except BaseException:
-            receiver.client_disconnected()  # the task goes on, and is not being cancelled any more
+            receiver.client_disconnected()  # the task goes on, and its cancellation has been withdrawn
             raise
         else:
             receiver.client_disconnected()
@@ -210,7 +210,7 @@ class AsyncHandler(ASGIHandler):
             await ending
 
     async def _refuse(self, scope: MutableMapping[str, Any], error: APIError, send: Send) -> None:
-        """Answer without asking anybody: no signal, no middleware, no view."""
+        """Answer directly: no signal, no middleware, no view."""
         logger.warning("%s %s was refused: %s.", scope["method"], ascii(scope["path"]), error)
         body: Any = UnreceivedBody()
         request, response = self.create_request(scope, body)
@@ -219,7 +219,7 @@ class AsyncHandler(ASGIHandler):
         await self.send_response(response, send)
 
     def _needs_no_slot(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether the view says so, as the health views do: asked only when there is none left."""
+        """Return True if the view needs none, as the health views do. Called only when no slot is free."""
         body: Any = UnreceivedBody()
         request, _ = self.create_request(scope, body)
         try:
@@ -233,8 +233,8 @@ class AsyncHandler(ASGIHandler):
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """Resolve and call the view, its middleware and its rendering.
 
-        As in Django's, but for three things: the body comes before the view, unless that takes it itself; without
-        exception middleware an exception costs no hop; overload is answered, and not with a 500.
+        It differs from Django's in three points. The body comes before the view, unless the view takes it itself.
+        Without exception middleware an exception costs no hop. Overload is answered 503, and not 500.
         """
         callback, args, kwargs = self.resolve_request(request)
         is_deferred = getattr(request, "receive_body", None) is not None
@@ -313,7 +313,7 @@ async def _close_source(response: Any) -> None:
 
 
 async def _drop_content(response: Any) -> None:
-    """Let a stream that answers HEAD be empty: it could be endless, and nobody may send it (RFC 9110 §9.3.2)."""
+    """Let a stream that answers HEAD be empty: it could be endless, and must not be sent (RFC 9110 §9.3.2)."""
     await _close_source(response)
     response.streaming_content = _nothing()
 
@@ -324,7 +324,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def _comes_from_a_file(response: FileResponse) -> bool:
-    """Return True if it streams its file, as it is or as GZipMiddleware compresses it, chunk by chunk."""
+    """Return True if it streams its file, unchanged or compressed chunk by chunk by GZipMiddleware."""
     return response.file_to_stream is not None or response.has_header("Content-Encoding")
 
 

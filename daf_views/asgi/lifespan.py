@@ -1,8 +1,8 @@
 """Start and stop with the server: hooks of the application, then the drain, then the pool's end.
 
-Source: the ASGI lifespan specification. Servers send ``lifespan.shutdown`` when the last connection has gone, which an
-endless stream would keep from ever happening. So the drain begins earlier, at SIGTERM or SIGINT, if the event loop is
-the main thread's: streams end, readiness fails, and what is still in flight after ``DRAIN_TIMEOUT`` is cancelled.
+Source: the ASGI lifespan specification. Servers send ``lifespan.shutdown`` when the last connection has closed. An
+endless stream would keep that from ever happening. So the drain begins earlier, at SIGTERM or SIGINT, if the event
+loop is the main thread's: streams end, readiness fails, and requests in flight are cancelled after ``DRAIN_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def on_startup(hook: Hook) -> Hook:
 
     It may be a function, sync or async, or return a context manager, sync or async, which is then entered and left
     again when the server stops. A server whose hook raises does not start. Raises RuntimeError when a server has
-    started already: what a URLconf imports is imported too late, an ``AppConfig.ready()`` is not.
+    started already: a module that the URLconf imports is too late, ``AppConfig.ready()`` is in time.
     """
     _refuse_if_running(hook)
     _starting.append(hook)
@@ -170,7 +170,7 @@ async def _close_pool() -> None:
 
 @contextmanager
 def _signals_begin(drain: Drain) -> Iterator[None]:
-    """Begin the drain at SIGTERM or SIGINT, and let whoever handles the signal do so as before."""
+    """Begin the drain at SIGTERM or SIGINT, and then call the handlers of the signal as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The requests in flight on one event loop: how many may be, who waits for a slot, and when the last has gone."""
+"""The requests in flight on one event loop: their limit, the queue for a slot, and the end of the last one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class InFlightLimiter:
-    """At most ``MAX_IN_FLIGHT`` requests are answered at a time; ``MAX_WAITING`` wait for a slot, first come first.
+    """At most ``MAX_IN_FLIGHT`` requests are answered at a time; ``MAX_WAITING`` wait for a slot, first in, first out.
 
     Of one event loop, and used on it only.
     """
@@ -31,13 +31,13 @@ class InFlightLimiter:
 
     @property
     def is_full(self) -> bool:
-        """Whether one more request would have to wait."""
+        """Return True if another request would have to wait."""
         return self._slots is not None and self._slots.are_taken
 
     async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> Slot | None:
         """Count a request in, when there is a slot for it; return what :meth:`leave` wants back.
 
-        ``unlimited``: it needs no slot. Raises ServiceUnavailableError if too many wait, if it waited in vain, or if
+        ``unlimited``: it needs no slot. Raises ServiceUnavailableError if too many wait, if the wait timed out, or if
         the drain is over.
         """
         if self._is_closed:

@@ -1,6 +1,6 @@
 """The client of one request, as ASGI shows it: it sends a body, and it may hang up.
 
-Both arrive through one ``receive()``, so one object owns it. Whoever wants the body gets it first; while nobody does,
+Both arrive through one ``receive()``, so one object owns it. A reader of the body has priority; while there is none,
 a listener waits for ``http.disconnect``. It is started late, by the event loop's next turn, because most requests are
 answered before that and then never pay for the task.
 
@@ -32,20 +32,22 @@ _SLOW = 0.05
 
 
 class Receiver:
-    """Who sent the request that the creating task answers, and is cancelled by :meth:`watch` when it hangs up.
+    """The client of the request that the current task answers.
 
-    ``expects_body``: it has announced one, for which it is not waited for ever.
+    :meth:`watch` cancels that task when the client disconnects.
+
+    ``expects_body``: it has announced one, for which there is a time limit.
     """
 
     is_answered = False
-    """Whether a response has begun to be sent, so that no other can be."""
+    """True once a response has begun to be sent, so that no other can be."""
     slot: Slot | None = None
     """Its place among the requests in flight, where these are limited."""
     _received: Message | None = None
     """A part of the body that the listener came upon."""
     _body_ended = False
     _spoilt: Exception | None = None
-    """Why the body cannot be had any more."""
+    """The reason why the body cannot be had."""
     _handle: asyncio.Handle | None = None
     _listener: asyncio.Task[None] | None = None
     _arrived = _NOTHING_ARRIVES
@@ -71,7 +73,7 @@ class Receiver:
         the whole of it has not come within ``BODY_TIMEOUT`` seconds. While the client is slow, another request has the
         slot; raises ServiceUnavailableError if too many are.
         """
-        if self._spoilt is not None:  # what is left of it is not the body
+        if self._spoilt is not None:  # the rest of it is not the body
             raise self._spoilt
         body = SpooledBody(limit)
         try:
@@ -95,7 +97,7 @@ class Receiver:
         except RequestAborted:
             self._cancel_task()
             if asyncio.current_task() is not self._task:
-                raise  # a child of the request's task, which nobody may be waiting for
+                raise  # a child of the request's task, which nothing may be awaiting
             return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # cancelled here
 
     async def _next_part(self) -> bytes:
@@ -129,7 +131,9 @@ class Receiver:
                 raise
             if self._is_overload and self.slot is not None:
                 raise self.slot.overload() from error
-            raise APIError(f"The body did not come within {seconds} s.", status=408, code="body_timeout") from error
+            raise APIError(
+                f"The request body did not arrive within {seconds} s.", status=408, code="body_timeout"
+            ) from error
         finally:
             slow.cancel()
         if self.slot is not None and not self.slot.is_held:
@@ -147,13 +151,15 @@ class Receiver:
             self._task.cancel()
 
     def was_aborted(self) -> bool:
-        """Whether the task was cancelled by :meth:`abort`, and for nothing else. Call it once, at the end."""
+        """Return True if the task was cancelled by :meth:`abort`, and for no other reason. Call it once, at the end."""
         return self._aborted and self._task is not None and self._task.uncancel() <= self._cancelled_before
 
     # Hanging up
 
     def client_disconnected(self) -> bool:
-        """Whether the task was cancelled because its client has left, and for nothing else. Call it once, at the end.
+        """Return True if the task was cancelled because its client has left, and for no other reason.
+
+        Call it once, at the end.
 
         Raises what the listener died of, if it did.
         """
@@ -188,7 +194,7 @@ class Receiver:
         try:
             message = await self._receive()
             if message["type"] == "http.request" and not self._body_ended:
-                self._received = message  # for whoever wants the body
+                self._received = message  # for the reader of the body
                 self._arrived.set()
                 if message.get("more_body", False):
                     return  # not asked for more, so the client is held back

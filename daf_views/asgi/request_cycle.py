@@ -1,8 +1,8 @@
 """The two ends of a request: ``request_started``, ``request_finished``, and what is closed in between.
 
 Django sends both signals through a worker thread, because its own receivers close connections that belong to that
-thread. Under daf_orm no thread keeps any: each call gives its connection back clean. So where nobody but Django
-listens, what its receivers do is done here, without a hop. Receivers of anybody else are run as Django runs them.
+thread. Under daf_orm no thread keeps any: each call gives its connection back clean. So where only Django listens,
+the work of its receivers is done here, without a hop. Other receivers are run as Django runs them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _DJANGO_IDS = frozenset(map(id, (reset_queries, close_old_connections, close_cac
 
 
 def start_request(sender: type, scope: Any) -> Coroutine[Any, Any, object] | None:
-    """Tell that a request has begun: return the coroutine that does, or None if nobody listens."""
+    """Return the coroutine that announces the start of a request, or None if there is no receiver."""
     if _only_django_listens(request_started):
         return None
     sync_receivers, async_receivers = _foreign_receivers(request_started, sender)
@@ -86,7 +86,7 @@ def end_request(
 
 
 async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:
-    """Call a ``close()`` that somebody has replaced: it sends the signal, if anything does."""
+    """Call a ``close()`` that has been replaced: it sends the signal, if anything does."""
     await _hop(response.close)
     await sync_to_async(stream.close, thread_sensitive=False)()
 
@@ -103,7 +103,7 @@ async def _end(closers: list[Closer], response: HttpResponseBase | None, sender:
             await request_finished.asend(sender=sender)
         else:
             await _call_all(async_receivers, signal=request_finished, sender=sender)
-    except _OVERLOAD:  # the synchronous receivers come first: none has been called
+    except _OVERLOAD:  # synchronous receivers are called before the others: none has been
         await sync_to_async(request_finished.send, thread_sensitive=False)(sender=sender)
 
 
@@ -112,7 +112,7 @@ async def _call_all(receivers: list[Any], **arguments: Any) -> None:
 
 
 async def _hop(func: Closer) -> None:
-    """Call it as Django does; where there is no connection for that, without one: what is open must be closed."""
+    """Call it as Django does; without a connection if there is none for that: open resources must be closed."""
     try:
         await sync_to_async(func)()
     except _OVERLOAD:
@@ -152,7 +152,7 @@ def _has_cache_to_close() -> bool:
 
 @functools.cache
 def _closes_caches() -> bool:
-    """Whether a cache of the settings has anything to close, as memcached's clients have."""
+    """Return True if a cache of the settings has anything to close, as memcached's clients have."""
     backends = [import_string(cache["BACKEND"]) for cache in settings.CACHES.values()]
     return any(backend.close is not BaseCache.close for backend in backends)
 

@@ -9,7 +9,7 @@ from daf_views.settings import Settings
 
 
 class Slots:
-    """``MAX_IN_FLIGHT`` slots, for which ``MAX_WAITING`` requests wait, first come first. Of one event loop."""
+    """``MAX_IN_FLIGHT`` slots, for which ``MAX_WAITING`` requests wait, first in, first out. Of one event loop."""
 
     def __init__(self, settings: Settings, number: int) -> None:
         self._settings = settings
@@ -21,7 +21,7 @@ class Slots:
 
     @property
     def are_taken(self) -> bool:
-        """Whether one more request would have to wait."""
+        """Return True if another request would have to wait."""
         return self._semaphore.locked()
 
     async def take(self) -> None:

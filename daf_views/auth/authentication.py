@@ -1,7 +1,7 @@
-"""Who a request is from: what an ``AsyncAPIView`` asks, in turn, as its ``authentication = [...]``.
+"""Authentication of an ``AsyncAPIView``'s requests: the classes of its ``authentication = [...]``, asked in order.
 
-The first that knows decides; if none does, the request is nobody's, whatever middleware has found out. What a client
-sends as proof and is none is a 401 at once.
+The first that knows the user decides. If none does, the request is unauthenticated, whatever user middleware has
+set. A client that sends invalid proof is answered 401 at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Authentication:
-    """One way to prove who one is. One object serves all requests of a view, concurrently."""
+    """One way to authenticate. One object serves all requests of a view, concurrently."""
 
     challenge: str = ""
-    """What a 401 asks for, in its ``WWW-Authenticate`` (RFC 9110 §11.6.1)."""
+    """The challenge that a 401 sends in ``WWW-Authenticate`` (RFC 9110 §11.6.1)."""
     is_sent_by_browsers: ClassVar[bool] = True
-    """Whether a browser may send the proof by itself, as it does cookies, certificates and HTTP's Basic: then CSRF is
-    checked, for another site may be behind it."""
+    """True if a browser may send the proof automatically, as it does cookies, certificates and HTTP's Basic. Then CSRF
+    is checked, because another site may have made the browser send it."""
     name: ClassVar[str] = ""
     """The name of its security scheme in OpenAPI documents."""
 
@@ -54,7 +54,7 @@ class SessionAuthentication(Authentication):
     name = "session"
 
     async def authenticate(self, request: HttpRequest) -> Any:
-        """Return the user who has logged in."""
+        """Return the user that has logged in."""
         user = await user_of(request)
         return user if is_known(user) and getattr(user, "is_active", True) else None
 
@@ -64,10 +64,10 @@ class SessionAuthentication(Authentication):
 
 
 class _ProofAuthentication(Authentication):
-    """A proof that a client puts into a header, as no browser does by itself.
+    """A proof that a client puts into a header, which no browser does automatically.
 
     One that is empty, or has a control character, proves nothing: ``get_user`` is not asked, whose query might find a
-    user who has none. It is answered 401.
+    user without one. It is answered 401.
     """
 
     is_sent_by_browsers = False
@@ -83,7 +83,7 @@ class _ProofAuthentication(Authentication):
         return user
 
     async def get_user(self, proof: str, /) -> Any:
-        """Return the user whose proof it is, or None if it is nobody's. Who is not active is refused.
+        """Return the user with this proof, or None if there is none. An inactive user is refused.
 
         ``proof`` is never empty.
         Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
@@ -129,7 +129,7 @@ class APIKeyAuthentication(_ProofAuthentication):
 
     @property
     def challenge(self) -> str:  # type: ignore[override] # an attribute elsewhere
-        """What a 401 asks for: a scheme of our own, for there is none."""
+        """The challenge of a 401. No registered scheme fits, so the scheme is DAF's."""
         return f'APIKey header="{self.header}"'
 
     def security_scheme(self) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """The user that a request is from, as far as middleware or an authentication has found out.
 
 ``AuthenticationMiddleware`` gives a request a lazy ``user`` and an ``auser()``, which say the same. Other code sets one
-of them: a token's middleware, a check of a second factor that takes the user away. What was set counts; of two that
-were set and differ, the one that is unauthenticated.
+of them: a token's middleware, a check of a second factor that takes the user away. The one that was set counts. If
+both were set and differ, the unauthenticated one counts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Who may: what an ``AsyncAPIView`` asks as its ``permissions = [...]``, all of which must agree.
+"""Permissions of an ``AsyncAPIView``: the classes of its ``permissions = [...]``, all of which must allow a request.
 
-Whoever may not is answered 403, or 401 if nobody knows who it is. ``has_object_permission``, where a permission has it,
-is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
-are the methods that a permission never refuses: OpenAPI documents ask for no proof there. A permission for which
-that says too little has a ``describe(operation)``, see :class:`daf_views.openapi.Description`.
+A denied request is answered 401 if unauthenticated, 403 otherwise. ``has_object_permission``, where a permission has
+it, is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
+are the methods that a permission never refuses: OpenAPI documents ask for no proof there. A permission for which that
+says too little has a ``describe(operation)``, see :class:`daf_views.openapi.Description`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
     from daf_views._core.description import Description
 
-_OPEN = SAFE - {"TRACE"}  # which shows the headers of a request
+_OPEN = SAFE - {"TRACE"}  # TRACE shows the headers of a request
 
 
 class IsAuthenticated:
-    """Everybody who has proven who he is."""
+    """Allow authenticated users."""
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
-        """Return whether it is so."""
+        """Return True if the request is authenticated."""
         return is_known(await user_of(request))
 
 
 class IsAuthenticatedOrReadOnly(IsAuthenticated):
-    """They may do everything, everybody else may read."""
+    """Allow authenticated users everything, and all others to read."""
 
     open_methods = _OPEN
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:
-        """Return whether it is so."""
+        """Return True if the request reads or is authenticated."""
         return request.method in _OPEN or await super().has_permission(request, view)
 
 
@@ -43,15 +43,15 @@ class IsStaff:
     """Members of staff."""
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
-        """Return whether it is so."""
+        """Return True if the user is active staff."""
         user = await user_of(request)
         return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
 
 
 class HasPerms:
-    """Who has all of these permissions of Django's: ``HasPerms("shop.add_order")``.
+    """Allow users with all of these Django permissions: ``HasPerms("shop.add_order")``.
 
-    ``per_object=True`` asks for them for the object, too; Django's own backend gives nobody any for a single object.
+    ``per_object=True`` checks them for the object, too. Django's own backend grants none for a single object.
     """
 
     def __init__(self, *perms: str, per_object: bool = False) -> None:
@@ -61,12 +61,12 @@ class HasPerms:
         self._per_object = per_object
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
-        """Return whether the user has them; with ``per_object``, whether there is one: the object decides."""
+        """Return True if the user has them; with ``per_object``, if there is a user: the object decides."""
         user = await user_of(request)
         return is_known(user) if self._per_object else await _has(user, self.perms)
 
     async def has_object_permission(self, request: HttpRequest, view: Any, obj: Any) -> bool:  # noqa: ARG002
-        """Return whether the user has them for the object."""
+        """Return True if the user has them for the object."""
         return not self._per_object or await _has(await user_of(request), self.perms, obj)
 
 
@@ -77,5 +77,5 @@ def describe_permission(permission: object, operation: Description) -> None:
 
 
 async def _has(user: Any, *asked: Any) -> bool:
-    """Ask a user of Django's; one of another kind has no permissions."""
+    """Ask a Django user; one of another kind has no permissions."""
     return hasattr(user, "ahas_perms") and bool(await user.ahas_perms(*asked))

@@ -2,8 +2,8 @@
 
 Django wraps every middleware and the view chain in ``convert_exception_to_response``, so an outer middleware never sees
 an exception, only Django's response to it. All those wrappers look up one function at the moment they need it,
-``response_for_exception``. The middleware marks each request that it lets in; while the patch below is active, that
-function answers marked requests by :mod:`daf_views.errors.problems` where a problem is wanted, and leaves the rest to
+``response_for_exception``. The middleware marks each request that it lets in. While the patch below is active, that
+function answers a marked request by :mod:`daf_views.errors.problems` where a problem is wanted. It leaves the rest to
 Django: the project's ``handler404`` and its like, and Django's own pages.
 
 An API view needs no middleware: it lets a bug out, so that ``process_exception`` of middleware hears of it, after
@@ -73,7 +73,7 @@ def wants_problem(request: HttpRequest, exc: Exception) -> bool:
     """Return True if an error is answered with a problem, rather than by Django and the project's error handlers.
 
     It is for API views, for paths in ``PROBLEM_PATHS`` and for errors that Django has no answer to. Where the project
-    has no error handler of its own, it is also for other views of ours, and for clients that name JSON in ``Accept``.
+    does not define its own handler, it is also for other DAF views, and for clients that name JSON in ``Accept``.
     """
     if isinstance(exc, _WITHOUT_DJANGOS_ANSWER) or is_below_any(request.path_info, get_settings().PROBLEM_PATHS):
         return True
@@ -107,7 +107,7 @@ PATCHES = PatchTable(
         owner=django_exceptions,
         name="response_for_exception",
         replacement=response_for_exception,
-        why="what a resolver, a view or a middleware raises is turned into a response before any middleware sees it",
+        why="exceptions of resolvers, views and middleware are turned into responses before any middleware sees them",
     ),
 )
 

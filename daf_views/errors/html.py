@@ -26,7 +26,7 @@ _PAGE = (
 
 
 def prefers_html(request: HttpRequest) -> bool:
-    """Whether the client would rather have HTML than JSON, by the weights of its Accept header (RFC 9110 §12.5.1).
+    """Return True if the client prefers HTML to JSON, by the weights of its Accept header (RFC 9110 §12.5.1).
 
     One that does not care gets JSON.
     """
@@ -43,13 +43,13 @@ def names_json(request: HttpRequest) -> bool:
 
 
 def has_own_handler(status: int) -> bool:
-    """Return True if the project's URLconf has an error handler of its own for a status."""
+    """Return True if the project's URLconf defines an error handler for a status."""
     handler = get_resolver(get_urlconf()).resolve_error_handler(status)
     return handler is not _DEFAULTS[status] and not getattr(handler, "answers_with_problems", False)
 
 
 def may_query(error: APIError) -> bool:
-    """Whether the page is rendered by code of Django's or the project's, which may use the database."""
+    """Return True if the page is rendered by Django's or the project's code, which may use the database."""
     return error.status in _DEFAULTS
 
 
@@ -69,7 +69,7 @@ def by_handler(request: HttpRequest, exc: Exception | None, handler: Any, status
     response: Any = handler(request) if status == 500 else handler(request, exception=exc)  # noqa: PLR2004
     if not getattr(response, "is_rendered", True):  # a TemplateResponse
         response = response.render()
-    return response  # type: ignore[no-any-return] # a handler of the project's
+    return response  # type: ignore[no-any-return] # the project's handler
 
 
 def plain(error: APIError) -> HttpResponse:

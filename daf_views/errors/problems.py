@@ -1,10 +1,10 @@
 """Exceptions as responses: RFC 9457 problems, or HTML where a browser asks for it.
 
-What is known becomes the error it means (:func:`translate`). What is not is a bug: it is logged with an error id,
+A known exception becomes the error it means (:func:`translate`). Any other is a bug: it is logged with an error id,
 ``got_request_exception`` is sent, and the client is told the id and nothing else, except with DEBUG.
 
-:func:`response_for` is for the event loop, :func:`respond` for synchronous code. Whatever may block (signal receivers,
-log handlers that send mail, templates) the former does on a worker thread.
+:func:`response_for` is for the event loop, :func:`respond` for synchronous code. Code that may block (signal receivers,
+log handlers that send mail, templates) is run by the former on a worker thread.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
 
 
 def respond(request: HttpRequest, exc: Exception, *, is_signalled: bool = False) -> HttpResponse:
-    """Do the same in synchronous code: a worker thread of Django's handler, or WSGI.
+    """Do the same in synchronous code: a worker thread under the Django handler, or WSGI.
 
     ``is_signalled`` says that ``got_request_exception`` has been sent already.
     """
@@ -168,17 +168,17 @@ class Failure:
 
     @property
     def is_worth_a_report(self) -> bool:
-        """Whether the line that Django's handler logs for each error response would say too little."""
+        """Return True if the line that Django's handler logs for each error response would say too little."""
         told = isinstance(self.exc, SuspiciousOperation | CSRFError)
         return self.error_id is not None or told or self.is_overload
 
     @property
     def is_overload(self) -> bool:
-        """Whether the pool had no connection."""
+        """Return True if the pool had no connection."""
         return self.error.status == 503 and self.exc is not self.error  # noqa: PLR2004 - Service Unavailable
 
     def log(self, request: HttpRequest) -> None:
-        """Log it, once: what Django would log too, where Django does; a bug with its traceback and error id."""
+        """Log it, once: as Django would, where Django logs it; a bug with its traceback and error id."""
         extra = {"status_code": self.error.status, "request": request, "error_id": self.error_id}
         path = _one_line(request.path)
         if self.error_id is not None:
@@ -195,7 +195,7 @@ class Failure:
 
 
 def _one_line(text: str) -> str:
-    """What a client sends may hold line breaks: escaped, it cannot forge a line of the log."""
+    """Escape line breaks, which a client may send, so that it cannot forge a line of the log."""
     return text.encode("unicode_escape").decode("ascii")
 
 

@@ -1,7 +1,7 @@
 """A handler's arguments, taken from the request as its signature says.
 
-All that is wrong with the query, the headers and the body is told at once, in one 422. What is wrong in the path is a
-404: nothing is there.
+All mistakes in the query, the headers and the body are reported at once, in one 422. A mistake in the path is a 404:
+no resource is there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from daf_views.handlers.parameters import Parameter
     from daf_views.schemas import Schema
 
-_CSRF_TOKEN = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field in every form of Django's
+_CSRF_TOKEN = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field in every Django form
 _NUL = Violation((), "Null characters are not allowed.", "null_characters_not_allowed")
 
 
@@ -45,7 +45,7 @@ class Asked:
 
 
 class ArgumentPlan:
-    """Where the arguments of a handler come from, when the URL gives some of them."""
+    """The sources of a handler's arguments, when the URL gives some of them."""
 
     def __init__(
         self,
@@ -89,17 +89,17 @@ class ArgumentPlan:
                 (self.cookies if isinstance(parameter.source, Cookie) else self.query).append(asked)
 
     def is_quick(self, request: HttpRequest) -> bool:
-        """Whether it takes no longer than the event loop can spare: it is the body that may be large."""
-        return self.body is None or request.data is None or is_short(request)  # type: ignore[attr-defined] # what we add
+        """Return True if it takes no longer than the event loop can spare: only the body may be large."""
+        return self.body is None or request.data is None or is_short(request)  # type: ignore[attr-defined] # DAF adds it
 
     @property
     def takes_what_may_be_wrong(self) -> bool:
-        """Whether it takes anything from the query, the headers, the cookies or the body."""
+        """Return True if it takes anything from the query, the headers, the cookies or the body."""
         return bool(self.query or self.headers or self.cookies or self.body)
 
     @cached_property
     def takes_unknown(self) -> bool:
-        """Whether a type of the query looks at names that it has no field for."""
+        """Return True if a type of the query looks at names that it has no field for."""
         return any(asked.fields is not None and asked.schema.takes_unknown() for asked in self.query)
 
     def arguments(self, request: HttpRequest, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
@@ -143,7 +143,9 @@ def _take(values: dict[str, Any], errors: list[Any], asked: Asked, source: Any, 
         value = _spelt(source, parameter.alias, parameter.kind)
     if value is ABSENT:
         if parameter.is_required:
-            errors.append(_of_parameter(parameter.alias, location, Violation((), "It is required.", "required")))
+            errors.append(
+                _of_parameter(parameter.alias, location, Violation((), "This parameter is required.", "required"))
+            )
         return
     try:
         values[parameter.name] = _loaded(asked.schema, value)
@@ -194,7 +196,7 @@ def _of_parameter(name: str, location: str, violation: Violation) -> ParameterEr
 
 
 def _loaded(schema: Schema, spelt: Any) -> Any:
-    """Load what a client has spelt. No NUL: PostgreSQL takes none, nor do the forms of Django."""
+    """Load a client's text. It may have no NUL: PostgreSQL and Django's forms refuse it."""
     texts = spelt.items() if isinstance(spelt, dict) else [(None, spelt)]
     wrong = [
         Violation(() if name is None else (name,), _NUL.detail, _NUL.code)

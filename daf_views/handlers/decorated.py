@@ -58,12 +58,12 @@ def refuse_wrapper(name: str, handler: Any, asked: AbstractSet[str]) -> None:
     taken = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     if not code.co_flags & inspect.CO_VARKEYWORDS and (unknown := sorted(asked - taken)):
         raise TypeError(
-            f"{name}: its decorator hands on no {', '.join(map(repr, unknown))}: let the wrapper take **kwargs, or "
-            "take them out of its __signature__."
+            f"{name}: its decorator does not pass on {', '.join(map(repr, unknown))}: let the wrapper take **kwargs, "
+            "or remove them from its __signature__."
         )
     if wanted := sorted(_required(handler, code) - asked):
         raise TypeError(
-            f"{name}: its decorator wants {', '.join(map(repr, wanted))}, of which the signature says nothing: "
+            f"{name}: its decorator requires {', '.join(map(repr, wanted))}, missing from the signature: "
             "add them to the wrapper's __signature__."
         )
 
@@ -96,7 +96,7 @@ def _resolved(name: str, what: str, annotation: Any, scope: Mapping[str, Any]) -
     try:
         return get_type_hints(holder, dict(scope), include_extras=True)["it"]
     except _UNKNOWN as error:
-        subject = "what it returns" if what == "return" else repr(what)
+        subject = "its return value" if what == "return" else repr(what)
         raise TypeError(
             f"{name}: the annotation of {subject} is not known when the class is made ({error}): define or import its "
             "type above, and not under TYPE_CHECKING."

@@ -1,4 +1,4 @@
-"""What an annotation of a handler says beside its type: where a parameter comes from, with which status to answer.
+"""Metadata in a handler's annotations: where a parameter comes from, with which status to answer.
 
 ``limit: Annotated[int, Query(alias="max")]``, ``tag: Annotated[str, Header()]``, ``-> Annotated[Order, Status(201)]``.
 Most parameters need none of these, see :mod:`daf_views.handlers.signature`.
@@ -54,7 +54,7 @@ class Status:
 
     def __post_init__(self) -> None:
         if self.code not in set(HTTPStatus) or not 200 <= self.code < 300:  # noqa: PLR2004 - RFC 9110 §15.3
-            raise TypeError(f"Status({self.code!r}) is no success: raise an APIError for anything else.")
+            raise TypeError(f"Status({self.code!r}) is not a success: raise an APIError for other statuses.")
 
 
 Source = Query | Header | Cookie | Path | Body
@@ -75,12 +75,12 @@ class Parameter:
 
     @property
     def is_required(self) -> bool:
-        """Whether the handler has no default for it."""
+        """Return True if the handler has no default for it."""
         return self.default is inspect.Parameter.empty
 
     @property
     def is_beside_body(self) -> bool:
-        """Whether it comes from a header or a cookie."""
+        """Return True if it comes from a header or a cookie."""
         return isinstance(self.source, Header | Cookie)
 
     @property

@@ -1,4 +1,4 @@
-"""What a typed handler returns, as the response that its annotation promises."""
+"""Make the return value of a typed handler into the response that its annotation promises."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 async def answer(signature: Signature, value: Any) -> Any:
-    """Return the response. One that the handler has made, and what has no annotation, is returned as it is.
+    """Return the response. One that the handler has made, and a value without annotation, is returned unchanged.
 
-    A queryset is evaluated in a thread, in one hop. Raises TypeError, a bug, for what is not as promised; what is of
-    the right class already is looked at only where :func:`validates`.
+    A queryset is evaluated in a thread, in one hop. Raises TypeError, a bug, for a value that is not as promised. A
+    value that is of the right class already is checked only where :func:`validates`.
     """
     if isinstance(value, HttpResponseBase) or not signature.has_answer:
         return value
     if signature.answer is None:
         if value is not None:
-            raise TypeError(f"{signature.name} returned {type(value).__name__}, and says that it returns None.")
+            raise TypeError(f"{signature.name} returned {type(value).__name__}, but is annotated with None.")
         return without_content(signature.status)
     if isinstance(value, QuerySet):
         refuse_secrets(value)
@@ -61,11 +61,11 @@ def dumped(signature: Signature, value: Any) -> bytes:
 def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
     try:
         return _shaped_with_files(schema, signature.returns, value)
-    except SynchronousOnlyOperation as error:  # a relation that was not loaded, of which only we know what it was for
-        error.add_note(f"It was wanted for what {signature.name} returned, as {signature.returns!r}.")
+    except SynchronousOnlyOperation as error:  # a relation that was not loaded: the note tells for what it was read
+        error.add_note(f"It was read to convert the return value of {signature.name} to {signature.returns!r}.")
         raise
     except SchemaError as error:
-        raise TypeError(f"{signature.name} returned what is not {signature.returns!r}: {error}") from error
+        raise TypeError(f"The return value of {signature.name} is not {signature.returns!r}: {error}") from error
 
 
 def _shaped_with_files(schema: Schema, kind: Any, value: Any) -> Any:
@@ -80,9 +80,9 @@ def _shaped_with_files(schema: Schema, kind: Any, value: Any) -> Any:
 
 
 def validates() -> bool:
-    """Whether what handlers return is checked whole: ``VALIDATE_OUTPUT``, by default with DEBUG and in tests."""
+    """Return True if return values are checked whole: ``VALIDATE_OUTPUT``, by default with DEBUG and in tests."""
     wanted = get_settings().VALIDATE_OUTPUT
-    return wanted if wanted is not None else settings.DEBUG or hasattr(mail, "outbox")  # which test runners set up
+    return wanted if wanted is not None else settings.DEBUG or hasattr(mail, "outbox")  # test runners set the outbox up
 
 
 def without_content(status: int, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What a handler's signature asks for, and what it answers with: read once, when its class is made.
+"""The parameters and the response of a handler, by its signature: read once, when its class is made.
 
 ``async def post(self, request, body: OrderIn, page: int = 1) -> OrderOut``: a parameter that the URL gives is from the
 path, as in Django. Of the others, ``body``, and one whose type has fields, is the body; the rest are from the query.
@@ -44,21 +44,21 @@ class Signature:
         """Of the handler, as errors give it."""
         self.parameters = tuple(parameters)
         self.returns = returns
-        """The type of what is answered, None if there is no content, ``Parameter.empty`` if nobody says."""
+        """The type of the response, None if there is no content, ``Parameter.empty`` without an annotation."""
         self.status = status or (204 if returns is None else 200)
         self.is_stream = False
-        """Whether it says that it returns a file or a stream."""
+        """True if it is annotated to return a file or a stream."""
         self._schemas: dict[str, Schema] = {}
         self._plans: dict[frozenset[str], ArgumentPlan] = {}
 
     @property
     def is_typed(self) -> bool:
-        """Whether there is anything to do for it."""
+        """Return True if anything is to be converted."""
         return self.has_answer or any(each.kind is not _NONE for each in self.parameters)
 
     @property
     def has_answer(self) -> bool:
-        """Whether it says what it answers with."""
+        """Return True if its return value is annotated."""
         return self.returns is not _NONE
 
     @cached_property
@@ -72,7 +72,7 @@ class Signature:
 
     @cached_property
     def answers_list(self) -> bool:
-        """Whether it answers with as many values as there are, which may come in pages."""
+        """Return True if it answers with any number of values, which may come in pages."""
         return self.has_answer and is_list(self.returns)
 
     @cached_property
@@ -163,7 +163,7 @@ def _read(name: str, method: str, parameter: inspect.Parameter, hint: Any) -> Pa
     source = sources[0] if sources else _default_source(parameter.name, hint)
     if isinstance(source, Body) and method.upper() in WITHOUT_CONTENT:
         raise TypeError(
-            f"{name}: {parameter.name!r} would be the body, which {method.upper()} has not: "
+            f"{name}: {parameter.name!r} would be the body, which {method.upper()} does not have: "
             "write Annotated[…, Query()] to take its fields from the query."
         )
     return Parameter(name=parameter.name, kind=hint, source=source, default=parameter.default)

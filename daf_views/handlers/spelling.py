@@ -1,7 +1,7 @@
-"""What queries, forms, headers and cookies spell, as the values that a type is made of.
+"""The values that a type is made of, read from the text of queries, forms, headers and cookies.
 
-Browsers send a form in their own way: an empty input is an empty text, an empty file input a part without a filename, a
-checked box is ``on``, an unchecked one is left out. In a form, what is an object or a list of objects is JSON
+Browsers send a form in this way: an empty input is an empty text, an empty file input a part without a filename. A
+checked box is ``on``, an unchecked one is left out. In a form, an object or a list of objects is JSON
 (OpenAPI 3.1, Encoding Object).
 """
 
@@ -99,7 +99,7 @@ def _json(part: Any) -> Any:
     """Return the value of a part that is JSON: a text, or what was sent like a file."""
     if isinstance(part, UploadedFile):
         if (part.size or 0) > _LARGEST_PART:
-            raise ParseError(f"The part has more than {_LARGEST_PART} bytes.")
+            raise ParseError(f"The part is larger than {_LARGEST_PART} bytes.")
         return load_json(part.read())
     return None if part == "" else load_json(part.encode("utf-8", "surrogatepass"))
 

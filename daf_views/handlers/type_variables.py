@@ -1,9 +1,10 @@
 """Type variables in the annotations of a generic base view's handlers, replaced by what a subclass gives for them.
 
 ``class Users(ListOf[UserOut])`` takes and shows what ``ListOf[T]`` says of ``T``, through any number of bases. A
-variable that is given nothing means its default (PEP 696), its bound, or one of its constraints; if it has none of
-these, the view would check and filter nothing, and is refused: when the class is made, or, of a class that is generic
-itself and so perhaps only a base, by ``as_view()``.
+variable without an argument means its default (PEP 696), its bound, or one of its constraints.
+
+A view with a variable that has none of these would check and filter nothing. It is refused when the class is made, or
+by ``as_view()`` if the class is generic itself and so perhaps only a base.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def type_parameters(owner: type) -> dict[str, Any]:
 
 
 def substituted(cls: type, owner: type, hint: Any, name: str) -> Any:
-    """Return an annotation of a handler that ``owner`` defines, as it is for ``cls``. ``name`` is the handler's.
+    """Return an annotation of a handler that ``owner`` defines, resolved for ``cls``. ``name`` is the handler's.
 
     Raises TypeError for a variable that means nothing; OpenTypeVariableError if a subclass may still say.
     """
@@ -45,7 +46,7 @@ def substituted(cls: type, owner: type, hint: Any, name: str) -> Any:
     if missing := [each for each, meaning in meanings.items() if meaning is _NOTHING]:
         is_open = set(missing) <= set(_own(cls))
         raise (OpenTypeVariableError if is_open else TypeError)(
-            f"{name} has the type variable {', '.join(each.__name__ for each in variables)}, of which nothing is said: "
+            f"{name} has the type variable {', '.join(each.__name__ for each in variables)}, which has no type: "
             f"derive a class from {owner.__qualname__}[…], with a type for each."
         )
     return _replaced(result, meanings)
@@ -87,7 +88,7 @@ def _replaced(kind: Any, arguments: Arguments) -> Any:
     if not variables:
         return kind
     if not all(isinstance(each, TypeVar) for each in variables):
-        raise TypeError(f"{kind!r} has a type parameter that is no TypeVar, for which no type can stand.")
+        raise TypeError(f"{kind!r} has a type parameter that is not a TypeVar, which no type can replace.")
     return kind[tuple(arguments.get(each, each) for each in variables)]
 
 

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 if TYPE_CHECKING:
 
     class APIRequest(HttpRequest):
-        """What handlers of an ``AsyncAPIView`` get."""
+        """The request as handlers of an ``AsyncAPIView`` see it."""
 
         data: Any
         """The body, as the view's parsers have made it; None without one."""

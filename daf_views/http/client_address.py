@@ -1,4 +1,4 @@
-"""Who sent a request, by address: what a client says about itself is not believed, what our own proxies say is.
+"""The address of a client. Addresses that a client states are not trusted; those that the site's proxies state are.
 
 A proxy appends the address that it was called from to ``X-Forwarded-For`` (or ``Forwarded``, RFC 7239). So the entries
 are read from the right, as long as they are our own proxies' (``TRUSTED_PROXIES``); the first that is not is the
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     Network = IPv4Network | IPv6Network
 
 UNIX = "unix"
-"""Stands in ``TRUSTED_PROXIES`` for whoever calls through a Unix socket, and has no address."""
+"""Stands in ``TRUSTED_PROXIES`` for callers through a Unix socket, which have no address."""
 _MAPPED_BITS = 96
 _HIDDEN = str.maketrans(",;", "\0\0")
 
 
 def client_address(request: HttpRequest) -> Address | None:
-    """Return the address that a request is from, as far as it is known for certain; None through a Unix socket."""
+    """Return the address that a request is from, if it is known for certain; None through a Unix socket."""
     settings = get_settings()
     address = parse_address(request.META.get("REMOTE_ADDR") or "")
     if not settings.TRUSTED_PROXIES or not _is_trusted(address, tuple(settings.TRUSTED_PROXIES)):
         return address
     for hop in _hops(request, settings.FORWARDED_HEADER.lower()):
-        if (said := parse_address(hop)) is None:  # it does not say; we know no more than who did not say it
+        if (said := parse_address(hop)) is None:  # no address: the last known one is the hop that omitted it
             return address
         address = said
         if not _is_trusted(address, tuple(settings.TRUSTED_PROXIES)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 Version = str | int | datetime
-"""What changes whenever the instance does: a number that counts, a digest, the time of the last change."""
+"""A value that changes whenever the instance does: a number that counts, a digest, the time of the last change."""
 Response = TypeVar("Response", bound="HttpResponseBase")
 
 # One element of a list: there may be empty ones before it (RFC 9110 §5.6.1). A tag may hold commas.
@@ -70,7 +70,7 @@ def parse_tags(field: str) -> list[EntityTag] | None:
 def check_preconditions(request: HttpRequest, version: Version | None, *, requires_if_match: bool = False) -> None:
     """Evaluate the conditions of a request against the version of what it is about, in the order of RFC 9110 §13.2.2.
 
-    None: there is no such thing yet. Raises PreconditionFailedError, NotModified for GET and HEAD,
+    None: there is no such resource yet. Raises PreconditionFailedError, or NotModified for GET and HEAD. Raises
     PreconditionRequiredError for PUT, PATCH and DELETE without ``If-Match`` where that is required, and BadRequestError
     for a malformed field that was to keep the request from writing.
     """
@@ -114,7 +114,7 @@ def _check(condition: bool) -> None:  # noqa: FBT001 - that is all it takes
 
 
 def _is_among(request: HttpRequest, field: str, tag: EntityTag | None, *, strongly: bool) -> bool:
-    """Whether a field lists the tag, or is ``*`` and there is one."""
+    """Return True if a field lists the tag, or is ``*`` and there is one."""
     try:
         tags = parse_tags(request.headers[field])
     except ValueError as error:

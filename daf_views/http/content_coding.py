@@ -42,7 +42,7 @@ def coding_of(request: HttpRequest) -> str | None:
         return coding
     accepted = ", ".join(get_settings().CONTENT_CODINGS) or "identity"
     raise UnsupportedMediaTypeError(
-        f"The body may have one of these content codings: {accepted}.", headers={"Accept-Encoding": accepted}
+        f"Send the body with one of these content codings: {accepted}.", headers={"Accept-Encoding": accepted}
     )
 
 
@@ -63,7 +63,7 @@ def _decode(request: HttpRequest, coding: str, limit: int) -> None:
         for part in _inflated(source, coding):
             size += len(part)
             if size > limit:
-                raise RequestDataTooBig(f"The request's body has more than {limit} bytes without its coding.")
+                raise RequestDataTooBig(f"The decoded request body is larger than {limit} bytes.")
             if isinstance(body, BytesIO) and size > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
                 small, body = body, tempfile.TemporaryFile()  # noqa: SIM115 - closed with the request
                 body.write(small.getvalue())
@@ -81,7 +81,7 @@ def _inflated(source: Any, coding: str) -> Iterator[bytes]:
     try:
         yield from _parts(source, coding)
     except _errors() as error:
-        raise ParseError(f"The body is not in the content coding {coding}.") from error
+        raise ParseError(f"The body is not valid {coding}.") from error
 
 
 def _parts(source: Any, coding: str) -> Iterator[bytes]:

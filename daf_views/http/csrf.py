@@ -2,11 +2,11 @@
 
 Two checks, one before the body is received, one after. The first asks the browser: an ``Origin`` must be this host, or
 one of ``CSRF_TRUSTED_ORIGINS``; without one, ``Sec-Fetch-Site`` must not say that another site is behind it (Fetch
-Metadata, W3C). Programs send neither. That suffices where a browser sends nothing, or something other than the session
-cookie, of its own accord: the proof of a login, a JWT in a cookie, a client certificate, what a proxy has found out.
-With the session cookie Django's whole check follows, token and all.
+Metadata, W3C). Programs send neither. That suffices without the session cookie, also where browsers
+send other proof automatically: a JWT in a cookie, a client certificate, a login at a proxy. With the session cookie
+Django's whole check follows, token and all.
 
-A request whose ``Authorization`` browsers do not send by themselves is from a program, and exempt from both.
+A request with an ``Authorization`` that browsers do not send automatically is from a program, and exempt from both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOT_ANOTHER_SITE = frozenset({"same-origin", "none"})  # none: the user, by a b
 
 
 def needs_check(request: HttpRequest) -> bool:
-    """Whether the request is unsafe, and may be a browser's."""
+    """Return True if the request is unsafe, and may be a browser's."""
     if request.method in SAFE or is_exempt_from_csrf(request):
         return False
     scheme = request.headers.get("Authorization", "").strip().partition(" ")[0]

@@ -1,8 +1,8 @@
-"""What an API answers, as JSON: models, evaluated querysets, dataclasses and the values they hold.
+"""Encode the responses of an API as JSON: models, evaluated querysets, dataclasses and the values they hold.
 
 Encoding never queries: a deferred field is left out, a foreign key is its id (``author_id``), and a queryset that has
-not been evaluated is a TypeError. A model's *loaded* field called ``password`` is a TypeError too, and so are the rows
-of ``values()`` and ``values_list()`` without names, so that no user model's hash leaves by accident:
+not been evaluated is a TypeError. A model's *loaded* field called ``password`` is a TypeError too, as are the rows
+of ``values()`` and ``values_list()`` without names. No user model's password hash is sent by accident:
 ``User.objects.defer("password")``, ``values("username")`` or a dict say what is meant. A list of such rows is a list.
 """
 
@@ -51,7 +51,7 @@ class APIJSONEncoder(DjangoJSONEncoder):
 def encode(data: Any) -> bytes:
     """Return ``data`` as JSON in UTF-8. Raise TypeError for what JSON cannot hold, ValueError for NaN and infinity."""
     text = json.dumps(data, cls=APIJSONEncoder, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    # UTF-8 has no lone surrogates; what backslashreplace writes for one is JSON's own escape of it.
+    # UTF-8 has no lone surrogates; backslashreplace writes JSON's own escape of one.
     return text.encode("utf-8", "backslashreplace")
 
 

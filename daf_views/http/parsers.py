@@ -1,7 +1,7 @@
 """The body of a request, parsed: strict JSON, forms and uploads.
 
 A view names the parsers it takes, classes or instances: ``parsers = [JSONParser, MultiPartParser(limit=10_000_000)]``.
-Whatever is wrong with a body is an :class:`~daf_views.exceptions.APIError` that says where: 400, 413 or 415.
+An invalid body raises an :class:`~daf_views.exceptions.APIError` that says where it is wrong: 400, 413 or 415.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Parser:
         return self._limit if self._limit is not None else self.default_limit
 
     def reads(self, media_type: str) -> bool:
-        """Whether it parses bodies of this media type."""
+        """Return True if it parses bodies of this media type."""
         return any(_matches(pattern, media_type) for pattern in self.media_types)
 
     async def parse(self, request: HttpRequest) -> Any:
@@ -93,7 +93,7 @@ class JSONParser(_InMemoryParser):
 
     async def parse(self, request: HttpRequest) -> Any:
         """Return the value. Raise ParseError with ``line``, ``column`` and ``position`` where it is malformed."""
-        _refuse_charset(request, self, "JSON is UTF-8.")
+        _refuse_charset(request, self, "JSON must be UTF-8.")
         body = await self.read(request)
         if len(body) <= _MAX_INLINE:
             return load_json(body)
@@ -108,9 +108,9 @@ class FormParser(_InMemoryParser):
     async def parse(self, request: HttpRequest) -> Any:
         """Return the fields. Raises TooManyFieldsSent beyond ``DATA_UPLOAD_MAX_NUMBER_FIELDS``.
 
-        UnsupportedMediaTypeError for a charset but UTF-8: the media type has none (RFC 1866), Django's POST refuses it.
+        UnsupportedMediaTypeError for a charset except UTF-8: the media type has none (RFC 1866), and Django refuses it.
         """
-        _refuse_charset(request, self, "A form is UTF-8.")
+        _refuse_charset(request, self, "A form must be UTF-8.")
         body = await self.read(request)
         if len(body) <= _MAX_INLINE:
             return _form_of(request, body)
@@ -131,8 +131,8 @@ class MultiPartParser(Parser):
     default_limit = 32 * 2**20
 
     async def parse(self, request: HttpRequest) -> Any:
-        """Return the fields. Raises UnsupportedMediaTypeError for a charset but UTF-8."""
-        _refuse_charset(request, self, "A form is UTF-8.")
+        """Return the fields. Raises UnsupportedMediaTypeError for a charset except UTF-8."""
+        _refuse_charset(request, self, "A form must be UTF-8.")
         return await sync_to_async(_parse_multipart, thread_sensitive=False)(request, self.limit)
 
     def describe(self, operation: Description) -> None:
@@ -146,28 +146,28 @@ def load_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
-        if "\\ud" in text or "\\uD" in text:  # what a lone surrogate takes; a pair has become one character
+        if "\\ud" in text or "\\uD" in text:  # a lone surrogate is written so; a pair has become one character
             json.dumps(value, ensure_ascii=False).encode()
         if "\\u0000" in text and _has_nul(value):
-            raise _NotStrictError("The body has a null character.")
+            raise _NotStrictError("The body contains a null character.")
     except json.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        detail = f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         raise ParseError(detail, line=error.lineno, column=error.colno, position=error.pos) from None
     except UnicodeDecodeError as error:
-        raise ParseError(f"The body is not UTF-8 (byte {error.start}).", position=error.start) from None
+        raise ParseError(f"The body is not valid UTF-8 (byte {error.start}).", position=error.start) from None
     except UnicodeEncodeError:
-        raise ParseError("The body has a lone surrogate, which is no character.") from None
+        raise ParseError("The body contains a lone surrogate, which is not a character.") from None
     except RecursionError:
         raise ParseError("The body is nested too deeply.") from None
     except _NotStrictError as error:
         raise ParseError(str(error)) from None
     except ValueError:  # Python's limit for the digits of an int
-        raise ParseError("The body has a number with too many digits.") from None
+        raise ParseError("The body contains a number with too many digits.") from None
     return value
 
 
 def is_short(request: HttpRequest) -> bool:
-    """Whether a body is so short that the event loop may look at it. One of unknown length is not."""
+    """Return True if a body is so short that the event loop may look at it. One of unknown length is not."""
     length = _content_length(request)
     return length is not None and length <= _MAX_INLINE
 
@@ -215,7 +215,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _NotStrictError(f"The body has the name {name[:100]!r} twice in one object.")
+        raise _NotStrictError(f"The body contains the name {name[:100]!r} twice in one object.")
     return value
 
 
@@ -226,13 +226,13 @@ def _has_nul(value: Any) -> bool:
 
 
 def _refuse(constant: str) -> Any:
-    raise _NotStrictError(f"The body has {constant}, which is not JSON.")
+    raise _NotStrictError(f"The body contains {constant}, which is not JSON.")
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if value in {float("inf"), float("-inf")}:
-        raise _NotStrictError("The body has a number that is too large.")
+        raise _NotStrictError("The body contains a number that is too large.")
     return value
 
 
@@ -240,7 +240,7 @@ def _finite(digits: str) -> float:
 
 
 async def _is_empty(request: HttpRequest) -> bool:
-    """Whether there is no content. Only where no Content-Length says so is the body looked at."""
+    """Return True if there is no content. The body is looked at only without a Content-Length."""
     if (length := _content_length(request)) is not None:
         return length == 0
     await load_body(request, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

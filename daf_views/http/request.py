@@ -1,4 +1,4 @@
-"""The request: Django's own, whose body may be received later, by whoever needs it first."""
+"""The request: Django's own, whose body may be received later, by its first reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPLETIONS = "daf_views_completions"
 
 
 class UnreceivedBody:
-    """Stands for a body that has not been received, and says so to who reads it."""
+    """Stands for a body that has not been received, and raises an error when it is read."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RuntimeError("The request's body has not been received: await daf_views.http.load_body(request) first.")
@@ -29,11 +29,11 @@ class UnreceivedBody:
 
 def take_body_itself(view: Callable[..., object]) -> None:
     """Mark a view that asks for its body by :func:`load_body`, and before that does not look at it."""
-    view.takes_body_itself = view  # type: ignore[attr-defined] # itself: what functools.wraps() copies is another's
+    view.takes_body_itself = view  # type: ignore[attr-defined] # a copy by functools.wraps() names the original
 
 
 def takes_body_itself(view: object) -> bool:
-    """Whether a view is marked, and not only something that it wraps, which may want to look at the body first."""
+    """Return True if a view is marked; not if only a view that it wraps is: the wrapper may want the body first."""
     return getattr(view, "takes_body_itself", None) is view
 
 
@@ -64,7 +64,7 @@ def call_when_closed(request: HttpRequest, func: Callable[[], object]) -> None:
 
 
 def call_with_response(request: HttpRequest, func: Completion) -> None:
-    """Call ``func(response, request)`` when a view of ours has a response to the request, whatever it is; once."""
+    """Call ``func(response, request)`` once, when a DAF view has any response to the request."""
     completions: list[Completion] = request.__dict__.setdefault(COMPLETIONS, [])
     if func not in completions:
         completions.append(func)

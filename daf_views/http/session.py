@@ -24,16 +24,16 @@ _ANY_KEY = "_session_expiry"
 
 
 def session_is_loaded(session: SessionBase) -> bool:
-    """Whether the session can be read without I/O: it has been, or it is a new one."""
+    """Return True if the session can be read without I/O: it has been, or it is a new one."""
     return session.session_key is None or is_loaded(session)
 
 
 @cache
 def has_async_twins(store: type[SessionBase]) -> bool:
-    """Whether the store's async methods do what its synchronous ones do, and do not block.
+    """Return True if the store's async methods do the same as its synchronous ones, and do not block.
 
-    Not where a subclass of Django's store overrides ``save()`` or ``create_model_instance()`` alone, as Django's
-    documentation shows: its ``asave()`` would still be Django's. And not with files, which have no async methods.
+    False where a subclass of a Django store overrides ``save()`` or ``create_model_instance()`` alone, as Django's
+    documentation shows: its ``asave()`` would still be Django's. False for the file store, which has no async methods.
     """
     if issubclass(store, FileStore):
         return False

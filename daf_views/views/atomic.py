@@ -49,9 +49,9 @@ def aliases_of(atomic: bool | str | None, opted_out: Iterable[str]) -> list[str]
 
 
 async def run_atomic(aliases: Sequence[str], work: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
-    """Run ``work`` in a transaction on each alias. An exception rolls back; so does a 5xx response, which is returned.
+    """Run ``work`` in a transaction on each alias. An exception or a 5xx response rolls it back.
 
-    The transaction has ended when this returns: what a streaming response reads later is not in it.
+    Return the response. The transaction has ended when this returns: a streaming response reads later, outside it.
     """
     if not aliases:
         return await work()

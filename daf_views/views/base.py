@@ -1,6 +1,6 @@
 """``AsyncView``: Django's class-based view, every part of which runs on the event loop.
 
-What happens to a request: its method is looked up; then come the stages of :mod:`daf_views.views.pipeline`, in that
+The order of a request: its method is looked up; then come the stages of :mod:`daf_views.views.pipeline`, in that
 order, the handler last. Then the transaction ends, and the services do; for a streaming response the services live
 until it has been sent, for an unrendered one until it has been rendered.
 """
@@ -68,8 +68,8 @@ class AsyncView(View):
     services: DeclaredServices = {}  # noqa: RUF012 - replaced, never changed
     """Names and factories of what a request needs, see :mod:`daf_views.services`; on the instance, what they made."""
     atomic: bool | str | None = None
-    """Whether (or, as a string, on which database) ``async_setup`` and the handler run in one transaction, which an
-    exception or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
+    """True, or the alias of a database, if ``async_setup`` and the handler run in one transaction, which an exception
+    or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
     deadline: float | None = None
     """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. Once the handler has
     answered it holds no longer: neither for the commit nor for the end of services."""
@@ -91,13 +91,13 @@ class AsyncView(View):
     _unasked: ClassVar[Mapping[str, str]] = {}
     """Plugs that an override leaves out, each with the remedy: a request must not find one of them set."""
     _answers_problems: ClassVar[bool] = False
-    """Whether errors of clients are answered with problems, not with pages and redirects."""
+    """True if errors of clients are answered with problems, not with pages and redirects."""
     _opted_out: OptedOut = OptedOut()
     _timeout: asyncio.Timeout | None = None
     _arguments: Mapping[str, Any] | None = None
-    """What the handler is called with; None: what the URL gives."""
+    """The arguments of the handler; None: those that the URL gives."""
     _endings: Sequence[Ending] = ()
-    """What stages have begun, and is ended once there is a response, or none."""
+    """Endings of stages, which run once there is a response, or none."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -255,7 +255,7 @@ class AsyncView(View):
         except TimeoutError as error:
             if not timeout.expired():  # it is the view's own
                 raise
-            detail = f"There was no answer within {self.deadline} s."
+            detail = f"The request was not answered within {self.deadline} s."
             raise DeadlineExceededError(detail) from error
 
     def _describe_deadline(self, operation: Description) -> None:
@@ -303,7 +303,7 @@ class AsyncView(View):
         """Return what a handler has answered, if it is a response, and end the deadline."""
         response = self._checked(value)
         if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(None)  # what it has done is about to be committed, and must not look failed
+            self._timeout.reschedule(None)  # its work is about to be committed, and must not look failed
         return response
 
     async def _handle(self, request: HttpRequest, handler: functools.partial[Any]) -> Any:  # noqa: ARG002 - a stage's
@@ -324,8 +324,8 @@ class AsyncView(View):
         Stage(name="answer", around=_answer),
         Stage(name="handler", around=_handle),
     )
-    """What happens to a request, in the order of :data:`daf_views.views.pipeline.ORDER`. A class names its own, and has
-    those of its parents besides."""
+    """The stages of a request, in the order of :data:`daf_views.views.pipeline.ORDER`. A class names the stages it adds
+    to those of its parents."""
 
 
 def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:

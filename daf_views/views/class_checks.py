@@ -1,4 +1,4 @@
-"""What a view class is refused for when it is made, so that no request has to find out."""
+"""Reasons to refuse a view class when it is made, so that no request has to find out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refuse_async_access(cls: type, given: dict[str, Any]) -> None:
         if iscoroutinefunction(given.get(name, getattr(cls, name, None))):
             raise TypeError(
                 f"{path_of(cls)}.{name}() is async, but Django's mixin calls it without awaiting, and would let "
-                f"everybody in: write `def {name}`, which runs on a worker thread and may query."
+                f"every request in: write `def {name}`, which runs on a worker thread and may query."
             )
 
 
@@ -97,6 +97,6 @@ def check_options(cls: type, atomic: object, deadline: object) -> None:
 
 
 def path_of(view: Any) -> str:
-    """Return the dotted path of a view's class."""
+    """Return the dotted path of the class of a view."""
     cls = view if isinstance(view, type) else type(view)
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,7 +1,7 @@
 """``dispatch()`` of mixins and decorators: synchronous as Django's are, around a view that is not.
 
-A synchronous ``dispatch`` runs on a worker thread; what it hands on to, which it can only return as a coroutine, on the
-event loop. For decorators, which look whether it is async, the class has a coroutine function in its place.
+A synchronous ``dispatch`` runs on a worker thread. The coroutine that it returns is awaited on the event loop.
+Decorators look whether a view is async; for them the class has a coroutine function in its place.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def make_async(cls: Any) -> None:
         if not iscoroutinefunction(own):
             _give(cls, _off_the_loop(own), own)
         return
-    # The nearest that somebody wrote: what decorators have set on it is the view's.
+    # The nearest one that is written out: attributes that decorators have set on it are the view's.
     nearest = next(klass for klass in cls.__mro__ if "dispatch" in vars(klass) and not _is_stand_in(klass))
     if cls.dispatch is not vars(nearest)["dispatch"] or not iscoroutinefunction(cls.dispatch):
         _give(cls, _stand_in(cls, vars(nearest)["dispatch"]), None)
 
 
 def is_decorated(cls: type) -> bool:
-    """Whether a decorator, which may look at the request's body, is around a ``dispatch``."""
+    """Return True if a decorator, which may look at the request's body, is around a ``dispatch``."""
     return any(hasattr(_written(klass), "__wrapped__") for klass in cls.__mro__)
 
 
@@ -90,7 +90,7 @@ def _stand_in(cls: Any, nearest: Any) -> Any:
 
 
 async def _in_a_hop(dispatch: Callable[[], Any]) -> Any:
-    """Call it on a worker thread. A coroutine that it returns to a cancelled task is closed: nobody will await it."""
+    """Call it on a worker thread. A coroutine that it returns to a cancelled task is closed: it is never awaited."""
     results: list[Any] = []
     try:
         await database_sync_to_async(lambda: results.append(dispatch()))()
@@ -105,7 +105,7 @@ async def _in_a_hop(dispatch: Callable[[], Any]) -> Any:
 
 
 def _close_unbegun(error: Exception) -> None:
-    """Close what nobody will await, so that no warning stands beside the error."""
+    """Close coroutines that will never be awaited, so that no warning stands beside the error."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for value in filter(inspect.iscoroutine, list(frame.f_locals.values())):
             if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:

@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 ORDER: Mapping[str, str] = MappingProxyType(
     {
-        "deadline": "The time begins that the view has for its answer: `deadline`.",
-        "admit": "`admit()` lets the request in. Its own are the stages from here to `permit`.",
+        "deadline": "The time limit of the view starts: `deadline`.",
+        "admit": "`admit()` lets the request in. The stages from here to `permit` are part of it.",
         "authenticate": "`authenticate()` finds the user, by default as `authentication` says.",
         "throttle": "`throttle` and `throttles` count the request.",
-        "permit": "`permissions` are asked.",
-        "origin": "An unsafe request that comes from another site is refused: `enforces_csrf`.",
+        "permit": "`permissions` are checked.",
+        "origin": "An unsafe cross-site request is refused: `enforces_csrf`.",
         "key": "The `Idempotency-Key` is read: `idempotency`.",
         "access": "The mixins of `daf_views.access` decide.",
         "body": "`receive()` takes the body, into `request.data`.",
         "token": "The CSRF token is checked, which may be in the body: `enforces_csrf`.",
         "arguments": "The arguments of a typed handler are taken from the request.",
         "services": "`services` are made. They end after the response.",
-        "claim": "The key is claimed, or the answer replayed that it had: `idempotency`.",
+        "claim": "The key is claimed, or its stored response is replayed: `idempotency`.",
         "transaction": "The transaction begins: `atomic`.",
-        "record": "The answer is kept under the key, in the same transaction where the store has one: `idempotency`.",
-        "condition": "The handler may end with 304, and the response has its `ETag`: `ConditionalView`.",
-        "answer": "What a typed handler returns becomes the response that its annotation promises.",
+        "record": "The response is stored under the key, in this transaction if the store supports it: `idempotency`.",
+        "condition": "The handler may end with 304, and the response gets its `ETag`: `ConditionalView`.",
+        "answer": "The return value of a typed handler becomes the response that its annotation promises.",
         "handler": "`async_setup()` runs, and then the handler.",
     }
 )
@@ -53,7 +53,7 @@ _PLACES = {name: index for index, name in enumerate(ORDER)}
 
 
 class Ending(Protocol):
-    """What a stage has begun, and the view ends when it has answered the request, or cannot."""
+    """The end of a stage: the view runs it when it has answered the request, or cannot."""
 
     async def settle(self, response: HttpResponseBase, /) -> None:
         """End it with the response."""
@@ -134,7 +134,7 @@ class Pipeline:
 
     @classmethod
     def of(cls, view: type) -> Pipeline:
-        """Compose the stages of a view's classes. Raises TypeError for one that is none."""
+        """Compose the stages of a view class and its parents. Raises TypeError for an invalid stage."""
         return cls(stage for klass in view.__mro__ for stage in _stages_of(klass))
 
     def describe(self, view: object, operation: Description) -> None:
@@ -170,7 +170,7 @@ def _call(view: Any, request: HttpRequest, call: Call) -> Any:  # noqa: ARG001 -
 def _around(stage: Stage, inner: Run) -> Run:
     around, uses = stage.around, stage.uses
     assert around is not None
-    if inner is _call and uses is None:  # what the last stage is around is the call itself
+    if inner is _call and uses is None:  # the last stage is around the call itself
         return around
 
     def run(view: Any, request: HttpRequest, call: Call) -> Awaitable[Any]:

@@ -1,8 +1,9 @@
-"""What looks like the protection of a view and would be none: refused when the class is made.
+"""Refuse, when a class is made, protections of a view that would have no effect.
 
-An attribute that comes after the view along the MRO, one that needs a mixin, one that is misspelt, a hook that is
-called in another way than it is written. Each would leave a view open that reads as if it were closed. An attribute
-that the project's own code reads is the project's own.
+Examples are an attribute that comes after the view along the MRO, one that needs a mixin, and one that is misspelt.
+Another is a hook that is called in another way than it is written. Each would leave a view open that reads as if it
+were closed.
+An attribute that the project's own code reads is the project's own.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
 )
 """Attributes of other frameworks' views, and what an API view has for them."""
 _SHORT = {"perms": "permissions", "perm": "permissions", "auth": "authentication", "authenticators": "authentication"}
-_PLUGS = (
+_POLICIES = (
     "atomic",
     "authentication",
     "deadline",
@@ -60,7 +61,7 @@ _ASKED_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dispatch": ("permissions", "authentication", "throttle", "throttles", "idempotency", "enforces_csrf"),
     }
 )
-"""The hooks whose own code asks plugs; what an ``admit()`` has not counted is counted after it."""
+"""The hooks whose own code asks policies; a throttle that ``admit()`` has not counted is counted after it."""
 _ARGUMENTS = {"admit": "request", "dispatch": "request, *args, **kwargs"}
 _ACCESS = "access"
 _ASKED_AT: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -78,7 +79,7 @@ _ASKED_AT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "transaction": ("atomic",),
     }
 )
-"""The places of stages that ask plugs."""
+"""The places of stages that use policies."""
 _ALIKE = 0.84
 _AUTH_MIXINS = "django.contrib.auth.mixins"
 _FRAMEWORK = frozenset({"django", "daf_views", "typing", "abc", "builtins"})
@@ -97,7 +98,7 @@ def refuse_unprotected(cls: type, view: type) -> None:
 def refuse_shadowed(cls: type, view: type) -> None:
     """Raise TypeError for what a class has from a base that comes after the view, whose own attribute Python finds."""
     ours = [klass for klass in cls.__mro__ if _is_framework(klass) and issubclass(klass, view)]
-    for name in (*_PLUGS, *_HOOKS):
+    for name in (*_POLICIES, *_HOOKS):
         owners = [klass for klass in cls.__mro__ if name in vars(klass)]
         if not owners or not (_is_framework(owners[0]) and any(issubclass(each, owners[0]) for each in ours)):
             continue
@@ -110,23 +111,23 @@ def refuse_shadowed(cls: type, view: type) -> None:
 
 
 def refuse_shapes(cls: type, shapes: Mapping[str, int]) -> None:
-    """Raise TypeError for a hook that does not take as many arguments, after ``self``, as it is called with."""
+    """Raise TypeError for a hook that does not take the number of arguments, after ``self``, that it is called with."""
     for name, number in shapes.items():
         if not takes(getattr(cls, name), number + 1):
             raise TypeError(f"{path_of(cls)}.{name}() takes other arguments than it is called with: {_written(name)}.")
 
 
 def unasked(cls: type, view: type) -> Mapping[str, str]:
-    """Return the plugs of a class that nothing would ask, each with the reason and the remedy.
+    """Return the policies of a class that nothing would use, each with the reason and the remedy.
 
-    An override of ``admit()`` or ``dispatch()`` that does not call the view's own leaves them out, and so does a stage
-    that takes the place of the view's own.
+    An override of ``admit()`` or ``dispatch()`` that does not call the view's own leaves them out, as does a stage
+    that replaces one of the view.
     """
     found: dict[str, str] = {}
-    for hook, plugs in _ASKED_IN.items():
+    for hook, policies in _ASKED_IN.items():
         if (override := _override_without_super(cls, view, hook)) is not None:
             remedy = f"{override} does not call `await super().{hook}({_ARGUMENTS[hook]})`: call it"
-            found |= dict.fromkeys(plugs, remedy)
+            found |= dict.fromkeys(policies, remedy)
     for place, owner in _replaced(cls):
         remedy = f"the stage {place!r} of {owner.__qualname__} replaces the view's own: give it a name, and `after`"
         found |= dict.fromkeys(_ASKED_AT.get(place, ()), remedy)
@@ -134,21 +135,21 @@ def unasked(cls: type, view: type) -> Mapping[str, str]:
 
 
 def unasked_on_instance(own: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the plugs that nothing would ask, for a hook among an instance's own attributes leaves them out."""
+    """Return the policies that nothing would use, because a hook of the instance itself leaves them out."""
     found: dict[str, str] = {}
-    for hook, plugs in _ASKED_IN.items():
+    for hook, policies in _ASKED_IN.items():
         function = inspect.unwrap(own.get(hook, None))
         if function is not None and not (hasattr(function, "__code__") and hook in _names_called(function)):
-            found |= dict.fromkeys(plugs, f"setup() sets a {hook}() that does not call the view's own: call it")
+            found |= dict.fromkeys(policies, f"setup() sets a {hook}() that does not call the view's own: call it")
     return found
 
 
 def refuse_unasked(cls: type, given: Mapping[str, Any], remedies: Mapping[str, str]) -> None:
-    """Raise TypeError if a class, or what it is given besides, names a plug of those that nothing would ask."""
+    """Raise TypeError if a class, or an argument of as_view(), names a policy that nothing would use."""
     for name, remedy in remedies.items():
         if given.get(name, getattr(cls, name, None)):
             raise TypeError(
-                f"{path_of(cls)}.{name} would not be asked, for {remedy}, or leave {name} "
+                f"{path_of(cls)}.{name} would not be used, because {remedy}, or leave {name} "
                 f"{'False' if name == 'enforces_csrf' else 'empty'}."
             )
 
@@ -177,7 +178,7 @@ def refuse_lost_stages(cls: type) -> None:
 def _refuse_lost(cls: type, owner: type, klass: type, stage: Stage) -> None:
     if not _is_framework(klass) or stage.after is not None or _is_access(klass, stage):
         raise TypeError(
-            f"{path_of(cls)}: the stage {stage.name!r} of {klass.__qualname__} would not run, for that of "
+            f"{path_of(cls)}: the stage {stage.name!r} of {klass.__qualname__} would not run, because that of "
             f"{owner.__qualname__} has the same name: give it another name, and `after`."
         )
 
@@ -187,7 +188,7 @@ def _is_access(klass: type, stage: Stage) -> bool:
 
 
 def _replaced(cls: type) -> Iterator[tuple[str, type]]:
-    """Yield the places at which a class of the project's has a stage instead of the framework's."""
+    """Yield the places at which a class of the project has a stage instead of the framework's."""
     owners: dict[str, type] = {}
     for klass in cls.__mro__:
         for stage in vars(klass).get("stages", ()):
@@ -201,7 +202,7 @@ def refuse_unrun(cls: type, view: type, stages: Iterable[Stage]) -> None:
     added = [stage for stage in stages if stage.is_in_admission and stage.after is not None]
     if added and (override := _override_without_super(cls, view, "admit")) is not None:
         raise TypeError(
-            f"{path_of(cls)}: the stage {added[0].name!r} would not run, for {override} does not call "
+            f"{path_of(cls)}: the stage {added[0].name!r} would not run, because {override} does not call "
             "`await super().admit(request)`: call it, or let the stage come after 'permit'."
         )
 
@@ -256,10 +257,10 @@ def _refuse_without_mixin(cls: type, name: str) -> None:
 
 
 def _misspelt(cls: type, name: str, value: Any) -> str | None:
-    """Return what was meant by a name; None if it is like none of ours."""
-    if name.startswith("_") or name in {*_PLUGS, *_HOOKS, *OTHER_NAMES} or _is_of_framework(cls, name):
+    """Return the name that was meant; None if it resembles none of DAF's."""
+    if name.startswith("_") or name in {*_POLICIES, *_HOOKS, *OTHER_NAMES} or _is_of_framework(cls, name):
         return None
-    names = _HOOKS if inspect.isroutine(value) else (*_PLUGS, *OTHER_NAMES)
+    names = _HOOKS if inspect.isroutine(value) else (*_POLICIES, *OTHER_NAMES)
     close = [_SHORT[name]] if name in _SHORT else get_close_matches(name, names, n=1, cutoff=_ALIKE)
     return OTHER_NAMES.get(close[0], f"`{close[0]}`") if close else None
 
@@ -280,7 +281,7 @@ def _is_of_framework(cls: type, name: str) -> bool:
 
 
 def _is_read(cls: type, name: str) -> bool:
-    """Return True if code of the project's classes along the MRO reads an attribute of that name."""
+    """Return True if the project's own code in classes along the MRO reads an attribute of that name."""
     codes = (getattr(inspect.unwrap(value), "__code__", None) for _, _, value in _own_functions(cls))
     return any(name in _names_in(code) for code in codes if code is not None)
 

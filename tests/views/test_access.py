@@ -275,7 +275,7 @@ def test_an_async_override_of_what_is_not_awaited_is_refused(name):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_mixin_behind_the_view_is_refused(view):
-    with pytest.raises(TypeError, match="Open would let everybody in"):
+    with pytest.raises(TypeError, match="Open would let every request in"):
         type("Open", (view, LoginRequiredMixin), {})
 
 
@@ -296,5 +296,5 @@ def test_nothing_to_log_in_at_is_said(settings):
 
 
 def test_a_view_of_djangos_has_no_use_for_them():
-    with pytest.raises(TypeError, match="Page is a view of Django's, which awaits nothing"):
+    with pytest.raises(TypeError, match="Page is a synchronous view, which awaits nothing"):
         type("Page", (LoginRequiredMixin, TemplateView), {})

@@ -52,7 +52,7 @@ async def test_a_client_that_hangs_up_in_its_body_aborts_the_request():
 
 async def test_a_body_over_the_limit_cannot_be_had_by_asking_again():
     receiver = Receiver(Server(part(b"abc", more=True), part(b"d")).receive)
-    with pytest.raises(RequestDataTooBig, match="more than 2 bytes"):
+    with pytest.raises(RequestDataTooBig, match="larger than 2 bytes"):
         await receiver.body(2)
     with pytest.raises(RequestDataTooBig):
         await receiver.body()
@@ -154,7 +154,7 @@ async def test_a_client_that_has_left_is_noticed_by_an_eager_task():
 @override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.01})
 async def test_a_client_that_is_silent_in_a_body_it_has_announced_is_given_up():
     receiver = Receiver(Server(part(b"a", more=True)).receive, expects_body=True)
-    with pytest.raises(APIError, match="The body did not come within") as error:
+    with pytest.raises(APIError, match="The request body did not arrive within") as error:
         await receiver.body()
     assert error.value.status == 408
 

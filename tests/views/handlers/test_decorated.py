@@ -96,7 +96,7 @@ def test_a_wrapper_that_takes_no_arguments_is_refused():
 
         return wrapper
 
-    with pytest.raises(TypeError, match=r"View.get\(\): its decorator hands on no 'page': let the wrapper take \*\*kw"):
+    with pytest.raises(TypeError, match=r"View.get\(\): its decorator does not pass on 'page': let the wrapper take \*\*kw"):
 
         class View(AsyncAPIView):
             @narrow
@@ -112,7 +112,7 @@ def test_a_wrapper_that_wants_what_it_does_not_say_is_refused():
 
         return wrapper
 
-    with pytest.raises(TypeError, match=r"its decorator wants 'tenant', 'trace', of which the signature says nothing"):
+    with pytest.raises(TypeError, match=r"its decorator requires 'tenant', 'trace', missing from the signature"):
 
         class View(AsyncAPIView):
             @wanting
@@ -128,7 +128,7 @@ def test_an_annotation_that_means_nothing_at_run_time_is_refused(annotation, pla
     async def get(self, request, q: int = 1): ...
 
     get.__annotations__[place] = annotation
-    name = "what it returns" if place == "return" else "'q'"
+    name = "its return value" if place == "return" else "'q'"
     with pytest.raises(
         TypeError, match=f"View.get\\(\\): the annotation of {name} is not known when the class is made"
     ):

@@ -43,7 +43,7 @@ async def test_json_is_parsed_without_a_hop(content_type):
         (b"[" + b"1" * 5000 + b"]", "too many digits"),
         (b"[" * 100_000, "too deeply"),
         (b'{"a":' * 100_000, "too deeply"),
-        (b'"\xff"', "not UTF-8 (byte 1)"),
+        (b'"\xff"', "not valid UTF-8 (byte 1)"),
         (b'"\\ud800"', "lone surrogate"),
         (b'"\\uDFFF"', "lone surrogate"),
         (b"\xef\xbb\xbf{}", "BOM"),

@@ -121,7 +121,7 @@ def test_problems_are_shared_and_small():
 def test_a_status_and_a_type_must_be_ones():
     with pytest.raises(TypeError, match="there is no such status"):
         responds(299)
-    with pytest.raises(TypeError, match="Nothing that is installed can check"):
+    with pytest.raises(TypeError, match="No installed library can check"):
         responds(200, object())
     with pytest.raises(TypeError, match="give a list of tags"):
         operation(tags="shop")

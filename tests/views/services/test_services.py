@@ -353,7 +353,7 @@ async def test_services_are_not_there_before_they_are_made():
 
         def setup(self, request, *args, **kwargs):
             super().setup(request, *args, **kwargs)
-            with pytest.raises(AttributeError, match="not there yet"):
+            with pytest.raises(AttributeError, match="does not exist yet"):
                 _ = self.services.shop
 
         async def get(self, request):

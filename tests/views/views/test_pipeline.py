@@ -216,7 +216,7 @@ def test_an_admit_that_leaves_out_a_stage_is_refused():
     async def admit(self, request):
         raise ForbiddenError
 
-    with pytest.raises(TypeError, match=r"the stage 'tenant' would not run, for Closed\.admit\(\) does not call"):
+    with pytest.raises(TypeError, match=r"the stage 'tenant' would not run, because Closed\.admit\(\) does not call"):
         type("Closed", (Tenants, AsyncView), {"admit": admit})
 
 

@@ -234,9 +234,9 @@ def test_an_admit_that_asks_no_permissions_is_refused_where_there_are_some():
     async def admit(self, request):
         request.admitted = True
 
-    with pytest.raises(TypeError, match=r"Orders\.permissions would not be asked, for Orders\.admit\(\) does not call"):
+    with pytest.raises(TypeError, match=r"Orders\.permissions would not be used, because Orders\.admit\(\) does not call"):
         view(permissions=[IsStaff], admit=admit)
-    with pytest.raises(TypeError, match=r"Orders\.permissions would not be asked, for Mixin\.admit\(\)"):
+    with pytest.raises(TypeError, match=r"Orders\.permissions would not be used, because Mixin\.admit\(\)"):
         view(type("Mixin", (), {"admit": admit}), view(permissions=[IsStaff]))
     assert view(admit=admit)
 
@@ -324,22 +324,22 @@ def test_a_stage_that_only_describes_leaves_no_place_empty(name):
 
 @pytest.mark.parametrize("place", ["admit", "permit"])
 def test_a_stage_in_place_of_the_permissions_is_refused(place):
-    with pytest.raises(TypeError, match=rf"Sub\.permissions would not be asked, for the stage '{place}' of Sub"):
+    with pytest.raises(TypeError, match=rf"Sub\.permissions would not be used, because the stage '{place}' of Sub"):
         type("Sub", (Closed,), {"stages": [Stage(name=place, run=step)]})
 
 
 @pytest.mark.parametrize("place", ["origin", "token"])
 def test_a_stage_in_place_of_a_csrf_check_is_refused_unless_the_view_says_so(place):
     own = {"stages": [Stage(name=place, run=step)]}
-    with pytest.raises(TypeError, match=r"enforces_csrf would not be asked, .* or leave enforces_csrf False"):
+    with pytest.raises(TypeError, match=r"enforces_csrf would not be used, .* or leave enforces_csrf False"):
         type("Sub", (AsyncAPIView,), own)
     assert type("Sub", (AsyncAPIView,), {**own, "enforces_csrf": False})
 
 
 def test_a_dispatch_that_leaves_the_stages_out_is_refused():
-    with pytest.raises(TypeError, match=r"permissions would not be asked, for Sub.dispatch\(\) does not call"):
+    with pytest.raises(TypeError, match=r"permissions would not be used, because Sub.dispatch\(\) does not call"):
         type("Sub", (Closed,), {"dispatch": dispatches})
-    with pytest.raises(TypeError, match=r"enforces_csrf would not be asked, for Sub.dispatch\(\)"):
+    with pytest.raises(TypeError, match=r"enforces_csrf would not be used, because Sub.dispatch\(\)"):
         type("Sub", (AsyncAPIView,), {"dispatch": dispatches})
 
 
@@ -356,12 +356,12 @@ def test_a_decorated_hook_counts_by_what_it_decorates():
             await super().admit(request)
 
     assert Sub
-    with pytest.raises(TypeError, match="permissions would not be asked"):
+    with pytest.raises(TypeError, match="permissions would not be used"):
         type("Other", (Closed,), {"admit": logged(admits)})
 
 
 def test_what_as_view_is_given_is_asked_or_refused():
-    with pytest.raises(TypeError, match=r"Open\.permissions would not be asked, for Open\.admit\(\)"):
+    with pytest.raises(TypeError, match=r"Open\.permissions would not be used, because Open\.admit\(\)"):
         Open.as_view(permissions=[Nobody])
     with pytest.raises(TypeError, match="takes no stages"):
         Closed.as_view(stages=[])
@@ -394,7 +394,7 @@ class Second:
 
 
 def test_stages_of_one_name_that_do_not_know_each_other_are_refused():
-    with pytest.raises(TypeError, match="the stage 'own' of Second would not run, for that of First"):
+    with pytest.raises(TypeError, match="the stage 'own' of Second would not run, because that of First"):
         type("Sub", (First, Second, AsyncAPIView), {})
     with pytest.raises(TypeError, match="has two stages 'own'"):
         type("Sub", (AsyncAPIView,), {"stages": [*First.stages, *Second.stages]})
