@@ -84,7 +84,7 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_has_not_ended(run, 
             await asyncio.sleep(0.1)  # another process's file
         worker.terminate()
         if is_told_twice:
-            while b"waits for 1 tasks" not in await worker.stderr.readline():
+            while b"waits for 1 running" not in await worker.stderr.readline():
                 pass
             worker.terminate()
         await worker.communicate()
