@@ -64,7 +64,7 @@ test-newest: ## Run it on SQLite in memory with the newest release of every pack
 	fi
 	@$(call run_suite,$(ARGS))
 
-lint: $(VENV)/.lint ## Check format, style, types, layers and what blocks the event loop
+lint: $(VENV)/.lint ## Check format, style, types, layers, blocking calls and plain English
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
@@ -72,6 +72,7 @@ lint: $(VENV)/.lint ## Check format, style, types, layers and what blocks the ev
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/daf check daf_orm daf_views examples
 	$(VENV)/bin/python -m tests.orm.static.docs_examples
+	$(VENV)/bin/python -m tests.prose
 
 format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 	$(VENV)/bin/ruff check --fix-only
@@ -94,10 +95,10 @@ audit: ## Look up the locked versions in the Python Packaging Advisory Database 
 bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks
 
-soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and see what they leave behind (SOAK=10000)
+soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and look for leaks (SOAK=10000)
 	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/scenarios/views/test_soak.py"
 
-coverage: $(VENV)/.test ## Run the suite on every database and show what no run reached
+coverage: $(VENV)/.test ## Run the suite on every database and show the lines that no run reached
 	$(VENV)/bin/coverage erase
 	@$(call run_suite,--cov --cov-append --cov-report= $(ARGS))
 	$(VENV)/bin/coverage report
@@ -147,7 +148,7 @@ $(VENV)/.%: pyproject.toml $(VENV)/.row-$(ROW)
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# It has no wheels, so it is in no row's lock, but in one of its own for who wants it.
+# It has no wheels, so it is in no row's lock, but in a separate one.
 $(VENV)/.mysql: requirements/mysql.txt $(VENV)/.row-$(ROW)
 	@echo 'Building what $< has, for which it needs a C compiler, pkg-config and libmariadb-dev or libmysqlclient-dev'
 	@$(VENV)/bin/python -m pip install --quiet --require-hashes --no-build-isolation --requirement $<

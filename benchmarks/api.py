@@ -1,7 +1,7 @@
-"""What an API costs: typed handlers beside django-modern-rest, django-ninja and adrf, the same API on each.
+"""The cost of an API: typed handlers beside django-modern-rest, django-ninja and adrf, the same API on each.
 
 A POST whose body is checked and answered, and a list of a hundred rows with a relation. Each contestant is a process of
-its own, driven through ASGI without a network, on an SQLite file, without middleware. They take turns: a round is one
+separate, driven through ASGI without a network, on an SQLite file, without middleware. They take turns: a round is one
 turn of each in an order drawn anew, and a ratio compares two turns of the same round.
 """
 

@@ -50,7 +50,7 @@ def application(framework: str, handler: str, file: str) -> Any:
 
 
 async def request(app: Any, endpoint: str) -> bytes:
-    """Send one request, in a task of its own as a server would, and return the body of the answer."""
+    """Send one request, in a new task as a server would, and return the body of the response."""
     body = ORDER if endpoint == "order" else b""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
     statuses, parts = [], []

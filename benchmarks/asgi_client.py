@@ -10,7 +10,7 @@ Application = Callable[..., Awaitable[None]]
 
 
 async def get(application: Application, path: str) -> int:
-    """Send a GET request in a task of its own, as servers do; return the status."""
+    """Send a GET request in a new task, as servers do; return the status."""
     return await asyncio.create_task(_get(application, path))
 
 

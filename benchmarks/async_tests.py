@@ -1,9 +1,9 @@
-"""What sharing a test's transaction costs: pytest-django ``db`` tests written async beside the same written sync.
+"""The cost of sharing a test's transaction: pytest-django ``db`` tests written async beside the same written sync.
 
-Empty tests show what of that is pytest-asyncio's, and what is ours. Each run is a pytest process of its own, on a small
-project in a temporary folder. They take turns, and a ratio compares two runs of the same round. What a run takes until
-its first test has ended, imports and the creation of the test database, is left out of *wall* and *CPU*, and is in
-*run*, which is what a developer waits for.
+Empty tests show the share of pytest-asyncio, and that of DAF. Each run is a separate pytest process, on a small
+project in a temporary folder. They take turns, and a ratio compares two runs of the same round. *wall* and *CPU* leave
+out the time until the first test has ended, with imports and the creation of the test database. *run* includes it, and
+is the time that a developer waits.
 """
 
 from __future__ import annotations

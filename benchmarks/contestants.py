@@ -1,4 +1,4 @@
-"""Who is measured, each in the conditions its users run it in."""
+"""The contestants, each in the conditions its users run it in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 POOL_SIZE = 10
-"""Connections at most, for everyone who has a pool: DAF's default."""
+"""The limit of connections of every contestant with a pool: DAF's default."""
 
 _POSTGRESQL = "django.db.backends.postgresql"
 _SQLITE = "django.db.backends.sqlite3"
@@ -20,7 +20,7 @@ class Contestant:
 
     name: str
     conditions: str
-    """What its users set, in a sentence that stands before the numbers."""
+    """The settings of its users, in a sentence that stands before the numbers."""
     queries: str
     """The class of :mod:`benchmarks.queries` that spells the queries its way."""
     engines: Mapping[str, str]
@@ -94,7 +94,7 @@ CONTESTANTS = {each.name: each for each in (DAF, STOCK, STOCK_POOL, ASYNC_BACKEN
 
 
 def print_conditions(contestants: tuple[Contestant, ...]) -> None:
-    """State who runs how, before any number."""
+    """State the conditions of each, before any number."""
     for contestant in contestants:
         print(f"- **{contestant.name}**: {contestant.conditions}")
     print()

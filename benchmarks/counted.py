@@ -1,6 +1,6 @@
-"""What a whole request executes: the same requests as in ``native``, and bytecode instructions in the place of time.
+"""The instructions of a whole request: the same requests as in ``native``, with bytecode instructions in place of time.
 
-A machine that is busy changes none of it, so a change of a hundredth shows. What C code does is not in it: read it
+A busy machine changes none of it, so a change of a hundredth shows. The work of C code is not in it: read it
 beside the times.
 """
 
@@ -36,7 +36,7 @@ def run(*, quick: bool) -> None:
             print(f"\n**{meaning}**\n", flush=True)
             order = {"work": work, "callers": CALLERS, "requests": requests}
             for process in processes.values():
-                process.do(**order)  # what the first requests make once for all
+                process.do(**order)  # the first requests fill caches
             found = {name: Counter(process.do(count=True, **order)["count"]) for name, process in processes.items()}
             _print({name: {key: number / requests for key, number in each.items()} for name, each in found.items()})
 

@@ -1,6 +1,6 @@
-"""What detectors of blocking calls see: the conformance corpus under stock Django, blockbuster and DAF.
+"""The recall of detectors of blocking calls: the conformance corpus under stock Django, blockbuster and DAF.
 
-Each detector has a process of its own for each database. A shape counts as seen if its caller is told: by an exception
+Each detector has a separate process for each database. A shape counts as seen if its caller is told: by an exception
 that comes out of it, or, with DAF, by a record.
 """
 
@@ -28,7 +28,7 @@ def run(*, quick: bool) -> None:
     print(
         "The corpus is `tests/orm/detection/corpus`. *stock*: `SynchronousOnlyOperation` comes out of the shape. "
         "*blockbuster*: `BlockingError` comes out of it, with Django's own check off. *daf*: it is recorded. "
-        "`never` are shapes that do not block: what is seen there is a false alarm."
+        "`never` are shapes that do not block: a detection there is a false alarm."
     )
     for database in DATABASES[:1] if quick else DATABASES:
         seen = {detector: _measure(detector, database) for detector in DETECTORS}

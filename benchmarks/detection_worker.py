@@ -23,7 +23,7 @@ Detector = Callable[[list[Any]], AbstractContextManager[Any]]
 def main(name: str) -> None:
     """Run the corpus under the detector called ``name``."""
     django.setup()
-    logging.basicConfig(stream=io.StringIO())  # one shape is a log message; what is reported here are numbers
+    logging.basicConfig(stream=io.StringIO())  # one shape is a log message; only numbers are reported here
     logging.raiseExceptions = False
     from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 - settings first
 

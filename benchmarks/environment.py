@@ -1,4 +1,4 @@
-"""What the numbers were measured with: they mean nothing without it."""
+"""The environment of the measurements: the numbers mean nothing without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rush does to PostgreSQL: 1,000 concurrent HTTP requests against a server that takes 60 connections.
+"""The effect of a rush on PostgreSQL: 1,000 concurrent HTTP requests against a server that takes 60 connections.
 
 The bookshop of ``examples/bookshop``, and the same queries with stock Django alone, each served by one
 uvicorn process on the same tables. Counted: answers, PostgreSQL sessions at the peak, and once all is quiet.
@@ -48,7 +48,7 @@ class Shop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rush:
-    """What became of one rush."""
+    """The outcome of one rush."""
 
     load: Load
     peak_sessions: int
@@ -82,7 +82,7 @@ def run(*, quick: bool) -> None:
     rushes = 1 if quick else RUSHES
     print(
         f"PostgreSQL with max_connections = {MAX_CONNECTIONS}; {rushes} rushes of {REQUESTS:,} requests, all "
-        "sent at once over loopback by this process, each on a connection of its own: a page of 20 books "
+        "sent at once over loopback by this process, each on a separate connection: a page of 20 books "
         "with its count (2 queries), a book with its relations (2), the report (5 gathered), in turn. "
         "Uvicorn, one process per shop; DAF on the handler of daf_views, the others on Django's. "
         f"DAF: at most {POOL_SIZE} leases. stock: `CONN_MAX_AGE = 0`. "

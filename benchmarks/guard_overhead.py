@@ -1,8 +1,8 @@
-"""What blocking detection costs where nothing blocks: Django with the guard up beside Django without it.
+"""The cost of blocking detection where nothing blocks: Django with the guard up beside Django without it.
 
 Both are measured in one process for each database, which puts the guard up and takes it down. They take turns: a round
 is one turn of each in an order drawn anew, and a ratio compares two turns of the same round. Times are CPU times of the
-process: what the guard adds is computing, and a clock on the wall would hide it behind what else the machine does.
+process: the guard adds computing, and on the wall clock other work of the machine would hide it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ REPEAT_CALLS = 20_000
 REPEAT_QUERIES = 50
 WARM_UP = 3
 STATES = ("on", "off", "again")
-"""``again`` is off, once more: what two runs of the same differ by."""
+"""``again`` is a second *off*: the difference between two runs of the same."""
 
 Run = Callable[[int], float]
 """Does something so many times; returns the seconds of CPU that it took."""
@@ -38,7 +38,7 @@ def main(database: dict[str, Any], rounds: int) -> None:
         from benchmarks.library.seeding import seed  # noqa: PLC0415
 
         seed()
-    gc.disable()  # a collection falls on whoever has the turn
+    gc.disable()  # a collection would burden one contestant
     with asyncio.Runner() as runner:
         points = {name: _rounds(run, REPEAT_CALLS, rounds) for name, run in _points().items()}
         queries = _queries(runner)
@@ -94,7 +94,7 @@ def _points() -> dict[str, Run]:
 
 
 def _nothing() -> None:
-    """Do nothing: what is measured stands around it."""
+    """Do nothing: the measured work stands around it."""
 
 
 def _queries(runner: asyncio.Runner) -> dict[str, Run]:

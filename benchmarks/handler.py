@@ -1,6 +1,6 @@
-"""What a request costs before anybody does anything: DAF's ASGI handler beside Django's.
+"""The cost of a request whose view does nothing: DAF's ASGI handler beside Django's.
 
-The view answers at once, with and without Django's seven default middleware. Each contestant is a process of its own,
+The view answers at once, with and without Django's seven default middleware. Each contestant is a separate process,
 driven through ASGI without a network. They take turns: a round is one turn of each in an order drawn anew, and a ratio
 compares two turns of the same round. Times are CPU times of the process, of all its threads.
 """

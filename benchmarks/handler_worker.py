@@ -77,7 +77,7 @@ def application(handler: str, *, middleware: bool) -> Any:
 
 
 async def request(app: Any) -> None:
-    """Send one request, in a task of its own as a server would, and wait for its end."""
+    """Send one request, in a new task as a server would, and wait for its end."""
     messages, statuses = [FIRST], []
 
     async def receive() -> Any:

@@ -1,7 +1,7 @@
-"""What a thread hop costs: calls on DAF's pool beside a bare ``run_in_executor`` of the same query, and on one core.
+"""The cost of a thread hop: calls on DAF's pool beside a bare ``run_in_executor`` of the same query, and on one core.
 
 One process measures all of it in turn, round by round. On one core no two threads can fight for the interpreter's lock:
-what gathered calls cost more on all cores is that fight.
+the extra cost of gathered calls on all cores is that fight.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ async def _measure(rounds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def _bind(cores: set[int]) -> None:
-    """Let all threads of this process run on these cores only; those to come have it from who starts them."""
+    """Let all threads of this process run on these cores only; new threads inherit that."""
     if cores:
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores)

@@ -13,7 +13,7 @@ TIMEOUT = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What came back. Outcomes are HTTP statuses, or names of exceptions where there was no answer."""
+    """The responses. Outcomes are HTTP statuses, or names of exceptions if there was no response."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Load:
 
 
 async def send_all(port: int, paths: Sequence[str]) -> Load:
-    """GET every path at the same time, each on a connection of its own."""
+    """GET every path at the same time, each on a separate connection."""
     started = time.perf_counter()
     answers = await asyncio.gather(*(_send(port, path) for path in paths))
     outcomes, seconds = zip(*answers, strict=True)

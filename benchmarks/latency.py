@@ -1,6 +1,6 @@
-"""What a network between the application and its server costs: a read-modify-write in a block, over 2 ms each way.
+"""The cost of a network between the application and its server: a read-modify-write in a block, over 2 ms each way.
 
-Each contestant has a proxy of its own, which delays every byte and counts round trips. Requests come one after the
+Each contestant has a separate proxy, which delays every byte and counts round trips. Requests come one after the
 other, so a time is that of one request. Without latency they are the same as those of ``native``.
 """
 

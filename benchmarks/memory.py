@@ -1,6 +1,6 @@
-"""What concurrency costs: memory, threads and PostgreSQL sessions at 1, 100 and 1,000 concurrent callers.
+"""The cost of concurrency: memory, threads and PostgreSQL sessions at 1, 100 and 1,000 concurrent callers.
 
-Each figure comes from a process of its own, as Python seldom gives memory back.
+Each figure comes from a separate process, as Python seldom gives memory back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONTESTANTS = (DAF, STOCK, STOCK_POOL, ASYNC_BACKEND_POOL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowd:
-    """What each caller does."""
+    """The work of each caller."""
 
     where: str
     meaning: str

@@ -1,4 +1,4 @@
-"""What a whole request costs on the event loop itself: DAF native beside DAF on threads, stock and a peer.
+"""The cost of a whole request on the event loop itself: DAF native beside DAF on threads, stock and a peer.
 
 The floor is the synchronous ORM in a tight loop, with the same work and the same JSON, and nothing around it.
 """

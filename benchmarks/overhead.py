@@ -1,8 +1,7 @@
-"""What a query costs: DAF beside stock Django and django-async-backend, one caller at a time.
+"""The cost of a query: DAF beside stock Django and django-async-backend, one caller at a time.
 
-Each contestant has a process of its own. They take turns, so that whatever else the machine does falls on
-all of them alike: a round is one turn of each, in an order drawn anew, and a ratio compares two turns of
-the same round.
+Each contestant has a separate process. They take turns, so that other work of the machine falls on all of them alike.
+A round is one turn of each, in an order drawn anew, and a ratio compares two turns of the same round.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def _rounds(contestants: list[Worker], rounds: int, work: Mapping[str, Any]) -> 
     running = list(contestants)
     chance = random.Random(1)
     for number in range(-WARM_UP, rounds):
-        for worker in chance.sample(running, len(running)):  # nobody always follows the same neighbour
+        for worker in chance.sample(running, len(running)):  # none always follows the same neighbour
             try:
                 sample = worker.do(do="time", **work)
             except WorkerError as error:

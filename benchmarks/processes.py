@@ -24,7 +24,7 @@ class WorkerError(RuntimeError):
 
 
 class Process:
-    """A contestant's process, which runs a module of ours. It works only while an order is unanswered.
+    """A contestant's process, which runs a module of the benchmarks. It works only while an order is unanswered.
 
     An order is a line of JSON, and so is its answer.
     """

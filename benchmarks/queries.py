@@ -44,7 +44,7 @@ class StockQueries:
         return len([book async for book in self.objects.order_by("pk")[:LISTED]])
 
     async def gather(self) -> int:
-        """Five rows, each with a query of its own, asked for at the same time."""
+        """Five rows, each with a separate query, asked for at the same time."""
         return sum(await asyncio.gather(*(self.aget() for _ in range(GATHERED))))
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client 
 
 
 class Peaks:
-    """Reads figures every few milliseconds on a thread of its own, and remembers the highest of each."""
+    """Reads figures every few milliseconds on a separate thread, and remembers the highest of each."""
 
     def __init__(self, figures: Mapping[str, Callable[[], int]]) -> None:
         self._figures = figures

@@ -1,7 +1,7 @@
-"""What it costs to tell the database whose rows a request may see: by ``CONFIGURE``, by a statement, or not at all.
+"""The cost of telling the database which rows a request may see: by ``CONFIGURE``, by a statement, or not at all.
 
 A table with row-level security on PostgreSQL, ``MAX_SIZE`` 10, DAF's handler, driven through ASGI without a network.
-Each kind is a process of its own; they take turns, and a ratio compares two turns of the same round. *untouched* sets
+Each kind is a separate process; they take turns, and a ratio compares two turns of the same round. *untouched* sets
 nothing, *set_config* pins a connection to each request and resets its session, *session* is ``POOL_MODE = "session"``
 without either.
 """

@@ -1,7 +1,7 @@
 """A process that :mod:`benchmarks.sessions` measures: ``python -m benchmarks.sessions_worker KIND DATABASE``.
 
-Each line on its input is ``{"requests": 200, "at_once": true, "upstream": 0.2}``; it answers with the seconds and the
-CPU seconds of all of them, how many connections were pinned at most, and how many requests were refused.
+Each line on its input is ``{"requests": 200, "at_once": true, "upstream": 0.2}``. It answers with the seconds and CPU
+seconds of all of them, the most connections that were pinned, and the number of refused requests.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def names_tenant(get_response: Any) -> Any:
 
 
 def sets_tenant(get_response: Any) -> Any:
-    """Do so by a statement of its own."""
+    """Do so by a separate statement."""
     from daf_orm import database_sync_to_async  # noqa: PLC0415 - after setup()
 
     async def middleware(request: HttpRequest) -> Any:

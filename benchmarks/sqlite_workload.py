@@ -22,7 +22,7 @@ THINKING = 0.001
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to the transactions."""
+    """The outcomes of the transactions."""
 
     waits: list[float] = field(default_factory=list)
     done: int = 0

@@ -1,6 +1,6 @@
-"""Which defaults keep concurrent writers on an SQLite file from "database is locked", and what they cost.
+"""The defaults that keep concurrent writers on an SQLite file from "database is locked", and their cost.
 
-Each setting has a file and a process of its own; they take turns, round by round.
+Each setting has a separate file and process; they take turns, round by round.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(*, quick: bool) -> None:
         f"without retrying; {rounds} rounds, the settings in turn. Errors are summed up over the rounds, "
         "seconds are the median round's, waits are per transaction: the median round's median and the worst "
         "of all. Lost: updates that were reported as done and are not in the row. *queued* holds an "
-        "`asyncio.Lock` around each transaction: what a queue in the process would give. WAL: "
+        "`asyncio.Lock` around each transaction, as a queue in the process would. WAL: "
         "`journal_mode=WAL; synchronous=NORMAL`; the others have SQLite's `DELETE` and `FULL`."
     )
     with ExitStack() as stack:

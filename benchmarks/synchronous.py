@@ -1,4 +1,4 @@
-"""What synchronous Django pays for DAF: instructions counted by ``valgrind --tool=callgrind``, not times.
+"""The cost of DAF for synchronous Django: instructions counted by ``valgrind --tool=callgrind``, not times.
 
 A process runs one thing so many times, another so many times more; the difference of their instructions, over that of
 their runs, is what one run takes. The count does not depend on what else the machine does.

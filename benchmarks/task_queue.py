@@ -1,9 +1,9 @@
-"""What a full queue costs: many tasks that do nothing, three ``daf_worker`` processes, one PostgreSQL.
+"""The cost of a full queue: many tasks that do nothing, three ``daf_worker`` processes, one PostgreSQL.
 
 The tasks are in the database before the workers start. Each worker is a process with room for 20 tasks, which counts
-the statements that it sends, and ends when nothing is due. *tasks/s* is all tasks over the time from the first one's
-start to the last one's end, as the database has them; *statements per task* are those of all workers, with those that
-found nothing. *recover()* is what a worker does every few seconds to find tasks of lost workers, here among tasks that
+the statements that it sends, and ends when nothing is due. *tasks/s* is all tasks over the time from the first start to
+the last end, as the database has them. *statements per task* are those of all workers, with those that
+found nothing. *recover()* is the worker's search, every few seconds, for tasks of lost workers, here among tasks that
 have ended, with the index of ``daf_tasks`` and without.
 """
 

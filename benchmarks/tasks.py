@@ -1,4 +1,4 @@
-"""What it costs to do something later: DAF's tasks in the process beside Starlette, taskiq and Django's own backend.
+"""The cost of work after a response: DAF's tasks in the process beside Starlette, taskiq and Django's own backend.
 
 All run in one process, which takes turns: a round is one turn of each, in an order drawn anew, and a ratio compares two
 turns of the same round. A turn gives a thousand tasks that do nothing, and waits until the last has begun. *start* is

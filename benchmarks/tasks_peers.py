@@ -1,4 +1,4 @@
-"""Who does something later in :mod:`benchmarks.tasks`: each gives a number of tasks and waits until the last begins."""
+"""The peers in :mod:`benchmarks.tasks`: each gives a number of tasks and waits until the last begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give tasks by turns to everyone: the child's side of ``tasks``.
+"""Give tasks to each peer in turn: the child's side of ``tasks``.
 
 ``python -m benchmarks.tasks_worker ROUNDS TASKS`` prints the samples as JSON.
 """
@@ -43,7 +43,7 @@ async def _turn(give: Give, tasks: int) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     await give(tasks)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    await asyncio.sleep(0.01)  # what is left over is not the next one's
+    await asyncio.sleep(0.01)  # leftovers must not count for the next one
     return {"wall": wall / tasks, "cpu": cpu / tasks, "start": start}
 
 

@@ -1,8 +1,8 @@
-"""What it costs to count a request: DAF's throttles beside limits, throttled-py, and those of DRF and django-ninja.
+"""The cost of counting a request: DAF's throttles beside limits, throttled-py, and those of DRF and django-ninja.
 
 All run in one process, which takes turns: a round is one turn of each, in an order drawn anew, and a ratio compares
 two turns of the same round. A turn counts some thousand requests of a thousand clients, of which fifty ask at the same
-time. *loop* is for how long a request keeps the event loop from doing anything else, by the clock on the wall:
+time. *loop* is the time in which a request keeps the event loop from other work, by the clock on the wall. It includes
 computing, and waiting for a server if that is done on the loop's own thread.
 """
 
@@ -28,7 +28,7 @@ def run(*, quick: bool) -> None:
     rounds, hits = (4, 500) if quick else (30, 5000)
     print(
         f'{rounds} rounds of {hits} hits, rate "100/minute" for each of 1,000 clients, 50 at the same time. *limits* '
-        "asks for what is left in a second call, as it must to send the headers. *DRF* runs in a thread, as its "
+        "asks for the remainder in a second call, as it must to send the headers. *DRF* runs in a thread, as its "
         "synchronous views do under ASGI; *django-ninja* on the event loop, as it does in async operations. A turn in "
         "memory waits for nothing, so all of it is one hold of the loop, unless a contestant goes round by a thread."
     )

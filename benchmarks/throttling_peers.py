@@ -1,4 +1,4 @@
-"""Who counts requests in :mod:`benchmarks.throttling`: each as a coroutine function of a client's name."""
+"""The peers in :mod:`benchmarks.throttling`: each is a coroutine function of a client's name."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TimedSelector(selectors.DefaultSelector):
         self._since = time.perf_counter()
 
     def select(self, timeout: float | None = None) -> Any:
-        """Wait, as selectors do; what is between two waits is the event loop's."""
+        """Wait, as selectors do; the time between two waits is the event loop's."""
         stretch = time.perf_counter() - getattr(self, "_since", time.perf_counter())
         self.busy, self.longest = self.busy + stretch, max(self.longest, stretch)
         try:

@@ -1,6 +1,6 @@
-"""What waiting for a connection costs: 10,000 callers at once on 20 connections, all of which are lent when they come.
+"""The cost of waiting for a connection: 10,000 callers at once on 20 connections, all of which are lent when they come.
 
-Each contestant is a process of its own. *bare tasks* wait for an event: what any caller costs asyncio. *longest wait*
+Each contestant is a separate process. *bare tasks* wait for an event: the cost of any caller to asyncio. *longest wait*
 is from the first connection that comes back until the last caller has one. *overtaken*: the most callers that had their
 connection before one that came earlier; a fair queue has 0. *late*: how much longer than its place in the queue says
 one waited, at most, as a share of the longest wait; it is 0 if every call takes equally long.

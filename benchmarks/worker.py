@@ -1,7 +1,7 @@
 """The process of one contestant: ``python -m benchmarks.worker NAME DATABASE``, driven over its pipes.
 
-Contestants patch Django globally, so each has a process of its own. It reads one JSON object per line,
-``{"do": command, …arguments}``, and answers with one line: what the command returned, or ``{"error": …}``.
+Contestants patch Django globally, so each has a separate process. It reads one JSON object per line,
+``{"do": command, …arguments}``, and answers with one line: the return value of the command, or ``{"error": …}``.
 """
 
 from __future__ import annotations

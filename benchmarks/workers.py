@@ -1,8 +1,8 @@
-"""What a worker does with the tasks of a database: ``daf_worker`` beside django-tasks-db's own ``db_worker``.
+"""The throughput of a worker with the tasks of a database: ``daf_worker`` beside django-tasks-db's ``db_worker``.
 
-Each is a process of its own on the same database, one after the other, in an order drawn anew each round; it is given a
-batch of tasks and ends when none is left. *wait* are tasks that wait 20 ms for something else, as most do that send a
-mail or call a service; *nothing* are tasks that do nothing, so that what is measured is the worker. Times are wall
+Each is a separate process on the same database, one after the other, in an order drawn anew each round. It is given a
+batch of tasks and ends when none is left. *wait* are tasks that wait 20 ms for something else, as do most that send a
+mail or call a service. *nothing* are tasks that do nothing, so that only the worker is measured. Times are wall
 times of a batch, from the first task's start to the last one's end as the database has them.
 """
 

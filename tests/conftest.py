@@ -1,4 +1,4 @@
-"""What every test may ask for. The settings have chosen the database by the time this is read."""
+"""Fixtures for every test. The settings have chosen the database by the time this is read."""
 
 import time
 from collections import Counter
@@ -49,7 +49,7 @@ ON_NATIVE = (
     "views/tasks/database",
     "views/throttling/backends/test_database.py",
 )
-"""What runs with PostgreSQL's native engine: the rest of the suite says nothing of how a query runs."""
+"""Files that run with the native PostgreSQL engine: the rest of the suite does not depend on how a query runs."""
 LONG = (
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
@@ -131,7 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _give_committed_data(items: list[pytest.Item]) -> None:
-    """Tests of the ORM work on committed data: what a test's own transaction holds, no other connection sees."""
+    """Tests of the ORM work on committed data: the rows of an open transaction are not seen elsewhere."""
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in WITH_COMMITTED_DATA) and not _decides_for_itself(item):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "other"]))
@@ -208,7 +208,7 @@ def sessions(postgres_only: None, django_db_setup: None) -> Iterator[Sessions]:
 
 @pytest.fixture
 def no_session_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where the server can be asked: what the test opened is closed."""
+    """Check that every session that the test opened is closed, where the server can be asked."""
     sessions: Sessions | None = None
     if connection.vendor == "postgresql":
         sessions = request.getfixturevalue("sessions")

@@ -27,7 +27,7 @@ class OrderIn(msgspec.Struct):
 
 
 class OrderOut(msgspec.Struct):
-    """What becomes of it."""
+    """The response to an order."""
 
     customer: str
     total: float
@@ -61,7 +61,7 @@ class BooksView(AsyncAPIView):
 
     async def get(self, request: HttpRequest) -> list[BookOut]:  # noqa: ARG002
         """List them."""
-        found: list[BookOut] = books()  # a queryset: what becomes of it is DAF's
+        found: list[BookOut] = books()  # a queryset, which DAF converts
         return found
 
 

@@ -26,7 +26,7 @@ class OrderIn(msgspec.Struct):
 
 
 class OrderOut(msgspec.Struct):
-    """What becomes of it."""
+    """The response to an order."""
 
     customer: str
     total: float

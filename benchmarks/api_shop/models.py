@@ -8,7 +8,7 @@ from django.db import connection, models
 
 
 class Author(models.Model):
-    """Who has written a book."""
+    """The author of a book."""
 
     name = models.CharField(max_length=100)
 
@@ -17,7 +17,7 @@ class Author(models.Model):
 
 
 class Book(models.Model):
-    """What the API lists."""
+    """The rows that the API lists."""
 
     title = models.CharField(max_length=100)
     author = models.ForeignKey(Author, on_delete=models.CASCADE)

@@ -26,7 +26,7 @@ class OrderIn(Schema):
 
 
 class OrderOut(Schema):
-    """What becomes of it."""
+    """The response to an order."""
 
     customer: str
     total: float

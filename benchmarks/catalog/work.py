@@ -34,7 +34,7 @@ def _with_author(book: Book) -> dict[str, Any]:
 
 
 class Sync:
-    """What synchronous Django does, one after the other."""
+    """The work in synchronous Django, one step after the other."""
 
     @staticmethod
     def one() -> Any:
@@ -48,7 +48,7 @@ class Sync:
 
     @staticmethod
     def gathered() -> Any:
-        """Five rows, each with a query of its own."""
+        """Five rows, each with a separate query."""
         return [Sync.one() for _ in range(GATHERED)]
 
     @staticmethod
@@ -76,7 +76,7 @@ class Async:
 
     @staticmethod
     async def gathered() -> Any:
-        """Five rows, each with a query of its own, at once."""
+        """Five rows, each with a separate query, at once."""
         return await asyncio.gather(*[_in_parallel(Async.one()) for _ in range(GATHERED)])
 
     @staticmethod

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Author(models.Model):
-    """Someone who wrote at least one book."""
+    """The author of at least one book."""
 
     name = models.CharField(max_length=120, unique=True)
     born = models.PositiveSmallIntegerField()

@@ -1,4 +1,4 @@
-"""The bookshop of `examples/`, as its README opens it: migrated, seeded, and served in processes of its own."""
+"""The bookshop of `examples/`, as its README opens it: migrated, seeded, and served in separate processes."""
 
 import os
 import secrets

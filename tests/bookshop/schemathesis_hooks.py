@@ -1,4 +1,4 @@
-"""What no document can say, put into the requests that schemathesis makes of it."""
+"""Values that no document can define, added to the requests that schemathesis makes of it."""
 
 import uuid
 from itertools import count
@@ -15,5 +15,5 @@ def before_call(context, case, kwargs):
         # A key is for one request. Were two to have the same, the second would be refused for that, whatever it says.
         headers["Idempotency-Key"] = f'"{uuid.uuid4()}"'
     if "If-Match" in headers and next(_numbers) % 2:
-        # Nobody guesses a version: every second request is for the one that there is, or none would write anything.
+        # Versions cannot be guessed: every second request is for any version, or none would write anything.
         headers["If-Match"] = "*"

@@ -23,7 +23,7 @@ pytestmark = [
 
 @asynccontextmanager
 async def browsing(shop):
-    """Open a page; what its scripts complain of fails the test."""
+    """Open a page; an error of its scripts fails the test."""
     errors = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
@@ -80,7 +80,7 @@ async def test_an_operation_can_be_tried_out(shop):
         assert (await book_of(page))["title"] in text
 
 
-async def test_an_unsafe_operation_can_be_tried_out_by_who_has_logged_in(shop):
+async def test_an_unsafe_operation_can_be_tried_out_after_a_login(shop):
     async with browsing(shop) as page:
         await log_in(page, shop)
         block = await open_operation(page, "patch_books_pk")
@@ -94,7 +94,7 @@ async def test_an_unsafe_operation_can_be_tried_out_by_who_has_logged_in(shop):
         assert await book_of(page, 2) == before | {"price": price, "version": before["version"] + 1}
 
 
-async def test_nobody_else_gets_an_unsafe_operation_through(shop):
+async def test_an_unsafe_operation_fails_without_a_login(shop):
     async with browsing(shop) as page:
         block = await open_operation(page, "patch_books_pk")
         before = await book_of(page, 3)
@@ -136,7 +136,7 @@ async def test_a_clerk_creates_edits_and_deletes_a_book(shop):
         assert (await page.request.get(f"/books/{pk}/")).status == 404
 
 
-async def test_a_stranger_is_sent_to_the_login_page_and_on_to_where_he_wanted(shop):
+async def test_an_unauthenticated_user_is_sent_to_the_login_page_and_back(shop):
     async with browsing(shop) as page:
         await page.goto("/catalogue/1/edit/")
         await expect(page).to_have_url(re.compile(r"/login/\?next=/catalogue/1/edit/$"))

@@ -1,4 +1,4 @@
-"""The site for people: whatever its URLs and forms are given, it is never an error of the server's."""
+"""The site for people: no URL and no form causes a server error."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_there_is_no_such_book(clerk, path, number):
 
 
 @pytest.mark.parametrize("number", HUGE)
-def test_nobody_has_asked_for_no_such_book(clerk, number):
+def test_a_book_without_a_restock_request_is_not_found(clerk, number):
     sent = form(clerk, "/catalogue/new/")
     assert clerk.post(f"/desk/restock/{number}/", data=sent).status_code == 404
 
@@ -81,7 +81,7 @@ def test_a_page_that_has_been_open_for_long_writes_over_nothing(clerk):
     book = made.headers["Location"]
     old = form(clerk, f"{book}edit/", isbn="9799999999991", title="Second")
     assert clerk.post(f"{book}edit/", data=old | {"title": "First"}).status_code == 302
-    assert "changed this book meanwhile" in clerk.post(f"{book}edit/", data=old).text
+    assert "has changed since you opened it" in clerk.post(f"{book}edit/", data=old).text
     assert "<h1>First</h1>" in clerk.get(book).text
     assert clerk.post(f"{book}delete/", data=old).status_code == 302
 

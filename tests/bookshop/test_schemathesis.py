@@ -1,4 +1,4 @@
-"""What the bookshop answers, whatever it is sent, is what its document says: found by schemathesis.
+"""The bookshop answers every request as its document says: found by schemathesis.
 
 `BOOKSHOP_EXAMPLES=500` looks longer, and with another seed each time.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from tests.bookshop.running import ROOT
 
-pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(0)]  # it has a limit of its own
+pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(0)]  # it has its own limit
 EXAMPLES = os.environ.get("BOOKSHOP_EXAMPLES")
 FEW = "12"
 SECONDS = 400

@@ -1,8 +1,8 @@
 """The Django project of the suite, on the database that the environment chooses.
 
-`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql`, `native` (PostgreSQL by daf_orm's own
-backend) or `mariadb` (the server at `DATABASE_URL`, or one that the suite starts) or `url` (what is at `DATABASE_URL`;
-the default if it is set).
+`DAF_TEST_DATABASE` is `sqlite-memory` (the default), `sqlite-file`, `postgresql`, or `native` (PostgreSQL by daf_orm's
+own backend). It may also be `mariadb` (the server at `DATABASE_URL`, or one that the suite starts) or `url`, the
+database at `DATABASE_URL`. If that is set, `url` is the default.
 """
 
 import atexit
@@ -27,7 +27,7 @@ elif DAF_TEST_DATABASE == "sqlite-file":
             "NAME": directory / f"{alias}.sqlite3",
             # Durability costs time, and nothing here outlives the process.
             "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"},
-            # Without a name of its own, Django's test database is one in shared memory.
+            # Without this name, Django's test database is one in shared memory.
             "TEST": {"NAME": directory / f"test_{alias}.sqlite3"},
         }
         for alias in ("default", "other")

@@ -1,3 +1,3 @@
-"""The URLs of tests that bring none of their own: none."""
+"""No URLs, for tests that need none."""
 
 urlpatterns = []

@@ -1,12 +1,15 @@
 """The check of plain English: each rule finds what it is for, and passes plain text."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.prose.__main__ import COVERED, NOT_YET, ROOT, files, is_covered, main
+from tests.prose.__main__ import COVERED, NOT_YET, ROOT, files, findings, is_covered
 from tests.prose.passages import COMMENT, DOCSTRING, PAGE, STRING, TEST_NAME, Passage, passages
 from tests.prose.rules import ALLOWED, LONGEST_SENTENCE, check
 
 pytestmark = pytest.mark.no_database
+FOLDER = ROOT / "tests" / "prose"
 
 
 def found(text, kind=DOCSTRING):
@@ -145,6 +148,15 @@ def test_folders_that_are_covered_exist_and_have_prose():
     assert is_covered(ROOT / "daf_views" / "access.py")
 
 
-def test_the_prose_of_this_check_is_plain(capsys):
-    assert main(["tests/prose/__main__.py", "tests/prose/passages.py"]) == 0
-    assert "plain" in capsys.readouterr().out
+def test_the_prose_of_this_check_is_plain():
+    assert [finding for name in ("__main__", "passages") for finding in findings(FOLDER / f"{name}.py")] == []
+
+
+def test_a_finding_has_its_place_and_the_advice():
+    number = Path(__file__).read_text().splitlines().index(NOBODY) + 1
+    assert f"tests/prose/test_prose.py:{number}: 'nobody' ({ADVICE})" in findings(Path(__file__))
+
+
+NOBODY = "# nobody"
+ADVICE = "indefinite person: name the thing or the role: no request, a client, every user"
+# nobody

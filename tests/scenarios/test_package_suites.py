@@ -9,7 +9,7 @@ from tests.suites.package_suites import Suite, changes, outcomes
 
 pytestmark = [
     pytest.mark.no_database,
-    pytest.mark.timeout(180),  # processes of their own, on a machine that may be busy
+    pytest.mark.timeout(180),  # separate processes, on a machine that may be busy
 ]
 
 SETTINGS = """
@@ -42,7 +42,7 @@ class TestShop(unittest.TestCase):
                 self.assertEqual(number, 2)
 """
 IN_PLAY = {"DAF_IN_PLAY": "1"}
-OPTIONS = {"pytest": ["-p", "no:schemathesis"], "django": []}  # which takes longest to import of the installed plugins
+OPTIONS = {"pytest": ["-p", "no:schemathesis"], "django": []}  # it takes longest to import of the installed plugins
 NAME = {"pytest": "tests/test_shop.py::TestShop::{}", "django": "tests.test_shop.TestShop.{}"}
 
 

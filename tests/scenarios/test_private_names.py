@@ -1,4 +1,4 @@
-"""What DAF uses of Django's and asgiref's private names is listed, stands in ``_django``, and is there."""
+"""Private names of Django and asgiref that DAF uses are listed, stand in ``_django``, and exist."""
 
 import ast
 import inspect
@@ -75,7 +75,7 @@ def test_the_list_has_every_name_that_is_used_and_no_other(package: str) -> None
 
 
 def is_room(path: Path) -> bool:
-    """Whether a module may use private names of other packages."""
+    """Return True if a module may use private names of other packages."""
     return "_django" in path.parts or path.name == "_django.py" or path.parts[-3:-1] == ("backends", "postgresql")
 
 
@@ -89,7 +89,7 @@ def found(owner: str) -> object:
 
 
 def knows(owner: object, name: str) -> bool:
-    """Whether a class or function has the name, or its source sets or asks for it."""
+    """Return True if a class or function has the name, or its source sets or asks for it."""
     if hasattr(owner, name):
         return True
     if inspect.ismodule(owner):

@@ -1,4 +1,4 @@
-"""Outcomes that DAF changes, but for those that it is meant to change."""
+"""Outcomes that DAF changes, except those that it changes intentionally."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,10 +1,10 @@
-"""Run a fixed part of Django's own suite without and with DAF in play; fail where an outcome differs.
+"""Run a fixed part of the Django suite without and with DAF in play; fail where an outcome differs.
 
 ``python -m tests.suites.django_suite [--short] [--postgresql | --native --bridged] [--server URL] [APP ...]``. The
 suite is that of the installed Django's source distribution, which pip downloads once, into the user's cache.
 ``--short`` runs fewer applications; without ``--native`` and ``--bridged``, with DAF only.
 
-``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code; ``--bridged`` does so
+``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code. ``--bridged`` does so
 with each test's body on a running event loop and the guard in mode ``raise``: then no call may block.
 ``postgres_tests`` needs PostgreSQL's contributed extensions, and is left out where the server has none.
 """
@@ -41,13 +41,13 @@ MEANT = {
         "It asks for Django's class of cursors itself; the engine's is a subclass."
     ),
 }
-"""What fails with DAF and not without, each with the reason."""
+"""Tests that fail with DAF and not without, each with the reason."""
 OUTCOME = re.compile(r"^(?:FAIL|ERROR): \S+ \(([\w.]+)", re.MULTILINE)
 TIMEOUT = 1200
 
 
 def failures(labels: list[str], environment: dict[str, str]) -> set[str]:
-    """Run the applications; return the tests that failed. RuntimeError if the run did not come to its end."""
+    """Run the applications; return the tests that failed. RuntimeError if the run did not end normally."""
     command = [sys.executable, "runtests.py", "--settings=with_daf", "--parallel=1", "--noinput", *labels]
     done = subprocess.run(
         command,

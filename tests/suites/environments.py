@@ -44,5 +44,5 @@ class Environment:
         stamp.write_text(content)
 
     def _pins(self) -> list[str]:
-        # Hashes would have to be known for all of it; most of what only these suites need is in no lock of ours.
+        # Hashes would have to be known for all of it; most packages that only these suites need are in no lock.
         return re.findall(r"^[a-z0-9-]+==[^\s;]+", self._lock.read_text(), re.MULTILINE)

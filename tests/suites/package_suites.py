@@ -35,7 +35,7 @@ OUTPUT_SHOWN = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """How to run the suite of a package, by its name in the package index."""
+    """The way to run the suite of a package, by its name in the package index."""
 
     project: str
     needs: Sequence[str] = ()
@@ -134,14 +134,14 @@ MEANT: Mapping[str, str] = {
         "panels_is_empty",
     )
 }
-"""What has another outcome with DAF, as ``PACKAGE: TEST``, each with the reason."""
+"""Tests with another outcome under DAF, as ``PACKAGE: TEST``, each with the reason."""
 MEANT_ERRORS: Mapping[tuple[str, str], str] = {
     ("strawberry-graphql-django", "failed: AssertionError: 0 queries executed"): (
-        "It captures queries from an asyncio.run() of its own, beside that of the request; queries_log stays with its "
+        "It captures queries from a separate asyncio.run(), beside that of the request; queries_log stays with its "
         "owner, as docs/connections.md says."
     ),
 }
-"""How many tests of a package fail with DAF alike: the package, the begin of the error, and the reason."""
+"""The number of tests of a package that fail with DAF alike: the package, the start of the error, and the reason."""
 
 
 def compare(suite: Suite, lock: Path, checkouts: Path | None, ways: Iterable[Mapping[str, str]]) -> int:
@@ -187,7 +187,7 @@ def _source(suite: Suite, environment: Environment, checkouts: Path | None) -> P
 
 
 def outcomes(suite: Suite, python: Path, source: Path, way: Mapping[str, str]) -> dict[str, str]:
-    """Run a suite; return the outcome of each test by its name. RuntimeError if it did not come to its end."""
+    """Run a suite; return the outcome of each test by its name. RuntimeError if it did not end normally."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcomes.json"
         command = [python, *_runner(suite, way), *suite.options, *suite.tests]

@@ -1,4 +1,4 @@
-"""What only a session of its own can do to a server: see, and end, the sessions of others."""
+"""Commands that need a separate session of a server: see, and end, the sessions of others."""
 
 import asyncio
 import importlib
@@ -17,7 +17,7 @@ class Administrator:
     slow: str
     """A statement that ends only when it is stopped."""
     sleeping: str
-    """How many sessions in a database execute it; takes the database's name."""
+    """A query for the number of sessions in a database that execute it; takes the database's name."""
     others: str
     """The numbers of all sessions in a database but one's own; takes the database's name and that number."""
     terminate: str

@@ -6,14 +6,14 @@ from tests.support.exchange import Exchange, scope
 
 
 class Connection:
-    """A request under way in a task of its own, as a server would run it."""
+    """A request under way in a separate task, as a server would run it."""
 
     def __init__(self, application, **request) -> None:
         self.answer = Exchange()
         self.started = asyncio.Event()
         """Set when the response begins."""
         self.received = 0
-        """How often the application has asked for a message."""
+        """The number of times that the application has asked for a message."""
         self._messages: asyncio.Queue = asyncio.Queue()
         self.task = asyncio.create_task(application(scope(**request), self._receive, self._send))
 

@@ -1,7 +1,7 @@
-"""Runs Django's own ``tests/asgi`` with our handler in place of Django's: ``python -m tests.support.django_asgi DIR``.
+"""Run the ``tests/asgi`` of Django with the handler of DAF: ``python -m tests.support.django_asgi DIR``.
 
-``DIR`` is the ``tests`` folder of Django's source distribution. A process of its own, because the tests want settings
-and an import path of their own.
+``DIR`` is the ``tests`` folder of a Django source distribution. It is a separate process, because the tests need other
+settings and another import path.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""One request, sent to an ASGI application in the caller's own context: what it counts is counted."""
+"""One request, sent to an ASGI application in the caller's own context, so that its hops and queries are counted."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 
 @dataclass
 class Exchange:
-    """What an application has answered."""
+    """The response of an application."""
 
     method: str = "GET"
     status: int = 0

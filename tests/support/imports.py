@@ -1,4 +1,4 @@
-"""Run statements in an interpreter without settings, each in a process of its own: what it imports is new there.
+"""Run statements in an interpreter without settings, each in a separate process, where their imports are new.
 
 The processes are forks of one that has imported Django's models, which takes longer than all modules of a package do.
 """

@@ -22,7 +22,7 @@ class LatencyProxy:
 
     def __init__(self, server_port: int, *, delay: float = 0.0) -> None:
         self.port = 0
-        """Where clients connect to, once it is entered."""
+        """The port for clients, once it is entered."""
         self.round_trips = 0
         """Of all connections until now. Connecting has some, too."""
         self._server_port = server_port

@@ -24,7 +24,7 @@ def no_connection_outlives_the_run(django_db_setup: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_lease_is_lost() -> Iterator[None]:
-    """Every test gives back what it borrowed; what it dropped, a worker thread gives back soon."""
+    """Every test gives back its leases; a worker thread soon gives back a dropped one."""
     yield
     pool, deadline = get_pool(), time.monotonic() + PATIENCE
     while (stats := pool.get_stats())["pool_available"] != stats["pool_size"] and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Programs of their own, on the test database: what happens at a process's end can only be seen from outside it."""
+"""Separate programs, on the test database: the end of a process can only be seen from outside it."""
 
 import json
 import os
@@ -35,7 +35,7 @@ async def select(sql="SELECT 1"):
 def run_program(source: str, *, timeout: float = TIMEOUT) -> str:
     """Run Python code that finds Django set up, warnings being errors. Return what it printed.
 
-    It must end by itself with code 0 and have nothing to complain about.
+    It must end with code 0 and without a warning.
     """
     names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in connections}
     done = subprocess.run(

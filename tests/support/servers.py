@@ -1,4 +1,4 @@
-"""Real servers, started by the suite in directories of their own and stopped when it ends."""
+"""Real servers, started by the suite in separate directories and stopped when it ends."""
 
 import asyncio
 import atexit
@@ -62,7 +62,7 @@ class Server:
     def __init__(self, *, max_connections: int = 100, port: int | None = None, durable: bool = False) -> None:
         self.max_connections = max_connections
         self.durable = durable
-        """Whether a crash of the server, if not of the machine, loses nothing that was committed."""
+        """True if a crash of the server, if not of the machine, loses no committed data."""
         self.port = port or _free_port()
         self.data_dir = Path(tempfile.mkdtemp(prefix=f"daf-{self.name.lower()}-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -213,7 +213,7 @@ class MariaServer(Server):
 
     def _connect(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port), 1) as client:
-            if not client.recv(1):  # it greets who connects
+            if not client.recv(1):  # it greets each client
                 raise ConnectionError
 
 

@@ -1,6 +1,6 @@
 """The program of test_soak: requests by the thousand, cut off at random, and what the process has before and after.
 
-It runs in a process of its own: what other tests leave in theirs comes and goes, and would be counted.
+It runs in a separate process: leftovers of other tests would be counted.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ async def one_request(application, chance) -> int:
         connection.hang_up()
     if fate in {"cancel", "both"}:
         connection.task.cancel()
-    connection.hang_up()  # in the end everybody leaves
+    connection.hang_up()  # in the end every client leaves
     await asyncio.wait([connection.task])
     if not connection.task.cancelled() and (error := connection.task.exception()) is not None:
         raise error
@@ -157,7 +157,7 @@ async def _measure_storms(requests: int) -> dict[str, dict]:
 
 
 def main(requests: int) -> None:
-    """Send them to an application of its own, and print what was measured as JSON."""
+    """Send them to a new application, and print the measurements as JSON."""
     settings.ALLOWED_HOSTS, settings.ROOT_URLCONF = ["testserver"], __name__
     settings.MIDDLEWARE = thread_free(
         [

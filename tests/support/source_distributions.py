@@ -30,9 +30,7 @@ def unpacked(project: str, version: str, *, only: str = "") -> Path:
 def _download(project: str, version: str, only: str, folder: Path) -> Path:
     options = ["--quiet", "--no-deps", "--no-binary", project, "--dest", folder]
     if project == "django" and find_spec("setuptools"):
-        options.append(
-            "--no-build-isolation"
-        )  # pip asks the build backend for the version: this one, or one of its own
+        options.append("--no-build-isolation")  # pip asks the build backend for the version: this one, or another
     subprocess.run([sys.executable, "-m", "pip", "download", *options, f"{project}=={version}"], check=True)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as source:

@@ -1,7 +1,7 @@
-"""How many modules does a request go through? Seven trips, and the modules of DAF that each enters, in order.
+"""The modules that a request goes through: seven trips, and the modules of DAF that each enters, in order.
 
-``python -m tests.support.trips`` prints for each trip the calls, the rooms (modules), the moves (a call from one module
-of DAF into another, on any thread) and the returns (to a module that the trip had left).
+``python -m tests.support.trips`` prints for each trip the calls, the rooms (modules), the moves and the returns. A move
+is a call from one module of DAF into another, on any thread. A return is to a module that the trip had left.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ class Trips:
         try:
             await trip()
         finally:
-            await asyncio.sleep(0.05)  # for what the trip leaves to other threads
+            await asyncio.sleep(0.05)  # other threads finish the trip's work
             self._current = None
 
     def _watch(self, frame: FrameType, event: str, _: object) -> None:

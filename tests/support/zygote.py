@@ -1,7 +1,7 @@
-"""Many short programs, each in a process of its own that need not import again what all of them do.
+"""Many short programs, each in a separate process that need not import again the modules that all of them use.
 
-A zygote is a process that has imported it, and does nothing else but fork: each program runs in a fork of it, in the
-directory, with the environment, the arguments and the output that a new interpreter would have. It knows nothing of
+A zygote is a process that has imported them, and only forks. Each program runs in a fork of it, in the directory, with
+the environment, the arguments and the output that a new interpreter would have. It knows nothing of
 DAF, of settings, or of pytest's plugins.
 """
 

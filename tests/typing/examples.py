@@ -1,6 +1,6 @@
 """The Python examples of the README and the docs, as modules that type checkers can read.
 
-Each ```python block becomes a module of its own. It imports the names that it uses and does not define: from the last
+Each ```python block becomes a separate module. It imports the names that it uses and does not define: from the last
 block before it on the page that does, or from ``pages/``, which has what a page takes for granted: in a module of its
 name, if it has one, or in ``common.py``. A block that awaits or returns outside of a function becomes the body of one.
 Its lines keep their numbers, so that an error is found in the page.
@@ -45,7 +45,7 @@ class Example:
 
     @property
     def is_body(self) -> bool:
-        """Whether it stands for the body of a function."""
+        """Return True if it stands for the body of a function."""
         try:
             compile(self.code, self.page, "exec", dont_inherit=True)
         except SyntaxError as error:
@@ -75,7 +75,7 @@ class Example:
 
     @property
     def is_checked(self) -> bool:
-        """Whether it is none of FRAGMENTS."""
+        """Return True if it is none of FRAGMENTS."""
         return (self.page, self.number) not in FRAGMENTS
 
 

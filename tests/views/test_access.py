@@ -107,27 +107,27 @@ def names(views):
 
 @pytest.mark.parametrize("mixin", names(MIXINS))
 @pytest.mark.parametrize("view", ["Plain", "Events"])
-async def test_who_is_not_logged_in_is_sent_to_the_login_page(async_client, view, mixin):
+async def test_an_unauthenticated_request_is_sent_to_the_login_page(async_client, view, mixin):
     response = await async_client.get(f"/{view}/{mixin}", query_params={"page": 1})
     assert (response.status_code, response.url) == (302, f"/login?next=/{view}/{mixin}%3Fpage%3D1")
 
 
 @pytest.mark.parametrize("mixin", names(MIXINS))
-async def test_who_is_not_logged_in_gets_a_401_of_an_api(async_client, mixin):
+async def test_an_unauthenticated_request_gets_a_401_of_an_api(async_client, mixin):
     response = await async_client.get(f"/API/{mixin}")
     assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
 
 
 @pytest.mark.parametrize("mixin", names(MIXINS))
 @pytest.mark.parametrize("view", names(VIEWS))
-async def test_who_may_is_let_in(async_client, ada, view, mixin):
+async def test_a_permitted_user_is_let_in(async_client, ada, view, mixin):
     await async_client.aforce_login(ada)
     assert (await async_client.get(f"/{view}/{mixin}")).status_code == 200
 
 
 @pytest.mark.parametrize("mixin", ["Authors", "Adas", "AdasAuthors"])
 @pytest.mark.parametrize("view", names(VIEWS))
-async def test_who_may_not_gets_a_403(async_client, eve, view, mixin):
+async def test_a_user_without_permission_gets_a_403(async_client, eve, view, mixin):
     await async_client.aforce_login(eve)
     assert (await async_client.get(f"/{view}/{mixin}")).status_code == 403
 
@@ -137,7 +137,7 @@ async def test_a_403_of_an_api_is_a_problem_with_the_views_message(async_client,
     assert (response.status_code, response.json()["detail"]) == (403, "Only ada.")
 
 
-async def test_an_api_knows_who_has_authenticated_without_a_session(async_client, ada):
+async def test_an_api_knows_a_user_authenticated_without_a_session(async_client, ada):
     assert (await async_client.get("/token", headers={"X-User": "ada"})).json() == "ada"
 
 

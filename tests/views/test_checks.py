@@ -111,7 +111,7 @@ def test_other_middleware_is_told_what_to_do(settings, name, reason, remedy):
     assert remedy in message.hint
 
 
-def test_what_takes_no_thread_is_not_named(settings):
+def test_middleware_that_takes_no_thread_is_not_named(settings):
     own = [f"{__name__}.{name}" for name in ("Inline", "Native", "capable")]
     settings.MIDDLEWARE = thread_free([*DEFAULT, *OTHERS, *own])
     settings.MIDDLEWARE += ["django.contrib.auth.middleware.RemoteUserMiddleware"]
@@ -202,7 +202,7 @@ def test_views_without_the_orm_are_an_error():
     assert error.id == "daf_views.E002"
 
 
-def test_a_limit_that_nobody_passes_is_an_error(settings):
+def test_a_limit_that_no_request_passes_is_an_error(settings):
     settings.DAF_VIEWS = {"MAX_IN_FLIGHT": 0}
     (error,) = messages()
     assert error.msg == "DAF_VIEWS['MAX_IN_FLIGHT'] must be 1 or more, or None for no limit, not 0."

@@ -63,7 +63,7 @@ def test_a_version_has_a_strong_tag(version, tag):
 
 
 @pytest.mark.parametrize("version", [True, 1.5, b"7", object()])
-def test_what_is_no_version_is_refused(version):
+def test_an_invalid_version_is_refused(version):
     with pytest.raises(TypeError, match="A version is a str, an int or a datetime, not"):
         EntityTag.of(version)
 
@@ -91,7 +91,7 @@ def test_a_star_is_none():
 
 
 @pytest.mark.parametrize("field", ["", ",", "a", '"a', '"a" "b"', '"a", *', '"a b"', 'w/"a"', '"a", b', '"a"b'])
-def test_what_is_no_list_is_refused(field):
+def test_an_invalid_list_is_refused(field):
     with pytest.raises(ValueError, match="no list of entity tags"):
         parse_tags(field)
 
@@ -111,13 +111,13 @@ async def test_a_response_has_the_tag_of_the_version():
 
 @pytest.mark.parametrize("field", ['"7"', 'W/"7"', '"6", "7"', "*"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_who_has_it_already_is_told_so(method, field):
+async def test_a_client_with_the_current_version_gets_a_304(method, field):
     response = await answer(method, {"If-None-Match": field})
     assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", '"7"')
 
 
 @pytest.mark.parametrize("field", ['"6"', 'W/"8", "9"', "7", "", '"'])
-async def test_who_has_another_or_says_nothing_readable_gets_it(field):
+async def test_a_client_with_another_or_a_malformed_version_gets_the_representation(field):
     response = await answer(headers={"If-None-Match": field})
     assert (response.status_code, json.loads(response.content)) == (200, {"it": "is"})
 
@@ -149,7 +149,7 @@ async def test_if_none_match_keeps_from_writing(field, status):
         ({"If-None-Match": '"7"'}, 200),
     ],
 )
-async def test_what_does_not_exist_matches_nothing(headers, status):
+async def test_a_missing_resource_matches_nothing(headers, status):
     assert (await answer("PUT", headers, version=None)).status_code == status
 
 
@@ -198,12 +198,12 @@ FIELDS = st.text(st.sampled_from('"W/*, 67a\\\x80ÿ'), max_size=12) | st.text(
     ),
     version=st.sampled_from([7, "a", NOON, None]),
 )
-def test_whatever_a_client_says_is_no_bug(method, headers, version):
+def test_no_condition_of_a_client_is_a_bug(method, headers, version):
     response = async_to_sync(answer)(method, headers, version=version)
     assert response.status_code in {200, 304, 400, 412}
 
 
-# What a view requires
+# Requirements of a view
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -214,7 +214,7 @@ async def test_a_view_may_require_if_match(method):
     assert (await answer(method, {"If-Match": '"7"'}, requires_if_match=True)).status_code == 200
 
 
-async def test_nothing_is_required_of_who_reads_or_creates():
+async def test_nothing_is_required_to_read_or_create():
     assert (await answer("GET", requires_if_match=True)).status_code == 200
     assert (await answer("POST", requires_if_match=True)).status_code == 200
     assert (await answer("PUT", requires_if_match=True, version=None)).status_code == 200
@@ -335,11 +335,11 @@ async def test_a_304_of_a_read_in_a_transaction_keeps_what_it_wrote(transactiona
     assert await Counter.objects.acount() == 1
 
 
-# Two who have seen the same
+# Two clients with the same version
 
 
 class Meeting:
-    """Lets nobody on until all have come."""
+    """Lets no request on until all have come."""
 
     def __init__(self, parties):
         self.barrier = asyncio.Barrier(parties)
@@ -368,7 +368,7 @@ class Racy(ConditionalView, AsyncAPIView):
 
 
 @pytest.mark.parametrize("parties", [2, 5])
-async def test_of_many_who_have_seen_the_same_one_writes(transactional_db, parties):
+async def test_of_many_clients_with_the_same_version_one_writes(transactional_db, parties):
     await Counter.objects.acreate(name="fought over", value=7)
     view = Racy.as_view(meet=Meeting(parties))
     patches = [view(requests.generic("PATCH", "/", headers={"If-Match": '"7"'})) for _ in range(parties)]

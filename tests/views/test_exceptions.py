@@ -43,7 +43,7 @@ def test_the_status_is_one_of_an_error(status):
         APIError(status=status)
 
 
-def test_a_status_of_its_own_brings_its_title():
+def test_an_explicit_status_has_its_title():
     assert APIError(status=410).title == "Gone"
     assert APIError(status=599).title == "Error"
 

@@ -1,4 +1,4 @@
-"""What users import from daf_views: the names are fixed, and importing them needs no settings."""
+"""Public imports from daf_views: the names are fixed, and importing them needs no settings."""
 
 import pytest
 

@@ -27,7 +27,7 @@ def test_a_change_of_the_settings_is_seen(settings):
         ({"LIFESPAN": "shop.open"}, "DAF_VIEWS['LIFESPAN'] must be list or tuple, not 'shop.open'."),
     ],
 )
-def test_what_is_wrong_is_named_with_the_remedy(raw, problem):
+def test_a_wrong_setting_is_named_with_the_remedy(raw, problem):
     assert problems(raw) == [problem]
 
 

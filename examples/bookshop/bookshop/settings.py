@@ -2,7 +2,7 @@
 
 Environment variables, all optional:
 
-``DATABASE_URL``        any database Django knows, for example ``postgresql://user:secret@localhost/bookshop``
+``DATABASE_URL``        any database of Django, for example ``postgresql://user:secret@localhost/bookshop``
 ``BOOKSHOP_VAR_DIR``    where the SQLite file lives when there is no ``DATABASE_URL``
 ``BOOKSHOP_MAX_SIZE``   connections DAF may open at the same time
 ``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
@@ -93,8 +93,8 @@ def database() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL")
     config: dict[str, Any] = {**dj_database_url.parse(url)} if url else sqlite_file()
     if config["ENGINE"] == "django.db.backends.sqlite3":
-        # Readers and the one writer do not wait for each other. What else concurrent writers need on SQLite,
-        # write locks taken in turn when a transaction begins, is DAF's default.
+        # Readers and the one writer do not wait for each other. Concurrent writers on SQLite also need write locks
+        # taken in turn when a transaction begins: that is DAF's default.
         config["OPTIONS"] = {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"}
     return config
 
@@ -131,13 +131,13 @@ DAF_VIEWS = {
     "HEARTBEAT": 15.0,
     # The document at /api/openapi.json, and its page at /api/docs/.
     "OPENAPI": {"title": "The bookshop", "version": "1"},
-    # Whoever guesses passwords does so slowly. Views have throttles of their own: see ReportView.
+    # Slow down guesses of passwords. Views have their own throttles: see ReportView.
     "THROTTLED_PATHS": {"/login": os.environ.get("BOOKSHOP_LOGIN_RATE", "20/minute")},
     # The demo is one process. With more, they count together in Redis (or "database", or "cache").
     "THROTTLE_BACKEND": "redis" if os.environ.get("REDIS_URL") else "memory",
     "THROTTLE_LOCATION": os.environ.get("REDIS_URL", ""),
     "THROTTLE_PER_PROCESS": True,
-    # Behind a proxy of yours: the networks it calls from. Otherwise nobody's X-Forwarded-For is believed.
+    # Behind a proxy: the networks it calls from. Otherwise no X-Forwarded-For is trusted.
     "TRUSTED_PROXIES": [],
 }
 

@@ -1,1 +1,1 @@
-"""What `run.py` needs around the Django project: a database, a server, and the smoke run."""
+"""The parts of `run.py` around the Django project: a database, a server, and the smoke run."""

@@ -21,8 +21,8 @@ def csrf_token(page: httpx.Response) -> str:
 
 
 async def browsing(say: Transcript, shelf: Shelf) -> None:
-    """What everybody sees; what only staff does."""
-    say.section("The catalogue, for everybody")
+    """Browse the public pages, then those for staff."""
+    say.section("The public catalogue")
     say.show(await say.client.get("/"), status=302)
     pages = [say.show(await say.client.get(f"/catalogue/?page={number}"), status=200).text for number in (1, 2)]
     say.expect('rel="next"' in pages[0] and pages[0] != pages[1], "it comes in pages")
@@ -31,7 +31,7 @@ async def browsing(say: Transcript, shelf: Shelf) -> None:
     page = say.show(await say.client.get(f"/catalogue/{shelf.common}/"), status=200).text
     say.expect("A Common Book" in page and "/edit/" not in page, "a stranger sees a book, and no way to edit it")
     answer = say.show(await say.client.get(f"/catalogue/{shelf.common}/edit/"), status=302)
-    say.expect(answer.headers["Location"].startswith("/login/"), "who tries is sent to the login page")
+    say.expect(answer.headers["Location"].startswith("/login/"), "edits need a login")
 
 
 async def writing(say: Transcript, client: httpx.AsyncClient, shelf: Shelf) -> None:
@@ -66,7 +66,7 @@ async def _editing(say: Transcript, client: httpx.AsyncClient, path: str, form: 
     page = say.show(await client.get(path), status=200)
     say.expect("<h1>Another title</h1>" in page.text, "and edited it")
     page = say.show(await client.post(f"{path}edit/", data=changed), status=200)
-    say.expect("changed this book meanwhile" in page.text, "who has an old page open does not write over that")
+    say.expect("has changed since you opened it" in page.text, "an outdated form does not overwrite a change")
 
 
 def _first_option(page: httpx.Response, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Who logs in at the desk during a run."""
+"""The clerk that logs in at the desk during a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "BOOKSHOP_PASSWORD"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clerk:
-    """A name, and a password that nobody has written down."""
+    """A name, and a random password."""
 
     name: str
     password: str

@@ -36,7 +36,7 @@ async def _logging_in(say: Transcript, client: httpx.AsyncClient, shelf: Shelf, 
         say.show(await client.post("/login/", data=right | forged), status=403)
     token = {"csrfmiddlewaretoken": csrf_token(page)}
     answer = say.show(await client.post("/login/", data=right | token | {"password": "guessed"}), status=200)
-    say.expect("sessionid" not in client.cookies, "without its token, or with a wrong password, nobody gets in")
+    say.expect("sessionid" not in client.cookies, "without its token, or with a wrong password, a login fails")
     say.expect("guessed" not in answer.text, "the form does not repeat the password")
     elsewhere = {"next": "https://example.com/desk/"}
     answer = say.show(await client.post("/login/", data=right | token | elsewhere), status=302)
@@ -57,7 +57,7 @@ async def _working(say: Transcript, client: httpx.AsyncClient, shelf: Shelf) -> 
 
 
 async def _tasks(say: Transcript, client: httpx.AsyncClient) -> None:
-    """What has become of the receipts: for staff, as JSON or as a page."""
+    """Show the state of the receipts: for staff, as JSON or as a page."""
     say.show(await say.client.get("/staff/tasks/"), status=401)
     [tasks] = say.show(await client.get("/staff/tasks/?format=json"), status=200).json()["backends"]
     say.expect(tasks["queues"]["default"]["successful"] > 0, "staff sees that receipts have been sent")

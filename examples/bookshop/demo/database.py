@@ -22,7 +22,7 @@ def prepare(*, clerk: str | None = None) -> None:
 
 
 def token_of(name: str) -> str:
-    """A new bearer token for somebody, as `manage.py token` prints it."""
+    """Return a new bearer token, as `manage.py token` prints it."""
     printed = StringIO()
     call_command("token", name, stdout=printed)
     return printed.getvalue().strip()
@@ -30,7 +30,7 @@ def token_of(name: str) -> str:
 
 @contextmanager
 def fresh_sqlite() -> Iterator[None]:
-    """Point the settings at a new SQLite file; leave a `DATABASE_URL` of another database as it is.
+    """Point the settings at a new SQLite file; keep a `DATABASE_URL` of another database.
 
     The server reads the same environment, so it sees the same file.
     """

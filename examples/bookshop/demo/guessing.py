@@ -27,7 +27,7 @@ async def guessing(say: Transcript) -> None:
         (await say.client.get("/login/", headers={"X-Forwarded-For": f"203.0.113.{number}"})).status_code
         for number in range(SPOOFED)
     ]
-    through = spoofed.count(200)  # the limit grows by one every three seconds, for whomever it is
+    through = spoofed.count(200)  # the limit grows by one every three seconds, for any client
     say.expect(through <= 1 + LIMIT // 10, f"{SPOOFED} made-up addresses do not help: {through} let through")
     report = say.show(await say.client.get("/report/"), status=200)
-    say.expect(report.headers.get("RateLimit-Policy") == '"600/minute";q=600;w=60', "the report has a limit of its own")
+    say.expect(report.headers.get("RateLimit-Policy") == '"600/minute";q=600;w=60', "the report has its own limit")

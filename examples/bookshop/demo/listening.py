@@ -27,7 +27,7 @@ class Stream:
         return fields
 
     async def ending(self) -> list[dict[str, str]]:
-        """What comes until the server ends the stream; a connection that breaks off raises."""
+        """Return the events until the server ends the stream; a broken connection raises."""
         blocks = []
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:

@@ -25,7 +25,7 @@ OPERATIONS = {
 
 
 async def documents(say: Transcript) -> None:
-    """What there is to call."""
+    """Fetch the OpenAPI document."""
     say.section("The document")
     made = await say.get("/api/openapi.json")
     say.expect(made["openapi"].startswith("3.1") and made["info"]["title"] == "The bookshop", "an OpenAPI document")
@@ -38,10 +38,10 @@ async def documents(say: Transcript) -> None:
 
 
 async def tokens(say: Transcript) -> None:
-    """Who may, and who may not."""
+    """Call with and without permission."""
     say.section("Tokens")
     answer = say.show(await say.client.get("/orders/"), status=401)
-    say.expect("Bearer" in answer.headers["WWW-Authenticate"], "nobody is told how to prove who he is")
+    say.expect("Bearer" in answer.headers["WWW-Authenticate"], "a 401 says how to authenticate")
     await say.get("/orders/", status=401, headers={"Authorization": "Bearer guessed"})
     orders = await say.get("/orders/?page_size=1", headers=say.bearer)
     say.expect("customer" in orders["results"][0], "the clerk's program reads orders")
@@ -70,13 +70,13 @@ async def walks(say: Transcript) -> None:
 
 
 async def versions(say: Transcript, shelf: Shelf) -> None:
-    """304 to who has a book already; writing over the version that was seen, and no other."""
+    """Get a 304 for a known version; update only the version that was seen."""
     say.section("Versions of a book")
     path = f"/books/{shelf.common}/"
     book = say.show(await say.client.get(path), status=200)
     tag = book.headers["ETag"]
     answer = say.show(await say.client.get(path, headers={"If-None-Match": tag}), status=304)
-    say.expect(not answer.content, f"who has {tag} gets nothing more")
+    say.expect(not answer.content, f"a 304 for {tag} has no body")
     change: dict[str, Any] = {"price": "13.50"}
     await say.send("PATCH", path, change, status=401)
     await say.send("PATCH", path, change, status=428, headers=say.bearer)
@@ -100,7 +100,7 @@ async def _at_once(say: Transcript, path: str, tag: str) -> None:
     prices = [{"price": f"{number}.00"} for number in range(1, WRITERS + 1)]
     answers = await asyncio.gather(*(say.client.patch(path, json=price, headers=headers) for price in prices))
     statuses = Counter(answer.status_code for answer in answers)
-    say.expect(statuses == {200: 1, 412: WRITERS - 1}, f"of {WRITERS} who write over one version, one does")
+    say.expect(statuses == {200: 1, 412: WRITERS - 1}, f"of {WRITERS} writers of one version, one succeeds")
     [written] = [answer.json()["price"] for answer in answers if answer.status_code == 200] or [None]
     say.expect((await say.client.get(path)).json()["price"] == written, "and what it wrote stays")
 

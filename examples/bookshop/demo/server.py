@@ -1,4 +1,4 @@
-"""Uvicorn in a process of its own, on loopback."""
+"""Uvicorn in a separate process, on loopback."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def serve(port: int) -> Iterator[Server]:
 
 def _command(port: int) -> list[str]:
     address = f"--host {HOST} --port {port} --log-level warning"
-    # Uvicorn would believe the X-Forwarded-For of everybody on this machine. Whom to believe, TRUSTED_PROXIES says.
+    # Uvicorn would trust every X-Forwarded-For from this machine. TRUSTED_PROXIES decides instead.
     address += " --no-proxy-headers"
     times = f"--timeout-keep-alive {KEEP_ALIVE_SECONDS} --timeout-graceful-shutdown 5"
     return [sys.executable, "-m", "uvicorn", "bookshop.asgi:application", *f"{address} {times}".split()]
@@ -89,7 +89,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the server to finish what it is doing; kill it when it does not."""
     if process.poll() is not None:
         if process.returncode not in STOPPED:
-            print(f"Uvicorn had ended by itself, with status {process.returncode}.", file=sys.stderr)
+            print(f"Uvicorn ended unexpectedly, with status {process.returncode}.", file=sys.stderr)
         return
     process.terminate()
     try:

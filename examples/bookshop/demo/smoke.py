@@ -167,7 +167,7 @@ async def _pool_settles(say: Transcript) -> None:
     say.note(pool_line(stats))
     say.expect(stats["requests_num"] > READS, "the pool lent a connection for the work above")
     say.expect(stats["pool_size"] <= stats["pool_max"], "it never grew beyond its limit")
-    say.expect(_settled(stats), "every connection came back, and no one waits")
+    say.expect(_settled(stats), "every connection came back, and no call waits")
 
 
 def _settled(stats: Mapping[str, int]) -> bool:

@@ -34,7 +34,7 @@ async def stopping(say: Transcript, server: Server, shelf: Shelf) -> None:
 
 
 class HalfSent:
-    """A request whose client is slow: its body comes in two parts, on a connection of its own."""
+    """A request whose client is slow: its body comes in two parts, on a separate connection."""
 
     def __init__(self, path: str, body: Any) -> None:
         self._body = json.dumps(body).encode()

@@ -13,7 +13,7 @@ LISTENERS = 20
 
 
 async def listening(say: Transcript, shelf: Shelf) -> None:
-    """Orders reach who listens, and who comes back."""
+    """Send orders to listeners, also to one that reconnects."""
     say.section("Listening to orders")
     async with listen(say.client) as stream:
         say.expect(stream.response.headers["Content-Type"].startswith("text/event-stream"), "a stream of events")

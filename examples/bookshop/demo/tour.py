@@ -1,4 +1,4 @@
-"""What `run.py` shows while the server runs: URLs to try, and the pool as it works."""
+"""The output of `run.py` while the server runs: URLs to try, and the pool as it works."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _visit(client: httpx.Client) -> None:
 def _examples(url: str, clerk: Clerk, token: str) -> str:
     body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
     return f"""
-  Listen to orders, in a terminal of its own, and place one:
+  Listen to orders, in another terminal, and place one:
 
   curl --no-buffer {url}/orders/stream/
   curl --json '{body}' {url}/orders/

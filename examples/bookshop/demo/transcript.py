@@ -1,4 +1,4 @@
-"""What came back from the server, written down for a person, with what was expected of it."""
+"""The responses of the server, printed for a person, with the expectations of the run."""
 
 from __future__ import annotations
 

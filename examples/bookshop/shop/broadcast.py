@@ -1,6 +1,6 @@
-"""A broadcast: what is sent once reaches everyone who listens in this process.
+"""A broadcast: an item that is sent once reaches all listeners in this process.
 
-Problem: a listener may be slower than what it listens to, and must cost neither unbounded memory nor anybody else's
+Problem: a listener may be slower than the sender, and must cost neither unbounded memory nor the others'
 time. Mechanism: each holds at most `capacity` items; `send` never waits. Invariant: a listener hears every item sent
 since it began, in order, or is told that it fell behind and hears no more.
 """
@@ -23,7 +23,7 @@ class Listener:
     def offer(self, item: Any) -> None:
         """Keep an item for the reader, unless there is no room for it."""
         if self._fell_behind or self._items.full():
-            self._fell_behind = True  # for good: an item after a gap would hide the gap
+            self._fell_behind = True  # permanently: an item after a gap would hide the gap
         else:
             self._items.put_nowait(item)
 
@@ -44,7 +44,7 @@ class Broadcast:
         self._listeners: set[Listener] = set()
 
     def send(self, item: Any) -> None:
-        """Offer an item to everyone who listens now."""
+        """Offer an item to all present listeners."""
         for listener in self._listeners:
             listener.offer(item)
 

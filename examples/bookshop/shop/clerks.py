@@ -1,4 +1,4 @@
-"""Clerks: members of staff who may use the desk, and write the catalogue."""
+"""Clerks: members of staff with access to the desk and the catalogue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PERMISSIONS = ("add_book", "change_book", "delete_book", "view_order")
 
 
 def hire(name: str, password: str) -> Any:
-    """Let a clerk log in with this password; one who was there already has this one from now on."""
+    """Let a clerk log in with this password; an existing clerk gets this one as the new password."""
     clerk, _ = get_user_model().objects.get_or_create(username=name)
     clerk.is_staff = True
     clerk.set_password(password)

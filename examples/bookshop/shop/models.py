@@ -1,4 +1,4 @@
-"""What the shop knows: authors, books and their stock, orders, what to buy in again, and whose programs may call.
+"""The data of the shop: authors, books and their stock, orders, restock requests, and tokens of programs.
 
 Stock Django models. `AsyncModel` and `AsyncManager` add the async twins; everything else is Django's.
 """
@@ -17,7 +17,7 @@ from daf_orm import AsyncManager, AsyncModel, AsyncQuerySet
 
 
 class Author(AsyncModel, models.Model):
-    """Someone who wrote at least one book."""
+    """The author of at least one book."""
 
     name = models.CharField(max_length=120, unique=True)
     born = models.PositiveSmallIntegerField()
@@ -113,7 +113,7 @@ class OrderQuerySet(AsyncQuerySet):
 
 
 class Order(AsyncModel, models.Model):
-    """What one customer bought at one moment."""
+    """The books that one customer bought at one moment."""
 
     customer = models.EmailField()
     placed_at = models.DateTimeField(default=timezone.now, db_index=True)

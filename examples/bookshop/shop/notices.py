@@ -1,4 +1,4 @@
-"""What everybody may hear of an order, without its customer. Nothing here may query: callers load the lines first."""
+"""The public data of an order, without its customer. Nothing here may query: callers load the lines first."""
 
 from __future__ import annotations
 

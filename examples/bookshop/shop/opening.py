@@ -1,4 +1,4 @@
-"""What the shop does when its server starts."""
+"""The startup of the shop's server."""
 
 from __future__ import annotations
 

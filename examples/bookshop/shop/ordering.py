@@ -35,8 +35,8 @@ async def place_order(customer: str, quantities: dict[int, int]) -> Order:
             for pk, quantity in quantities.items()
         )
         sold_out = [stock.book_id for stock in stocks if stock.quantity == 0]
-        # After the commit: nobody is to hear of an order that is rolled back, and it must not ask for books no one
-        # bought.
+        # After the commit: an order that is rolled back must not be announced, nor ask for books to be
+        # restocked.
         transaction.on_commit(partial(announce, order, lines))
         transaction.on_commit(partial(request_restock, sold_out))
         await send_receipt.aenqueue(order.pk)  # when this has committed, too
@@ -71,7 +71,7 @@ async def take_from_shelf(quantities: dict[int, int]) -> list[Stock]:
 
 
 async def announce(order: Order, lines: Sequence[OrderLine]) -> None:
-    """Tell whoever listens. Async, though it awaits nothing: a broadcast is for the event loop, not for threads."""
+    """Tell all listeners. Async, though it awaits nothing: a broadcast is for the event loop, not for threads."""
     placed_orders.send(order_notice(order, lines))
 
 

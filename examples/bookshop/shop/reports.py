@@ -24,7 +24,7 @@ async def shop_report() -> Report:
 
 
 async def catalogue() -> Catalogue:
-    """How many books there are, by how many authors, and what they cost on average."""
+    """The number of books and authors, and the average price."""
     totals = await Book.objects.aaggregate(
         books=Count("pk"), authors=Count("author", distinct=True), average_price=Avg("price")
     )
@@ -32,13 +32,13 @@ async def catalogue() -> Catalogue:
 
 
 async def shelves() -> Shelves:
-    """How many copies are on the shelves, and how many titles are sold out."""
+    """The number of copies on the shelves, and of sold-out titles."""
     totals = await Stock.objects.aaggregate(copies=Sum("quantity"), sold_out=Count("pk", filter=Q(quantity=0)))
     return Shelves(**totals)
 
 
 async def all_sales() -> Sales:
-    """How many orders there were, and what they brought in."""
+    """The number of orders, and their total."""
     totals = await OrderLine.objects.aaggregate(
         orders=Count("order", distinct=True),
         copies=Sum("quantity"),

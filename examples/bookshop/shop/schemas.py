@@ -1,4 +1,4 @@
-"""What programs send and get, as types.
+"""The types of requests and responses.
 
 Input is checked by them before a handler is called, output is made by them from the models' attributes, and the OpenAPI
 document describes both. So a limit stands here, and nowhere else.
@@ -18,7 +18,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _MAILBOX = rf'{_ONE_LINE}(?:{_ATOM}(?:\.{_ATOM})*|"[!#-\[\]-~]+")@{_LABEL}(?:\.{_LABEL})+$'
 
-Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # what a BigAutoField holds
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # the range of a BigAutoField
 Words = Annotated[str, Meta(max_length=100, pattern=rf"{_ONE_LINE}[^\x00-\x1f\x7f]*$")]
 Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"{_ONE_LINE}[^\x00-\x1f\x7f]+$")]
 Isbn = Annotated[str, Meta(pattern=rf"{_ONE_LINE}97[89][0-9]{{10}}$", examples=["9780000000002"])]
@@ -29,18 +29,18 @@ Quantity = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Input(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What programs send: a field that nobody knows is a mistake, and they are told."""
+    """Data from programs: an unknown field is a mistake, and is reported."""
 
 
 class Output(Struct, kw_only=True, frozen=True):
-    """What programs get."""
+    """Data for programs."""
 
 
 # Books
 
 
 class BookFilters(Input):
-    """Which books are listed. Every word must be in the title, or in the author's name."""
+    """Filters of the list of books. Every word must be in the title, or in the author's name."""
 
     q: Words = ""
     author: Id | UnsetType = UNSET
@@ -58,7 +58,7 @@ class BookIn(Input):
 
 
 class BookChanges(Input):
-    """Some of a book: what is left out stays as it is."""
+    """Some fields of a book: those that are left out stay unchanged."""
 
     isbn: Isbn | UnsetType = UNSET
     title: Title | UnsetType = UNSET
@@ -120,7 +120,7 @@ class OrderIn(Input):
     lines: Annotated[list[LineIn], Meta(min_length=1, max_length=50)]
 
     def quantities(self) -> dict[int, int]:
-        """How many copies are wanted, by book."""
+        """The number of copies that are ordered, by book."""
         wanted: dict[int, int] = {}
         for line in self.lines:
             wanted[line.book] = wanted.get(line.book, 0) + line.quantity
@@ -188,7 +188,7 @@ class BusyTag(Output):
 
 
 class Report(Output):
-    """The shop at a glance. What there is nothing of has no sum and no average."""
+    """The shop at a glance. Without data, a sum or average is null."""
 
     catalogue: Catalogue
     stock: Shelves

@@ -78,7 +78,7 @@ TAGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeded:
-    """What one run of the seed wrote; all zero when the rows were there already."""
+    """The rows that one run of the seed wrote; all zero when they were there already."""
 
     authors: int = 0
     books: int = 0

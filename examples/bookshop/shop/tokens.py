@@ -1,4 +1,4 @@
-"""Tokens that programs prove with whose they are. Only the digest is stored: who reads the table cannot log in."""
+"""Tokens by which programs authenticate. Only the digest is stored: a reader of the table cannot log in."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def issue(user: Any) -> str:
 
 
 def digest_of(token: str) -> str:
-    """What is stored of a token. It is random and long, so that a fast digest without salt will do."""
+    """The stored digest of a token. A token is random and long, so that a fast digest without salt is enough."""
     return sha256(token.encode()).hexdigest()

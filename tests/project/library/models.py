@@ -13,7 +13,7 @@ from daf_orm import AsyncManager, AsyncModel, AsyncQuerySet
 
 
 class Publisher(models.Model):
-    """Nothing of ours: what a third-party app would bring."""
+    """A stock model, as in a third-party app."""
 
     name = models.CharField(max_length=100)
 
@@ -133,7 +133,7 @@ class Review(AsyncModel, models.Model):
 
 
 class Counter(models.Model):
-    """A row to fight over; nothing of ours."""
+    """A stock row to fight over."""
 
     name = models.CharField(max_length=50, unique=True)
     value = models.IntegerField(default=0)

@@ -101,7 +101,7 @@ async def test_no_coin_is_made_or_lost_and_no_transfer_happens_twice(second_serv
     pool_with(MAX_SIZE=5)
     at_port(second_server.port, NAME=second_server.database)
     bank = Bank(seed=1)
-    await asyncio.create_task(bank.open())  # a task of its own keeps no connection
+    await asyncio.create_task(bank.open())  # a separate task keeps no connection
 
     async def chaos():
         for number, mode in ((60, None), (120, None), (180, "immediate"), (260, None), (320, "fast")):

@@ -1,4 +1,4 @@
-"""Owners that set, read, gather, roll back, cancel and end, against a model of who must see what. DESIGN §8."""
+"""Owners that set, read, gather, roll back, cancel and end, against a model of the expected state. DESIGN §8."""
 
 import asyncio
 import contextlib
@@ -220,7 +220,7 @@ class Owners(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(240)
-def test_owners_see_their_own_state_and_nobody_elses(many_connections, pool_with):
+def test_owners_see_their_own_state_only(many_connections, pool_with):
     pool_with(MAX_SIZE=OWNERS + 2)
 
     run_state_machine_as_test(Owners, settings=PROFILE)

@@ -1,6 +1,6 @@
-"""What goes wrong for people who run Django async: one test per pain, by the line that says when it is solved.
+"""Pains of async Django: one test per pain, by the line that says when it is solved.
 
-The numbers are those of the project's list; each pain was seen with stock Django. Requests go through Django's own
+The numbers are those of a list of pains; each pain was seen with stock Django. Requests go through Django's own
 ASGI handler.
 """
 
@@ -35,7 +35,7 @@ colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="
 
 
 class Boom(Exception):
-    """What the tests raise."""
+    """The error that the tests raise."""
 
 
 class Site:
@@ -452,7 +452,7 @@ def nesting_492(query: Query) -> None:
 
 
 def nesting_535(query: Query) -> None:
-    """A request cancelled while a thread of its own waits for the event loop."""
+    """A request cancelled while its thread waits for the event loop."""
 
     async def main() -> None:
         queried, finish = asyncio.Event(), asyncio.Event()
@@ -552,7 +552,7 @@ async def test_23_the_cursor_is_closed_on_a_worker_thread(pool_with: Callable[..
     closed_in: list[str] = []
 
     class Rows:
-        """What the iteration holds, with an end that can be seen."""
+        """The rows of the iteration, with an end that can be seen."""
 
         def __init__(self, rows: Any) -> None:
             self._rows = rows

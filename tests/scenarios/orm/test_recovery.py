@@ -66,7 +66,7 @@ class Proxy:
                     end.shutdown(socket.SHUT_RDWR)
 
     def fall_silent(self) -> None:
-        """Accept everything, deliver nothing: what an unplugged cable looks like from here."""
+        """Accept everything, deliver nothing, as an unplugged cable does."""
         self._forwards.clear()
 
     def speak(self) -> None:
@@ -318,7 +318,7 @@ async def test_a_connection_killed_while_idle_may_begin_a_transaction(
 
 @pytest.fixture(scope="module")
 def second_server() -> Iterator[Server]:
-    """A server that may be stopped: the suite's own holds everybody's tables."""
+    """A server that may be stopped: the suite's own holds the tables of all tests."""
     if connection.vendor == "sqlite":
         pytest.skip(f"needs a server; this run is on {django_settings.DAF_TEST_DATABASE}")
     kind = PostgresServer if connection.vendor == "postgresql" else MariaServer

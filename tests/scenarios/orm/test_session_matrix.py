@@ -19,7 +19,7 @@ from tests.project.library.models import Counter
 from tests.support.exchange import exchange
 
 plan = {"way": None, "change": None, "look": None}
-"""What the requests do, and where."""
+"""The actions of the requests, and their places."""
 
 
 def change_in(way):
@@ -103,7 +103,7 @@ def site(settings):
 
 
 async def write_row():
-    """Write one, which a temporary table hides. What the database says of the last INSERT goes with the connection."""
+    """Write one, which a temporary table hides. The id of the last INSERT goes with the connection."""
     await Counter.objects.acreate(name="a")
     await sync_to_async(reset_pool)()
 
@@ -117,7 +117,7 @@ def assert_kept(before, seen, after):
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("way", ["sync middleware", "async middleware", "hop", "cursor", "block", "sync view"])
 @pytest.mark.parametrize(("change", "look"), KEPT)
-async def test_what_a_request_sets_anywhere_it_finds_everywhere_and_the_next_one_nowhere(
+async def test_a_setting_of_a_request_is_found_everywhere_in_it_and_nowhere_in_the_next(
     pool_with, settings, way, change, look
 ):
     if way == "block" and connection.vendor == "sqlite" and any(word in change for word in NOT_IN_A_TRANSACTION):
@@ -139,7 +139,7 @@ async def test_what_a_request_sets_anywhere_it_finds_everywhere_and_the_next_one
 @pytest.mark.usefixtures("site", "many_connections")
 @pytest.mark.parametrize("target", ["/async", "/sync"])
 @pytest.mark.parametrize(("change", "look"), KEPT)
-async def test_what_a_receiver_of_connection_created_sets_is_that_requests(pool_with, change, look, target):
+async def test_a_setting_of_a_receiver_of_connection_created_is_that_requests(pool_with, change, look, target):
     pool_with(MAX_SIZE=2)
     plan.update(change=change, look=look)
     await write_row()

@@ -37,7 +37,7 @@ PROFILE = settings(
 
 
 class Loop:
-    """An event loop in a thread of its own, told from outside what to do."""
+    """An event loop in a separate thread, controlled from outside."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -54,7 +54,7 @@ class Loop:
 
 
 async def settle(task: "asyncio.Task[Any]") -> None:
-    """Let a task run as far as it comes without anybody's help."""
+    """Let a task run as far as it comes without help."""
     for _ in range(5):
         if task.done():
             return
@@ -226,7 +226,7 @@ class Plan:
                 if how != "ends":
                     await asyncio.Event().wait()
 
-        # A context of its own: these are unrelated tasks, as two requests are.
+        # A new context: these are unrelated tasks, as two requests are.
         task = asyncio.get_running_loop().create_task(work(), context=contextvars.Context())
         waiter = asyncio.ensure_future(reached.wait())
         await asyncio.wait([task, waiter], return_when=asyncio.FIRST_COMPLETED)

@@ -99,7 +99,7 @@ async def ask(application, number):
 
 
 async def main():
-    application, some = traced.application(), asyncio.Semaphore(5)  # for those who read beside open blocks
+    application, some = traced.application(), asyncio.Semaphore(5)  # for readers beside open blocks
 
     async def ask_one(number):
         async with some:

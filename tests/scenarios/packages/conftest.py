@@ -1,4 +1,4 @@
-"""A database of its own for a program."""
+"""A separate database for a program."""
 
 import os
 

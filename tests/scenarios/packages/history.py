@@ -1,6 +1,6 @@
 """A program: django-pghistory, whose triggers keep each change with its request's address, and many requests at once.
 
-``python -m tests.scenarios.packages.history`` prints the changes that are not told of their own request.
+``python -m tests.scenarios.packages.history`` prints the changes that are recorded for another request.
 """
 
 import asyncio

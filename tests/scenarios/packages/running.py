@@ -1,4 +1,4 @@
-"""Programs that use a package, each in a process of its own: packages patch Django for good."""
+"""Programs that use a package, each in a separate process: packages patch Django permanently."""
 
 import json
 import os

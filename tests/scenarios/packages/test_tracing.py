@@ -1,4 +1,4 @@
-"""What traces requests traces ours: each with its own user, errors and queries, and without pinning a connection."""
+"""Tracers of requests trace DAF's: each with its own user, errors and queries, and without pinning a connection."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def assert_own_queries(queries):
 
 
 @pytest.mark.parametrize("mode", ["auto", "session"])
-def test_sentry_tells_each_error_of_its_own_request(own_database, mode):
+def test_sentry_reports_each_error_with_the_right_request(own_database, mode):
     seen = run("sentry", own_database, mode=mode)
 
     assert {number for number, _ in seen["events"]} == BROKEN

@@ -10,10 +10,10 @@ from daf_orm import get_pool, transaction
 from tests.scenarios.packages.rows.models import Row
 
 on_request = print
-"""Called with the number of a request by its view: to tell the package under test who it is."""
+"""Called with the number of a request by its view, to identify it to the package under test."""
 
 pins = {0}
-"""How many connections were pinned, as the views saw it."""
+"""The numbers of pinned connections, as the views saw them."""
 
 
 def sync_middleware(get_response):

@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered 2xx, or by a well-formed problem; never is it our fault."""
+"""Every request is answered 2xx, or by a well-formed problem that is not a server error."""
 
 import asyncio
 import datetime as dt

@@ -212,7 +212,7 @@ async def test_no_response_tells_what_went_wrong_inside(places, failure, url, ac
 async def test_every_place_does_fail(place, settings):
     settings.DAF_VIEWS = {"PROBLEM_PATHS": ["/"]}
     settings.MIDDLEWARE = [BOUNDARY, *FAILING]
-    # Of what fails when a service ends, only what may be a commit's is answered.
+    # Of the errors at the end of a service, only one that may come from a commit is answered.
     failing[place] = (IntegrityError if place == "teardown" else LookupError)(SECRET)
     try:
         response = await ask("/api/emma", "*/*")
@@ -227,6 +227,6 @@ async def test_every_place_does_fail(place, settings):
     }
 
 
-async def test_nothing_fails_by_itself(settings):
+async def test_nothing_fails_without_a_fault(settings):
     settings.MIDDLEWARE = [BOUNDARY, *FAILING]
     assert (await ask("/api/emma", "*/*")).json() == {"name": "emma"}

@@ -1,4 +1,4 @@
-"""What goes wrong for people who run Django async today, on DAF's handler. The ORM's share is in tests/orm."""
+"""Pains of async Django, on DAF's handler. The ORM's share is in tests/scenarios/orm."""
 
 import asyncio
 from contextvars import ContextVar

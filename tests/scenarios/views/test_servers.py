@@ -1,4 +1,4 @@
-"""The servers people use: what they have accepted is answered when they are told to stop."""
+"""The servers in use: accepted requests are answered when a server is told to stop."""
 
 import asyncio
 import os
@@ -18,14 +18,14 @@ SERVERS = {
     "hypercorn": ["hypercorn", "{application}", "--bind", "127.0.0.1:{port}"],
     "daphne": ["daphne", "{application}", "-b", "127.0.0.1", "-p", "{port}"],
 }
-pytestmark = pytest.mark.sqlite_memory  # what is served brings its own database
+pytestmark = pytest.mark.sqlite_memory  # the served site has its own database
 with_lifespan = pytest.mark.parametrize("name", ["uvicorn", "granian", "hypercorn"])
 ROOT = Path(__file__).parents[3]
 ACCEPTED = 20
 
 
 class Running:
-    """A server in a process of its own."""
+    """A server in a separate process."""
 
     def __init__(self, process, port: int) -> None:
         self.process = process

@@ -1,7 +1,7 @@
-"""Each test's body in a bridge on a running event loop; setting up and tearing down stay as they are.
+"""Each test's body in a bridge on a running event loop; setup and teardown are unchanged.
 
-An application of Django's suite. A wait of psycopg's that would have blocked the loop is recorded beside what the guard
-records, and the process says at its end how many there were.
+An application of the Django suite. A wait of psycopg's that would have blocked the loop is recorded beside what the
+guard records, and the process says at its end how many there were.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ NOT_BRIDGED: Mapping[str, str] = {
 }
 """The tests whose bodies do not run on a loop, each with the reason."""
 blocked: list[str] = []
-"""What waited for a server on the event loop's thread without letting the loop go on: the stacks."""
+"""Waits for a server that blocked the event loop's thread: the stacks."""
 
 
 class BridgedConfig(AppConfig):
@@ -48,7 +48,7 @@ class BridgedConfig(AppConfig):
 
 
 def _call_in_bridge(test: Any, method: Callable[[], Any]) -> None:
-    # An async test runs a loop of its own.
+    # An async test runs its own loop.
     if isinstance(method, AsyncToSync) or any(test.id().startswith(name) for name in NOT_BRIDGED):
         method()
     else:

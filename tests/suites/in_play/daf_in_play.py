@@ -4,7 +4,7 @@ With ``DAF_IN_PLAY`` they become what the README tells an existing project to wr
 that of ``daf_views``; with ``DAF_SUITE_THREAD_FREE`` the middleware is changed too. With ``DAF_SUITE_URL`` each of the
 suite's databases is one of that server.
 
-The suite's own folder comes first on the path, and has a ``tests`` of its own: so no module here imports ours.
+The suite's own folder comes first on the path, and has another ``tests``: so no module here imports DAF's.
 """
 
 import json

@@ -5,7 +5,7 @@ from typing import Any
 import daf_in_play
 
 OUTCOMES: dict[str, str] = {}
-"""By node id; the worst of a test's phases, with its error, and of a module that cannot be imported."""
+"""By node id; the worst phase of each test, with its error, and of a module that cannot be imported."""
 
 daf_in_play.put_in_play()
 

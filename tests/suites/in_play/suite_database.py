@@ -1,4 +1,4 @@
-"""The database of a suite, as the environment names it: ``DAF_SUITE_URL``, a server of PostgreSQL's.
+"""The database of a suite, as the environment names it: ``DAF_SUITE_URL``, a PostgreSQL server.
 
 ``DAF_SUITE_ENGINE`` names the backend; without a URL it is SQLite in memory.
 """

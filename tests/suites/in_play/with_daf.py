@@ -1,4 +1,4 @@
-"""Settings for ``runtests.py`` of Django's own suite, with DAF in play where ``DAF_IN_PLAY`` is set.
+"""Settings for ``runtests.py`` of the Django suite, with DAF in play where ``DAF_IN_PLAY`` is set.
 
 ``DAF_SUITE_URL`` and ``DAF_SUITE_ENGINE`` name the database; ``DAF_SUITE_BRIDGED`` has each test's body run on an event
 loop.
@@ -20,6 +20,6 @@ if os.environ.get("DAF_IN_PLAY"):
     sys.modules["__main__"].ALWAYS_INSTALLED_APPS.insert(0, "daf_orm")
 
 if os.environ.get("DAF_SUITE_BRIDGED"):
-    # The bodies of Django's tests read and write files, which is theirs to do.
+    # The bodies of Django tests may read and write files.
     DAF_ORM = {"BLOCKING": "raise", "BLOCKING_IO": False}
     sys.modules["__main__"].ALWAYS_INSTALLED_APPS.append("bridged.BridgedConfig")

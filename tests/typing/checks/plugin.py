@@ -1,4 +1,4 @@
-"""What mypy knows by the plugin of django-stubs, without annotations. Pyright is not shown this."""
+"""Types that mypy knows by the plugin of django-stubs, without annotations. Pyright is not shown this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view is given is of the right kind; handlers return what they say."""
+"""Policies of a view are of the right kind; handlers return values of their annotated types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every page takes for granted: a project's models and functions, and what a reader knows of Django and pytest."""
+"""Names that every page takes for granted: a project's models and functions, and imports of Django and pytest."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ M = TypeVar("M", bound=models.Model)
 
 
 class User(AsyncModel, AbstractUser):
-    """Its manager is Django's, on a model of ours."""
+    """Its manager is Django's, on a DAF model."""
 
     objects = UserManager()  # type: ignore[misc] # Django's stubs declare that of AbstractUser as a ClassVar
 
 
 class Publisher(models.Model):
-    """Stock, but for its manager."""
+    """Stock, except for its manager."""
 
     name = models.CharField(max_length=100)
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="publishers")
@@ -32,7 +32,7 @@ class Publisher(models.Model):
 
 
 class Author(AsyncModel):
-    """It names no manager. What leads to it is annotated, for checkers without Django's plugin."""
+    """It names no manager. The relations to it are annotated, for checkers without Django's plugin."""
 
     name = models.CharField(max_length=100)
 
@@ -109,7 +109,7 @@ class Book(Dated):
 
 
 class Review(Dated):
-    """Nothing about it is annotated: what Django's plugin for mypy finds out alone."""
+    """Nothing about it is annotated: Django's plugin for mypy finds its types alone."""
 
     book = models.ForeignKey(Book, on_delete=models.CASCADE, related_name="reviews")
     tags = models.ManyToManyField(Tag, related_name="reviews")

@@ -91,12 +91,12 @@ async def test_middleware_may_answer_a_bug(ask):
 
 
 @pytest.mark.parametrize("ask", [by_daf, by_django])
-async def test_what_is_meant_is_no_bug(ask):
+async def test_an_intended_error_is_no_bug(ask):
     assert (await ask(b"kind=missing")).status == 404
     assert heard == []
 
 
-async def test_the_answer_says_what_is_left_of_limits():
+async def test_the_response_has_the_remaining_quota():
     assert (await by_daf(b"kind=bug")).header("ratelimit-policy") == '"1000/hour";q=1000;w=3600'
 
 

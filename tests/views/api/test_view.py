@@ -81,7 +81,7 @@ async def test_a_get_has_no_data_whatever_it_sends():
 @pytest.mark.parametrize(
     ("exc", "status"), [(Http404(), 404), (PermissionDenied(), 403), (ThrottledError(), 429), (LookupError(), 500)]
 )
-async def test_whatever_is_raised_is_a_problem(exc, status):
+async def test_every_exception_is_a_problem(exc, status):
     response = await respond(view_that_raises(exc))
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
 
@@ -156,7 +156,7 @@ async def test_the_order_is_authentication_throttles_permissions_services_setup_
 
 
 class LateBody:
-    """What the handler does: a request whose body has not been received."""
+    """The work of the handler: a request whose body has not been received."""
 
     def __init__(self):
         self.received = []
@@ -213,7 +213,7 @@ class Once:
 
 @pytest.mark.parametrize("attributes", [{"throttle": Once}, {"throttles": [Once]}, {"throttle": Once()}])
 @pytest.mark.parametrize("by_as_view", [True, False])
-async def test_a_throttle_counts_over_requests_be_it_a_class_or_not(attributes, by_as_view):
+async def test_a_throttle_counts_over_requests_as_a_class_or_an_instance(attributes, by_as_view):
     own = {} if by_as_view else {k: Once() if isinstance(v, Once) else v for k, v in attributes.items()}
     view = type("Limited", (Echo,), own).as_view(**(attributes if by_as_view else {}))
     answers = await asyncio.gather(*(view(requests.get("/")) for _ in range(3)))
@@ -225,7 +225,7 @@ async def test_a_throttle_counts_over_requests_be_it_a_class_or_not(attributes, 
 @pytest.mark.parametrize(
     "attributes", [{"throttle": object()}, {"throttles": [dict]}, {"permissions": [object]}, {"parsers": ["json"]}]
 )
-def test_what_has_not_the_method_is_refused_when_the_class_is_made(attributes):
+def test_a_policy_without_its_method_is_refused_when_the_class_is_made(attributes):
     with pytest.raises(TypeError, match=r"which has no `async def"):
         type("Orders", (AsyncAPIView,), attributes)
 
@@ -238,7 +238,7 @@ async def test_permissions_may_be_classes():
     assert (await respond(Echo, permissions=[Nobody])).status_code == 403
 
 
-async def test_a_permission_that_forgets_to_await_lets_nobody_in(caplog):
+async def test_a_permission_that_forgets_to_await_lets_no_request_in(caplog):
     class Lazy:
         async def allows(self):
             return False
@@ -464,7 +464,7 @@ async def test_the_check_can_be_left_out(browser):
     assert (await browser.post("/unchecked", [1], content_type="application/json")).status_code == 201
 
 
-async def test_a_throttle_that_answers_instead_of_raising_lets_nobody_in():
+async def test_a_throttle_that_answers_instead_of_raising_lets_no_request_in():
     class Answers:
         async def check(self, request, view):
             return False

@@ -171,7 +171,7 @@ async def test_left_threads_are_not_used_any_more():
     assert not mine.is_busy
 
 
-async def test_another_loop_within_the_request_has_calls_of_its_own():
+async def test_another_loop_within_the_request_has_its_own_calls():
     mine = threads()
 
     def run_a_loop():

@@ -30,7 +30,7 @@ from tests.support.exchange import exchange, scope
 
 
 class Stage:
-    """What the views of this module tell their test, and wait for."""
+    """Events that the views of this module set for their test, and wait for."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
@@ -258,7 +258,7 @@ async def test_a_form_from_another_site_is_refused_before_it_came():
     headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", "http://evil.example")]
     with override_settings(MIDDLEWARE=thread_free([CSRF])):
         connection = Connection(get_asgi_application(), method="POST", path="/echo", headers=headers)
-        await connection.task  # which would wait for the form
+        await connection.task  # it would wait for the form
     assert connection.answer.status == 403
 
 
@@ -282,7 +282,7 @@ async def test_a_deferred_body_over_the_limit_is_refused_before_its_end(applicat
     connection = Connection(application, method="POST", path="/take")
     connection.send(b"x" * 11, more=True)
     await connection.task
-    assert connection.answer.status == 400  # what Django answers to RequestDataTooBig
+    assert connection.answer.status == 400  # Django's response to RequestDataTooBig
 
 
 async def test_a_client_that_hangs_up_in_a_deferred_body_cancels_the_view(application, caplog):
@@ -621,7 +621,7 @@ async def test_nothing_is_left_by_a_request_whose_client_hangs_up(application):
     assert here() == before
 
 
-async def test_what_the_caller_has_set_is_seen_by_the_view(application):
+async def test_context_variables_of_the_caller_are_seen_by_the_view(application):
     token = mark.set("another")
     answer = await exchange(application, path="/mark")
     mark.reset(token)

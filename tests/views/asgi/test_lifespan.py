@@ -213,7 +213,7 @@ async def test_a_request_that_the_server_cancels_itself_stays_cancelled():
     assert connection.task.cancelled()
 
 
-async def test_sigterm_begins_the_drain_and_reaches_who_handled_it_before():
+async def test_sigterm_begins_the_drain_and_reaches_earlier_handlers():
     before = signal.signal(signal.SIGTERM, lambda *_: log.append("server"))
     try:
         server = Server()

@@ -77,7 +77,7 @@ async def test_one_more_than_may_wait_is_told_when_to_come_back(application):
     await asyncio.gather(first.task, second.task)
 
 
-async def test_a_request_that_waited_in_vain_is_told_when_to_come_back():
+async def test_a_request_whose_wait_timed_out_is_told_when_to_retry():
     with override_settings(DAF_VIEWS={"MAX_IN_FLIGHT": 1, "WAIT_TIMEOUT": 0.01}):
         application = get_asgi_application()
         first = await request_under_way(application)
@@ -122,7 +122,7 @@ async def test_a_drain_cancels_what_is_late(application):
     assert len(application.in_flight()) == 0
 
 
-async def test_nobody_is_let_in_after_a_drain_that_was_too_long(application):
+async def test_no_request_is_let_in_after_a_drain_that_was_too_long(application):
     first, second = await request_under_way(application), await waiting_request(application)
     assert await application.in_flight().drain(0.01) == 1
     await asyncio.wait([first.task, second.task])

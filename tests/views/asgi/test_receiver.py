@@ -14,7 +14,7 @@ from daf_views.exceptions import APIError
 
 
 class Server:
-    """What a server would hand out by ``receive()``."""
+    """The ``receive()`` of a server."""
 
     def __init__(self, *messages) -> None:
         self.queue = asyncio.Queue()
@@ -71,7 +71,7 @@ async def test_a_body_whose_receiving_was_cancelled_cannot_be_had_by_asking_agai
         await receiver.body()
 
 
-async def test_what_the_listener_receives_is_part_of_the_body():
+async def test_a_message_that_the_listener_receives_is_part_of_the_body():
     server = Server(part(b"a", more=True), part(b"b"))
     receiver = Receiver(server.receive)
     receiver.watch()
@@ -190,7 +190,7 @@ async def test_a_client_that_sends_a_byte_now_and_then_is_given_up_as_well():
 
 
 @override_settings(DAF_VIEWS={"BODY_TIMEOUT": 0.05})
-async def test_so_is_one_that_is_silent_while_it_is_listened_to():
+async def test_a_client_that_is_silent_under_the_listener_is_given_up_too():
     asked = asyncio.Event()
 
     async def receive():

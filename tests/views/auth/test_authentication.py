@@ -1,4 +1,4 @@
-"""Who a request is from, and what he may."""
+"""Authentication and permissions of a request."""
 
 import json
 
@@ -108,12 +108,12 @@ TOKEN, KEY = {"Authorization": "Bearer token-of-ada"}, {"X-API-Key": "key-of-ada
 
 @pytest.mark.parametrize("headers", [TOKEN, KEY, {"Authorization": "bearer  token-of-ada"}])
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_a_token_or_a_key_says_who_it_is(ada, client, headers, method):
+async def test_a_token_or_a_key_identifies_the_user(ada, client, headers, method):
     response = await getattr(client, method)("/members/", headers=headers)
     assert (response.status_code, response.json()) == (200, "ada")
 
 
-async def test_so_does_a_session_whose_cookie_another_site_cannot_use(ada, client):
+async def test_a_session_identifies_the_user_and_other_sites_cannot_use_its_cookie(ada, client):
     await client.aforce_login(ada)
     assert (await client.get("/members/")).json() == "ada"
     assert (await client.post("/members/")).status_code == 403
@@ -121,7 +121,7 @@ async def test_so_does_a_session_whose_cookie_another_site_cannot_use(ada, clien
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer token-of-eve"}, {"X-API-Key": "key-of-eve"}])
-async def test_what_proves_nothing_is_refused_even_where_nobody_need_prove_anything(ada, client, headers):
+async def test_invalid_proof_is_refused_even_where_none_is_required(ada, client, headers):
     response = await client.get("/who/", headers=headers)
     assert response.status_code == 401
     expected = 'Bearer error="invalid_token"' if "Authorization" in headers else 'APIKey header="X-API-Key"'
@@ -129,12 +129,12 @@ async def test_what_proves_nothing_is_refused_even_where_nobody_need_prove_anyth
 
 
 @pytest.mark.parametrize("headers", [TOKEN, KEY])
-async def test_who_is_not_active_is_refused(ada, client, headers):
+async def test_an_inactive_user_is_refused(ada, client, headers):
     await User.objects.aupdate(is_active=False)
     assert (await client.get("/who/", headers=headers)).status_code == 401
 
 
-async def test_nobody_is_asked_who_he_is(client):
+async def test_an_unauthenticated_request_is_challenged(client):
     response = await client.get("/members/")
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Bearer, APIKey header="X-API-Key", Session'
@@ -147,13 +147,13 @@ async def test_a_session_is_nobodys_where_it_is_not_asked_for(ada, client):
     assert (await client.get("/tokens/", headers=TOKEN)).json() == "ada"
 
 
-async def test_without_authentication_it_is_whom_middleware_knows(ada, client):
+async def test_without_authentication_the_user_is_that_of_middleware(ada, client):
     assert (await client.get("/any/")).status_code == 403
     await client.aforce_login(ada)
     assert (await client.get("/any/")).status_code == 200
 
 
-async def test_everybody_may_read(ada, client):
+async def test_every_request_may_read(ada, client):
     assert (await client.get("/readers/")).status_code == 200
     assert (await client.post("/readers/")).status_code == 401
     assert (await client.post("/readers/", headers=KEY)).status_code == 200
@@ -204,7 +204,7 @@ async def test_one_object_may_be_anothers(ada, settings):
     assert await answer_to(ada, own) == (200, "ada")
     status, problem = await answer_to(ada, other)
     assert (status, problem["detail"]) == (403, "It is not yours.")
-    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]  # which knows no objects
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]  # it knows no objects
     assert (await answer_to(ada, own))[0] == 403
 
 
@@ -213,7 +213,7 @@ class OwnersBackend:
         return obj is not None and obj.name == user.username
 
 
-async def test_a_user_of_another_kind_is_somebody():
+async def test_a_user_of_another_kind_is_authenticated():
     class Strings(BearerAuthentication):
         async def get_user(self, token):
             return token
@@ -228,14 +228,14 @@ async def test_a_user_of_another_kind_is_somebody():
     assert json.loads(response.content) == "token-of-ada"
 
 
-async def test_nobody_is_no_user_to_throttles():
+async def test_an_anonymous_user_is_no_user_to_throttles():
     request = AsyncRequestFactory().get("/")
     assert (await Who.as_view(authentication=(Tokens,))(request)).status_code == 200
     assert not hasattr(request, "proven_user")
     assert isinstance(await request.auser(), AnonymousUser)
 
 
-async def test_where_nothing_says_who_it_is_that_is_said():
+async def test_a_view_without_any_source_of_users_is_an_error():
     with pytest.raises(ImproperlyConfigured, match="put AuthenticationMiddleware into MIDDLEWARE, or give the view"):
         await user_of(AsyncRequestFactory().get("/"))
 
@@ -270,7 +270,7 @@ async def test_a_proof_of_another_kind_is_one_that_another_site_may_use(ada):
 
 
 @pytest.mark.parametrize("user", [None, False, ""])
-async def test_what_is_no_user_is_nobody(user):
+async def test_a_value_that_is_no_user_is_unauthenticated(user):
     class Sloppy(BearerAuthentication):
         async def get_user(self, token):
             return user
@@ -290,7 +290,7 @@ async def test_a_user_of_another_kind_has_no_permissions_of_djangos(permission):
     assert (await view(request)).status_code == 403
 
 
-async def test_a_session_of_who_is_not_active_is_nobodys(ada, client, settings):
+async def test_a_session_of_an_inactive_user_is_unauthenticated(ada, client, settings):
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
     await client.aforce_login(ada)
     await User.objects.aupdate(is_active=False)
@@ -331,7 +331,7 @@ async def test_an_empty_credential_is_refused_and_reaches_no_query(headers):
 
 
 @pytest.mark.parametrize("returned", [(AnonymousUser(), None), (User(), "token"), [], True])
-async def test_what_other_frameworks_return_lets_no_request_in(returned):
+async def test_a_return_value_of_other_frameworks_lets_no_request_in(returned):
     class LikeDRF(Authentication):
         async def authenticate(self, request):
             return returned

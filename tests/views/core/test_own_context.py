@@ -15,12 +15,12 @@ async def set_and_return():
     return "done"
 
 
-async def test_what_is_set_inside_stays_inside():
+async def test_a_variable_set_inside_stays_inside():
     assert await InOwnContext(set_and_return()) == "done"
     assert mark.get() == "outer"
 
 
-async def test_what_was_set_outside_is_seen_inside():
+async def test_a_variable_set_outside_is_seen_inside():
     token = mark.set("caller's")
 
     async def look():
@@ -102,7 +102,7 @@ async def outer(wait):
     await InOwnContext(wait())
 
 
-def test_what_is_dropped_is_closed_in_its_context():
+def test_a_dropped_coroutine_is_closed_in_its_context():
     seen = []
 
     class Never:

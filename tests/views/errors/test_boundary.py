@@ -92,7 +92,7 @@ def unpatched(settings):
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("name", FAILURES)
 @pytest.mark.parametrize("case", CASES)
-async def test_what_is_raised_inside_is_a_problem(client, settings, case, name, debug):
+async def test_an_exception_inside_is_a_problem(client, settings, case, name, debug):
     prefix, middleware = CASES[case]
     settings.MIDDLEWARE = [BOUNDARY, *middleware]
     settings.DEBUG = debug
@@ -102,7 +102,7 @@ async def test_what_is_raised_inside_is_a_problem(client, settings, case, name, 
     assert name != "conflict" or response.json()["detail"] == "told"
 
 
-async def test_what_the_resolver_raises_is_a_problem(client, settings):
+async def test_an_exception_of_the_resolver_is_a_problem(client, settings):
     settings.MIDDLEWARE = [BOUNDARY]
     response = await client.get("/nowhere")
     assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
@@ -180,7 +180,7 @@ def test_activation_is_idempotent_and_can_be_undone():
     assert django_exceptions.response_for_exception is before
 
 
-# Whose answer it is
+# The source of the response
 
 
 class API(AsyncAPIView):
@@ -235,7 +235,7 @@ async def test_middleware_that_fails_before_an_api_view_was_found_is_a_problem(c
     assert (await client.get("/async/bug")).content == b"the project's 500"
 
 
-async def test_an_error_of_ours_is_a_problem_anywhere(client, settings, own_handlers):
+async def test_an_api_error_is_a_problem_anywhere(client, settings, own_handlers):
     settings.MIDDLEWARE = [BOUNDARY]
     assert (await client.get("/async/conflict")).status_code == 409
 

@@ -220,7 +220,7 @@ async def test_exceptions_are_propagated_where_that_is_wanted(settings):
         (";;;,,/", "application/problem+json"),
     ],
 )
-async def test_html_is_for_those_who_prefer_it(accept, content_type):
+async def test_html_is_for_clients_that_prefer_it(accept, content_type):
     response = await response_for(a_request(accept), Http404())
     assert response.headers["Content-Type"].partition(";")[0] == content_type
     assert response.headers["Vary"] == "Accept"

@@ -53,7 +53,7 @@ async def test_django_answers_with_our_handlers(name, kind, accept):
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_so_does_django_under_wsgi(name):
+def test_error_views_answer_under_wsgi_too(name):
     response = Client(raise_request_exception=False).get(f"/sync/{name}")
     assert (response.status_code, response.headers["Content-Type"]) == (FAILURES[name][1], "application/problem+json")
 
@@ -78,6 +78,6 @@ async def test_a_bug_is_signalled_once():
     assert errors == [LookupError]
 
 
-async def test_what_no_url_matches_is_a_problem():
+async def test_a_path_that_no_url_matches_is_a_problem():
     response = await AsyncClient().get("/nowhere")
     assert (response.status_code, response.json()["title"]) == (404, "Not Found")

@@ -1,7 +1,7 @@
 """Runs Django's own ``tests/generic_views`` on our views: ``python -m tests.views.generic.django_generic_views DIR``.
 
-``DIR`` is the ``tests`` folder of Django's source distribution, of which a copy is rewritten. A process of its own,
-because the tests want settings and an import path of their own, and Django's names stand for our classes in it.
+``DIR`` is the ``tests`` folder of a Django source distribution, of which a copy is rewritten. It is a separate process,
+because the tests need other settings and another import path, and Django's names stand for DAF's classes in it.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from django.conf import settings
 from tests.views.generic.rewriting import rewrite
 
 MODULES = ("test_base", "test_detail", "test_edit", "test_list")
-"""All but test_dates: there are no date views of ours."""
+"""All but test_dates: DAF has no date views."""
 
 _ANY_RESPONSE = "an AsyncView refuses what is no response, and the test's view returns itself"
 
@@ -109,7 +109,7 @@ def _run() -> int:
     for test in _each(suite):
         if reason := DIFFERENCES.get(f"{type(test).__name__}.{test._testMethodName}"):
             setattr(test, test._testMethodName, unittest.skip(reason)(getattr(test, test._testMethodName)))
-    from generic_views.views import AuthorUpdate  # noqa: PLC0415 - a copy of Django's, after ours are in place
+    from generic_views.views import AuthorUpdate  # noqa: PLC0415 - a copy of the Django tests, after DAF's views are in place
 
     assert issubclass(AuthorUpdate, AsyncView)
     databases = runner.setup_databases()

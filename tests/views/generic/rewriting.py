@@ -1,4 +1,4 @@
-"""Rewrites Django's ``tests/generic_views`` for async views: what the views override, and how the tests call them.
+"""Rewrites the ``tests/generic_views`` of Django for async views: overrides of the views, and calls of the tests.
 
 In a view, handlers and the hooks that are coroutines with us become coroutine functions, and their calls are awaited,
 as is a manager's ``get()`` in them.
@@ -21,7 +21,7 @@ def rewrite(source: str) -> str:
 
 
 def finish(value):
-    """Run a coroutine; return anything else as it is."""
+    """Run a coroutine; return anything else unchanged."""
     return async_to_sync(_wait)(value) if inspect.iscoroutine(value) else value
 
 

@@ -60,7 +60,7 @@ async def test_an_object_by_a_field_of_another_name(book):
 
 
 async def test_a_list_of_what_belongs_to_an_object(book):
-    class AuthorDetail(SingleObjectMixin, ListView):  # an example of Django's documentation
+    class AuthorDetail(SingleObjectMixin, ListView):  # an example of the Django documentation
         paginate_by = 2
         template_name = "library/book_list.html"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.django_sources import django_tests
 from tests.views.generic.django_generic_views import DIFFERENCES
 
-pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(300)]  # they make a database of their own
+pytestmark = [pytest.mark.sqlite_memory, pytest.mark.timeout(300)]  # they make their own database
 
 
 def test_djangos_own_tests_of_generic_views_pass_on_ours():

@@ -1,4 +1,4 @@
-"""What docs/generic.md shows can be written so, and its table is that of the code."""
+"""The examples of docs/generic.md work, and its table is that of the code."""
 
 import re
 import sys

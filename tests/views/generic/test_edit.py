@@ -154,7 +154,7 @@ async def test_an_object_is_fetched_and_deleted_in_two_hops(book, method):
     assert not await Book.objects.aexists()
 
 
-# What runs on a worker thread may query
+# Code on a worker thread may query
 
 
 async def test_forms_may_query_wherever_they_are_made(book):
@@ -172,7 +172,7 @@ async def test_forms_may_query_wherever_they_are_made(book):
     assert "0 tags" in text
 
 
-async def test_where_to_redirect_to_may_query(book):
+async def test_get_success_url_may_query(book):
     class Stock(UpdateView):
         model = Book
         fields = ("stock",)
@@ -247,7 +247,7 @@ async def test_an_atomic_view_takes_back_what_it_saved(transactional_db):
     assert await names() == []
 
 
-async def test_a_save_in_an_atomic_view_costs_no_savepoint_of_its_own(db):
+async def test_a_save_in_an_atomic_view_costs_no_further_savepoint(db):
     with CaptureQueriesContext(connection) as queries:
         await ask(Launch, "POST", {"name": "launch"}, options={"atomic": True})
     # The view's transaction is a savepoint in that of the test.
@@ -283,7 +283,7 @@ async def test_an_atomic_update_holds_the_row_that_it_fetched(transactional_db):
     assert (await Counter.objects.aget()).value == 2
 
 
-async def test_a_form_that_is_no_models_saves_by_itself(db):
+async def test_a_plain_form_saves_in_its_own_way(db):
     class EventForm(forms.Form):
         def __init__(self, *, instance, **kwargs):
             super().__init__(**kwargs)

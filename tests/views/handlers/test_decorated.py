@@ -57,7 +57,7 @@ def plain(handler):
     return wrapper
 
 
-async def test_what_a_decorator_gives_is_not_taken_from_the_client():
+async def test_an_argument_of_a_decorator_is_not_taken_from_the_client():
     class View(AsyncAPIView):
         @plain
         @without(tenant="own")
@@ -67,7 +67,7 @@ async def test_what_a_decorator_gives_is_not_taken_from_the_client():
     assert await ask(View, "/?page=2&tenant=another") == (200, {"page": 2, "tenant": "own"})
 
 
-async def test_what_a_decorator_adds_is_asked_of_the_client():
+async def test_an_argument_that_a_decorator_adds_is_taken_from_the_client():
     class View(AsyncAPIView):
         @with_trace
         async def get(self, request, page: int = 1) -> dict:
@@ -96,7 +96,9 @@ def test_a_wrapper_that_takes_no_arguments_is_refused():
 
         return wrapper
 
-    with pytest.raises(TypeError, match=r"View.get\(\): its decorator does not pass on 'page': let the wrapper take \*\*kw"):
+    with pytest.raises(
+        TypeError, match=r"View.get\(\): its decorator does not pass on 'page': let the wrapper take \*\*kw"
+    ):
 
         class View(AsyncAPIView):
             @narrow

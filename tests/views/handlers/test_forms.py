@@ -121,7 +121,7 @@ async def test_a_file_that_is_required_is_missed():
 
 
 @pytest.mark.parametrize("file", [(), ("blob", "application/json")])
-async def test_an_object_is_json_in_a_part_of_its_own(file):
+async def test_an_object_is_json_in_a_separate_part(file):
     status, answer = await multipart(
         Parts,
         ("meta", b'{"source": "camera", "size": 3}', *file),
@@ -152,7 +152,7 @@ async def test_a_part_that_is_no_json_is_named(text):
     assert problem["errors"][0]["detail"].startswith("The part ")
 
 
-async def test_what_is_wrong_within_a_part_is_told_where_it_is():
+async def test_a_mistake_within_a_part_is_reported_with_its_place():
     status, problem = await multipart(Parts, ("meta", b'{"source": 1}'))
     assert (status, problem["errors"][0]["pointer"]) == (422, "#/meta/source")
 

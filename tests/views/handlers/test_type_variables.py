@@ -1,4 +1,4 @@
-"""Generic base views: what a subclass gives for a type variable is checked and shown, or the view is refused."""
+"""Generic base views: the argument for a type variable is checked and shown, or the view is refused."""
 
 import dataclasses
 import sys

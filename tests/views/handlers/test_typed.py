@@ -1,4 +1,4 @@
-"""Typed handlers: what annotations ask for is what the handler gets, and what it returns is what they promise."""
+"""Typed handlers: arguments are of the annotated types, and responses are of the annotated return type."""
 
 import dataclasses
 import datetime as dt
@@ -140,7 +140,7 @@ async def test_all_that_is_wrong_is_told_at_once(kind):
 @pytest.mark.parametrize(
     "data", [[], 1, "text", {"customer": "ada", "lines": {}}, {"customer": "ada", "lines": [None]}]
 )
-async def test_what_is_no_order_at_all_is_refused(kind, data):
+async def test_data_that_is_no_order_is_refused(kind, data):
     response = await respond(taking(kind), "POST", data=data)
     assert response.status_code == 422
     assert content(response)["errors"][0]["pointer"].startswith("#")
@@ -151,13 +151,13 @@ async def test_a_body_that_is_missing_is_refused(kind):
     assert (await respond(taking(kind), "POST")).status_code == 422
 
 
-async def test_a_field_that_nobody_knows_is_named():
+async def test_an_unknown_field_is_named():
     response = await respond(taking(OrderIn), "POST", data={**ORDER, "a/b": 1})
     [error] = content(response)["errors"]
     assert (error["pointer"], error["code"]) == ("#/a~1b", "unknown")
 
 
-async def test_no_more_mistakes_are_told_than_anybody_reads():
+async def test_the_number_of_reported_mistakes_is_limited():
     response = await respond(taking(OrderIn), "POST", data={"customer": "ada", "lines": [{}] * 1000})
     assert 100 <= len(content(response)["errors"]) < 110
 
@@ -278,7 +278,7 @@ async def test_the_query_may_be_a_type_with_fields(kind):
     assert {each["parameter"] for each in content(response)["errors"]} == {"book", "quantity"}
 
 
-async def test_what_the_url_gives_is_from_the_path():
+async def test_an_argument_of_the_url_is_from_the_path():
     class Detail(AsyncAPIView):
         async def get(self, request, pk: int, slug, key: uuid.UUID | None = None):
             return self.success([pk, slug, key])
@@ -288,7 +288,7 @@ async def test_what_the_url_gives_is_from_the_path():
     assert (await respond(Detail, pk="x", slug="s")).status_code == 404
 
 
-async def test_what_the_url_should_give_and_does_not_is_named():
+async def test_an_argument_that_the_url_lacks_is_named():
     class Detail(AsyncAPIView):
         async def get(self, request, pk: Annotated[int, Path()]):
             return self.success(pk)
@@ -355,7 +355,7 @@ class Plain:
 
 @pytest.mark.parametrize("kind", [OrderOut, DataclassOut, PydanticOut])
 @pytest.mark.parametrize("make", [lambda kind: kind(id=1, total=decimal.Decimal("1.50")), lambda _: Plain()])
-async def test_what_is_returned_is_answered_as_what_is_annotated(kind, make):
+async def test_a_return_value_is_answered_as_annotated(kind, make):
     response = await respond(answering(kind, make(kind)))
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert {"id": 1, "total": "1.50"}.items() <= content(response).items()
@@ -383,7 +383,7 @@ async def test_headers_go_with_what_a_handler_returns_and_with_nothing_else():
 
 
 @pytest.mark.parametrize("kind", [OrderOut, PydanticOut, DataclassOut])
-async def test_what_is_not_as_promised_is_a_bug(kind, caplog):
+async def test_a_return_value_of_another_type_is_a_bug(kind, caplog):
     assert (await respond(answering(kind, {"id": "x"}))).status_code == 500
     assert "The return value of" in caplog.text
 
@@ -509,7 +509,7 @@ async def test_a_relation_to_many_is_a_list_where_it_was_prefetched(books):
     assert [each["title"] for each in content(response)["books"]] == ["0", "1", "2"]
 
 
-# What cannot be
+# Refused handlers
 
 
 def test_a_get_has_no_body():
@@ -530,7 +530,7 @@ def test_there_is_one_body():
                 pass
 
 
-def test_a_type_that_nobody_can_check_is_named():
+def test_a_type_that_no_library_can_check_is_named():
     with pytest.raises(TypeError, match=r"No installed library can check .*\(msgspec: .*; pydantic: "):
 
         class Take(AsyncAPIView):
@@ -547,7 +547,7 @@ async def test_a_handler_without_annotations_costs_nothing():
     assert content(await respond(Take, pk=7)) == 7
 
 
-# What a reviewer has found
+# Found in reviews
 
 
 class Node(msgspec.Struct):
@@ -624,7 +624,7 @@ def nested(depth, **last):
 
 @pytest.mark.parametrize("kind", [Node, PydanticOrder])
 @pytest.mark.parametrize("last", [{}, {"name": 1}])
-async def test_what_is_nested_deeply_is_no_fault_of_ours(kind, last):
+async def test_deeply_nested_data_is_no_server_error(kind, last):
     assert (await respond(taking_any(kind), "POST", data=nested(300, **last))).status_code in {200, 400, 422}
 
 
@@ -737,7 +737,7 @@ class PydanticComputed(pydantic.BaseModel, extra="forbid"):
         return self.id * 2
 
 
-async def test_what_pydantic_computes_and_leaves_out_is_as_promised():
+async def test_computed_and_excluded_fields_of_pydantic_are_as_annotated():
     assert content(await respond(answering(PydanticComputed, PydanticComputed(id=2)))) == {"id": 2, "double": 4}
 
 
@@ -747,12 +747,12 @@ def test_a_status_without_content_has_none(status):
         answering(Annotated[OrderOut, Status(status)], None)
 
 
-def test_what_cannot_be_answered_with_is_refused_when_the_class_is_made():
+def test_an_impossible_return_type_is_refused_when_the_class_is_made():
     with pytest.raises(TypeError, match=r"get\(\) returns .*Author"):
         answering(Author, None)
 
 
-async def test_a_head_of_its_own_is_no_get():
+async def test_a_handler_of_head_is_no_get():
     class Own(AsyncAPIView):
         async def get(self, request, page: int = 1):
             return self.success(page)
@@ -840,14 +840,16 @@ def test_a_body_whose_type_is_not_known_is_named():
     with pytest.raises(TypeError, match="the annotation of 'body' is not known when the class is made"):
 
         class Take(AsyncAPIView):
-            async def post(self, request, body: "Later"):  # noqa: F821 - which is the point
+            async def post(self, request, body: "Later"):  # noqa: F821 - that is the point
                 pass
 
 
-async def test_what_is_returned_without_an_annotation_is_no_response():
+async def test_a_return_value_without_an_annotation_is_no_response():
     class Answer(AsyncAPIView):
         async def get(self, request):
             return {"a": 1}
 
-    with pytest.raises(TypeError, match=r"returned dict, not an HttpResponse. Return self.success\(data\), or annotate"):
+    with pytest.raises(
+        TypeError, match=r"returned dict, not an HttpResponse. Return self.success\(data\), or annotate"
+    ):
         await raising(Answer)

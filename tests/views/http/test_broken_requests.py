@@ -1,4 +1,4 @@
-"""Broken requests through the handler: each is a problem of the client's, and none a traceback."""
+"""Broken requests through the handler: each is a client error as a problem, and none a traceback."""
 
 import gzip
 import zlib

@@ -34,11 +34,11 @@ def address_of(*args, **kwargs):
 
 
 @pytest.mark.parametrize("said", ["1.2.3.4", "1.2.3.4, 10.0.0.1", "127.0.0.1", "unknown"])
-def test_nobody_is_believed_unless_told_to(said):
+def test_no_header_is_trusted_by_default(said):
     assert address_of("198.51.100.7", said) == "198.51.100.7"
 
 
-def test_a_client_that_is_no_proxy_of_ours_is_not_believed(trusting):
+def test_the_header_of_an_untrusted_client_is_ignored(trusting):
     trusting("10.0.0.0/8")
     assert address_of("198.51.100.7", "1.2.3.4") == "198.51.100.7"
 
@@ -53,8 +53,8 @@ def test_a_client_that_is_no_proxy_of_ours_is_not_believed(trusting):
         (["198.51.100.7:49152"], "198.51.100.7"),
         (["[2001:db8::7]:49152"], "2001:db8::7"),
         (["::ffff:198.51.100.7"], "198.51.100.7"),
-        (["10.0.0.3, 10.0.0.2"], "10.0.0.3"),  # one of ours asks
-        (["198.51.100.7, unknown"], PROXY),  # who said "unknown" is the last of whom we know
+        (["10.0.0.3, 10.0.0.2"], "10.0.0.3"),  # a trusted proxy asks
+        (["198.51.100.7, unknown"], PROXY),  # the sender of "unknown" is the last known address
         (["1.2.3.4, nonsense, 10.0.0.2"], "10.0.0.2"),
         ([""], PROXY),
         ([], PROXY),
@@ -80,7 +80,7 @@ def test_the_last_that_our_proxies_do_not_know_is_the_client(trusting, said, add
         ('host="a;for=1.2.3.4";for=198.51.100.7', "198.51.100.7"),
         ('proto=http;host="a, for=1.2.3.4";for=198.51.100.7', "198.51.100.7"),
         ("for=198.51.100.7;for=1.2.3.4", PROXY),
-        # What a client has left open turns the rest inside out: nobody is believed
+        # An open quote of a client makes the rest unreadable: no entry is trusted
         ('for="1.2.3.4, for=198.51.100.7', PROXY),
         ('for="1.2.3.4, for="[2001:db8::7]"', PROXY),
         ('for="\\", for=198.51.100.7;host="a, for=1.2.3.4"', PROXY),
@@ -119,8 +119,8 @@ def test_a_unix_socket_has_no_address_and_is_trusted_if_told(trusting):
 
 
 @given(st.lists(st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=30), max_size=5))
-def test_whatever_a_client_says_our_proxy_has_the_last_word(said):
-    """Or, where the client has made it unreadable, nobody has."""
+def test_the_proxy_has_the_last_word_over_any_header_of_a_client(said):
+    """If the client has made it unreadable, no address is trusted."""
     from django.test import override_settings  # noqa: PLC0415 - Hypothesis and function-scoped fixtures do not mix
 
     for header, word in (("X-Forwarded-For", "198.51.100.7"), ("Forwarded", "for=198.51.100.7")):
@@ -149,5 +149,5 @@ def test_an_address_is_read_with_and_without_a_port(address):
 @pytest.mark.parametrize(
     "text", ["", "localhost", "1.2.3", "1.2.3.4.5", "[::1", "a:b:c", "1.2.3.4:80:90", "\uff11.2.3.4"]
 )
-def test_what_is_no_address_is_none(text):
+def test_text_that_is_no_address_is_none(text):
     assert parse_address(text) is None or parse_address(text) == ip_address("::1")

@@ -48,7 +48,7 @@ def test_values(value, expected):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [-float("inf")]])
-def test_what_is_no_number_is_refused(value):
+def test_a_value_that_is_no_number_is_refused(value):
     with pytest.raises(ValueError, match="not JSON compliant"):
         encode(value)
 

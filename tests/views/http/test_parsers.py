@@ -19,7 +19,7 @@ requests = AsyncRequestFactory()
 
 
 def a_request(body=b"", content_type="application/json", method="POST"):
-    headers = {} if body else {"Content-Type": content_type}  # which the factory sets where there is a body
+    headers = {} if body else {"Content-Type": content_type}  # the factory sets it if there is a body
     return requests.generic(method, "/", body, content_type=content_type, headers=headers)
 
 
@@ -69,7 +69,7 @@ async def test_large_json_is_parsed_in_a_thread(size, hops):
 
 
 def chunked(method="POST"):
-    """What ASGI makes of a body without a Content-Length."""
+    """An ASGI request with a body without a Content-Length."""
     body = encode_multipart(BOUNDARY, {"title": "Emma"})
     request = a_request(body, MULTIPART_CONTENT, method)
     del request.META["CONTENT_LENGTH"]
@@ -109,7 +109,7 @@ def test_surrogates_in_pairs_are_one_character():
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\ud8001eE.-+ntf', max_size=60).map(str.encode))
-def test_whatever_the_body_it_is_a_value_or_a_parse_error(body):
+def test_every_body_is_a_value_or_a_parse_error(body):
     try:
         load_json(body)
     except APIError as error:

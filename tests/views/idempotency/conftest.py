@@ -1,4 +1,4 @@
-"""What the tests of idempotency run on: a clock that stands still, a real Valkey, and both stores."""
+"""Fixtures of the tests of idempotency: a clock that stands still, a real Valkey, and both stores."""
 
 import uuid
 

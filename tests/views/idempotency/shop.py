@@ -40,7 +40,7 @@ class Gate:
 
 
 def view(handler=None, *, key=None, atomic=False, **attributes):
-    """Return a view class with a name of its own, so that no other test has its keys."""
+    """Return a view class with a unique name, so that no other test has its keys."""
     name = f"View{uuid.uuid4().hex}"
     given = {"idempotency": key or IdempotencyKey(), "atomic": atomic, **attributes}
     if handler is not None:

@@ -44,7 +44,7 @@ async def in_flight():
     return await IdempotencyRecord.objects.filter(status=None).acount()
 
 
-async def test_who_comes_second_is_told_to_come_later_and_then_gets_the_answer(gated, gate):
+async def test_a_second_request_is_told_to_retry_and_then_gets_the_response(gated, gate):
     first = asyncio.create_task(send(gated))
     await gate.entered.wait()
     second = await asyncio.wait_for(send(gated), 10)
@@ -69,7 +69,7 @@ async def test_many_at_once_have_one_effect(store, several_connections):
 @pytest.mark.postgresql
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
 async def test_in_strict_transactions_too(monkeypatch, level):
-    """Where the database may refuse a transaction because of another, its request is answered 5xx, and sent again."""
+    """If the database refuses a transaction because of another, its request is answered 5xx, and sent again."""
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
     reset_pool()
     orders = view(atomic=True)
@@ -81,7 +81,7 @@ async def test_in_strict_transactions_too(monkeypatch, level):
     reset_pool()
 
 
-async def test_a_small_pool_is_not_exhausted_by_those_who_come_second(settings, gate, several_connections):
+async def test_a_small_pool_is_not_exhausted_by_second_requests(settings, gate, several_connections):
     settings.DAF_ORM = {"MAX_SIZE": 2, "TIMEOUT": 10.0}
     reset_pool()
 
@@ -163,7 +163,7 @@ class Stepwise:
 
 
 async def test_cut_off_anywhere_there_is_an_effect_and_an_answer_or_neither():
-    """At the turns of the event loop; what takes longer, a thread's answer, at random."""
+    """At the turns of the event loop; work that takes longer, such as a thread's, at random."""
     orders, ends = view(atomic=True), set()
     for turn in range(60):
         key = f"{KEY}{turn}"
@@ -193,7 +193,7 @@ async def test_cut_off_at_any_time_too(seconds):
 
 
 async def test_cut_off_after_the_handler_the_answer_is_kept(make_store):
-    """Without a transaction: what has had an effect is answered, whether anybody is there to hear it or not."""
+    """Without a transaction: a request that has had an effect is answered, also if its client has gone."""
     store = make_store("database")
     finishing, finish = asyncio.Event(), store.finish
 
@@ -268,7 +268,7 @@ async def test_a_lease_is_renewed_for_as_long_as_the_handler_runs(gate, make_sto
     assert await count() == 1
 
 
-async def test_who_has_lost_the_key_before_the_transaction_begins_does_nothing(clock, several_connections):
+async def test_a_request_that_lost_the_key_before_its_transaction_does_nothing(clock, several_connections):
     """It has waited for a connection for longer than its lease: another one has the key, and the effect."""
     store = DatabaseStore(clock=clock)
     claim, waiting, go_on = store.claim, asyncio.Event(), asyncio.Event()
@@ -298,7 +298,7 @@ async def test_who_has_lost_the_key_before_the_transaction_begins_does_nothing(c
 
 
 @pytest.mark.postgresql
-async def test_who_is_in_its_transaction_keeps_the_key_however_long_that_takes(clock, gate):
+async def test_a_request_in_its_transaction_keeps_the_key_for_any_time(clock, gate):
     calls = []
 
     async def post(self, request):
@@ -316,7 +316,7 @@ async def test_who_is_in_its_transaction_keeps_the_key_however_long_that_takes(c
     assert len(calls) == 1
 
 
-async def test_who_has_lost_the_key_without_a_transaction_says_so_in_the_log(clock, gate, caplog):
+async def test_a_lost_key_without_a_transaction_is_logged(clock, gate, caplog):
     async def post(self, request):
         row = await create("order")
         if not gate.entered.is_set():
@@ -335,7 +335,7 @@ async def test_who_has_lost_the_key_without_a_transaction_says_so_in_the_log(clo
 
 
 async def test_the_answer_is_committed_with_the_effect_and_after_it_in_another_database():
-    """In the handler's transaction nobody else sees either; on another database, the answer follows the commit."""
+    """In the handler's transaction no other sees either; on another database, the response follows the commit."""
     seen = []
 
     async def post(self, request):

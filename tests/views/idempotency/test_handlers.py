@@ -32,7 +32,7 @@ class Upload(AsyncAPIView):
 
 
 class Unread(AsyncAPIView):
-    """Takes the body by itself, or not at all."""
+    """Reads the body directly, or not at all."""
 
     idempotency = IdempotencyKey()
 
@@ -97,13 +97,13 @@ async def test_json_is_told_from_other_json(application):
         200,
         422,
         400,
-    ]  # what is no JSON never comes as far as its key
+    ]  # invalid JSON is refused before its key is claimed
     assert json.loads(answers[1].body) == {"a": 1}
     assert answers[1].header("Idempotency-Replayed") == "true"
 
 
 @pytest.mark.parametrize("in_memory", [2**20, 0])
-async def test_an_upload_is_told_from_another_and_parsed_all_the_same(application, settings, in_memory):
+async def test_an_upload_is_told_from_another_and_still_parsed(application, settings, in_memory):
     settings.FILE_UPLOAD_MAX_MEMORY_SIZE = in_memory  # 0: it goes to a file
     kind = "multipart/form-data; boundary=b"
     bodies = (form(b"x" * 5000), form(b"x" * 5000), form(b"y" * 5000))
@@ -119,7 +119,7 @@ async def test_a_parser_s_limit_holds(application):
     assert await IdempotencyRecord.objects.acount() == 0
 
 
-async def test_a_body_that_nobody_reads_counts_too(application):
+async def test_an_unread_body_counts_too(application):
     answers = [await post(application, "/unread", body) for body in (b"a", b"a", b"b")]
     assert [answer.status for answer in answers] == [200, 200, 422]
 

@@ -31,7 +31,7 @@ def test_a_bare_token_means_the_same_as_the_string(key):
         *("x" * (MAX_LENGTH + 1), quoted("x" * (MAX_LENGTH + 1)), '"' + '\\"' * 10_000 + '"'),
     ],
 )
-def test_what_is_no_key_is_refused(value):
+def test_a_malformed_key_is_refused(value):
     with pytest.raises(MalformedKeyError):
         parse_key(value)
 

@@ -57,7 +57,7 @@ async def serving(environment, workers=1):
 
 
 async def _until_they_answer(client, workers):
-    """Which of them a request goes to is the system's to say."""
+    """The system decides which of them gets a request."""
     seen = set()
     while len(seen) < workers:
         answers = await asyncio.gather(*(client.get("/livez") for _ in range(4 * workers)))
@@ -86,7 +86,7 @@ async def test_identical_requests_in_two_processes_have_one_effect_and_one_answe
         workers = set()
         async with asyncio.timeout(40):
             await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)  # so one of them has the key
-            while len(workers) < 2:  # which of them a connection is for is the system's to say
+            while len(workers) < 2:  # the system decides which of them gets a connection
                 others = await asyncio.gather(*(order(client, **data) for _ in range(10)))
                 workers |= {answer.headers["Worker"] for answer in others if answer.status_code == 409}
         await asyncio.to_thread((tmp_path / "go on").touch)

@@ -77,7 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class DatabaseMachine(StoreMachine):
-    """A row that has expired is still its claim's, until somebody takes it over, or it is swept."""
+    """An expired row is still its claim's, until it is taken over or swept."""
 
     @rule(claim=StoreMachine.claims)
     def hold(self, claim):

@@ -1,4 +1,4 @@
-"""What is each store's own: the table that is swept, the lock that is passed by, the cache that is refused."""
+"""Peculiarities of each store: the table that is swept, the lock that is skipped, the cache that is refused."""
 
 import asyncio
 
@@ -99,7 +99,7 @@ async def test_that_they_cannot_be_deleted_is_no_request_s_business(monkeypatch,
 
 
 @pytest.mark.postgresql
-async def test_who_holds_a_key_in_a_transaction_loses_it_to_nobody_and_keeps_nobody_waiting(clock):
+async def test_a_key_held_in_a_transaction_is_kept_and_blocks_no_other_request(clock):
     store, held = DatabaseStore(clock=clock), claim_of("key")
     await store.claim(held)
 
@@ -158,7 +158,7 @@ async def test_another_database_can_be_chosen():
 
 
 async def test_a_cached_entry_is_gone_after_its_lease(make_store):
-    """The one thing that a cache does by itself: its clock cannot be put forward."""
+    """An expiry of the cache itself: its clock cannot be put forward."""
     store = make_store("cache")
     claim = claim_of("key", lease=1)
     await store.claim(claim)
@@ -178,7 +178,7 @@ async def test_a_cached_entry_is_gone_after_its_lease(make_store):
         ({"IDEMPOTENCY_STORE": "cache", "IDEMPOTENCY_LOCATION": "database"}, "no atomic operations"),
     ],
 )
-def test_what_could_not_keep_a_key_is_refused(settings, given, reason):
+def test_a_store_that_could_not_keep_a_key_is_refused(settings, given, reason):
     settings.DAF_VIEWS = given
     with pytest.raises(ImproperlyConfigured, match=reason):
         get_store()

@@ -1,4 +1,4 @@
-"""What a client sees of a key: on a view with each store, in and without a transaction."""
+"""Idempotency keys as a client sees them: on a view with each store, in and without a transaction."""
 
 import asyncio
 import gzip
@@ -128,7 +128,7 @@ def test_garbage_is_never_a_5xx(make_store, kind):
     garbage()
 
 
-# What is kept
+# Stored responses
 
 
 @pytest.mark.parametrize("status", [200, 204, 303, 400, 404, 409, 410, 422])
@@ -185,7 +185,7 @@ async def test_another_error_is_not(make_view, error):
     assert second.status_code == 201
 
 
-async def test_an_error_that_nobody_answers_leaves_the_key_free(make_view, settings):
+async def test_an_unanswered_error_leaves_the_key_free(make_view, settings):
     settings.DEBUG_PROPAGATE_EXCEPTIONS = True
     errors = [LookupError()]
 
@@ -244,7 +244,7 @@ async def test_an_answer_that_is_too_large_spends_the_key(make_view):
     assert await count() == 1
 
 
-async def test_so_does_a_stream(make_view):
+async def test_a_stream_spends_its_key(make_view):
     async def chunks():
         yield b"a"
 
@@ -306,10 +306,10 @@ async def test_an_upload_is_told_from_another(make_view):
     assert seen_files == [b"one"]
 
 
-# Whose a key is
+# The scope of a key
 
 
-async def test_nobody_s_key_is_another_s(make_view):
+async def test_a_key_is_one_clients(make_view):
     orders = make_view()
     alice, bob = [await database_sync_to_async(User.objects.create_user)(name) for name in ("alice", "bob")]
     answers = [await send(orders, user=user, key="1") for user in (alice, bob, alice, bob)]
@@ -322,7 +322,7 @@ async def test_a_key_of_another_view_is_another_key(make_view):
     assert (await send(make_view())).content != (await send(make_view())).content
 
 
-async def test_clients_that_nobody_knows_are_told_apart_by_address(make_view):
+async def test_unauthenticated_clients_are_told_apart_by_address(make_view):
     orders = make_view()
     addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
     first = [(await send(orders, address=address)).content for address in addresses]
@@ -369,7 +369,7 @@ async def test_a_proven_user_is_told_from_another_kind_with_the_same_number(make
     assert (await send(Orders, key="1")).content != (await send(Orders, key="1", headers={"X-Customer": "1"})).content
 
 
-async def test_a_scope_of_its_own(make_store):
+async def test_a_custom_scope(make_store):
     async def device(request):
         return request.headers["Device"]
 
@@ -387,7 +387,7 @@ async def test_a_scope_that_says_nothing_is_a_bug(make_store, caplog):
     assert "return a str that tells clients apart" in caplog.text
 
 
-# What is stored, and what is said
+# Stored data, and messages
 
 
 async def test_neither_the_key_nor_the_body_of_a_request_is_stored():
@@ -426,7 +426,7 @@ async def test_inside_an_atomic_block_nothing_is_claimed(caplog):
     assert "Let the view be `atomic`" in caplog.text
 
 
-async def test_what_an_atomic_handler_has_broken_is_neither_committed_nor_kept():
+async def test_a_broken_transaction_is_neither_committed_nor_stored():
     async def post(self, request):
         row = await create("order")
         try:
@@ -451,7 +451,7 @@ def test_the_header_is_described():
 
 
 @pytest.mark.parametrize("value", ["a", '"a b"', r'"a\"b\\"', '""', '"a', "a b", '"a"b', r'"\a"', "ä", '"\t"', "a,b"])
-def test_the_header_is_described_as_it_is_read(value):
+def test_the_description_of_the_header_matches_its_parser(value):
     pattern = IdempotencyKey().header_parameter()["schema"]["pattern"]
     try:
         parse_key(value)
@@ -490,7 +490,7 @@ def test_a_view_with_something_else_is_refused():
         type("Plain", (AsyncView,), {"idempotency": IdempotencyKey()})
 
 
-# What a key belongs to
+# The request of a key
 
 
 async def test_a_key_is_one_hosts(make_view, settings):

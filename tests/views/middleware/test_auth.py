@@ -40,7 +40,7 @@ def ada():
 
 @sync_and_async_middleware
 def suspend(get_response):
-    """Other people's middleware: everybody is suspended, which takes a query to find out."""
+    """Third-party middleware: all users are suspended, which takes a query to find out."""
 
     def look_up():
         return AnonymousUser() if get_user_model().objects.exists() else None
@@ -82,7 +82,7 @@ async def test_costs_the_session_and_the_user(ada):
     assert not any("process_" in name or "Middleware" in name for name in hops.by_name), hops
 
 
-async def test_who_is_not_logged_in_is_sent_to_the_login_page():
+async def test_an_unauthenticated_request_is_sent_to_the_login_page():
     with override_settings(MIDDLEWARE=thread_free(EVERY), LOGIN_URL="/login"):
         response = await AsyncClient().get("/?a=b")
 

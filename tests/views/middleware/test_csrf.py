@@ -1,4 +1,4 @@
-"""What the thread-free CSRF middleware does where Django's would block: the body, the session, the failure page."""
+"""The thread-free CSRF middleware where Django's would block: the body, the session, the failure page."""
 
 from io import BytesIO
 

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True)  # the handler closes conne
 
 
 class OwnStorage(SessionStorage):
-    """A project's: nobody knows what it does."""
+    """A project's middleware: it may block."""
 
 
 async def hops_of(middleware, target="/", *, like=None, **request):
@@ -67,7 +67,7 @@ async def test_a_large_body_is_compressed_in_a_thread(size, hops):
     assert await hops_of(GZIP, "/sized", query=f"size={size}".encode(), headers=[ACCEPT]) == hops
 
 
-async def test_a_large_body_that_stays_as_it_is_costs_nothing():
+async def test_a_large_body_that_stays_unchanged_costs_nothing():
     assert await hops_of(GZIP, "/sized", query=b"size=1000000") == 0
 
 
@@ -106,7 +106,7 @@ async def test_messages_without_a_session_cost_nothing():
     assert await hops_of(MESSAGES, "/say", like="/") == 0
 
 
-async def test_messages_that_nobody_has_touched_do_not_load_the_session():
+async def test_untouched_messages_do_not_load_the_session():
     assert await hops_of(MESSAGES, headers=[await session_cookie()]) == 0
 
 

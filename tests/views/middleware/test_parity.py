@@ -1,7 +1,7 @@
 """Django's middleware and ours give the same answers, cookies, bodies and rows, request after request.
 
-Values that are random are not left out but named by the order in which they appear, after decoding: a masked token by
-its secret, a session by its key, and compared with what is stored under it.
+Random values are not left out. They are named by the order in which they appear, after decoding: a masked token by its
+secret, a session by its key. A session is compared with the data stored under its key.
 """
 
 import gzip
@@ -256,7 +256,7 @@ class Visitor:
         headers = [(name, value) for name, value in answer.headers if name != "set-cookie"]
         length = answer.header("Content-Length")
         if answer.header("Content-Encoding") == "gzip" and length is not None:
-            assert int(length) == len(answer.body)  # which has a file name of random length in it
+            assert int(length) == len(answer.body)  # it has a file name of random length in it
             headers.remove(("content-length", length))
         if answer.status == 304 and "form" in path:  # of a body with a random token, which was not sent
             headers = [(name, "that of the body" if name == "etag" else value) for name, value in headers]
@@ -350,7 +350,7 @@ CONVERSATIONS = {
     "a session that is lost": ["GET /increment", "GET /lose", "GET /increment"],
     "a session that never was": [{"to": "GET /increment", "headers": [("Cookie", "sessionid=" + "z" * 32)]}],
     "login": LOGIN,
-    "login as somebody else": [*LOGIN[:4], "GET /log_in", "GET /log_in"],
+    "login as another user": [*LOGIN[:4], "GET /log_in", "GET /log_in"],
     "csrf": CSRF,
     "csrf by header": [
         "GET /form",
@@ -414,7 +414,7 @@ async def test_says_the_same(name):
 
 
 READS_FILES = pytest.mark.allow_blocking(
-    reason="aget() of Django's own file sessions reads the file where it is awaited"
+    reason="aget() of the file sessions of Django reads the file where it is awaited"
 )
 ENGINES = ["cache", "cached_db", pytest.param("file", marks=READS_FILES), "signed_cookies"]
 

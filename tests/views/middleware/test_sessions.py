@@ -95,7 +95,7 @@ def test_djangos_stores_have_async_twins(engine):
 
 
 @pytest.mark.parametrize("store", [Stamped, file.SessionStore])
-def test_a_store_without_async_methods_of_its_own_is_recognised(store):
+def test_a_store_without_its_own_async_methods_is_recognised(store):
     assert not has_async_twins(store)
 
 

@@ -1,4 +1,4 @@
-"""What decorators, and annotations with responses, say of an operation."""
+"""Descriptions of an operation by decorators, and by annotations with responses."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_several_statuses_with_their_types_and_headers():
     assert answers["303"] == {"description": "See Other"}
 
 
-def test_what_is_said_takes_the_place_of_any_success():
+def test_a_described_response_replaces_the_default_success():
     class View(AsyncAPIView):
         @responds(200, media_type="text/csv")
         async def get(self, request) -> HttpResponse: ...
@@ -88,7 +88,7 @@ def test_without_them_nothing_is_said():
     assert "deprecated" not in described(View)[0]["get"]
 
 
-def test_what_a_type_takes_and_what_it_shows_are_two_schemas():
+def test_the_input_and_output_of_a_type_are_two_schemas():
     class View(AsyncAPIView):
         async def post(self, request, body: Changing) -> list[Changing]: ...
 

@@ -1,4 +1,4 @@
-"""What describes itself: policies and stages of a project's own, and what DAF's add."""
+"""Features that describe themselves: policies and stages of a project, and the additions of DAF's own."""
 
 import json
 from typing import Annotated
@@ -46,7 +46,7 @@ def added(view, method="get", **initkwargs):
 
 
 class Quota:
-    """A throttle: what DAF knows of it is its method."""
+    """A throttle: DAF knows only its method."""
 
     async def check(self, request, view):
         pass
@@ -113,7 +113,7 @@ def test_an_authentication_adds_its_scheme_and_its_parameter():
 def test_a_parser_adds_its_media_types():
     operation, _ = described(view(parsers=[CSV]), "post")
     assert list(operation["requestBody"]["content"]) == ["text/csv"]
-    assert "411" not in operation["responses"]  # which the multipart parser adds
+    assert "411" not in operation["responses"]  # the multipart parser would add it
 
 
 class Tenants:

@@ -257,7 +257,7 @@ def test_tags_are_described_as_they_are_read(api, value):
         assert re.search(match["schema"]["pattern"], value)
 
 
-def test_the_largest_page_is_described_as_it_is_read(api, rf):
+def test_the_description_of_the_largest_page_matches_its_parser(api, rf):
     [page] = [each for each in api["paths"]["/pages/"]["get"]["parameters"] if each["name"] == "page"]
     largest = page["schema"]["maximum"]
     assert read_number(rf.get("/", {"page": largest}), "page", default=1) == largest
@@ -272,7 +272,7 @@ def test_security_is_that_of_the_view(api):
     assert api["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
 
 
-def test_where_everybody_may_nobody_need_prove_who_he_is(api):
+def test_a_public_operation_has_optional_security(api):
     get, put = api["paths"]["/board/"]["get"], api["paths"]["/board/"]["put"]
     assert (get["security"], "403" in get["responses"]) == ([{"bearer": []}, {}], False)
     assert (put["security"], "403" in put["responses"]) == ([{"bearer": []}], True)

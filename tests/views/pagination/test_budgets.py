@@ -1,4 +1,4 @@
-"""What a page costs: one hop, and no query beside those of the queryset but a count for page numbers."""
+"""The cost of a page: one hop, and no query beside those of the queryset except a count for page numbers."""
 
 import pytest
 
@@ -58,7 +58,7 @@ async def test_a_page_beyond_the_last_is_only_the_count(books, django_assert_num
     [
         ("title", '"title" >= '),
         ("-title", '"title" <= '),
-        pytest.param("published", '"published" >= ', marks=pytest.mark.sqlite),  # where NULLs come first
+        pytest.param("published", '"published" >= ', marks=pytest.mark.sqlite),  # NULLs come first there
         pytest.param("-published", '"published" <= ', marks=pytest.mark.postgresql),
     ],
 )

@@ -55,18 +55,18 @@ def test_bytes_may_come_as_a_view_and_text_marked():
 
 
 @pytest.mark.parametrize("value", [object(), [1], {"a": 1}, 1j])
-def test_what_cannot_be_written_exactly_is_refused(value):
+def test_a_value_that_cannot_be_written_exactly_is_refused(value):
     with pytest.raises(TypeError, match=f"A cursor cannot hold a {type(value).__name__}"):
         there_and_back(value)
 
 
 @pytest.mark.parametrize("text", ["", ".", "WzBd", "x.y", "é.é", "\x00", ".eJw.x"])
-def test_what_we_have_not_signed_is_refused(text):
+def test_an_unsigned_cursor_is_refused(text):
     with pytest.raises(BadRequestError, match="not issued for this list"):
         Position.read(text, "salt")
 
 
-def test_what_was_signed_for_something_else_is_refused():
+def test_a_cursor_signed_for_another_purpose_is_refused():
     text = Position(values=(1,), is_backward=False, is_inclusive=False).sign("salt")
     with pytest.raises(BadRequestError):
         Position.read(text, "pepper")

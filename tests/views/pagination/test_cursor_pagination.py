@@ -28,7 +28,7 @@ async def books():
 
 
 async def visited(pagination, queryset):
-    """What all pages hold, by their ``next`` links."""
+    """The items of all pages, by their ``next`` links."""
     here = await page(pagination, queryset)
     items = [*here.items]
     for _ in range(50):
@@ -39,7 +39,7 @@ async def visited(pagination, queryset):
     raise AssertionError("It goes on for ever.")
 
 
-# What a view answers
+# Responses
 
 
 async def test_a_page_has_its_rows_and_links_to_its_neighbours(books, answer):
@@ -85,7 +85,7 @@ async def test_a_client_may_choose_the_size_up_to_the_largest(books):
     assert len((await page(BY_TITLE, Book.objects, page_size="5")).items) == 2  # not asked
 
 
-async def test_what_cannot_be_read_costs_no_hop(books):
+async def test_an_invalid_cursor_costs_no_hop(books):
     with count_hops(at_most=0), pytest.raises(BadRequestError):
         await page(BY_TITLE, Book.objects, cursor="x")
 
@@ -136,7 +136,7 @@ async def test_a_primary_key_may_have_two_columns():
     assert [str(seat) for seat in here.items] == ["A0", "A2"]
 
 
-async def test_who_has_nothing_on_the_other_side_of_a_relation_is_visited_too(books):
+async def test_a_row_without_a_related_row_is_visited_too(books):
     await Profile.objects.acreate(author=await Author.objects.aget(name="B"), biography="b")
     for ordering in (["profile__biography"], ["-profile__biography"]):
         authors = await visited(CursorPagination(size=1, ordering=ordering), Author.objects)
@@ -152,7 +152,7 @@ async def test_the_querysets_own_ordering_holds_without_another(books):
     assert reversed_titles == [f"{name}{n}" for name in "BA" for n in reversed(range(5))]
 
 
-# Cursors of somebody else's
+# Cursors of other lists
 
 
 async def cursor_of(pagination, path="/rows", queryset=None):
@@ -202,7 +202,7 @@ def test_a_cursor_with_one_character_changed_is_refused(books, data):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=st.dictionaries(st.sampled_from(["cursor", "page_size", "other"]), st.text(max_size=30)) | st.text())
-def test_whatever_a_client_asks_for_is_no_bug(books, answer, query):
+def test_no_query_of_a_client_is_a_bug(books, answer, query):
     pagination = CursorPagination(size=2, max_size=4, ordering=["title"])
     response, body = async_to_sync(answer)(pagination, Book.objects, query)
     assert response.status_code in {200, 400}
@@ -212,7 +212,7 @@ def test_whatever_a_client_asks_for_is_no_bug(books, answer, query):
         assert body["detail"]
 
 
-# What it says of itself
+# Descriptions
 
 
 async def test_the_body_is_as_the_schema_says(books, answer):
@@ -233,7 +233,7 @@ def test_parameters_are_those_that_are_read():
     json.dumps([each.schema for each in described])
 
 
-# What has no pages by cursor
+# Refused querysets
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ async def test_tuples_have_no_names(books):
 
 
 @pytest.mark.parametrize("rows", [[1, 2], Book, Book.objects.raw("SELECT 1")])
-async def test_what_is_no_queryset_is_refused(rows):
+async def test_rows_that_are_no_queryset_are_refused(rows):
     with pytest.raises(TypeError, match="made of a queryset, not of"):
         await page(BY_TITLE, rows)
 

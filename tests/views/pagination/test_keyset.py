@@ -73,7 +73,7 @@ async def pages_by(rel, pagination, queryset, here, between):
 
 
 async def in_order(queryset, ordering):
-    """What the database itself says: keys, with the primary key to break ties."""
+    """The result of the database itself: keys, with the primary key to break ties."""
     return [pk async for pk in queryset.order_by(*ordering, "pk").values_list("pk", flat=True)]
 
 
@@ -127,7 +127,7 @@ def test_rows_that_are_there_all_the_time_are_visited_once_while_others_come_and
     async_to_sync(visit)()
 
 
-# What a page says whose rows have gone
+# Pages whose rows have been deleted
 
 
 async def emptied(size):

@@ -21,7 +21,7 @@ def names(model, *ordering):
         (Book, ["author_id"], ["author_id", "id"]),
         (Book, ["author__pk"], ["author__id", "id"]),
         (Book, ["author__name", "-author__email"], ["author__name", "-author__email", "id"]),
-        (Book, ["publisher"], ["publisher_id", "id"]),  # publishers have no ordering of their own
+        (Book, ["publisher"], ["publisher_id", "id"]),  # publishers have no default ordering
         (Book, ["published__year"], ["published__year", "id"]),
         (CreditedBook, ["title"], ["title", "id"]),
         (Novel, ["title"], ["title", "book_ptr_id"]),
@@ -77,7 +77,7 @@ def test_annotations_are_keys():
         (Reading, "after__payload", "values of payload cannot be compared"),
     ],
 )
-def test_what_rows_cannot_be_found_again_by_is_refused_by_name(model, path, message):
+def test_a_field_that_cannot_identify_rows_is_refused_by_name(model, path, message):
     with pytest.raises(ValueError, match=message):
         names(model, path)
 

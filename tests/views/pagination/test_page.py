@@ -66,7 +66,7 @@ def test_a_paginator_may_be_given_as_a_class():
 
 
 @pytest.mark.parametrize("pagination", [object(), [PageNumberPagination()], 50])
-def test_what_is_no_paginator_is_refused_when_the_class_is_made(pagination):
+def test_a_value_that_is_no_paginator_is_refused_when_the_class_is_made(pagination):
     with pytest.raises(TypeError, match=r"has no `async def paginate"):
         type("Rows", (AsyncAPIView,), {"pagination": pagination})
 

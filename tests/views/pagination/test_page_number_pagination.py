@@ -19,7 +19,7 @@ async def events():
     return Event.objects.order_by("name")
 
 
-# What a view answers
+# Responses
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ async def test_a_page_beyond_the_last_is_not_found(events, answer):
 
 
 @pytest.mark.parametrize("number", ["", "0", "-1", "1.0", "one", "1_0", " 1", "+1", "\u0661", "9" * 19, "9" * 5000])
-async def test_what_is_no_number_of_a_page_is_a_bad_request(events, answer, number):
+async def test_an_invalid_page_number_is_a_bad_request(events, answer, number):
     response, body = await answer(BY_THREE, events, {"page": number})
     assert (response.status_code, body["code"], body["parameter"]) == (400, "invalid_parameter", "page")
     assert body["detail"] == "The query parameter page must be a whole number of at most 18 digits, from 1 on."
@@ -79,7 +79,7 @@ async def test_parameters_may_have_other_names(events):
     assert [each.name for each in pagination.parameters()] == ["p", "n"]
 
 
-async def test_what_cannot_be_read_costs_no_hop(events):
+async def test_an_invalid_page_number_costs_no_hop(events):
     with count_hops(at_most=0), pytest.raises(BadRequestError):
         await page(BY_THREE, events, page="x")
 
@@ -103,7 +103,7 @@ async def test_a_slice_has_pages_too(events):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=st.dictionaries(st.sampled_from(["page", "page_size", "other"]), st.text(max_size=30)) | st.text())
-def test_whatever_a_client_asks_for_is_no_bug(events, answer, query):
+def test_no_query_of_a_client_is_a_bug(events, answer, query):
     response, body = async_to_sync(answer)(BY_THREE, events, query)
     assert response.status_code in {200, 400, 404}
     if response.status_code != 200:

@@ -1,4 +1,4 @@
-"""What a client's text costs: work grows as the text does, and what is refused is not much dearer than what is not."""
+"""The cost of a client's text grows with the text; a refused text costs a small multiple of an accepted one."""
 
 import enum
 import json
@@ -61,7 +61,7 @@ REFUSED = {
     "unknown names": lambda n: {"name": "x", **{f"k{each}": 1 for each in range(n)}},
     "values of a mapping": lambda n: {"name": "x", "tags": {f"k{each}": "x" for each in range(n)}},
     "items of a set": lambda n: {"name": "x", "seen": [*map(str, range(n)), 1]},
-    "what a set cannot hold": lambda n: {"name": "x", "seen": [[]] * n},
+    "items that a set cannot hold": lambda n: {"name": "x", "seen": [[]] * n},
 }
 
 

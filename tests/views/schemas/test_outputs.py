@@ -1,4 +1,4 @@
-"""What a typed handler shows: nothing that has no field in the annotated type, at any depth, whatever it returns."""
+"""The output of a typed handler has only fields of the annotated type, at any depth, for any return value."""
 
 import collections
 import dataclasses
@@ -109,7 +109,7 @@ def promises(library):
             inner.map(lambda each: (dict[str, each[0]], {"a": each[1]})),
             inner.map(lambda each: (Mapping[str, each[0]], {"a": each[1]})),
             inner.map(lambda each: (Sequence[each[0]], [each[1]])),
-            inner.map(lambda each: (Optional[each[0]], each[1])),  # noqa: UP045 - of what has no `|`
+            inner.map(lambda each: (Optional[each[0]], each[1])),  # noqa: UP045 - of types without `|`
             inner.map(lambda each: (Annotated[each[0], "a note"], each[1])),
             named.map(lambda many: _as_record(MAKERS[library], many)),
         ]
@@ -296,7 +296,7 @@ def test_a_generic_type_shows_what_its_argument_has_fields_for(kind, value):
     assert SECRET not in shown(kind, value)
 
 
-# What cannot be kept
+# Refused types
 
 
 class Plain:
@@ -345,7 +345,7 @@ def test_polymorphic_serialization_is_refused():
 
 
 def test_a_named_tuple_is_filtered_or_refused():
-    """Which of the two depends on pydantic's release."""
+    """The release of pydantic decides between the two."""
     schema = schema_of(Pair)
     if not _filters_named_tuples():
         with pytest.raises(TypeError, match="install a newer one"):
@@ -380,7 +380,7 @@ def test_types_that_pydantic_spells_in_its_own_way_are_not_refused():
     assert SECRET not in shown(InDeque, InDeque(them=[ModelPrivate(id=1)]))
 
 
-def test_what_was_put_into_a_model_after_it_was_validated_is_not_shown():
+def test_a_value_put_into_a_model_after_its_validation_is_not_shown():
     class Holder(pydantic.BaseModel):
         one: ModelPublic
 

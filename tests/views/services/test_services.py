@@ -123,13 +123,13 @@ async def test_every_kind_of_factory(factory, expected):
 
 
 @pytest.mark.parametrize("kind", [Mock, MagicMock, AsyncMock])
-async def test_a_mock_is_a_service_as_it_is(kind):
+async def test_a_mock_is_a_service_itself(kind):
     fake = kind()
     assert (await made({"it": lambda: fake}))["it"] is fake
 
 
 @pytest.mark.parametrize("others", [{}, {"b": amake}])
-async def test_a_coroutine_factory_has_a_task_of_its_own(others):
+async def test_a_coroutine_factory_has_a_separate_task(others):
     async def make():
         return {asyncio.current_task()}
 
@@ -387,7 +387,7 @@ async def test_services_are_merged_along_the_mro():
         ({"a": lambda x, y: x + y}, "asks for x, y"),
     ],
 )
-def test_what_cannot_work_is_refused_when_the_class_is_made(services, message):
+def test_services_that_cannot_work_are_refused_when_the_class_is_made(services, message):
     with pytest.raises((TypeError, ValueError), match=message):
         type("Orders", (AsyncView,), {"services": services})
 

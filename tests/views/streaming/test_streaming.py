@@ -1,4 +1,4 @@
-"""Streams: what is on the wire, and that nothing is left behind however they end."""
+"""Streams: their bytes on the wire, and their end, which leaves nothing behind."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS, max_size=5))
-def test_what_is_sent_is_what_a_client_dispatches(events):
+def test_a_client_dispatches_the_sent_events(events):
     expected, last_id, retry = [], "", None
     for event in events:
         last_id = last_id if event.id is None else event.id
@@ -94,7 +94,7 @@ def test_an_event_cannot_break_out_of_its_fields(fields):
         Event(data="x", **fields)
 
 
-async def test_what_is_no_event_is_the_data_of_one():
+async def test_a_plain_value_is_the_data_of_an_event():
     async def source():
         yield "text"
         yield {"price": Decimal("1.50")}
@@ -415,7 +415,7 @@ async def test_the_client_of_an_event_stream_is_given_the_error_id(caplog):
 
 @pytest.mark.parametrize("value", [float("nan"), object()])
 @pytest.mark.parametrize("make", [sse, jsonl])
-async def test_what_is_not_json_cuts_the_stream_off(make, value, caplog):
+async def test_a_value_that_is_not_json_cuts_the_stream_off(make, value, caplog):
     async def source():
         yield [value]
 
@@ -508,7 +508,7 @@ async def test_idle_streams_hold_no_connection(settings):
 
 
 class Feed:
-    """A source with something to close, which is asked for nothing if nobody reads the stream."""
+    """A source with something to close, which is asked for nothing if the stream is not read."""
 
     def __init__(self, *, clings=False):
         self.closed = 0
@@ -537,7 +537,7 @@ async def test_the_source_of_a_stream_that_never_began_is_closed(stream):
     assert feed.closed == 1
 
 
-async def test_a_source_that_takes_its_cancellation_for_an_event_is_closed_all_the_same():
+async def test_a_source_that_takes_its_cancellation_for_an_event_is_still_closed():
     feed = Feed(clings=True)
     reader = Reader(feed)
     reader.ask()

@@ -1,4 +1,4 @@
-"""Tasks that the tests enqueue: a task is a function of a module. What they do is written down in ``done``."""
+"""Tasks that the tests enqueue: a task is a function of a module. They record their runs in ``done``."""
 
 import asyncio
 import builtins
@@ -193,7 +193,7 @@ async def raise_system_exit():
 
 @async_task
 async def raise_oddly():
-    raise BaseException("odd")  # noqa: TRY002 - whatever it is
+    raise BaseException("odd")  # noqa: TRY002 - any exception
 
 
 @async_task

@@ -1,7 +1,7 @@
 """A small project whose processes are killed: ``python -m tests.views.tasks.killed celery enqueue``.
 
-It enqueues three durable tasks and kills itself. Each task writes its number into the file ``KILLED_DONE``; the one
-that is given another file's name kills the process that runs it, as long as that file is not there.
+It enqueues three durable tasks and kills itself. Each task writes its number into the file ``KILLED_DONE``. The one
+that gets the name of another file kills the process that runs it, as long as that file does not exist.
 """
 
 import asyncio

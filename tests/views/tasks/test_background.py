@@ -1,4 +1,4 @@
-"""Coroutines that outlive who began them: kept, logged, waited for."""
+"""Coroutines that outlive their caller: kept, logged, waited for."""
 
 import asyncio
 import functools
@@ -38,7 +38,7 @@ async def test_it_runs_and_what_it_begins_too():
     assert jobs.done == ["first", "second"]
 
 
-async def test_nobody_need_remember_it():
+async def test_no_reference_to_it_is_needed():
     run_in_background(wait)
     await asyncio.sleep(0)
     gc.collect()
@@ -78,7 +78,9 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match=r"note was started from synchronous code, .*, and no long-lived event loop runs"):
+    with pytest.raises(
+        NoEventLoopError, match=r"note was started from synchronous code, .*, and no long-lived event loop runs"
+    ):
         run_in_background(note, "hello")
 
 
@@ -88,7 +90,7 @@ async def test_the_drain_waits_for_it():
     assert jobs.done == ["first", "second"]
 
 
-async def test_what_is_cut_off_is_named(caplog):
+async def test_a_cancelled_coroutine_is_named(caplog):
     run_in_background(wait)
     await current_drain().settle(0.01)
     await asyncio.to_thread(flush)
@@ -113,7 +115,7 @@ async def test_nothing_of_what_it_was_given_is_logged(caplog):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
-async def test_whatever_it_raises_is_logged_and_the_server_goes_on(error, caplog):
+async def test_any_exception_is_logged_and_the_server_goes_on(error, caplog):
     async def fail():
         raise error
 
@@ -124,7 +126,7 @@ async def test_whatever_it_raises_is_logged_and_the_server_goes_on(error, caplog
 
 
 @pytest.mark.parametrize("given", [print, None, 7])
-async def test_what_is_no_coroutine_function_is_refused(given):
+async def test_a_value_that_is_no_coroutine_function_is_refused(given):
     with pytest.raises(TypeError, match="takes a coroutine function and its arguments"):
         run_in_background(given)
 

@@ -173,7 +173,7 @@ def test_a_message_of_celerys_runs_nothing_but_tasks(celery):
         app.tasks["daf_views.run"].apply(("default", record), task_id="unknown", throw=True)
 
 
-def test_what_newer_code_has_enqueued_is_tried_later(celery, monkeypatch):
+def test_a_task_of_newer_code_is_tried_later(celery, monkeypatch):
     record = _to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "shop.tasks.newer")
     run = app.tasks["daf_views.run"]
     monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda *_, **__: None)
@@ -187,7 +187,7 @@ def test_what_newer_code_has_enqueued_is_tried_later(celery, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["x", "datetime", "bytes", "uuid"])
-def test_what_kombu_takes_for_a_type_of_its_own_arrives_as_it_was_sent(celery, kind):
+def test_a_dict_that_kombu_takes_for_its_own_type_arrives_unchanged(celery, kind):
     payload = {"__type__": kind, "__value__": "2cb9bb6a7a3e4c0f8a0dd1c1c2d0a9fa"}
     result = jobs.note.enqueue(payload)
     celery(result)
@@ -253,14 +253,14 @@ def test_a_task_that_ends_its_workers_is_given_up(celery):
 
 
 @pytest.mark.parametrize("task", [jobs.cancel_itself, jobs.leave], ids=["cancelled", "SystemExit"])
-def test_what_a_task_raises_does_not_end_celerys_worker(celery, task):
+def test_an_exception_of_a_task_does_not_end_the_worker(celery, task):
     result = task.enqueue()
     celery(result)
     result.refresh()
     assert result.status == TaskResultStatus.FAILED
 
 
-def test_what_a_broker_does_not_take_is_not_known(celery, redis_url, monkeypatch):
+def test_a_task_that_a_broker_refuses_is_not_known(celery, redis_url, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "app", new_app("redis://127.0.0.1:1", redis_url))
     with pytest.raises(OperationalError):
         jobs.note.enqueue("refused")
@@ -301,7 +301,7 @@ def test_celery_keeps_a_delay(celery):
 # Cancelling
 
 
-def test_what_is_cancelled_in_celerys_queue_is_not_run(celery):
+def test_a_task_cancelled_in_the_queue_is_not_run(celery):
     result = jobs.note.enqueue("never")
     assert jobs.note.cancel(result.id)
     celery(jobs.note.enqueue("later"))
@@ -316,7 +316,7 @@ async def test_an_unknown_task_of_celerys_cannot_be_cancelled(celery):
         await jobs.note.acancel("unknown")
 
 
-def test_what_is_cancelled_between_two_attempts_is_not_tried_again(celery):
+def test_a_task_cancelled_between_two_attempts_is_not_retried(celery):
     result = jobs.cancelled_when_it_fails.enqueue()
     jobs.result_id = result.id
     celery(jobs.note.enqueue("later"))  # behind it
@@ -325,7 +325,7 @@ def test_what_is_cancelled_between_two_attempts_is_not_tried_again(celery):
     assert [error.exception_class for error in result.errors] == [TaskCancelledError]
 
 
-def test_what_succeeds_while_it_is_cancelled_has_succeeded(celery):
+def test_a_task_that_succeeds_while_it_is_cancelled_has_succeeded(celery):
     result = jobs.cancelled_when_it_succeeds.enqueue()
     jobs.result_id = result.id
     celery(result)
@@ -375,7 +375,7 @@ def test_celerys_beat_fires_a_tick_once(beat, celery):
     assert jobs.done == ["tick", "later"]
 
 
-def test_what_beat_has_sent_is_a_task_like_others(beat, celery):
+def test_a_task_that_beat_has_sent_is_like_others(beat, celery):
     scheduler = beat()
     entry_of(scheduler).last_run_at -= timedelta(hours=1)
     sent = scheduler.apply_async(entry_of(scheduler), advance=False)

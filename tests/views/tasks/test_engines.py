@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "othe
 
 @pytest.fixture(autouse=True)
 def engines_own(settings):
-    """Keep tasks by the engine's own backend, which knows nothing of ours."""
+    """Keep tasks by the engine's own backend, which knows nothing of DAF."""
     settings.TASKS = {**settings.TASKS, "database": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}}
 
 

@@ -15,7 +15,7 @@ ROUNDS = int(os.environ.get("DAF_SIGTERM", "2"))
 pytestmark = [
     pytest.mark.sqlite_memory,
     pytest.mark.timeout(60 + 10 * ROUNDS),
-]  # what is served brings its own database
+]  # the served site has its own database
 
 
 @with_lifespan

@@ -19,7 +19,7 @@ async def test_captured_tasks_are_tried_again_after_chosen_exceptions_only():
     assert jobs.done == ["ConnectionResetError", "TimeoutError", "LookupError"]
 
 
-async def test_what_is_enqueued_is_captured_and_not_run():
+async def test_an_enqueued_task_is_captured_and_not_run():
     with capture_tasks() as tasks:
         result = await jobs.note.aenqueue("hello")
         jobs.durable.delay("too")
@@ -51,7 +51,7 @@ async def test_time_can_be_advanced():
         assert jobs.done == ["later"]
 
 
-async def test_a_captured_task_is_tried_as_often_as_it_says_and_then_raises():
+async def test_a_captured_task_is_retried_by_its_policy_and_then_raises():
     with capture_tasks() as tasks:
         await jobs.fail_always.aenqueue()
         with pytest.raises(LookupError):
@@ -69,19 +69,19 @@ async def test_a_task_can_be_run_at_once():
     assert jobs.done == ["hello"]
 
 
-def test_so_it_can_in_synchronous_code():
+def test_a_task_can_be_run_at_once_in_synchronous_code():
     with run_eagerly():
         assert jobs.note.enqueue("hello").return_value == "hello"
 
 
-async def test_so_it_can_in_synchronous_code_on_an_event_loop():
+async def test_a_task_can_be_run_at_once_in_synchronous_code_on_an_event_loop():
     with run_eagerly():
         assert jobs.note.enqueue("hello").return_value == "hello"
         with pytest.raises(LookupError):
             jobs.fail.delay("nothing there")
 
 
-async def test_what_would_be_refused_is_refused(durable_in_memory):
+async def test_a_task_that_the_backend_refuses_is_refused(durable_in_memory):
     with capture_tasks(), pytest.raises(InvalidTask, match="is durable"):
         await durable_in_memory.aenqueue()
 

@@ -1,4 +1,4 @@
-"""What the tests of throttles run on: a clock that stands still, a real Valkey, and every backend."""
+"""Fixtures of the tests of throttles: a clock that stands still, a real Valkey, and every backend."""
 
 import uuid
 from collections.abc import Callable

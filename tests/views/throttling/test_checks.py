@@ -1,4 +1,4 @@
-"""E004 and E005: throttles that could not count, or that count in each process by itself."""
+"""E004 and E005: throttles that could not count, or that count in each process separately."""
 
 import re
 
@@ -33,7 +33,7 @@ async def decorated(request):
 @AsyncRateThrottle("1/s", backend=MemoryBackend())
 @AsyncRateThrottle("1/s")
 async def twice(request):
-    """The outer one has a backend of its own."""
+    """The outer one has an explicit backend."""
 
 
 class DecoratedHandler(AsyncView):
@@ -71,14 +71,14 @@ def messages(settings, patterns, middleware=(MIDDLEWARE,), **daf_views):
         (path("dispatch", DecoratedDispatch.as_view()), "DecoratedDispatch"),
     ],
 )
-def test_a_view_that_each_process_would_count_by_itself_is_an_error(settings, pattern, name):
+def test_a_view_that_each_process_would_count_separately_is_an_error(settings, pattern, name):
     [message] = messages(settings, [*FREE, pattern])
     assert message.id == "daf_views.E005"
     assert message.msg.endswith(f"Throttled: {__name__}.{name}.")
     assert "THROTTLE_PER_PROCESS" in message.hint
 
 
-def test_so_is_a_path(settings):
+def test_a_path_that_each_process_would_count_separately_is_an_error(settings):
     [message] = messages(settings, FREE, THROTTLED_PATHS=PATHS)
     assert message.msg.endswith("Throttled: /.")
 
@@ -113,20 +113,23 @@ def test_a_shared_backend_is_silent(settings):
         ({"THROTTLE_BACKEND": "django.http.HttpResponse"}, "which is no Backend"),
         ({"THROTTLE_BACKEND": "redis"}, "must be the URL of a Redis server"),
         ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "here"}, "not the URL of a Redis server"),
-        ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "redis://localhost?bogus=1"}, "not the URL of a Redis server"),
+        (
+            {"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "redis://localhost?bogus=1"},
+            "not the URL of a Redis server",
+        ),
         ({"THROTTLE_BACKEND": "cache"}, "locmem.LocMemCache.*drops live entries"),
         ({"THROTTLE_BACKEND": "cache", "THROTTLE_LOCATION": "database"}, "no atomic operations"),
         ({"THROTTLE_BACKEND": "database", "THROTTLE_LOCATION": "nowhere"}, "there is no database 'nowhere'"),
         ({"THROTTLED_PATHS": {"/": "often"}}, "No module|doesn't look like a module path"),
     ],
 )
-def test_what_could_not_count_is_an_error(settings, given, reason):
+def test_a_backend_that_could_not_count_is_an_error(settings, given, reason):
     [message] = messages(settings, FREE, **given)
     assert message.id == "daf_views.E004"
     assert re.search(reason, message.msg)
 
 
-def test_a_process_that_counts_by_itself_says_so_once(settings, caplog):
+def test_a_process_that_counts_separately_logs_it_once(settings, caplog):
     settings.DAF_VIEWS = {}
     assert get_backend() is get_backend()
     assert caplog.text.count("see the check daf_views.E005") == 1

@@ -123,7 +123,7 @@ async def test_a_place_is_free_when_its_request_has_been_answered(application, t
     assert (await exchange(application, path="/slow")).status == 200
 
 
-async def test_what_is_let_through_says_how_many_more_would_be(application):
+async def test_an_allowed_response_has_the_remaining_number(application):
     go_on.set()
     answer = await exchange(application, path="/slow")
     assert answer.header("ratelimit-policy") == '"two";q=2;qu="concurrent-requests"'
@@ -170,7 +170,7 @@ async def test_a_view_that_outlives_its_request_gives_its_place_back_when_it_is_
     async with asyncio.timeout(10):
         while (await exchange(ASGIHandler(), path="/slow")).status != 200:
             await asyncio.sleep(0.01)
-    backend.__init__()  # what has expired is swept later
+    backend.__init__()  # expired entries are swept later
 
 
 @pytest.mark.parametrize("opens", [True, False])
@@ -273,6 +273,6 @@ async def test_a_place_is_held_on_to_for_as_long_as_its_request_lasts(monkeypatc
 
 
 @pytest.mark.parametrize("limit", [None, 0, 1001, True, "2", 1.5])
-def test_what_is_no_limit_is_refused(limit):
+def test_an_invalid_limit_is_refused(limit):
     with pytest.raises(ValueError, match="limit must be a number from 1 to 1000"):
         AsyncConcurrencyThrottle(limit)

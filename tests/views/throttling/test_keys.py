@@ -74,7 +74,7 @@ async def test_anonymous_does_not_limit_users():
     assert await keys.anonymous(request_of(AnonymousUser())) == "198.51.100.7/32"
 
 
-def test_an_api_key_that_nobody_has_checked_is_not_believed():
+def test_an_unchecked_api_key_is_not_trusted():
     request = request_of(User(pk=7), **{"X-API-Key": "made up"})
     assert keys.api_key(request) == "198.51.100.7/32"
     request.auth = "checked"
@@ -83,7 +83,7 @@ def test_an_api_key_that_nobody_has_checked_is_not_believed():
     assert keys.api_key(request) == "api key 8"
 
 
-async def test_whoever_authenticate_has_returned_is_logged_in():
+async def test_a_user_that_authenticate_returned_is_logged_in():
     class Client:
         def __init__(self, **attributes):
             vars(self).update(attributes)
@@ -135,7 +135,7 @@ async def test_two_lambdas_are_two_keys():
     assert [await remaining(each, request) for each in throttles] == [8, 8, 7]
 
 
-async def test_what_is_stored_tells_nothing_of_the_key():
+async def test_the_stored_key_reveals_nothing():
     backend = MemoryBackend()
     throttle = AsyncRateThrottle("9/minute", key=keys.api_key, backend=backend)
     request = request_of()
@@ -147,7 +147,7 @@ async def test_what_is_stored_tells_nothing_of_the_key():
 
 
 @pytest.mark.parametrize("key", [7, "ip", lambda: "", lambda _, __: "", [keys.ip, 7]])
-def test_what_is_no_key_is_refused_when_the_throttle_is_made(key):
+def test_an_invalid_key_is_refused_when_the_throttle_is_made(key):
     with pytest.raises(TypeError, match="not called with a request alone"):
         AsyncRateThrottle("1/s", key=key)
 

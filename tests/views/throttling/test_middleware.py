@@ -67,7 +67,7 @@ async def test_a_preflight_is_not_counted_and_a_429_may_be_read(application, ord
     assert last.header("ratelimit")
 
 
-async def test_what_looks_like_a_preflight_and_runs_a_view_is_counted(application):
+async def test_a_request_like_a_preflight_that_runs_a_view_is_counted(application):
     ran.clear()
     found, _ = await statuses(application(THROTTLE), "OPTIONS", "/api/function", PREFLIGHT, 4)
     assert (found, len(ran)) == ([200, 200, 429, 429], 2)

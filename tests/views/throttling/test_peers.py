@@ -1,4 +1,4 @@
-"""Why throttles count by themselves, and not with a library: what the two best kept ones do, seen on them.
+"""The reasons not to use a library for throttles, shown on the two best maintained ones.
 
 ``docs/throttling.md`` says so; if one of these fails, the library has become better, and that page is to be changed.
 """
@@ -23,7 +23,7 @@ async def hit(backend, key, kind=GCRA):
     return await backend.run(key, Take([kind(Rate.parse("10/minute"))]), timeout=1)
 
 
-async def test_throttled_py_forgets_whom_it_limits_when_others_come(clock):
+async def test_throttled_py_forgets_limited_clients_when_others_come(clock):
     theirs = Throttled(using="gcra", quota=rate_limiter.per_min(1), store=MemoryStore(options={"MAX_SIZE": 10}))
     assert not (await theirs.limit("somebody")).limited
     assert (await theirs.limit("somebody")).limited

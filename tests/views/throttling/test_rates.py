@@ -28,7 +28,7 @@ def test_a_rate_is_read(text, limit, period):
     "text",
     ["", "10", "/minute", "10/", "10/fortnight", "-1/minute", "1.5/minute", "10/minute/2", "ten/minute", "\uff11/s"],
 )
-def test_what_is_no_rate_is_said_with_an_example(text):
+def test_an_invalid_rate_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match=r'is not a rate\. Write one like "10/minute"'):
         Rate.parse(text)
 
@@ -37,7 +37,7 @@ def test_what_is_no_rate_is_said_with_an_example(text):
     ("text", "reason"),
     [("0/minute", "at least 1"), ("1/0s", "1 second"), ("1/400days", "a year"), ("1000001/second", "no limit")],
 )
-def test_what_is_no_limit_is_refused(text, reason):
+def test_an_invalid_limit_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason):
         Rate.parse(text)
 

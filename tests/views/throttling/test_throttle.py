@@ -75,7 +75,7 @@ class WithAdmit(AsyncAPIView):
     throttle = AsyncRateThrottle("2/minute")
 
     async def admit(self, request):
-        """Its own, which asks nobody."""
+        """An own key, which needs no I/O."""
 
     async def get(self, request):
         return self.success("hello")
@@ -159,19 +159,19 @@ async def test_a_hook_that_is_overridden_leaves_no_throttle_out(application):
     assert await statuses(application, "/admit") == [200, 200, 429]
 
 
-async def test_each_handler_that_is_decorated_has_a_limit_of_its_own(application):
+async def test_each_handler_that_is_decorated_has_a_separate_limit(application):
     assert await statuses(application, "/handlers") == [200, 200, 429]
     answers = [await exchange(application, path="/handlers", method="POST") for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
 
 
-async def test_what_is_around_a_throttle_may_look_at_the_body(application):
+async def test_a_decorator_around_a_throttle_may_look_at_the_body(application):
     headers = [("Content-Type", "application/x-www-form-urlencoded")]
     answer = await exchange(application, path="/read-before", method="POST", body=b"a=b", headers=headers)
     assert answer.status == 200
 
 
-async def test_each_view_has_a_limit_of_its_own(application):
+async def test_each_view_has_a_separate_limit(application):
     assert await statuses(application, "/decorated") == await statuses(application, "/decorated-too") == [200, 200, 429]
 
 
@@ -197,7 +197,7 @@ async def test_the_answer_is_a_problem_with_the_fields_of_the_draft(application)
     assert answer.header("ratelimit") == f'"2/minute";r=0;t={answer.header("retry-after")}'
 
 
-async def test_what_is_let_through_says_what_is_left(application):
+async def test_an_allowed_response_has_the_remaining_quota(application):
     answer = await exchange(application, path="/instances")
     assert answer.status == 200
     assert answer.header("ratelimit-policy") == '"3/second";q=3;w=1, "5/hour";q=5;w=3600, "daily";q=9;w=86400'
@@ -332,7 +332,7 @@ def test_a_class_without_a_rate_is_refused_when_the_view_is_made():
         ("/anything", "/", True),
     ],
 )
-def test_what_is_below_a_path(target, top, is_it):
+def test_a_path_is_below_another(target, top, is_it):
     assert is_below(target, top) is is_it
 
 
@@ -351,7 +351,7 @@ async def test_a_path_is_limited_with_all_that_is_below(by_path):
     assert await statuses(by_path, "/plainer", 4) == [200] * 4
 
 
-async def test_each_rule_says_what_is_left(by_path):
+async def test_each_rule_has_its_remaining_quota(by_path):
     answer = await exchange(by_path, path="/plain/below")
     assert answer.header("ratelimit-policy") == '"2/minute";q=2;w=60, "1/hour";q=1;w=3600'
 

@@ -1,4 +1,4 @@
-"""Rates that depend on who asks."""
+"""Rates that depend on the client."""
 
 import pytest
 from django.test import AsyncRequestFactory

@@ -17,7 +17,7 @@ from django.db import connection
 
 from tests.support.servers import until_listening
 
-pytestmark = pytest.mark.timeout(180)  # five processes of its own, on a machine that may be busy
+pytestmark = pytest.mark.timeout(180)  # five processes, on a machine that may be busy
 ROOT = Path(__file__).parents[3]
 WORKERS, REQUESTS, SPOOFED = 4, 200, 50
 
@@ -83,7 +83,7 @@ async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_requ
     async with serving(environment) as client:
         start = time.monotonic()
         answers = await at_once(client, [{}] * REQUESTS)
-        # Every six seconds there is room for one more, whomever it is from.
+        # Every six seconds there is room for one more, from any client.
         room = int((time.monotonic() - start) // 6)
         assert {answer.status_code for answer in answers} == {200, 429}
         assert 10 <= sum(answer.status_code == 200 for answer in answers) <= 10 + room

@@ -87,7 +87,7 @@ async def test_a_method_without_a_handler_is_405():
     assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
-async def test_what_is_no_response_is_named():
+async def test_a_value_that_is_no_response_is_named():
     class Forgetful(AsyncView):
         async def get(self, request):
             return {"title": "Emma"}
@@ -141,7 +141,7 @@ def test_unknown_arguments_of_as_view_are_refused():
         Hello.as_view(colour="red")
 
 
-def test_what_decorators_set_on_dispatch_is_on_the_view():
+def test_attributes_that_decorators_set_on_dispatch_are_on_the_view():
     exempt = method_decorator(csrf_exempt, name="dispatch")(type("Exempt", (Hello,), {}))
     assert exempt.as_view().csrf_exempt
     assert exempt.as_view().view_class is exempt
@@ -193,7 +193,7 @@ async def test_a_mixin_further_along_the_mro_is_not_skipped():
     assert (await respond(base)).status_code == 200
 
 
-def test_what_is_set_on_a_mixins_dispatch_further_along_the_mro_is_on_the_view():
+def test_attributes_of_a_mixins_dispatch_further_along_the_mro_are_on_the_view():
     class Login:
         def dispatch(self, request, *args, **kwargs):
             return super().dispatch(request, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Every decorator and mixin of Django's that goes on a view, on ours, under Django's own handler and middleware."""
+"""Every Django decorator and mixin for views, on DAF's, under Django's own handler and middleware."""
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -184,12 +184,12 @@ def cases(where, table):
     ]
 
 
-@pytest.mark.sqlite_memory  # whom a view lets in is the same on every database
+@pytest.mark.sqlite_memory  # the decisions are the same on every database
 @pytest.mark.parametrize(
     ("url", "anonymous", "logged_in"),
     cases(["outside", "dispatch", "get", "twice"], DECORATORS) + cases(["plain", "decorated", "twice"], MIXINS),
 )
-async def test_every_decorator_and_mixin_answers_whom_it_should(ada, url, anonymous, logged_in):
+async def test_every_decorator_and_mixin_decides_as_on_django_views(ada, url, anonymous, logged_in):
     expected = (anonymous, logged_in)
     answers = (await AsyncClient().get(url)).status_code, (await ada.get(url)).status_code
     assert answers == expected

@@ -51,7 +51,7 @@ def test_each_place_is_a_stage_of_an_api_view_or_of_a_mixin():
     assert {stage.name for stage in Pipeline.of(AsyncAPIView).stages if stage.after is None} == ORDER.keys() - mixins
 
 
-# A mixin with a stage of its own
+# A mixin with a stage
 
 
 class Tenants:
@@ -164,7 +164,7 @@ async def test_a_stage_with_the_name_of_a_place_replaces_the_stage_there():
     assert await log_of(Again) == ["again", "handler"]
 
 
-# What cannot be
+# Refused stages
 
 
 def returns_a_response(view, request):
@@ -220,7 +220,7 @@ def test_an_admit_that_leaves_out_a_stage_is_refused():
         type("Closed", (Tenants, AsyncView), {"admit": admit})
 
 
-# What a request passes through
+# The modules of a request
 
 
 class Plain(AsyncAPIView):
@@ -245,7 +245,7 @@ class Keyed(Plain):
 
 
 async def passed(view, method="GET", **initkwargs):
-    """Return the packages and modules of ours that a request calls functions of."""
+    """Return the packages and modules of DAF that a request calls functions of."""
     function, seen = view.as_view(**initkwargs), set()
 
     def watch(frame, event, _):
@@ -314,7 +314,7 @@ async def test_a_feature_that_admit_takes_up_is_used():
     assert [(await respond(Late)).status_code for _ in range(2)] == [403, 429]
 
 
-async def test_an_admit_of_its_own_does_not_let_requests_past_the_throttle():
+async def test_an_override_of_admit_does_not_let_requests_past_the_throttle():
     class Own(AsyncAPIView):
         throttle = AsyncRateThrottle("1/day", scope="own")
 

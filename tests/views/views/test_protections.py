@@ -1,4 +1,4 @@
-"""What looks protected and would be open is refused when the class is made, with the class and the remedy."""
+"""A protection without effect is refused when the class is made, with the class and the remedy."""
 
 import django.contrib.auth.mixins
 import pytest
@@ -28,7 +28,7 @@ async def status_of(made):
     return (await made.as_view()(requests.get("/"))).status_code
 
 
-# What comes after the view
+# After the view
 
 
 class Plugs:
@@ -82,16 +82,16 @@ def test_a_mixin_that_is_a_view_is_refused_where_another_hides_it():
 @pytest.mark.parametrize(
     "mixin", [django.contrib.auth.mixins.LoginRequiredMixin, LoginRequiredMixin, PermissionRequiredMixin]
 )
-def test_so_is_an_access_mixin(base, mixin):
+def test_an_access_mixin_after_the_view_is_refused(base, mixin):
     with pytest.raises(TypeError, match="before"):
         view(base, mixin)
 
 
-def test_what_the_class_says_itself_hides_nothing_unseen():
+def test_an_attribute_of_the_class_itself_hides_nothing_unseen():
     assert view(AsyncAPIView, Throttles, throttles=[])
 
 
-# What needs a mixin
+# Without its mixin
 
 
 @pytest.mark.parametrize("base", VIEWS)
@@ -119,7 +119,7 @@ def test_with_its_mixin_or_code_that_reads_it_it_is_not():
     assert view(permission_required="shop.add_order", admit=admit)
 
 
-# What is misspelt
+# Misspelt names
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_misspelt_attribute_is_refused(base, name, meant):
 
 
 @pytest.mark.parametrize(("name", "meant"), [("admits", "admit"), ("autenticate", "authenticate")])
-def test_so_is_a_hook(name, meant):
+def test_a_misspelt_hook_is_refused(name, meant):
     async def hook(self, request):
         raise ForbiddenError
 
@@ -167,7 +167,7 @@ def test_a_name_that_is_alike_and_read_is_the_projects_own():
     assert Own.as_view()
 
 
-# What has another shape
+# Other shapes
 
 
 class NoView:
@@ -234,14 +234,16 @@ def test_an_admit_that_asks_no_permissions_is_refused_where_there_are_some():
     async def admit(self, request):
         request.admitted = True
 
-    with pytest.raises(TypeError, match=r"Orders\.permissions would not be used, because Orders\.admit\(\) does not call"):
+    with pytest.raises(
+        TypeError, match=r"Orders\.permissions would not be used, because Orders\.admit\(\) does not call"
+    ):
         view(permissions=[IsStaff], admit=admit)
     with pytest.raises(TypeError, match=r"Orders\.permissions would not be used, because Mixin\.admit\(\)"):
         view(type("Mixin", (), {"admit": admit}), view(permissions=[IsStaff]))
     assert view(admit=admit)
 
 
-# What is returned instead of raised
+# Returned instead of raised
 
 
 @pytest.mark.parametrize("hook", ["admit", "async_setup"])
@@ -262,7 +264,7 @@ async def test_a_permission_that_returns_its_refusal_lets_no_request_in(answer):
 
 
 @pytest.mark.parametrize("answer", [HttpResponseForbidden(), ForbiddenError(), (False, "No.")], ids=repr)
-async def test_so_does_a_mixin(answer):
+async def test_a_refusal_returned_by_a_mixin_is_an_error(answer):
     async def test_func(self):
         return answer
 
@@ -295,7 +297,7 @@ def step(view, request):
 
 
 async def admits(self, request):
-    """Let everybody in."""
+    """Allow every request."""
 
 
 async def reads(self, request):
@@ -360,7 +362,7 @@ def test_a_decorated_hook_counts_by_what_it_decorates():
         type("Other", (Closed,), {"admit": logged(admits)})
 
 
-def test_what_as_view_is_given_is_asked_or_refused():
+def test_arguments_of_as_view_are_used_or_refused():
     with pytest.raises(TypeError, match=r"Open\.permissions would not be used, because Open\.admit\(\)"):
         Open.as_view(permissions=[Nobody])
     with pytest.raises(TypeError, match="takes no stages"):
@@ -376,7 +378,7 @@ def test_what_as_view_is_given_is_asked_or_refused():
         (Closed, "dispatch", step),
     ],
 )
-async def test_what_setup_sets_is_asked_or_an_error(base, name, value):
+async def test_attributes_that_setup_sets_are_used_or_an_error(base, name, value):
     def setup(self, request, *args, **kwargs):
         AsyncAPIView.setup(self, request, *args, **kwargs)
         setattr(self, name, value)

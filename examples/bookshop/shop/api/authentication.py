@@ -1,4 +1,4 @@
-"""Who calls: a program with a token, or a browser with the session of somebody who has logged in."""
+"""Authentication: a program with a token, or a browser with the session of a logged-in user."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Books for programs: listed and searched by everybody, changed by staff.
+"""Books for programs: public to list and search, changed by staff.
 
-What the views raise is answered as a problem (RFC 9457); so is an overloaded pool.
+Errors of the views are answered as problems (RFC 9457), as is an overloaded pool.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class BookView(ConditionalView, AsyncAPIView):
     requires_if_match = True
 
     async def get(self, request: HttpRequest, pk: Id) -> BookOut:
-        """One book; 304 for who has this version already."""
+        """One book; 304 if the client has this version already."""
         book = await find_book(pk)
         self.check_preconditions(request, book)
         return book
 
     @raises(NotFoundError, ConflictError)
     async def put(self, request: HttpRequest, pk: Id, body: BookIn) -> BookOut:
-        """Replace a book, but for its tags: of the version that If-Match names, and no other."""
+        """Replace a book, except its tags: the version that If-Match names, and no other."""
         return await self.change(request, pk, asdict(body))
 
     @raises(NotFoundError, ConflictError)
@@ -80,7 +80,7 @@ class BookView(ConditionalView, AsyncAPIView):
 
 class StockView(AsyncAPIView):
     async def get(self, request: HttpRequest, pk: Id) -> StockOut:  # noqa: ARG002
-        """How many copies of a book are on the shelf."""
+        """The number of copies of a book on the shelf."""
         stock = await Stock.objects.select_related("book__restock_request").filter(pk=pk).afirst()
         if stock is None:
             raise NotFoundError(f"There is no book {pk}.")
@@ -95,7 +95,7 @@ async def find_book(pk: int) -> Book:
 
 
 async def write_over(book: Book, changes: dict[str, Any]) -> None:
-    """Write, in one statement, unless somebody has done so since the book was read."""
+    """Write, in one statement, unless the book has changed since it was read."""
     if "price" in changes:
         changes["price"] = Decimal(changes["price"])
     if "author" in changes and not await Author.objects.filter(pk=changes["author"]).aexists():

@@ -1,4 +1,4 @@
-"""The shop in figures: what it sells, and how its connection pool is."""
+"""The shop in figures: its sales, and the state of its connection pool."""
 
 from __future__ import annotations
 

@@ -33,14 +33,14 @@ class OrderStreamView(AsyncAPIView):
     http_method_names = ("get", "options")  # not HEAD, whose answer would never end
 
     async def get(self, request: HttpRequest) -> HttpResponseBase:
-        """Every order as it is placed: server-sent events, resumed with Last-Event-ID."""
+        """Every order when it is placed: server-sent events, resumed with Last-Event-ID."""
         feed = partial(order_events, self.services.listener)
         return sse(feed, request=request, retry=RECONNECT_MILLISECONDS)
 
 
 async def order_events(listener: Listener, last_id: str | None) -> AsyncIterator[Event]:
-    """What was missed, then what is heard; at the end, that the client was too slow."""
-    # What is both replayed and heard was placed meanwhile: no more than a listener holds, at the end of the replay.
+    """Yield missed orders, then new ones; at the end, an event if the client was too slow."""
+    # Orders that are both replayed and heard were placed meanwhile: no more than a listener holds.
     # Were one to slip through, a client would know it by its id.
     replayed: deque[int] = deque(maxlen=placed_orders.capacity)
     async for notice in missed_orders(last_id):

@@ -1,4 +1,4 @@
-"""Orders for programs: placed by everybody, read by those who may, as they name the customer."""
+"""Orders for programs: placed by all clients, read with a permission, because they name the customer."""
 
 from __future__ import annotations
 

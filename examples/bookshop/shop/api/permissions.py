@@ -1,4 +1,4 @@
-"""Who may: for some methods everybody, for the others those with Django's permissions."""
+"""Permissions: some methods are public, the others need Django's permissions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from daf_views.auth import HasPerms
 
 
 class HasPermsUnless(HasPerms):
-    """``HasPermsUnless({"GET"}, "shop.change_book")``: everybody may GET, the rest is for who has the permission."""
+    """``HasPermsUnless({"GET"}, "shop.change_book")``: GET is public, the rest needs the permission."""
 
     def __init__(self, open_methods: set[str], *perms: str) -> None:
         super().__init__(*perms)
-        # The OpenAPI document reads this, too. Nobody needs a permission to ask what there is.
+        # The OpenAPI document reads this, too. OPTIONS needs no permission.
         self.open_methods = frozenset(open_methods) | {"OPTIONS"} | ({"HEAD"} if "GET" in open_methods else set())
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The catalogue for people: everybody browses, staff writes. Django's generic views, async."""
+"""The catalogue for people: public to browse, written by staff. Django's generic views, async."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class RestockView(StaffView):
         book = await aget_object_or_404(Book, pk=pk)
         asked, _ = await RestockRequest.objects.filter(book=book).adelete()
         if not asked:
-            raise NotFoundError(f"Nobody has asked for book {pk}.")
+            raise NotFoundError(f"There is no restock request for book {pk}.")
         await Stock.objects.filter(pk=book.pk).aupdate(quantity=F("quantity") + NEW_COPIES)
         messages.success(request, f"{NEW_COPIES} new copies of “{book}” are on the shelf.")
         return redirect("desk")

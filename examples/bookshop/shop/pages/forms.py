@@ -12,7 +12,7 @@ MAX_COPIES = 10_000
 
 
 class BookForm(forms.ModelForm):
-    """A book. It knows which version its writer has seen, so that nobody writes over what somebody else has written."""
+    """A book. The form knows the version that its user has seen, so that it overwrites no other change."""
 
     isbn = forms.RegexField(
         r"^97[89][0-9]{10}\Z", label="ISBN", error_messages={"invalid": "An ISBN-13 has 13 digits, from 978 or 979 on."}
@@ -38,7 +38,7 @@ class BookForm(forms.ModelForm):
         """Compare the versions. The view has locked the row, so that this holds until it is saved."""
         super().clean()
         if self.cleaned_data.get("seen_version") != self.instance.version:
-            self.add_error(None, "Somebody else has changed this book meanwhile. Open it again to see how.")
+            self.add_error(None, "This book has changed since you opened it. Open it again to see the changes.")
 
 
 class NewBookForm(BookForm):

@@ -1,1 +1,1 @@
-"""The tenants of ``tests.scenarios.packages.tenants``: what django-tenants wants in the shared schema."""
+"""The tenants of ``tests.scenarios.packages.tenants``: django-tenants needs them in the shared schema."""

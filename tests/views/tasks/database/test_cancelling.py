@@ -34,7 +34,7 @@ from tests.views.tasks.database.workers import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-in_threads = pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it")
+in_threads = pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no other thread can see it")
 CANCELLED = "daf_views.exceptions.TaskCancelledError"
 
 
@@ -160,8 +160,8 @@ async def test_a_running_task_is_cancelled_while_its_worker_drains(working):
     ("value", "outcome"),
     [("raise", (TaskResultStatus.FAILED, CANCELLED)), ("value", (TaskResultStatus.SUCCESSFUL, ""))],
 )
-async def test_how_a_task_ends_that_is_cancelled_is_its_own_affair(working, value, outcome):
-    """What it returns counts, for it has been done; an error is no reason for another attempt."""
+async def test_a_cancelled_task_decides_its_outcome(working, value, outcome):
+    """Its return value counts, because the work has been done; an error is no reason for another attempt."""
     result = await on_database(jobs.ignore_cancelling).aenqueue(value)
     working()
     await jobs.started.get()

@@ -28,7 +28,7 @@ from tests.views.tasks.database.workers import finished, in_queue_thread, make_q
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other"]),
-    pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it"),
+    pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no other thread can see it"),
 ]
 HOUR = 3600.0
 postgresql = pytest.mark.postgresql
@@ -75,11 +75,11 @@ async def heard(**queues):
         await running
 
 
-# Latency by events: none of these workers asks by itself within the time of a test
+# Latency by events: none of these workers polls within the time of a test
 
 
 @postgresql
-async def test_a_task_is_begun_as_soon_as_it_is_committed(working):
+async def test_a_task_starts_when_it_is_committed(working):
     working(interval=HOUR)
     for number in range(4):  # the first two may be found when the worker starts, and when it begins to listen
         await on_database(jobs.wait).aenqueue(number)
@@ -98,7 +98,7 @@ async def test_several_workers_share_what_is_announced(working):
 
 
 @postgresql
-async def test_what_a_worker_gives_back_is_begun_by_another_at_once(working, listening):
+async def test_a_requeued_task_is_started_by_another_worker_at_once(working, listening):
     first = working(interval=HOUR)
     await until(lambda: listening() == 1)
     result = await on_database(jobs.wait).aenqueue("given back")
@@ -178,7 +178,7 @@ async def test_pauses_between_attempts_grow(monkeypatch):
     assert listener_module._MAX_PAUSE / 2 <= pauses[-1] <= listener_module._MAX_PAUSE
 
 
-# What is announced, and how often it is heard
+# Announcements, and their number
 
 
 @postgresql
@@ -258,7 +258,7 @@ def test_it_costs_no_query_and_leaves_nothing_on_the_row_nor_on_the_session():
 
 
 @postgresql
-async def test_what_is_given_back_is_as_it_was():
+async def test_a_requeued_task_is_unchanged():
     await on_database(jobs.note).using(queue_name="mail").aenqueue("x")
     queue = make_queue()
     await in_queue_thread(queue.register)
@@ -272,7 +272,7 @@ async def test_what_is_given_back_is_as_it_was():
     await in_queue_thread(queue.unregister)
 
 
-# Where there are no announcements
+# Databases without announcements
 
 
 def enqueue_and_return_queries():

@@ -26,7 +26,7 @@ from tests.views.tasks import jobs
 from tests.views.tasks.database.workers import finished_soon, in_queue_thread
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-in_threads = pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it")
+in_threads = pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no other thread can see it")
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def test_another_schedule_is_another_row_and_old_ones_are_forgotten_after_
 async def test_a_clock_that_is_put_back_fires_no_tick_again(declare):
     declare(schedule=every(minutes=1))
     await fire()
-    await PeriodicTask.objects.aupdate(due_at=datetime.now(UTC) + timedelta(hours=1))  # what it was before
+    await PeriodicTask.objects.aupdate(due_at=datetime.now(UTC) + timedelta(hours=1))  # its former value
     assert (await fire()).enqueued == 0
     assert (await fire()).pause == MAX_PAUSE  # it may be put forward again
 
@@ -207,7 +207,7 @@ async def test_only_tasks_of_the_workers_backend_are_fired(declare):
 
 
 @pytest.mark.sqlite  # a connection to PostgreSQL has the time zone of when it was opened
-async def test_without_use_tz_it_is_due_all_the_same(declare, settings):
+async def test_without_use_tz_it_is_still_due(declare, settings):
     settings.USE_TZ = False
     declare(schedule=every(minutes=1))
     await fire()

@@ -136,7 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def beat(self, worker):
-        if worker.beat():  # before anybody has noticed
+        if worker.beat():  # before another worker has noticed
             self.dead.discard(worker)
         else:
             assert worker in self.dead

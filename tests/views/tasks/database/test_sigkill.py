@@ -1,4 +1,4 @@
-"""SIGKILL: what was enqueued and is durable is run by the next worker."""
+"""SIGKILL: durable tasks that were enqueued are run by the next worker."""
 
 import asyncio
 import signal
@@ -129,7 +129,7 @@ async def test_celery_terminates_what_is_cancelled_while_it_runs(run, tmp_path, 
             while not await asyncio.to_thread(begun.exists):
                 await asyncio.sleep(0.1)  # another process's file
             assert await (await run("celery", "cancel", result_id)).wait() == 0
-            while await asyncio.to_thread(done, tmp_path) != ["0"]:  # what waited for its place
+            while await asyncio.to_thread(done, tmp_path) != ["0"]:  # the task that waited for its slot
                 await asyncio.sleep(0.1)
     finally:
         worker.terminate()

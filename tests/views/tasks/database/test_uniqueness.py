@@ -125,7 +125,7 @@ async def test_of_many_that_ask_at_once_one_enqueues():
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("is_rolled_back", [False, True])
-async def test_who_asks_during_anothers_transaction_waits_for_its_end(is_rolled_back):
+async def test_an_enqueue_during_anothers_transaction_waits_for_its_end(is_rolled_back):
     has_enqueued, may_end = threading.Event(), threading.Event()
 
     def hold():

@@ -42,7 +42,7 @@ from tests.views.tasks.database.workers import (
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other"]),
-    pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no thread of its own can see it"),
+    pytest.mark.skipif(project.DAF_TEST_DATABASE == "sqlite-memory", reason="no other thread can see it"),
 ]
 
 
@@ -106,7 +106,7 @@ async def test_a_pause_is_kept_in_the_database_and_takes_no_place(working):
 @pytest.mark.parametrize(
     "task", [jobs.cancel_itself, jobs.leave, jobs.interrupt, jobs.raise_oddly, jobs.await_what_is_cancelled]
 )
-async def test_whatever_a_task_raises_is_its_failure_and_no_end_of_the_worker(working, task):
+async def test_an_exception_of_a_task_is_its_failure_and_does_not_end_the_worker(working, task):
     working()
     assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
     assert (await finished(await on_database(jobs.note).aenqueue("next"))).status == TaskResultStatus.SUCCESSFUL
@@ -185,7 +185,7 @@ async def test_a_drain_waits_for_what_runs_and_takes_no_more(working):
 
 
 @pytest.mark.parametrize("is_hurried", [False, True])
-async def test_what_does_not_end_in_time_goes_back_as_if_it_had_not_begun(working, is_hurried, caplog):
+async def test_a_task_that_does_not_end_in_time_is_requeued_as_if_it_had_not_started(working, is_hurried, caplog):
     result = await on_database(jobs.wait).aenqueue()
     worker = working()
     await jobs.started.get()
@@ -199,7 +199,7 @@ async def test_what_does_not_end_in_time_goes_back_as_if_it_had_not_begun(workin
     assert "gives back what it has begun: tests.views.tasks.jobs.wait" in caplog.text
 
 
-async def test_what_will_not_be_cancelled_is_left_to_the_end_of_the_lease(working, monkeypatch, caplog):
+async def test_a_task_that_ignores_its_cancellation_is_left_to_the_end_of_the_lease(working, monkeypatch, caplog):
     monkeypatch.setattr(working_module, "GRACE", 0.01)
     result = await on_database(jobs.stubborn).aenqueue()
     worker = working()
@@ -274,7 +274,7 @@ async def test_it_asks_again_when_the_database_did_not_answer(working, monkeypat
     assert "cannot take tasks" in caplog.text
 
 
-async def test_what_came_of_a_task_is_written_as_soon_as_the_database_takes_it(working, monkeypatch, caplog):
+async def test_an_outcome_is_written_when_the_database_takes_it(working, monkeypatch, caplog):
     succeed, errors = TaskQueue.succeed, [OperationalError("gone")]
 
     def fail_once(self, row, value):
@@ -290,7 +290,7 @@ async def test_what_came_of_a_task_is_written_as_soon_as_the_database_takes_it(w
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("task", [jobs.return_a_nul, jobs.raise_a_nul])
-async def test_what_postgresql_cannot_keep_is_a_failure(working, task):
+async def test_a_result_that_postgresql_cannot_store_is_a_failure(working, task):
     working()
     assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
 
@@ -331,7 +331,7 @@ async def test_a_claim_that_commits_later_than_it_was_asked_for_is_found(caplog)
 
 
 async def test_a_task_that_could_not_be_put_off_takes_no_other_with_it(lose_answer):
-    """What is done after the COMMIT may fail, too."""
+    """Steps after the COMMIT may fail, too."""
     unknown, known = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
     await DBTaskResult.objects.filter(pk=unknown.id).aupdate(task_path="tests.views.tasks.jobs.newer")
     queue = make_queue()
@@ -393,7 +393,7 @@ async def test_a_heartbeat_that_was_not_answered_costs_no_task(working, lose_ans
         await Worker.objects.all().adelete()
     await finished_soon(lost.is_set)
     assert (await finished(await on_database(jobs.note).aenqueue("next"))).status == TaskResultStatus.SUCCESSFUL
-    await Worker.objects.exclude(pk=queue.worker_id).adelete()  # registered without an answer: it expires by itself
+    await Worker.objects.exclude(pk=queue.worker_id).adelete()  # registered without an answer: it expires
 
 
 async def test_a_task_that_goes_back_at_the_end_without_an_answer_has_gone_back(working, lose_answer):
@@ -410,7 +410,7 @@ async def test_a_task_that_goes_back_at_the_end_without_an_answer_has_gone_back(
 # Other workers
 
 
-async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(caplog):
+async def test_tasks_of_a_lost_worker_are_requeued_and_its_late_writes_do_not_count(caplog):
     result = await on_database(jobs.note).aenqueue("hello")
     dead, alive = make_queue(), make_queue()
     [lost] = await taken(dead)
@@ -428,7 +428,7 @@ async def test_what_a_dead_worker_ran_is_run_again_and_the_dead_have_no_say(capl
     await in_queue_thread(alive.unregister)
 
 
-async def test_what_living_workers_run_is_left_alone_and_so_is_what_others_run():
+async def test_tasks_of_living_and_of_other_workers_are_left_alone():
     results = [await on_database(jobs.note).aenqueue(number) for number in range(2)]
     alive, other = make_queue(), make_queue()
     await taken(alive)
@@ -470,7 +470,7 @@ async def test_of_tasks_that_were_lost_together_one_at_a_time_gets_the_last_chan
     assert await DBTaskResult.objects.filter(status=TaskResultStatus.READY).acount() == 2
 
 
-async def test_a_worker_that_was_taken_for_dead_stops_what_others_run_now(working, caplog):
+async def test_a_worker_that_was_considered_lost_stops_tasks_that_others_run_now(working, caplog):
     result = await on_database(jobs.wait).aenqueue("first")
     queue = make_queue(lease=1.0)
     working(queue)
@@ -521,7 +521,7 @@ async def test_of_many_workers_each_task_has_one():
     assert len(taken_rows) == len(set(taken_rows)) == 40
 
 
-# What a reviewer has found
+# Found in reviews
 
 
 async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeypatch):
@@ -537,7 +537,9 @@ async def test_an_idle_worker_asks_no_more_often_than_it_should(working, monkeyp
     await finished_soon(lambda: asked)
     for _ in range(5):
         await Author.objects.acount()  # time for one that does not wait
-    assert len(asked) <= (2 if connection.vendor == "postgresql" else 1)  # where it listens, once more when it begins
+    assert len(asked) <= (
+        2 if connection.vendor == "postgresql" else 1
+    )  # PostgreSQL: a second look when it begins to listen
     current_drain().request()
     await running
 
@@ -561,7 +563,7 @@ async def test_a_task_that_cannot_be_loaded_keeps_no_other_from_being_run(workin
         await worker.end
 
 
-async def test_nor_does_it_when_it_was_lost_with_a_worker(working, poisoned):
+async def test_a_task_lost_with_a_worker_that_cannot_be_loaded_keeps_no_other_from_being_run(working, poisoned):
     dead = make_queue()
     await in_queue_thread(dead.register)
     await DBTaskResult.objects.filter(pk=poisoned.id).aupdate(
@@ -587,7 +589,7 @@ async def test_rows_of_an_alias_that_is_gone_are_no_business_of_others():
 @pytest.mark.parametrize(
     "task", [jobs.raise_a_surrogate, jobs.return_a_huge_number, jobs.return_nan, jobs.raise_generator_exit]
 )
-async def test_what_cannot_be_written_down_is_a_failure(working, task, caplog):
+async def test_a_result_that_cannot_be_written_is_a_failure(working, task, caplog):
     caplog.set_level(logging.CRITICAL + 1, tasks_logger.name)  # xdist cannot pass on what it says of a lone surrogate
     working()
     assert (await finished(await on_database(task).aenqueue())).status == TaskResultStatus.FAILED
@@ -598,7 +600,7 @@ async def test_a_task_that_cancels_itself_as_it_returns_has_failed(working):
     assert (await finished(await on_database(jobs.cancel_at_its_end).aenqueue())).status == TaskResultStatus.FAILED
 
 
-async def test_what_has_ended_is_written_down_before_the_worker_goes(working, monkeypatch):
+async def test_outcomes_are_written_before_the_worker_exits(working, monkeypatch):
     succeed, is_writing, may_write = TaskQueue.succeed, threading.Event(), threading.Event()
 
     def succeed_slowly(self, row, value):
@@ -619,7 +621,7 @@ async def test_what_has_ended_is_written_down_before_the_worker_goes(working, mo
     assert {(await row_of(result)).status for result in results} == {TaskResultStatus.SUCCESSFUL}
 
 
-async def test_what_raises_while_it_is_cancelled_at_the_end_goes_back(working):
+async def test_a_task_that_raises_while_it_is_cancelled_at_the_end_is_requeued(working):
     result = await on_database(jobs.raise_when_cancelled).aenqueue()
     worker = working()
     await jobs.started.get()
@@ -630,7 +632,7 @@ async def test_what_raises_while_it_is_cancelled_at_the_end_goes_back(working):
     assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
 
 
-async def test_whose_row_is_gone_takes_nothing_until_he_has_registered_again():
+async def test_a_worker_without_its_row_takes_nothing_until_it_has_registered_again():
     await on_database(jobs.note).aenqueue("hello")
     queue = make_queue()
     await in_queue_thread(queue.register)
@@ -638,7 +640,7 @@ async def test_whose_row_is_gone_takes_nothing_until_he_has_registered_again():
     assert (await in_queue_thread(queue.take, 1)).claims == []
 
 
-async def test_after_a_lock_that_was_longer_than_the_lease_nobody_is_taken_for_dead(working, monkeypatch):
+async def test_after_a_lock_that_was_longer_than_the_lease_no_worker_is_considered_lost(working, monkeypatch):
     beat, may_beat, is_waiting = TaskQueue.beat, threading.Event(), threading.Semaphore(0)
     recovered = []
     monkeypatch.setattr(TaskQueue, "recover", lambda self: recovered.append(self))
@@ -658,7 +660,7 @@ async def test_after_a_lock_that_was_longer_than_the_lease_nobody_is_taken_for_d
     assert recovered == []
 
 
-# What newer code has enqueued
+# Tasks of newer code
 
 
 @pytest.fixture
@@ -678,7 +680,7 @@ async def test_a_task_that_is_not_known_is_put_off(unknown, caplog):
     await in_queue_thread(queue.unregister)
 
 
-async def test_a_task_that_nobody_knows_fails_after_an_hour(unknown, caplog):
+async def test_an_unknown_task_fails_after_an_hour(unknown, caplog):
     await DBTaskResult.objects.aupdate(enqueued_at=timezone.now() - timedelta(hours=2))
     queue = make_queue()
     assert await taken(queue) == []
@@ -778,7 +780,7 @@ def end_many(number):
     DBTaskResult.objects.bulk_create(DBTaskResult(**ended | {"id": uuid4()}) for _ in range(number))
 
 
-def test_what_runs_is_found_by_an_index():
+def test_running_tasks_are_found_by_an_index():
     end_many(300)
     migration = import_module("daf_views.tasks.database.migrations.0003_running_index")
     with connection.schema_editor() as editor:

@@ -1,4 +1,4 @@
-"""Tasks that the process runs by itself: each ends, is handed over or is named."""
+"""Tasks in the process that enqueues them: each ends, is handed over or is named."""
 
 import asyncio
 import gc
@@ -102,14 +102,14 @@ async def test_a_result_that_is_not_json_is_a_failure(finished):
     assert result.errors[0].exception_class is TypeError
 
 
-async def test_what_is_given_must_be_json():
+async def test_arguments_must_be_json():
     with pytest.raises(TypeError):
         await jobs.note.aenqueue(object())
     assert len(task_backends["default"].results) == 0
     assert len(task_backends["default"].supervisor(asyncio.get_running_loop())._reserved) == 0
 
 
-async def test_a_task_is_tried_again_as_often_as_it_says(finished, caplog):
+async def test_a_task_is_retried_by_its_policy(finished, caplog):
     result = await finished(await jobs.fail_always.aenqueue())
     assert jobs.done == ["tried"] * 4
     assert (result.status, result.attempts, len(result.errors)) == (TaskResultStatus.FAILED, 4, 4)
@@ -215,11 +215,13 @@ async def test_synchronous_code_reaches_the_event_loop_that_called_it():
 
 
 def test_without_an_event_loop_it_says_why_not():
-    with pytest.raises(NoEventLoopError, match=r"jobs.note was started from synchronous code, .* no long-lived event loop runs"):
+    with pytest.raises(
+        NoEventLoopError, match=r"jobs.note was started from synchronous code, .* no long-lived event loop runs"
+    ):
         jobs.note.enqueue("hello")
 
 
-async def test_a_task_has_a_context_of_its_own(finished):
+async def test_a_task_has_a_new_context(finished):
     jobs.colour.set("red")
     assert (await finished(await jobs.see_colour.aenqueue())).return_value == "none"
 
@@ -265,7 +267,7 @@ async def test_of_a_transaction_that_was_rolled_back_nothing_is_left(options):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("fails", [False, True])
-async def test_so_it_is_in_synchronous_code(fails):
+async def test_a_task_follows_its_transaction_in_synchronous_code(fails):
     @database_sync_to_async
     def in_a_transaction():
         with django_transaction.atomic():
@@ -298,7 +300,7 @@ async def test_the_drain_waits_for_tasks_and_for_those_that_they_enqueue():
     assert jobs.done == ["another"]
 
 
-async def test_what_has_not_finished_by_the_deadline_is_named_with_what_it_was_given(options, caplog):
+async def test_an_unfinished_task_is_named_with_its_arguments_at_the_deadline(options, caplog):
     options(CONCURRENCY=1)
     await jobs.wait.aenqueue(what="secret")
     await jobs.started.get()
@@ -316,10 +318,10 @@ async def test_what_has_not_finished_by_the_deadline_is_named_with_what_it_was_g
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_has_not_finished_by_the_deadline_is_handed_over(options, caplog):
+async def test_an_unfinished_task_is_handed_over_at_the_deadline(options, caplog):
     options(CONCURRENCY=2, OVERFLOW="database")
     await jobs.wait.aenqueue("only once")
-    await jobs.wait_repeatably.aenqueue("as often as it likes")
+    await jobs.wait_repeatably.aenqueue("repeatable")
     for _ in range(2):
         await jobs.started.get()
     await jobs.note.aenqueue("not begun")
@@ -327,7 +329,7 @@ async def test_what_has_not_finished_by_the_deadline_is_handed_over(options, cap
     await jobs.note.using(run_after=later, priority=7).aenqueue("not due")
     await current_drain().settle(0.05)
     rows = {row.args_kwargs["args"][0]: row async for row in DBTaskResult.objects.all()}
-    assert rows.keys() == {"as often as it likes", "not begun", "not due"}
+    assert rows.keys() == {"repeatable", "not begun", "not due"}
     assert (rows["not due"].run_after, rows["not due"].priority) == (later, 7)
     assert "a task was cut off: tests.views.tasks.jobs.wait(#0)" in caplog.text
 
@@ -368,7 +370,7 @@ async def test_a_task_that_cancels_itself_is_named_and_the_others_go_on(caplog):
 
 
 @pytest.mark.parametrize("task", [jobs.leave, jobs.raise_oddly, jobs.await_what_is_cancelled])
-async def test_whatever_a_task_raises_is_a_failure(finished, task):
+async def test_any_exception_of_a_task_is_a_failure(finished, task):
     result = await finished(await task.aenqueue())
     assert (result.status, len(result.errors)) == (TaskResultStatus.FAILED, 1)
 
@@ -377,14 +379,14 @@ async def test_whatever_a_task_raises_is_a_failure(finished, task):
 async def test_a_retry_needs_no_connection(settings, finished):
     settings.DAF_ORM = {"MAX_SIZE": 1, "TIMEOUT": 0.01}
     result = await jobs.fail_when_told.aenqueue()
-    async with transaction.atomic():  # which has the only one
+    async with transaction.atomic():  # the block has the only one
         jobs.go_on.set()
         await finished(result)
     assert (result.attempts, len(jobs.done)) == (2, 2)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_what_will_not_end_does_not_keep_others_from_being_named(options, caplog, monkeypatch, cancelled):
+async def test_a_task_that_does_not_end_does_not_keep_others_from_being_named(options, caplog, monkeypatch, cancelled):
     monkeypatch.setattr(supervising, "GRACE", 0.05)
     options(CONCURRENCY=1)
     await jobs.stubborn.aenqueue()
@@ -399,7 +401,7 @@ async def test_what_will_not_end_does_not_keep_others_from_being_named(options, 
     assert "a task was not started: tests.views.tasks.jobs.note(#0)" in caplog.text
     assert "a task has not ended: tests.views.tasks.jobs.stubborn()" in caplog.text
     jobs.go_on.set()
-    await current_drain().settle(0)  # what was cut short
+    await current_drain().settle(0)  # the tasks that were cut off
 
 
 async def test_the_drain_waits_for_what_work_in_the_background_enqueues():

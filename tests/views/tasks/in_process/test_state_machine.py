@@ -44,7 +44,7 @@ class TasksMachine(RuleBasedStateMachine):
         logging.getLogger("daf_views").addHandler(self.named)
 
     def turn(self, coroutine=None):
-        """Let the event loop go on, as far as it comes without anybody's help."""
+        """Let the event loop go on, as far as it comes without help."""
 
         async def turn():
             value = await coroutine if coroutine is not None else None

@@ -1,4 +1,4 @@
-"""The page of tasks: who may see it, and what it shows."""
+"""The page of tasks: its access, and its content."""
 
 import asyncio
 from datetime import timedelta
@@ -65,7 +65,7 @@ async def test_a_program_that_has_not_logged_in_gets_a_problem(async_client, que
 
 
 @pytest.mark.parametrize("user", [{"is_staff": False}, {"is_staff": True, "is_active": False}])
-async def test_who_is_no_member_of_staff_sees_nothing(async_client, user):
+async def test_a_user_without_staff_status_sees_nothing(async_client, user):
     await async_client.aforce_login(await User.objects.acreate(username="eve", **user))
     response = await async_client.get("/tasks/")
     assert response.status_code in {401, 403}

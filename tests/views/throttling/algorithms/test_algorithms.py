@@ -58,7 +58,7 @@ def test_gcra_is_a_bucket_that_leaks_evenly(rate, times):
 
 
 @given(kinds, rates, schedules)
-def test_what_remains_is_let_through_and_no_more(kind, rate, times):
+def test_the_remaining_quota_is_let_through_and_no_more(kind, rate, times):
     policy, state = kind(rate), ()
     for now in times:
         hit, state = take([policy], state, now)
@@ -99,7 +99,7 @@ def test_an_expired_state_is_as_good_as_none(kind, rate, times):
 
 
 @given(kinds, rates, schedules, st.integers(0, 10**15))
-def test_a_clock_that_is_put_back_locks_nobody_out_for_longer_than_a_period_and_a_slot(kind, rate, times, back):
+def test_a_clock_that_is_put_back_locks_out_for_at_most_a_period_and_a_slot(kind, rate, times, back):
     policy, state = kind(rate), ()
     for now in times:
         _, state = take([policy], state, now)

@@ -1,4 +1,4 @@
-"""What every backend promises, on real servers: the same arithmetic, one step at a time, whoever else is counting."""
+"""The promise of every backend, on real servers: the same arithmetic, one step at a time, with concurrent requests."""
 
 import asyncio
 import threading
@@ -60,7 +60,7 @@ async def test_event_loops_of_several_threads_count_together(backend):
     assert sum(each.allowed for each in hits) == 10
 
 
-async def test_what_has_been_waited_for_is_let_through(backend, clock):
+async def test_a_request_after_its_wait_is_let_through(backend, clock):
     for _ in range(10):
         await hit(backend)
     refused = await hit(backend)
@@ -90,7 +90,7 @@ async def test_places_are_taken_and_given_back(backend, clock):
     assert (await backend.run("key", Enter(3, 2, HOLD), timeout=TIMEOUT)).allowed
 
 
-async def test_a_place_that_nobody_holds_on_to_is_free_again(backend, clock):
+async def test_an_abandoned_slot_is_free_again(backend, clock):
     await backend.run("key", Enter(1, 2, HOLD), timeout=TIMEOUT)
     await backend.run("key", Enter(2, 2, HOLD), timeout=TIMEOUT)
     clock.advance(40)

@@ -46,7 +46,9 @@ async def test_a_hint_that_lags_behind_does_no_harm(redis_cache, make_backend, c
     assert sum(hit.allowed for hit in hits) == AHEAD - 3
 
 
-async def test_who_has_stood_still_reads_again_and_gives_no_hint(redis_cache, make_backend, clock, monkeypatch):
+async def test_a_request_that_has_stood_still_reads_again_and_gives_no_hint(
+    redis_cache, make_backend, clock, monkeypatch
+):
     backend, seconds = make_backend("cache", clock=clock), 0.0
     monkeypatch.setattr(cache, "time", SimpleNamespace(monotonic=lambda: seconds))
     apply, late = TEN.apply, []

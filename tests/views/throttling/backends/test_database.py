@@ -67,7 +67,7 @@ async def test_inside_a_transaction_nothing_is_counted(clock):
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
-async def test_who_comes_second_in_a_strict_transaction_reads_again(clock, monkeypatch, level):
+async def test_the_second_writer_in_a_strict_transaction_reads_again(clock, monkeypatch, level):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "isolation_level", level)
     reset_pool()
     backend, ten = DatabaseBackend(clock=clock), Take([GCRA(Rate.parse("10/minute"))])
@@ -87,7 +87,7 @@ async def test_a_row_that_was_made_anew_is_not_taken_for_the_one_that_was_read(c
         if not interfered:
             interfered.append(key)
             self.sweep()
-            self._change("key", ONE)  # somebody else's request
+            self._change("key", ONE)  # another request
         return write(self, key, version, change)
 
     monkeypatch.setattr(DatabaseBackend, "_write", meanwhile)

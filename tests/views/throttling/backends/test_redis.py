@@ -1,4 +1,4 @@
-"""A Redis that is gone, back, silent or full: what was declared happens, and nobody waits longer than the time-out."""
+"""A Redis that is gone, back, silent or full: the declared policy applies, and no request waits beyond the time-out."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ def reports_at_once(monkeypatch):
 
 
 async def fails_as_declared(throttles):
-    """Whether the one lets through what it cannot count, and the other does not; in time."""
+    """Return True if one lets requests through that it cannot count, and the other does not; in time."""
     fails_open, fails_closed = throttles
     start = time.monotonic()
     passed, refused = await asyncio.gather(fails_open.hit(request), fails_closed.check(request), return_exceptions=True)
@@ -139,7 +139,7 @@ async def test_the_servers_clock_is_read(server, backend):
     assert (await throttled.hit(request)).allowed
 
 
-async def test_what_has_expired_is_gone_from_the_server(server, backend):
+async def test_expired_keys_are_gone_from_the_server(server, backend):
     await AsyncRateThrottle("1/minute", backend=backend, scope="gone").hit(request)
     with redis.Redis(port=server.port) as client:
         assert await asyncio.to_thread(client.dbsize) == 1
@@ -148,7 +148,7 @@ async def test_what_has_expired_is_gone_from_the_server(server, backend):
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:se/cret@localhost", "redis://localhost?bogus=cret"])
-def test_what_is_no_address_is_refused_without_a_word_of_it(url):
+def test_an_invalid_url_is_refused_without_showing_it(url):
     with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOCATION.* is not the URL of a Redis server") as raised:
         RedisBackend(url)
     assert "se" not in str(raised.value).replace("percent-encoded", "").replace("password", "").split()
