@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from daf_orm._leases.attributes import MANY, PLAIN, Attributes, attributes_of, is_method, not_set_by_code
 from daf_orm._leases.carrying import CannotCarry, carried
@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+_NOTHING: Final[tuple[dict[str, Any], list[Any], bool]] = ({}, [], False)
+"""What a wrapper shows on which code has set nothing."""
+
+
 class Appearance:
     """A wrapper's attributes, as code has changed them, and its execute wrappers."""
 
     _names: Attributes
     _at_first: Any
+    _first_wrappers: list[Any]
     _shown: Any = None
     _deleted: frozenset[str] = frozenset()
     """Names of attributes that the owner has set and deleted again."""
@@ -29,6 +34,7 @@ class Appearance:
         values = vars(self.wrapper)
         self._names = attributes_of(type(self.wrapper), self.alias, values)
         self._at_first = self._names.get_shown(values)
+        self._first_wrappers = self.wrapper.execute_wrappers.copy()
 
     def is_own(self, execute_wrapper: Any) -> bool:
         """Return True if an execute wrapper is DAF's."""
@@ -40,6 +46,10 @@ class Appearance:
             self._shown = self.shows()
             return
         ours, theirs = self.wrapper, first.wrapper
+        if not first._deleted and first._is_plain() and self._is_plain():
+            ours.settings_dict, ours.queries_log = theirs.settings_dict, theirs.queries_log
+            self._shown = _NOTHING
+            return
         own = [each for each in ours.execute_wrappers if self.is_own(each)]
         ours.execute_wrappers[:] = (
             own[:1] + [each for each in tuple(theirs.execute_wrappers) if not first.is_own(each)] + own[1:]
@@ -70,6 +80,8 @@ class Appearance:
 
     def shows(self) -> tuple[Any, ...]:
         """Return what the owner has set on it."""
+        if self._is_plain():
+            return _NOTHING
         wrappers = [each for each in tuple(self.wrapper.execute_wrappers) if not self.is_own(each)]
         return self.additions(), wrappers, self.wrapper.force_debug_cursor
 
@@ -88,6 +100,14 @@ class Appearance:
             }
         names -= not_set_by_code(cast("Any", type(self.wrapper)))
         return {name: values[name] for name in names}
+
+    def _is_plain(self) -> bool:
+        """Return True if code has set nothing on it: the answer that most calls get, at once."""
+        wrapper = self.wrapper
+        if wrapper.force_debug_cursor or wrapper.execute_wrappers != self._first_wrappers:
+            return False
+        values, names = vars(wrapper), self._names
+        return values.keys() <= names.plain and not (names.shown and self._is_changed(values))
 
     def _is_changed(self, values: dict[str, Any]) -> bool:
         """Whether a value that it had at first is another by now."""

@@ -41,9 +41,11 @@ MANY: Final = 256
 class Attributes:
     """Of the attributes that a new wrapper of some class has."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], of_django: frozenset[str]) -> None:
         self.own = self.unpatched = frozenset(values)
         """``unpatched``: with names that wrappers have had later on, and that are no methods."""
+        self.plain = self.own | of_django
+        """With names of attributes that Django sets later."""
         self.shown = tuple(
             name for name, value in values.items() if name not in _STATE and name not in _MADE and not callable(value)
         )
@@ -65,7 +67,7 @@ def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attrib
     if (known := _known.get(key)) is None or not values.keys() <= known.own:
         if len(_known) >= MANY:  # instrumentation makes a class for each connection
             _known.clear()
-        known = _known[key] = Attributes(values)
+        known = _known[key] = Attributes(values, not_set_by_code(kind))
     return known
 
 

@@ -86,7 +86,7 @@ class Guest(Appearance):
         be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
         forget_helpers(self.wrapper)
         self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
-        self._patience = None
+        self._first_wrappers, self._patience = [], None
 
     def is_own(self, execute_wrapper: Any) -> bool:
         """Whether an execute wrapper is DAF's."""
