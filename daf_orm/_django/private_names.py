@@ -27,6 +27,7 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "django.db.models.manager:BaseManager": {
         "_built_with_as_manager": "how migrations name the queryset class of a manager",
+        "_queryset_class": "whose methods the manager's querysets have, for daf check --django",
     },
     "django.db.models.query:QuerySet": {
         "_fetch_all": "fetches rows and prefetches in one hop",

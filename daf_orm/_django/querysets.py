@@ -29,3 +29,9 @@ def has_values_for_rows(queryset: Any) -> bool:
 def mark_built_with_as_manager(manager: Any) -> None:
     """Let migrations name the queryset class of a manager, as ``QuerySet.as_manager()`` does."""
     manager._built_with_as_manager = True
+
+
+def queryset_class_of(manager: Any) -> type:
+    """Return the class of a manager's querysets; no query is made for it."""
+    found: type = manager._queryset_class
+    return found

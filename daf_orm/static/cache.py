@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from daf_orm.static.project.modules import Module
+    from daf_orm.static.registry.facts import Registry
     from daf_orm.static.settings import Settings
 
 FOLDER: Final = ".daf_cache"
@@ -26,11 +27,18 @@ class Cache:
 
     KEPT: Final = 8
 
-    def __init__(self, modules: Sequence[Module], settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, modules: Sequence[Module], settings: Settings, folder: Path, registry: Registry | None = None
+    ) -> None:
         self._folder = folder
-        what = [repr(settings), *sorted(str(module.path.absolute()) for module in modules)]
+        what = [
+            repr(settings),
+            registry.settings if registry else "",
+            *sorted(str(module.path.absolute()) for module in modules),
+        ]
         self._file = folder / f"check-{_digest(what)}.json"
-        self._state = _digest([sys.version, *_stamps(_HERE.rglob("*.py")), *_stamps(_read_files(modules))])
+        models = registry.digest if registry else ""
+        self._state = _digest([sys.version, models, *_stamps(_HERE.rglob("*.py")), *_stamps(_read_files(modules))])
 
     def get(self) -> list[Finding] | None:
         """Return the findings of the last run; None if something has changed, or there was none."""

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daf_orm.static.project.modules import Module
+    from daf_orm.static.registry.facts import Registry
     from daf_orm.static.settings import Settings
 
 _RECURSION: Final = 20_000
 """Python's own parser refuses what is nested a few hundred deep; each level takes a dozen calls here."""
 
 
-def check(modules: Sequence[Module], settings: Settings) -> list[Finding]:
-    """Return the findings in modules, in the order of their places."""
+def check(modules: Sequence[Module], settings: Settings, registry: Registry | None = None) -> list[Finding]:
+    """Return the findings in modules, in the order of their places; models are as the registry says, if given."""
     errors = [error for module in modules if (error := syntax_error(module)) is not None]
     broken = {error.file for error in errors}
     sound = [module for module in modules if module.shown not in broken]
     project = Project(sound)
-    engine = Engine(project, is_strict=settings.strict)
+    engine = Engine(project, registry=registry, is_strict=settings.strict)
     handlers: list[Finding] = []
     with _room_for_nesting():
         for module in sound:

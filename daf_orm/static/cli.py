@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from daf_orm.static import files, settings
 from daf_orm.static.cache import FOLDER, Cache
 from daf_orm.static.check import check
-from daf_orm.static.output.formats import FORMATS
+from daf_orm.static.output.formats import FORMATS, SOURCE, Report
 from daf_orm.static.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from daf_orm.static.findings import Finding
     from daf_orm.static.project.modules import Module
+    from daf_orm.static.registry.facts import Registry
 
 CLEAN: Final = 0
 FOUND: Final = 1
@@ -48,13 +49,23 @@ def _run(options: argparse.Namespace) -> int:
     for path in paths:
         if not path.exists():
             raise SettingsError(f"{path} does not exist.")
+    registry = _registry(paths, configured)
     if options.fix or options.diff:
-        count, text = _fixing()(paths, configured, is_unsafe=options.unsafe_fixes, is_dry=options.diff)
+        count, text = _fixing()(paths, configured, registry, is_unsafe=options.unsafe_fixes, is_dry=options.diff)
         if options.diff:
             sys.stdout.write(text)
             return FOUND if count else CLEAN
-    findings = _findings(files.modules(paths, configured.exclude), configured, use_cache=not options.no_cache)
-    return _report(findings, configured, options)
+    modules = files.modules(paths, configured.exclude)
+    findings = _findings(modules, configured, registry, use_cache=not options.no_cache)
+    return _report(Report(findings, str(registry or SOURCE)), configured, options)
+
+
+def _registry(paths: Sequence[Path], configured: Settings) -> Registry | None:
+    if not configured.django:
+        return None
+    from daf_orm.static.registry.loading import load  # noqa: PLC0415 - imports Django and the project
+
+    return load(paths, configured.settings)
 
 
 def _fixing() -> Callable[..., tuple[int, str]]:
@@ -65,7 +76,8 @@ def _fixing() -> Callable[..., tuple[int, str]]:
     return fix
 
 
-def _report(findings: list[Finding], configured: Settings, options: argparse.Namespace) -> int:
+def _report(report: Report, configured: Settings, options: argparse.Namespace) -> int:
+    findings = report.findings
     if options.write_baseline and configured.baseline is None:
         raise SettingsError("--write-baseline needs --baseline FILE, or baseline in pyproject.toml.")
     if configured.baseline is not None:
@@ -75,19 +87,21 @@ def _report(findings: list[Finding], configured: Settings, options: argparse.Nam
             known.write(configured.baseline, findings)
             return CLEAN
         findings = known.unknown(configured.baseline, findings)
-    text = FORMATS[options.output_format](findings)
+    text = FORMATS[options.output_format](Report(findings, report.models))
     if text:
         print(text)  # noqa: T201
     return FOUND if findings and not options.exit_zero else CLEAN
 
 
-def _findings(modules: list[Module], configured: Settings, *, use_cache: bool) -> list[Finding]:
+def _findings(
+    modules: list[Module], configured: Settings, registry: Registry | None, *, use_cache: bool
+) -> list[Finding]:
     if not use_cache:
-        return check(modules, configured)
-    cache = Cache(modules, configured, Path(FOLDER))
+        return check(modules, configured, registry)
+    cache = Cache(modules, configured, Path(FOLDER), registry)
     findings = cache.get()
     if findings is None:
-        findings = check(modules, configured)
+        findings = check(modules, configured, registry)
         cache.put(findings)
     return findings
 
@@ -105,6 +119,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         exclude=(*configured.exclude, *options.exclude),
         strict=configured.strict or options.strict,
         baseline=options.baseline or configured.baseline,
+        django=(configured.django or bool(options.settings)) if options.django is None else options.django,
+        settings=options.settings or configured.settings,
     )
 
 
@@ -114,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("check", help="find blocking calls in source, without running it")
     command.add_argument("paths", nargs="*", default=["."], metavar="PATH", help="files and folders (default: .)")
     command.add_argument("--strict", action="store_true", help="also report what may have been loaded elsewhere")
+    command.add_argument(
+        "--django",
+        action=argparse.BooleanOptionalAction,
+        help="take models, relations and managers from Django's app registry: imports the project",
+    )
+    command.add_argument("--settings", metavar="MODULE", help="the settings module for --django, which it implies")
     command.add_argument("--select", type=_codes, default=[], metavar="CODES", help="report these codes, or prefixes")
     command.add_argument("--ignore", type=_codes, default=[], metavar="CODES", help="do not report these")
     command.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="leave these files out")

@@ -27,6 +27,10 @@ class Settings:
     per_file_ignores: dict[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
     baseline: str | None = None
+    django: bool = False
+    """Whether models are what Django's app registry says: the project is imported then."""
+    settings: str | None = None
+    """The settings module for that."""
     has_ruffs_rules: bool = False
     """Whether ruff reports sleep, HTTP and files in coroutine functions already."""
 
@@ -81,12 +85,12 @@ def _checked(file: Path, table: dict[str, Any]) -> Settings:
             if not isinstance(value, dict):
                 raise SettingsError(f"{file}: per-file-ignores is a table: pattern = [codes].")
             values["per_file_ignores"] = {pattern: _texts(file, key, codes) for pattern, codes in value.items()}
-        elif key in {"strict", "has-ruffs-rules"}:
+        elif key in {"strict", "django", "has-ruffs-rules"}:
             if not isinstance(value, bool):
                 raise SettingsError(f"{file}: {key} is true or false.")
             values[key.replace("-", "_")] = value
         elif not isinstance(value, str):
-            raise SettingsError(f"{file}: {key} is the name of a file.")
+            raise SettingsError(f"{file}: {key} is the name of a {'module' if key == 'settings' else 'file'}.")
         else:
             values[key] = value
     for codes in (values.get("select", ()), values.get("ignore", ()), *values.get("per_file_ignores", {}).values()):

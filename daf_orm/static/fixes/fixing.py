@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from daf_orm.static.findings import Fix
     from daf_orm.static.project.modules import Module
+    from daf_orm.static.registry.facts import Registry
     from daf_orm.static.settings import Settings
 
 _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
@@ -27,11 +28,13 @@ ROUNDS: Final = 10
 """A fix may make another one possible: in a handler that has become a coroutine function."""
 
 
-def fix(paths: Sequence[Path], settings: Settings, *, is_unsafe: bool, is_dry: bool) -> tuple[int, str]:
+def fix(
+    paths: Sequence[Path], settings: Settings, registry: Registry | None = None, *, is_unsafe: bool, is_dry: bool
+) -> tuple[int, str]:
     """Fix files; return how many are changed, and the differences. With ``is_dry`` none is written."""
     texts: dict[Path, str] = {}
     for _ in range(ROUNDS):
-        if not _round(paths, settings, texts, is_unsafe=is_unsafe):
+        if not _round(paths, settings, registry, texts, is_unsafe=is_unsafe):
             break
     before = {path: read(path) for path in texts}
     changed = {path: text for path, text in texts.items() if text != before[path]}
@@ -42,13 +45,20 @@ def fix(paths: Sequence[Path], settings: Settings, *, is_unsafe: bool, is_dry: b
     return len(changed), "".join(differences)
 
 
-def _round(paths: Sequence[Path], settings: Settings, texts: dict[Path, str], *, is_unsafe: bool) -> bool:
+def _round(
+    paths: Sequence[Path],
+    settings: Settings,
+    registry: Registry | None,
+    texts: dict[Path, str],
+    *,
+    is_unsafe: bool,
+) -> bool:
     """Fix what the files, with these texts, have; return True if any text has changed."""
     modules = files.modules(paths, settings.exclude)
     for module in modules:
         module.changed_text = texts.get(module.path)
     fixes: dict[str, set[Fix]] = {}
-    for finding in check(modules, settings):
+    for finding in check(modules, settings, registry):
         if finding.fix is not None and (finding.fix.is_safe or is_unsafe):
             fixes.setdefault(finding.file, set()).add(finding.fix)
     changed = [_fix_module(module, fixes[module.shown], texts) for module in modules if module.shown in fixes]

@@ -84,6 +84,8 @@ class Annotations:
 
     def external(self, path: str) -> Value:
         """Return an instance of a class outside the project."""
+        if self._models.is_installed(path):
+            return Row(self._models.external(path), _UNSEEN)
         if "model" in family(path):
             name = path.rpartition(".")[2]
             return UNKNOWN if name in {"Model", "AsyncModel"} else Row(self.model(path), _UNSEEN)

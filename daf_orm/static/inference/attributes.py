@@ -94,13 +94,13 @@ def _relation(frame: Frame, row: Row, relation: Relation, node: ast.expr) -> Val
     if relation.target is None and relation.kind != "generic":
         return UNKNOWN
     has = row.loaded.joined | row.loaded.prefetched
-    is_there = relation.name in has or EVERYTHING in has
+    is_there = relation.name in has or EVERYTHING in has or relation.is_parent_link
     if relation.kind != "many" and not is_there and (row.loaded.is_known or frame.engine.is_strict):
         _lazy(frame, row, relation, node)
         frame.refine(_subject(node), replace(row, loaded=_with(row.loaded, relation.name)))
     if relation.target is None:
         return UNKNOWN
-    return related(frame.engine.project, relation, row, relation.target)
+    return related(frame.engine.models, relation, row, relation.target)
 
 
 def _subject(node: ast.expr) -> ast.expr:
@@ -143,7 +143,11 @@ def _is_deferred(frame: Frame, row: Row, name: str) -> bool:
     loaded = row.loaded
     if name in loaded.deferred:
         return True
-    if not loaded.only or name in loaded.only or row.model.cls is None or name in {"pk", "id"}:
+    if not loaded.only or name in loaded.only or name in {"pk", "id"}:
+        return False
+    if row.model.facts is not None:
+        return name in row.model.facts.fields
+    if row.model.cls is None:
         return False
     declared = frame.engine.project.class_attribute(row.model.cls, name)
     return declared is not None and "Field" in ast.unparse(declared[1]).partition("(")[0]
@@ -170,7 +174,7 @@ def _of_class(frame: Frame, cls: Class, name: str) -> Value:
     if name in cls.inner:
         return ClassValue(cls.inner[name])
     if engine.models.is_model(cls):
-        return manager_of(engine.project, engine.models.of(cls), name) or UNKNOWN
+        return manager_of(engine.models, engine.models.of(cls), name) or UNKNOWN
     declared = engine.project.class_attribute(cls, name)
     if declared is not None:
         return engine.globals.evaluated(declared[0].module, declared[1])
@@ -181,12 +185,14 @@ def _of_class(frame: Frame, cls: Class, name: str) -> Value:
 
 def _of_external(frame: Frame, owner: External, name: str, node: ast.expr) -> Value:
     engine = frame.engine
+    if engine.models.is_installed(owner.path):
+        return manager_of(engine.models, engine.models.external(owner.path), name) or External(f"{owner.path}.{name}")
     if name in _MANAGERS and owner.name[:1].isupper() and "mongo" not in owner.path:
         model = (
             engine.models.user if owner.name == "User" and _is_users(owner.path) else engine.models.external(owner.path)
         )
-        if model.cls is not None:
-            return manager_of(engine.project, model, name) or UNKNOWN
+        if model.is_known:
+            return manager_of(engine.models, model, name) or UNKNOWN
         return Manager(model)
     if name in COLD_VALUES and owner.path.startswith(("django.db.connection", "django.db.connections")):
         operation = f"connection.{name}"

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.querysets import Arguments
     from daf_orm.static.project.modules import Module
     from daf_orm.static.project.project import Project
+    from daf_orm.static.registry.facts import Registry
 
 DEPTH: Final = 30
 """Calls that are followed into each other."""
@@ -67,9 +68,9 @@ class _Run:
 class Engine:
     """Follows functions, each once for every different arguments."""
 
-    def __init__(self, project: Project, *, is_strict: bool = False) -> None:
+    def __init__(self, project: Project, *, registry: Registry | None = None, is_strict: bool = False) -> None:
         self.project = project
-        self.models = Models(project)
+        self.models = Models(project, registry)
         self.annotations = Annotations(self.models)
         self.globals = Globals(self)
         self.objects = Objects(self)

@@ -134,6 +134,8 @@ def rows_given(frame: Frame, given: Value) -> Rows | None:
     """Return the queryset of what a shortcut was given: a model, a manager or a queryset."""
     if isinstance(given, ClassValue) and frame.engine.models.is_model(given.cls):
         return Rows(frame.engine.models.of(given.cls))
+    if isinstance(given, External) and frame.engine.models.is_installed(given.path):
+        return Rows(frame.engine.models.external(given.path))
     rows = consume.rows_from(frame, given)
     return rows if isinstance(rows, Rows) else None
 
@@ -319,14 +321,18 @@ def _prefetched(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
 
 def _user_model(frame: Frame) -> Value:
     model = frame.engine.models.user
-    return ClassValue(model.cls) if model.cls is not None else External("django.contrib.auth.models.User")
+    if model.cls is not None:
+        return ClassValue(model.cls)
+    return External("django.contrib.auth.models.User" if model.facts is None else model.facts.place.path)
 
 
 def made(frame: Frame, path: str, arguments: Arguments) -> Value:
     """Return an instance of a class from elsewhere; unknown of what is no class of Django's that matters here."""
-    kinds = family(path)
+    kinds, models = family(path), frame.engine.models
+    if models.is_installed(path):
+        return Row(models.external(path), Loaded(frozenset({EVERYTHING})))
     if "model" in kinds:
-        model = frame.engine.models.user if "user" in kinds else frame.engine.models.external(path)
+        model = models.user if "user" in kinds else models.external(path)
         return Row(model, Loaded(frozenset({EVERYTHING})))
     if path.endswith(".RequestFactory"):
         return UNKNOWN

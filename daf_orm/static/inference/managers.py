@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.project.definitions import Function
-    from daf_orm.static.project.models import Model, Relation
+    from daf_orm.static.project.models import Model, Models, Relation
     from daf_orm.static.project.project import Project
+    from daf_orm.static.registry.facts import ModelFacts
 
 _MAKERS = frozenset({"as_manager", "from_queryset"})
 
 
-def manager_of(project: Project, model: Model, name: str) -> Manager | None:
+def manager_of(models: Models, model: Model, name: str) -> Manager | None:
     """Return the manager that a model has by a name; None if it has none by that name."""
+    if model.facts is not None:
+        return _installed(models, model, model.facts, name)
     assert model.cls is not None
+    project = models.project
     declared = project.class_attribute(model.cls, name)
     if declared is None:
         return Manager(model) if name in {"objects", "_default_manager", "_base_manager"} else None
@@ -40,6 +44,26 @@ def manager_of(project: Project, model: Model, name: str) -> Manager | None:
         return None
     is_ours = is_of(external, "async_manager") or is_of(external, "async_queryset")
     return Manager(model, _combined(own, cls), is_ours)
+
+
+def _installed(models: Models, model: Model, facts: ModelFacts, name: str) -> Manager | None:
+    """Return the manager that the app registry has by a name."""
+    if name == "_base_manager":
+        return Manager(model)
+    wanted = facts.default_manager if name == "_default_manager" else name
+    found = next((each for each in facts.managers if each.name == wanted), None)
+    if found is None:
+        return None
+    own = [cls for place in found.classes if (cls := models.class_at(place)) is not None]
+    nearest = [each for each in own if not any(each in models.project.ancestors(other)[0][1:] for other in own)]
+    return Manager(model, _combined(nearest, nearest[0]) if nearest else None, found.is_ours)
+
+
+def default_manager(models: Models, model: Model) -> Manager:
+    """Return the manager that related managers of a model are made of."""
+    name = "objects" if model.facts is None else model.facts.default_manager
+    found = manager_of(models, model, name) if model.is_known else None
+    return found or Manager(model)
 
 
 def _classes(project: Project, cls: Class, node: ast.expr) -> Iterator[Class | str]:
@@ -108,12 +132,11 @@ def _back(manager: Manager, row: Row) -> str | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
-def related(project: Project, relation: Relation, row: Row, known: Model) -> Value:
+def related(models: Models, relation: Relation, row: Row, known: Model) -> Value:
     """Return what a relation of a row is once it is there: a row, or a manager."""
     if relation.kind == "many":
-        default = manager_of(project, known, "objects") if known.is_known else None
         return replace(
-            default or Manager(known),
+            default_manager(models, known),
             accessor=relation.name,
             is_many=relation.is_many_to_many,
             row=row,

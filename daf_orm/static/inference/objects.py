@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from daf_orm.static.inference.engine import Engine
     from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.project.models import Model
 
 REQUEST: Final = "django.http.HttpRequest"
 SESSION: Final = "django.contrib.sessions.backends.base.SessionBase"
@@ -209,7 +210,7 @@ class Objects:
         if model is not None:
             relations = [
                 name
-                for name, relation in self._engine.models.of(model).relations.items()
+                for name, relation in model.relations.items()
                 if not relation.is_reverse and relation.kind != "generic" and self._has_field(value, name)
             ]
         return [*self._model_choices(value), *relations]
@@ -224,12 +225,16 @@ class Objects:
         classes = self._engine.project.ancestors(value.of)[0] if isinstance(value.of, Class) else []
         return next((cls.inner["Meta"] for cls in classes if "Meta" in cls.inner), None)
 
-    def _form_model(self, value: Object) -> Class | None:
+    def _form_model(self, value: Object) -> Model | None:
         meta = self._meta(value) if "model_form" in self.kinds(value) else None
         if meta is None or "model" not in meta.attributes:
             return None
         found = self._engine.project.expression(meta.module, meta.attributes["model"])
-        return found if isinstance(found, Class) else None
+        if isinstance(found, Class):
+            return self._engine.models.of(found)
+        if isinstance(found, str) and self._engine.models.is_installed(found):
+            return self._engine.models.external(found)
+        return None
 
     def _has_field(self, value: Object, name: str) -> bool:
         meta = self._meta(value)
@@ -238,8 +243,10 @@ class Objects:
             return True
         return any(isinstance(each, ast.Constant) and each.value == name for each in fields.elts)
 
-    def _has_unique(self, model: Class) -> bool:
-        for cls in self._engine.project.ancestors(model)[0]:
+    def _has_unique(self, model: Model) -> bool:
+        if model.facts is not None:
+            return model.facts.has_unique
+        for cls in self._engine.project.ancestors(model.cls)[0] if model.cls else []:
             for node in cls.attributes.values():
                 keywords = node.keywords if isinstance(node, ast.Call) else []
                 if any(each.arg == "unique" for each in keywords):

@@ -218,7 +218,7 @@ def _special(frame: Frame, owner: Manager, name: str, node: ast.Call) -> Value |
         remedy = f"Use {twin_text(frame, node, name)}."
         frame.report("DAF052", node, operation, f"runs {operation}", remedy, fix=twin_fix(frame, node, f"a{name}"))
         return Row(model, Loaded(frozenset({EVERYTHING})))
-    if model.is_known:
+    if model.cls is not None:
         return None
     if model.name == "ContentType" and name in orm.CONTENT_TYPES:
         _content_type(frame, name, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -14,15 +15,27 @@ if TYPE_CHECKING:
     from daf_orm.static.findings import Finding
 
 
-def as_text(findings: Sequence[Finding]) -> str:
+SOURCE: Final = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The findings, and where the models were taken from: ``source``, or the app registry of a settings module."""
+
+    findings: Sequence[Finding]
+    models: str = SOURCE
+
+
+def as_text(report: Report) -> str:
     """Return a line for each, with the way to it below, and a summary."""
     lines = []
-    for finding in findings:
+    for finding in report.findings:
         mark = f" [{'*' if finding.fix.is_safe else '-'}]" if finding.fix else ""
         lines.append(f"{finding.file}:{finding.line}:{finding.column}: {finding.code}{mark} {finding.message}")
         if len(finding.path) > 1:
             lines.append(f"    path: {' → '.join(map(str, finding.path))}")
-    return "\n".join([*lines, _summary(findings)])
+    summary = _summary(report.findings)
+    return "\n".join([*lines, summary if report.models == SOURCE else f"{summary} Models are from {report.models}."])
 
 
 def _summary(findings: Sequence[Finding]) -> str:
@@ -38,18 +51,22 @@ def _summary(findings: Sequence[Finding]) -> str:
     return text
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    """Return a list of objects."""
-    return json.dumps([finding.as_dict() for finding in findings], indent=2, ensure_ascii=False)
+def as_json(report: Report) -> str:
+    """Return a list of objects; ``models`` of each says where the models were taken from."""
+    rows = [{**finding.as_dict(), "models": report.models} for finding in report.findings]
+    return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
-def as_github(findings: Sequence[Finding]) -> str:
+def as_github(report: Report) -> str:
     """Return workflow commands, which GitHub shows beside the lines."""
-    return "\n".join(
+    lines = [
         f"::error file={_escaped(each.file, is_property=True)},line={each.line},col={each.column},"
         f"title={each.code}::{_escaped(each.message)}"
-        for each in findings
-    )
+        for each in report.findings
+    ]
+    if report.models != SOURCE:
+        lines.append(f"::notice title=daf check::{_escaped(f'Models are from {report.models}.')}")
+    return "\n".join(lines)
 
 
 def _escaped(text: str, *, is_property: bool = False) -> str:
@@ -57,14 +74,16 @@ def _escaped(text: str, *, is_property: bool = False) -> str:
     return text.replace(":", "%3A").replace(",", "%2C") if is_property else text
 
 
-def as_sarif(findings: Sequence[Finding]) -> str:
+def as_sarif(report: Report) -> str:
     """Return a log of SARIF 2.1.0."""
+    findings = report.findings
     used = sorted({finding.code for finding in findings})
     rules = [{"id": code, "shortDescription": {"text": CODES[code].title}} for code in used]
     run = {
         "tool": {"driver": {"name": "daf check", "rules": rules}},
         "columnKind": "unicodeCodePoints",
         "results": [_result(finding, used.index(finding.code)) for finding in findings],
+        "properties": {"models": report.models},
     }
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
@@ -93,7 +112,7 @@ def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
 
 
-FORMATS: Final[dict[str, Callable[[Sequence[Finding]], str]]] = {
+FORMATS: Final[dict[str, Callable[[Report], str]]] = {
     "text": as_text,
     "json": as_json,
     "sarif": as_sarif,

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.names.families import family, is_of
 from daf_orm.static.project.definitions import Class, last_name
 from daf_orm.static.project.modules import Module
+from daf_orm.static.registry.facts import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from daf_orm.static.project.project import Project
+    from daf_orm.static.registry.facts import ModelFacts, Place, RelationFacts
 
 _RELATIONS: Final = re.compile(r"ForeignKey|OneToOne|ManyToMany|GenericRelation|ParentalKey|ParentalMany")
 _TO_ONE: Final = ("ForeignKey", "ParentalKey")
@@ -33,15 +35,18 @@ class Relation:
     is_reverse: bool = False
     is_many_to_many: bool = False
     is_one_to_one: bool = False
+    is_parent_link: bool = False
+    """Whether it leads to a parent model's row, which Django makes of the child's own columns."""
 
 
 class Model:
-    """A model: of the project, or one of Django's own applications."""
+    """A model: of the project, or of an installed application. ``facts`` are the app registry's, if it is loaded."""
 
-    def __init__(self, models: Models, name: str, cls: Class | None = None) -> None:
+    def __init__(self, models: Models, name: str, cls: Class | None = None, facts: ModelFacts | None = None) -> None:
         self._models = models
         self.name = name
         self.cls = cls
+        self.facts = facts
 
     def __repr__(self) -> str:
         return f"<Model {self.name}>"
@@ -49,16 +54,20 @@ class Model:
     @property
     def is_known(self) -> bool:
         """Return True if its fields are seen."""
-        return self.cls is not None
+        return self.cls is not None or self.facts is not None
 
     @cached_property
     def is_ours(self) -> bool:
         """Return True if it is an AsyncModel."""
+        if self.facts is not None:
+            return self.facts.is_ours
         return self.cls is not None and is_of(self._models.project.ancestors(self.cls)[1], "async_model")
 
     @cached_property
     def relations(self) -> dict[str, Relation]:
         """Its relations, by name, in both directions."""
+        if self.facts is not None:
+            return {each.name: self._models.relation_of(each) for each in self.facts.relations}
         found: dict[str, Relation] = {}
         for cls in reversed(self._models.project.ancestors(self.cls)[0] if self.cls else []):
             for name, node in cls.attributes.items():
@@ -78,21 +87,71 @@ class Model:
 class Models:
     """The models of a project."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, registry: Registry | None = None) -> None:
         self.project = project
+        self._registry = registry or Registry(settings="")
         self._of_class: dict[Class, Model] = {}
         self._external: dict[str, Model] = {}
 
     def of(self, cls: Class) -> Model:
         """Return the model that a class is."""
-        return self._of_class.setdefault(cls, Model(self, cls.name, cls))
+        if cls not in self._of_class:
+            self._of_class[cls] = Model(self, cls.name, cls, self._facts_of(cls))
+        return self._of_class[cls]
 
     def external(self, path: str) -> Model:
         """Return a model outside the project, by its dotted name."""
-        return self._external.setdefault(path, Model(self, path.rpartition(".")[2]))
+        if path not in self._external:
+            facts = self._registry.by_path.get(path)
+            self._external[path] = Model(self, path.rpartition(".")[2]) if facts is None else self.installed(facts)
+        return self._external[path]
+
+    def is_installed(self, path: str) -> bool:
+        """Return True if the app registry has a model by this dotted name."""
+        return path in self._registry.by_path
+
+    def installed(self, facts: ModelFacts) -> Model:
+        """Return the model that the app registry knows these facts of: one for each, by whatever name it is asked."""
+        cls = self.class_at(facts.place)
+        if cls is not None:
+            return self.of(cls)
+        key = f"label {facts.label}"
+        return self._external.setdefault(key, Model(self, facts.label.rpartition(".")[2], None, facts))
+
+    def class_at(self, place: Place) -> Class | None:
+        """Return the class of the project that is defined at a place; None if it is not the project's."""
+        module = self._modules_by_file.get(place.file)
+        found = module.bindings.get(place.qualname) if module is not None else None
+        return found if isinstance(found, Class) else None
+
+    @cached_property
+    def _modules_by_file(self) -> dict[str, Module]:
+        wanted = {model.place.file for model in self._registry.models}
+        wanted |= {each.file for model in self._registry.models for of in model.managers for each in of.classes}
+        return {file: module for module in self.project.modules if (file := str(module.path.resolve())) in wanted}
+
+    def _facts_of(self, cls: Class) -> ModelFacts | None:
+        if not self._registry.models:
+            return None
+        return self._registry.by_place.get((str(cls.module.path.resolve()), cls.qualname))
+
+    def relation_of(self, facts: RelationFacts) -> Relation:
+        """Return a relation that the app registry knows."""
+        target = self._registry.by_label.get(facts.target or "")
+        return Relation(
+            facts.name,
+            facts.kind,
+            None if target is None else self.installed(target),
+            facts.is_reverse,
+            facts.is_many_to_many,
+            facts.is_one_to_one,
+            facts.is_parent_link,
+        )
 
     def is_model(self, cls: Class) -> bool:
         """Return True if a class is a model: by its bases, or by its fields where the base is not seen."""
+        if self.of(cls).facts is not None:
+            return True
         classes, external = self.project.ancestors(cls)
         if is_of(external, "model"):
             return True
@@ -102,7 +161,10 @@ class Models:
 
     @cached_property
     def user(self) -> Model:
-        """The user model: the project's own, if it has exactly one, else Django's."""
+        """The user model: the registry's; else the project's own, if it has exactly one; else Django's."""
+        installed = self._registry.by_label.get(self._registry.user)
+        if installed is not None:
+            return self.installed(installed)
         found = [cls for cls in self._classes if is_of(self.project.ancestors(cls)[1], "user")]
         if len(found) == 1 and self.is_model(found[0]):
             return self.of(found[0])
