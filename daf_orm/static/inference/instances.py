@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.parameters import bind_parameters
+from daf_orm.static.inference.state import bind_locals, kept
 from daf_orm.static.inference.values import (
+    NONE,
     UNKNOWN,
     Callable,
     Constant,
@@ -58,21 +60,30 @@ class Instances:
         return self._attributes[key]
 
     def _assigned(self, cls: Class, name: str) -> Value | None:
-        for each in self._engine.project.ancestors(cls)[0]:
-            if name in each.assigned_to_self:
-                return self._value_assigned(cls, *each.assigned_to_self[name])
-        return None
+        classes = self._engine.project.ancestors(cls)[0]
+        found = [assigned for each in classes for assigned in each.assigned_to_self.get(name, ())]
+        if not found:
+            return None
+        first = self._value_assigned(cls, *found[0])
+        if isinstance(first, Row) or first == NONE:
+            values = [first, *(self._value_assigned(cls, *each) for each in found[1:])]
+            return kept(self._engine, cls, name, values) or _unsure(first)
+        return _unsure(first)
 
     def _value_assigned(self, cls: Class, method: Function, node: ast.Assign | ast.AnnAssign) -> Value:
+        said: Value = UNKNOWN
         if isinstance(node, ast.AnnAssign):
             said = self._engine.annotations.value(method.module, node.annotation, cls)
-            if said != UNKNOWN or node.value is None:
+            if node.value is None or not (said == UNKNOWN or isinstance(said, Row)):
                 return said
         scope = self._engine.scope_of(cls)
         frame = Frame(self._engine, method.module, method, Scope(scope), is_on_loop=False, is_muted=True)
         bind_parameters(frame, Callable(method, self.of(cls)), (), {})
-        value = UNKNOWN if node.value is None else frame.evaluate(node.value)
-        return _unsure(value)
+        if node.value is None:
+            return UNKNOWN
+        bind_locals(frame, method, node.value)
+        value = frame.evaluate(node.value)
+        return said if value == UNKNOWN else value
 
     def of(self, cls: Class) -> Value:
         """Return an instance of a class of the project of which nothing else is known."""

@@ -96,7 +96,8 @@ class Objects:
             if name in each.annotations:
                 found = engine.annotations.value(each.module, each.annotations[name], each)
                 if found != UNKNOWN:
-                    return found
+                    assigned = engine.instances.attribute(cls, name) if isinstance(found, Row) else None
+                    return assigned if isinstance(assigned, Row) else found
             if name in each.attributes:
                 return engine.globals.evaluated(each.module, each.attributes[name])
         return engine.instances.attribute(cls, name)

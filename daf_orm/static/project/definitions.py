@@ -91,16 +91,16 @@ class Class:
         return found
 
     @cached_property
-    def assigned_to_self(self) -> dict[str, tuple[Function, ast.Assign | ast.AnnAssign]]:
-        """The first assignment of its methods to each attribute of ``self``, with the method."""
-        found: dict[str, tuple[Function, ast.Assign | ast.AnnAssign]] = {}
+    def assigned_to_self(self) -> dict[str, list[tuple[Function, ast.Assign | ast.AnnAssign]]]:
+        """The assignments of its methods to each attribute of ``self``, with the method."""
+        found: dict[str, list[tuple[Function, ast.Assign | ast.AnnAssign]]] = {}
         for method in self.methods.values():
             for node in own_nodes(method.node):
                 if isinstance(node, ast.Assign | ast.AnnAssign):
                     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                         name = dotted(target) or ""
                         if name.startswith("self.") and name.count(".") == 1:
-                            found.setdefault(name.removeprefix("self."), (method, node))
+                            found.setdefault(name.removeprefix("self."), []).append((method, node))
         return found
 
     @cached_property
