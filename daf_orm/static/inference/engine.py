@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference import attributes, calls, consume, expressions, statements
+from daf_orm.static.inference import attributes, binding, calls, consume, expressions, statements
 from daf_orm.static.inference.annotations import Annotations
 from daf_orm.static.inference.decorators import decorate
-from daf_orm.static.inference.externals import ATOMIC
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
 from daf_orm.static.inference.instances import Instances
 from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
+from daf_orm.static.inference.roots import Roots, has_async
 from daf_orm.static.inference.signals import Signals
 from daf_orm.static.inference.templates import Templates, tag_functions
 from daf_orm.static.inference.values import (
@@ -54,7 +54,7 @@ _PROPERTIES: Final = frozenset({"property", "cached_property"})
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """What following a function with certain arguments has given."""
 
     result: Value = UNKNOWN
@@ -75,71 +75,22 @@ class Engine:
         self.globals = Globals(self)
         self.objects = Objects(self)
         self.instances = Instances(self)
+        self.roots = Roots(self)
         self.signals = Signals(self)
         self.templates = Templates(self)
         self.is_strict = is_strict
         self.awaited: set[ast.expr] = set()
         self.found: dict[tuple[str, int, int, str], Finding] = {}
-        self._runs: dict[object, _Run] = {}
+        self._runs: dict[object, Run] = {}
         self._contexts: dict[FunctionNode, int] = {}
         self._pending: list[list[Callable]] = []
         self._depth = 0
         self._scopes: dict[Class, Scope] = {}
         self._atomic: set[FunctionNode] = set()
 
-    # Roots
-
     def check(self, module: Module) -> None:
         """Follow every coroutine function of a module, wherever it is defined."""
-        for definition in module.bindings.values():
-            if isinstance(definition, Function) and definition.module is module:
-                self._root(definition)
-            elif isinstance(definition, Class) and definition.module is module:
-                self._roots_of(definition)
-
-    def _roots_of(self, cls: Class) -> None:
-        for function in cls.methods.values():
-            self._root(function)
-        for function in self._inherited(cls):
-            self._root(function, cls)
-        for inner in cls.inner.values():
-            self._roots_of(inner)
-
-    def _inherited(self, cls: Class) -> list[Function]:
-        """Return the coroutine functions that a class has from others, which call what it overrides itself."""
-        if not cls.methods:
-            return []
-        found: dict[str, Function] = {}
-        for each in self.project.ancestors(cls)[0]:
-            for name, method in each.methods.items():
-                found.setdefault(name, method)
-        return [method for name, method in found.items() if name not in cls.methods and method.is_async]
-
-    def _root(self, function: Function, cls: Class | None = None) -> None:
-        if not function.is_async and not _has_async(function.node):
-            return
-        frame = self.globals.frame(function.module)
-        owner = self._owner(function, cls)
-        frame.is_muted = False
-        self._look_at_decorators(frame, function)
-        self.follow(frame, Callable(function, owner), (), {}, None)
-
-    def _look_at_decorators(self, frame: Frame, function: Function) -> None:
-        """Report ``@transaction.atomic`` of Django's on a coroutine function, around which it does nothing."""
-        for decorator in function.decorators if function.is_async else []:
-            value = frame.evaluate(decorator.func if isinstance(decorator, ast.Call) else decorator)
-            if getattr(value, "path", "") in ATOMIC:
-                inner = Frame(self, function.module, function, Scope(), is_on_loop=True)
-                remedy = "Use daf_orm.transaction.atomic, which takes coroutine functions."
-                inner.report("DAF061", decorator, "atomic", "does not hold a transaction around a coroutine", remedy)
-                self._collect(inner.findings)
-
-    def _owner(self, function: Function, cls: Class | None = None) -> Value | None:
-        """Return ``self`` or ``cls`` of a method that is not called from anywhere; ``cls`` is what has inherited it."""
-        of = cls or function.cls
-        if of is None or "staticmethod" in function.decorator_names:
-            return None
-        return ClassValue(of) if "classmethod" in function.decorator_names else self.instances.of(of)
+        self.roots.check(module)
 
     # Following
 
@@ -163,6 +114,17 @@ class Engine:
         node: ast.expr | None,
     ) -> Value:
         """Follow a function, and return what it returns: what its coroutine gives, or what it yields as items."""
+        return self.followed(frame, function, positional, named, node).result
+
+    def followed(
+        self,
+        frame: Frame,
+        function: Callable,
+        positional: tuple[Value, ...],
+        named: dict[str, Value],
+        node: ast.expr | None,
+    ) -> Run:
+        """Follow a function, once for all calls that are alike; return what that has given."""
         definition = function.function
         is_on_loop = definition.is_async or frame.is_on_loop
         key = (
@@ -178,17 +140,17 @@ class Engine:
         run = self._runs.get(key)
         if run is None:
             if self._depth > DEPTH or self._contexts.get(definition.node, 0) > CONTEXTS:
-                return UNKNOWN
+                return Run()
             self._contexts[definition.node] = self._contexts.get(definition.node, 0) + 1
-            run = self._runs[key] = _Run(depth=len(path))  # a function that calls itself finds this one
+            run = self._runs[key] = Run(depth=len(path))  # a function that calls itself finds this one
             self._execute(frame, function, positional, named, path, is_on_loop, run)
         self._give_back(frame, function, positional, named, run.left)
         found = run.findings
         if definition.is_async or node is None:
-            self._collect(found)
+            self.collect(found)
         else:
             frame.findings += [replace(each, path=(*path, *each.path[run.depth :])) for each in found]
-        return run.result
+        return run
 
     def _give_back(
         self,
@@ -219,7 +181,7 @@ class Engine:
         named: dict[str, Value],
         path: tuple[Step, ...],
         is_on_loop: bool,  # noqa: FBT001
-        run: _Run,
+        run: Run,
     ) -> None:
         definition = function.function
         outer = function.scope or (self._scopes.get(definition.cls) if definition.cls else None)
@@ -260,7 +222,8 @@ class Engine:
                 return self.annotations.value(frame.module, node.returns, frame.cls)
         return frame.result
 
-    def _collect(self, findings: Sequence[Finding]) -> None:
+    def collect(self, findings: Sequence[Finding]) -> None:
+        """Keep findings; of one that is reached in several ways the shortest."""
         for finding in findings:
             known = self.found.get(finding.key)
             if known is None or len(finding.path) < len(known.path):
@@ -284,7 +247,7 @@ class Engine:
 
     def bind(self, frame: Frame, target: ast.expr, value: Value) -> None:
         """Bind what a loop or comprehension assigns to."""
-        statements.bind(frame, target, value)
+        binding.bind(frame, target, value)
 
     def unawaited(self, frame: Frame, value: Coroutine, node: ast.expr) -> None:
         """Report a coroutine that is used as if it was its result."""
@@ -299,7 +262,7 @@ class Engine:
         if (
             frame.function is not None
             and self._pending
-            and (function.function.is_async or _has_async(function.function.node))
+            and (function.function.is_async or has_async(function.function.node))
         ):
             self._pending[-1].append(function)
         return decorate(frame, function)
@@ -351,7 +314,7 @@ class Engine:
         self._scopes[cls] = scope
         for method in cls.methods.values():
             if method.is_async and self._pending:
-                self._pending[-1].append(Callable(method, self._owner(method), scope))
+                self._pending[-1].append(Callable(method, self.roots.owner(method), scope))
 
     def opens_atomic(self, frame: Frame) -> None:
         """Take note that a function opens an atomic block."""
@@ -400,7 +363,3 @@ def _are_alike(before: Value, after: Value) -> bool:
     if isinstance(before, Items) and isinstance(after, Items):
         return before.each is None and after.each is None and _are_alike(before.item, after.item)
     return isinstance(before, Row) and isinstance(after, Row) and before.model == after.model
-
-
-def _has_async(node: FunctionNode) -> bool:
-    return any(isinstance(each, ast.AsyncFunctionDef) for each in ast.walk(node) if each is not node)

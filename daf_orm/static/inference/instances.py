@@ -26,6 +26,8 @@ from daf_orm.static.names.families import is_of
 from daf_orm.static.project.definitions import Class, Function
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from daf_orm.static.inference.engine import Engine
 
 
@@ -43,9 +45,21 @@ class Instances:
         assert isinstance(instance.of, Class)
         method = self._engine.project.method(instance.of, "__init__")
         if method is not None:
-            self._engine.follow(frame, Callable(method, instance), positional, named, node)
-            return instance
+            left = self._engine.followed(frame, Callable(method, instance), positional, named, node).left
+            return replace(instance, arguments=(*instance.arguments, *self._rows_left(instance.of, left)))
         return replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
+
+    def _rows_left(self, cls: Class, left: dict[str, Value]) -> Iterator[tuple[str, Value]]:
+        """Yield the rows that ``__init__`` has left in ``self``, where nothing else assigns to these attributes."""
+        for path, value in left.items():
+            owner, _, name = path.rpartition(".")
+            if owner != "self" or not isinstance(value, Row) or not value.loaded.is_known:
+                continue
+            classes = self._engine.project.ancestors(cls)[0]
+            methods = [method for each in classes for method, _ in each.assigned_to_self.get(name, ())]
+            row = kept(self._engine, cls, name, [value]) if {each.name for each in methods} == {"__init__"} else None
+            if row is not None:
+                yield f".{name}", row
 
     def attribute(self, cls: Class, name: str) -> Value | None:
         """Return what the methods of a class assign to an attribute of ``self``; None if they do not."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from daf_orm.static.inference import blocks, consume
+from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.externals import ATOMIC, OUR_ATOMIC
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.values import (
@@ -18,7 +18,6 @@ from daf_orm.static.inference.values import (
     External,
     Hop,
     Items,
-    Loaded,
     Object,
     Row,
     Rows,
@@ -53,49 +52,7 @@ def execute(frame: Frame, body: Sequence[ast.stmt]) -> None:
             return
 
 
-# Binding
-
-
-def bind(frame: Frame, target: ast.expr, value: Value) -> None:
-    """Bind what an assignment or a loop assigns to."""
-    if isinstance(target, ast.Name):
-        frame.scope.assign(target.id, value)
-    elif isinstance(target, ast.Tuple | ast.List):
-        _unpack(frame, target, value)
-    elif isinstance(target, ast.Starred):
-        bind(frame, target.value, Items(value))
-    elif isinstance(target, ast.Attribute):
-        _bind_attribute(frame, target, value)
-    elif isinstance(target, ast.Subscript):
-        _bind_item(frame, target)
-
-
-def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Value) -> None:
-    each = value.each if isinstance(value, Items) else None
-    starred = any(isinstance(part, ast.Starred) for part in target.elts)
-    for index, part in enumerate(target.elts):
-        if each is not None and len(each) == len(target.elts) and not starred:
-            bind(frame, part, each[index])
-        else:
-            bind(frame, part, value.item if isinstance(value, Items) else UNKNOWN)
-
-
-def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
-    owner = frame.evaluate(target.value)
-    if isinstance(owner, Row) and target.attr in owner.model.relations:
-        loaded = replace(owner.loaded, joined=owner.loaded.joined | {target.attr})
-        if loaded.is_known or isinstance(value, Row):
-            frame.refine(target.value, replace(owner, loaded=loaded))
-    path = dotted(target)
-    if path is not None:
-        frame.scope.assign(path, value)
-
-
-def _bind_item(frame: Frame, target: ast.Subscript) -> None:
-    owner = frame.evaluate(target.value)
-    frame.evaluate(target.slice) if not isinstance(target.slice, ast.Slice) else None
-    if isinstance(owner, Object) and owner.of == SESSION:
-        frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__setitem__")
+# Assignments
 
 
 def _assign(frame: Frame, node: ast.Assign) -> None:
@@ -135,20 +92,9 @@ def _delete(frame: Frame, node: ast.Delete) -> None:
             owner = frame.evaluate(target.value)
             if isinstance(owner, Object) and owner.of == SESSION:
                 frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__delitem__")
-            _forget(frame, target)
+            forget(frame, target)
         elif isinstance(target, ast.Name):
             frame.scope.assign(target.id, UNKNOWN)
-
-
-def _forget(frame: Frame, target: ast.Subscript) -> None:
-    """Forget a relation that is deleted from its row's cache: ``del profile._state.fields_cache["author"]``."""
-    path = dotted(target.value) or ""
-    if path.endswith("._state.fields_cache") and isinstance(target.slice, ast.Constant):
-        name = path.removesuffix("._state.fields_cache")
-        row = frame.scope.find(name)
-        if isinstance(row, Row):
-            loaded = Loaded(row.loaded.joined - {target.slice.value}, row.loaded.prefetched)
-            frame.scope.assign(name, replace(row, loaded=loaded))
 
 
 def _import(frame: Frame, node: ast.Import | ast.ImportFrom) -> None:

@@ -121,3 +121,39 @@ def test_a_relation_that_the_fetching_method_has_loaded_is_not_said_twice(tmp_pa
     (found,) = findings(tmp_path, source)
 
     assert found.function == "Page.load"
+
+
+SERVICE = """
+class Service:
+    def __init__(self, book, note=None):
+        self.book = book
+        self.note = note
+
+    def title(self):
+        return self.book.author.name
+
+
+async def view(request):
+    {lines}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("return Service(await Book.objects.aget()).title()", ["DAF020"]),
+        ("service = Service(book=await Book.objects.aget())\n    return service.title()", ["DAF020"]),
+        ('return Service(await Book.objects.select_related("author").aget()).title()', []),
+        ("return Service(Book(author=request.author)).title()", []),
+        ("return Service(request.book).title()", []),
+    ],
+)
+def test_an_instance_has_the_row_that_it_is_made_with(lines: str, expected: list[str], tmp_path: Path) -> None:
+    assert codes(tmp_path, SERVICE.format(lines=lines)) == expected
+
+
+def test_a_row_that_another_method_replaces_is_not_known(tmp_path: Path) -> None:
+    source = SERVICE.format(lines="return Service(await Book.objects.aget()).title()")
+    source = source.replace("    def title", "    def put(self, book):\n        self.book = book\n\n    def title")
+
+    assert codes(tmp_path, source) == []
