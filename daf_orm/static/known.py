@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.detection.baseline import Baseline
@@ -18,7 +19,9 @@ TEST: Final = "daf check"
 
 
 def unknown(file: str, findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings that are not in the file. Raises SettingsError if it is no baseline."""
+    """Return the findings that are not in the file. Raises SettingsError if it is no baseline, or not there."""
+    if not Path(file).exists():
+        raise SettingsError(f"The baseline {file} does not exist. Write it: --baseline {file} --write-baseline.")
     baseline = _load(file)
     return [each for each in findings if each.code == SYNTAX_ERROR or not baseline.has(each)]
 

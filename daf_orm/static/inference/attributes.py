@@ -127,8 +127,8 @@ def _lazy(frame: Frame, row: Row, relation: Relation, node: ast.expr) -> None:
         node,
         "GenericForeignKey" if generic else operation,
         f"loads {row.model.name}.{name}",
-        f'Add {loader}("{name}"), or {other}.',
-        fix=_origin_fix(frame, row, loader, name),
+        f'Add {loader}("{row.lookup(name)}"), or {other}.',
+        fix=_origin_fix(frame, row, loader, row.lookup(name)),
     )
 
 

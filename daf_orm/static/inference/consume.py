@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daf_orm.static.inference.managers import rows_of
+from daf_orm.static.inference.special import special
+from daf_orm.static.inference.uses import is_used_again
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Call,
@@ -51,6 +53,9 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
         unawaited(frame, value, node)
     elif isinstance(value, Object):
         return frame.engine.objects.iterate(frame, value, shown)
+    elif isinstance(value, Row):
+        found = special(frame, value, ("__iter__",), shown)
+        return found.item if isinstance(found, Items) else UNKNOWN
     return UNKNOWN
 
 
@@ -100,14 +105,17 @@ def evaluated(frame: Frame, rows: Rows, node: ast.expr) -> str:
 def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast.expr | None = None) -> None:
     """Take note that a value is asked for its truth."""
     if isinstance(value, Rows):
-        if look(
-            frame, value, whole or node, "DAF002", "__bool__", f"Use await {frame.text(node)}.aexists().", kind, node
-        ):
+        remedy = f"Use await {frame.text(node)}.aexists()."
+        if is_used_again(frame.function, node):  # what is asked twice may have changed in between
+            kind, remedy = kind and "argument", evaluated(frame, value, node)
+        if look(frame, value, whole or node, "DAF002", "__bool__", remedy, kind, node):
             frame.refine(node, replace(value, is_evaluated=not (kind and frame.is_on_loop)))
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
     elif isinstance(value, Object):
         frame.engine.objects.truth(frame, value, node)
+    elif isinstance(value, Row):
+        special(frame, value, ("__bool__", "__len__"), whole or node)
 
 
 def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: str = "len") -> None:
@@ -116,10 +124,14 @@ def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: st
         source = frame.text(node)
         remedy = f"Use await {source}.acount(), or evaluate it: [row async for row in {source}]."
         kind = "length" if name == "len" else ""
+        if is_used_again(frame.function, node):
+            kind, remedy = kind and "argument", evaluated(frame, value, node)
         look(frame, value, whole, "DAF002", "__len__", remedy, kind, node)
         frame.refine(node, replace(value, is_evaluated=True))
     elif isinstance(value, Object):
         frame.engine.objects.iterate(frame, value, whole, "__len__")
+    elif isinstance(value, Row):
+        special(frame, value, ("__len__",), whole)
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
 
@@ -167,10 +179,8 @@ def show(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = No
         unawaited(frame, value, node)
     elif isinstance(value, Object):
         frame.engine.objects.show(frame, value, whole or node)
-    elif isinstance(value, Row) and value.model.cls is not None:
-        method = frame.engine.project.method(value.model.cls, "__str__")
-        if method is not None:
-            frame.engine.run_method(frame, method, value, whole or node)
+    elif isinstance(value, Row):
+        special(frame, value, ("__str__",), whole or node)
 
 
 def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:

@@ -10,6 +10,7 @@ from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.attributes import attribute
 from daf_orm.static.inference.calls import arguments_of
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
+from daf_orm.static.inference.special import compare, search, special, take_hash
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Callable,
@@ -104,7 +105,9 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
             if part is not None:
                 frame.evaluate(part)
     else:
-        frame.evaluate(node.slice)
+        key = frame.evaluate(node.slice)
+        if isinstance(value, Mapping):
+            take_hash(frame, key, node)
     if isinstance(value, External):
         return External(f"{value.path}[]") if value.path.startswith(("django.core.cache", "django.db")) else UNKNOWN
     return consume.item(frame, value, node)
@@ -115,9 +118,11 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
 
 def _compare(frame: Frame, node: ast.Compare) -> Value:
     values = [frame.evaluate(each) for each in (node.left, *node.comparators)]
-    for operator, value, operand in zip(node.ops, values[1:], node.comparators, strict=True):
+    for operator, item, value, operand in zip(node.ops, values, values[1:], node.comparators, strict=False):
         if isinstance(operator, ast.In | ast.NotIn):
-            _contains(frame, node, consume.rows_from(frame, value), operand)
+            _contains(frame, node, item, consume.rows_from(frame, value), operand)
+        else:
+            compare(frame, operator, item, value, node)
     plain = all(isinstance(each, ast.Is | ast.IsNot) for each in node.ops)
     for value, operand in zip(values, (node.left, *node.comparators), strict=True):
         if isinstance(value, Coroutine) and not plain:
@@ -127,10 +132,10 @@ def _compare(frame: Frame, node: ast.Compare) -> Value:
     return UNKNOWN
 
 
-def _contains(frame: Frame, node: ast.Compare, value: Value, operand: ast.expr) -> None:
+def _contains(frame: Frame, node: ast.Compare, item: Value, value: Value, operand: ast.expr) -> None:
     if isinstance(value, Object) and value.of == SESSION:
         frame.engine.objects.session_item(frame, value, operand, node.left, node, "__contains__")
-    elif isinstance(value, Object) and frame.engine.objects.special(frame, value, ("__contains__",), node) is not None:
+    elif special(frame, value, ("__contains__",), node, (item,)) is not None:
         return
     elif isinstance(value, Rows):
         source, left = frame.text(operand), frame.text(node.left)
@@ -144,6 +149,7 @@ def _contains(frame: Frame, node: ast.Compare, value: Value, operand: ast.expr) 
         if isinstance(node.left, ast.Constant):
             consume.remember_cached(frame, operand, node.left.value)
         consume.iterate(frame, value, operand)
+        search(frame, item, value, node)
 
 
 def _bool_op(frame: Frame, node: ast.BoolOp) -> Value:
@@ -211,6 +217,8 @@ def _display(frame: Frame, node: ast.List | ast.Tuple | ast.Set) -> Value:
             each.append(consume.iterate(frame, value, part.value, part))
         else:
             each.append(frame.evaluate(part))
+            if isinstance(node, ast.Set):
+                take_hash(frame, each[-1], part)
     return Items(each=tuple(each)) if not any(isinstance(part, ast.Starred) for part in node.elts) else Items()
 
 
@@ -218,6 +226,8 @@ def _dictionary(frame: Frame, node: ast.Dict) -> Value:
     entries = []
     for key, value in zip(node.keys, node.values, strict=True):
         name = frame.evaluate(key) if key is not None else UNKNOWN
+        if key is not None:
+            take_hash(frame, name, key)
         found = frame.evaluate(value)
         if isinstance(name, Constant) and isinstance(name.value, str):
             entries.append((name.value, found))
@@ -227,12 +237,14 @@ def _dictionary(frame: Frame, node: ast.Dict) -> Value:
 def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
     with _Inner(frame, node):
         item = frame.evaluate(node.elt)
+        if isinstance(node, ast.SetComp):
+            take_hash(frame, item, node.elt)
     return Items(item)
 
 
 def _dict_comprehension(frame: Frame, node: ast.DictComp) -> Value:
     with _Inner(frame, node):
-        frame.evaluate(node.key)
+        take_hash(frame, frame.evaluate(node.key), node.key)
         item = frame.evaluate(node.value)
     return Mapping(item)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
 from daf_orm.static.inference.objects import LOCAL, MESSAGES, REQUEST, SESSION, hopped
+from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
 from daf_orm.static.inference.values import (
     EVERYTHING,
@@ -47,6 +48,8 @@ _CONSUMERS: Final = frozenset(
     {"chain", "islice", "deque", "Counter", "reduce", "starmap", "groupby", "cycle", "batched"}
 )
 _LISTED: Final = frozenset({"list"})
+_ORDERS: Final = frozenset({"sorted", "max", "min"})
+_HASHES: Final = frozenset({"set", "frozenset", "Counter"})
 _KEEP_ITEMS: Final = frozenset("list tuple set frozenset sorted iter filter reversed chain islice deque".split())
 _COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
 _GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait", "asyncio.as_completed"})
@@ -152,6 +155,8 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
         return _iterating(frame, name, positional, arguments[1], node)
     if name == "len":
         consume.length(frame, first, argument, node)
+    elif name == "hash":
+        take_hash(frame, first, node)
     elif name == "bool":
         consume.truth(frame, first, argument, "bool", node)
     elif name in _STRINGS:
@@ -181,6 +186,10 @@ def _iterating(
             continue
         kind = "listed" if name in _LISTED else "argument"
         items.append(consume.iterate(frame, value, argument, node, kind))
+        if name in _ORDERS and function is None:
+            special(frame, items[-1], ("__lt__", "__gt__"), node, (items[-1],))
+        elif name in _HASHES:
+            take_hash(frame, items[-1], node)
     item = items[0] if items else UNKNOWN
     if isinstance(function, Callable | Partial) and items:
         item_of_call = frame.call(function, items, {}, node)

@@ -146,7 +146,9 @@ def related(models: Models, relation: Relation, row: Row, known: Model) -> Value
     if relation.is_one_to_one:
         back = [each.name for each in known.relations.values() if each.is_one_to_one and each.target is row.model]
         loaded = replace(loaded, joined=loaded.joined.union(*map(way_back, back)))
-    return Row(known, loaded)
+    if relation.kind == "generic":
+        return Row(known, loaded)
+    return Row(known, loaded, row.origin, row.lookup(relation.name))
 
 
 def _state(relation: Relation, row: Row) -> bool | None:

@@ -75,7 +75,7 @@ def _of_row(frame: Frame, row: Row, method: Method, arguments: Arguments, node: 
         frame.report("DAF031", node, f"Model.{name}", f"runs Model.{name}", remedy, fix=fix)
     elif name.startswith(orm.NEIGHBOURS):
         frame.report("DAF032", node, f"Model.{name}", f"runs Model.{name}", hopped(frame, node))
-        return replace(row, origin=None)
+        return replace(row, origin=None, via="")
     elif name in orm.PERMISSIONS and frame.engine.is_user(row.model):
         operation, remedy = f"User.{name}", f"Use {querysets.twin_text(frame, node, name)}."
         fix = querysets.twin_fix(frame, node, f"a{name}")

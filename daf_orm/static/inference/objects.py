@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
@@ -278,24 +279,14 @@ class Objects:
         elif value.of == CHOICES:
             operation = "ModelChoiceIterator.__len__"
             frame.report("DAF040", shown, operation, "queries for its choices", hopped(frame, shown))
-        found = self.special(frame, value, (method,), shown)
+        found = special(frame, value, (method,), shown)
         return found.item if isinstance(found, Items) else UNKNOWN
-
-    def special(self, frame: Frame, value: Object, names: tuple[str, ...], shown: ast.expr) -> Value | None:
-        """Follow the first special method of those that an object's class has; return None if it has none."""
-        if not isinstance(value.of, Class):
-            return None
-        for name in names:
-            method = self._engine.project.method(value.of, name)
-            if method is not None:
-                return self._engine.run_method(frame, method, value, shown)
-        return None
 
     def truth(self, frame: Frame, value: Object, node: ast.expr) -> None:
         """Take note that an object is asked for its truth."""
         if value.of == USER:
             self.load_user(frame, node, node)
-        self.special(frame, value, ("__bool__", "__len__"), node)
+        special(frame, value, ("__bool__", "__len__"), node)
 
     def show(self, frame: Frame, value: Object, shown: ast.expr) -> None:
         """Take note that an object is turned into text."""
@@ -312,7 +303,7 @@ class Objects:
         """Return ``value[key]``."""
         if value.of == SESSION:
             self.session_item(frame, value, node.value, node.slice, node, "__getitem__")
-        return self.special(frame, value, ("__getitem__",), node) or UNKNOWN
+        return special(frame, value, ("__getitem__",), node) or UNKNOWN
 
     def session_item(
         self, frame: Frame, value: Object, session: ast.expr, key: ast.expr, shown: ast.expr, method: str

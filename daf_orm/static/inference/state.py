@@ -43,7 +43,7 @@ def kept(engine: Engine, cls: Class, name: str, values: Iterable[Value]) -> Row 
     if name in _touched_in_threads(methods):
         return None
     loaded = {each for method in methods for each in _loaded_later(method, name, row.model)}
-    return Row(row.model, replace(row.loaded, joined=row.loaded.joined | loaded))
+    return Row(row.model, via=row.via, loaded=replace(row.loaded, joined=row.loaded.joined | loaded))
 
 
 def bind_locals(frame: Frame, method: Function, node: ast.expr, depth: int = _DEPTH) -> None:

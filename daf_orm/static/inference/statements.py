@@ -9,6 +9,7 @@ from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.externals import ATOMIC, OUR_ATOMIC
 from daf_orm.static.inference.objects import SESSION
+from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Callable,
@@ -257,7 +258,7 @@ def _with(frame: Frame, node: ast.With) -> None:
             blocks.enter(frame, value, item.context_expr)
     execute(frame, node.body)
     for value, expression in reversed(left):
-        frame.engine.objects.special(frame, value, ("__exit__",), expression)
+        special(frame, value, ("__exit__",), expression)
     frame.is_on_loop, frame.atomic_depth = was_on_loop, depth
 
 

@@ -154,6 +154,12 @@ class Row(Value):
     model: Model
     loaded: Loaded = Loaded()
     origin: Origin | None = field(default=None, compare=False)
+    via: str = ""
+    """The relations by which it was reached from the row of the query: ``author__profile``."""
+
+    def lookup(self, name: str) -> str:
+        """Return a relation of it as the query names it."""
+        return f"{self.via}__{name}" if self.via else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +314,8 @@ def join(one: Value, other: Value) -> Value:
     if one == NONE:
         return other
     if isinstance(one, Row) and isinstance(other, Row) and one.model == other.model:
-        return Row(one.model, _union(one.loaded, other.loaded), one.origin)
+        via = one.via if one.via == other.via else ""
+        return Row(one.model, _union(one.loaded, other.loaded), one.origin if one.via == other.via else None, via)
     if isinstance(one, Rows) and isinstance(other, Rows) and one.model == other.model:
         return one if one.is_lazy is not True else other
     if isinstance(one, Items) and isinstance(other, Items):

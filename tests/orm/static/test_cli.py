@@ -278,6 +278,17 @@ def test_tables_that_are_none_are_no_traceback(text: str, shop: Path) -> None:
     assert cli.main(["check", "--no-cache"]) == (2 if "daf" in text else 1)
 
 
+def test_a_baseline_that_is_not_there_is_an_error_that_says_how_to_write_it(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--no-cache", "--baseline", "known.json"]) == 2
+    assert "The baseline known.json does not exist. Write it: --baseline known.json --write-baseline." in (
+        capsys.readouterr().err
+    )
+    assert cli.main(["check", "--no-cache", "--baseline", "known.json", "--write-baseline"]) == 0
+    assert cli.main(["check", "--no-cache", "--baseline", "known.json"]) == 0
+
+
 def test_a_baseline_that_cannot_be_read_or_written_exits_with_2(shop: Path) -> None:
     assert cli.main(["check", "--no-cache", "--baseline", "shop"]) == 2
     assert cli.main(["check", "--no-cache", "--baseline", "no/such/file", "--write-baseline"]) == 2

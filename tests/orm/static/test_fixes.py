@@ -43,6 +43,12 @@ SHAPES = {
     "unpacking": "first, second = Book.objects.order_by('pk')\nreturn second.title",
     "length": "return len(Publisher.objects.all())",
     "truth": "if Publisher.objects.filter(name='p9'):\n    return 1\nreturn 2",
+    "truth of what is read afterwards": "books = Book.objects.order_by('pk')\ntitles = []\nif books:\n"
+    "    Book.objects.filter(title='b0').update(title='b9')\n    titles = [book.title for book in books]\n"
+    "    Book.objects.filter(title='b9').update(title='b0')\nreturn titles",
+    "length of what is read afterwards": "books = Publisher.objects.order_by('pk')\nfound = len(books)\n"
+    "Publisher.objects.create(name='p1')\nnames = [book.name for book in books]\n"
+    "Publisher.objects.filter(name='p1').delete()\nreturn found, names",
     "negation": "return not Publisher.objects.all()",
     "item": "return Book.objects.order_by('pk')[1].title, Book.objects.order_by('pk')[0].title",
     "save": "book = Book.objects.get(title='b0')\nbook.stock = 7\nbook.save(update_fields=['stock'])\n"
@@ -224,3 +230,38 @@ def test_a_fix_that_cannot_be_made_leaves_the_others(tmp_path: Path) -> None:
     fixed = (package / "views.py").read_text()
     assert "request.session['seen'] += 1" in fixed
     assert "return await request.session.aget('seen'), await Book.objects.acount()" in fixed
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("    books = Book.objects.all()\n    return 1 if books else 2\n", "await books.aexists()"),
+        ("    books = Book.objects.all()\n    books = books.filter()\n    return not books\n", "await books.aexists()"),
+        ("    books = Book.objects.all()\n    if books:\n        return [books]\n", "[row async for row in books]"),
+        (
+            "    books = Book.objects.all()\n    if books:\n        return books.count()\n",
+            "[row async for row in books]",
+        ),
+        ("    books = other = Book.objects.all()\n    page = {1: books}\n    return not books\n", "not [row async for"),
+        ("    books = Book.objects.all()\n    return len(books)\n", "await books.acount()"),
+        ("    books = Book.objects.all()\n    return len(books), books\n", "len([row async for row in books])"),
+        (
+            "    books = Book.objects.all()\n    while 1:\n        books.first()\n        assert books\n",
+            "assert [row async for row in books]",
+        ),
+    ],
+)
+def test_a_queryset_that_is_read_again_is_evaluated_once(body: str, expected: str, tmp_path: Path) -> None:
+    assert expected in fixed(tmp_path, f"async def view(request):\n{body}")
+
+
+def test_a_relation_of_a_relation_is_added_to_the_query_by_its_whole_name(tmp_path: Path) -> None:
+    chain = "class Copy(models.Model):\n    book = models.ForeignKey(Book, models.CASCADE)\n"
+    source = "from django.db import models\n" + chain
+    source += "async def view(request):\n    copy = await Copy.objects.aget()\n    return copy.book.author.name\n"
+
+    text = fixed(tmp_path, source)
+
+    assert 'Copy.objects.select_related("book").select_related("book__author").aget()' in text or (
+        'Copy.objects.select_related("book__author").select_related("book").aget()' in text
+    )

@@ -287,3 +287,28 @@ def test_special_methods_are_followed(use: str, name: str, tmp_path: Path) -> No
     (found,) = findings(tmp_path, source)
 
     assert [step.function for step in found.path] == ["view", f"Shelf.{name}"]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "return copy.book.author.name",
+        "book = copy.book\n        return book.author.name",
+        "return name(copy.book)",
+    ],
+)
+def test_the_remedy_names_a_relation_as_the_query_does(way: str, tmp_path: Path) -> None:
+    source = f"""
+    from django.db import models
+    class Copy(models.Model):
+        book = models.ForeignKey(Book, models.CASCADE)
+    def name(book):
+        return book.author.name
+    async def view(request):
+        copy = await Copy.objects.select_related("book").aget()
+        {way}
+    """
+
+    (found,) = findings(tmp_path, source)
+
+    assert 'Add select_related("book__author"), or await' in found.message
