@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.codes import SYNTAX_ERROR
 from daf_orm.static.findings import Finding, Step
 from daf_orm.static.inference.engine import Engine
-from daf_orm.static.names.functions import OF_RUFF
+from daf_orm.static.names.functions import OF_RUFF, OPERATIONS_OF_RUFF
 from daf_orm.static.noqa import is_silenced
 from daf_orm.static.project.modules import SourceError
 from daf_orm.static.project.project import Project
@@ -88,6 +88,7 @@ def _unreadable(module: Module, line: int, column: int, message: str) -> Finding
 
 
 def _is_wanted(finding: Finding, settings: Settings, modules: dict[str, Module]) -> bool:
-    if finding.code in OF_RUFF and settings.has_ruffs_rules and len(finding.path) == 1:
+    is_of_ruff = finding.code in OF_RUFF or finding.operation in OPERATIONS_OF_RUFF
+    if is_of_ruff and settings.has_ruffs_rules and len(finding.path) == 1:
         return False
     return settings.reports(finding.code, finding.file) and not is_silenced(finding, modules[finding.file].lines)

@@ -55,4 +55,5 @@ CODES = _table(
     ("DAF080", "time.sleep blocks the event loop"),
     ("DAF081", "a synchronous HTTP client blocks the event loop"),
     ("DAF082", "a file is opened on the event loop"),
+    ("DAF083", "a thread or process is waited for on the event loop"),
 )

@@ -13,6 +13,7 @@ from daf_orm.static.inference.decorators import decorate
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
 from daf_orm.static.inference.instances import Instances
+from daf_orm.static.inference.managers import default_manager, rows_of
 from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
 from daf_orm.static.inference.roots import Roots, has_async
@@ -342,10 +343,14 @@ class Engine:
 
     # Kinds
 
-    @property
+    @cached_property
     def user_row(self) -> Value:
-        """The user of a request, loaded."""
-        return Row(self.models.user, Loaded(is_known=False))
+        """The user of a request, loaded: without relations, unless code of the project fetches users itself."""
+        user = self.models.user
+        if self.is_strict or not user.is_known or self.objects.is_user_set_by_the_project:
+            return Row(user, Loaded(is_known=False))
+        frame = self.globals.frame(self.project.modules[0])
+        return replace(rows_of(frame, default_manager(self.models, user)).row, origin=None)
 
     def is_user(self, model: Model) -> bool:
         """Return True for a user model."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
-from daf_orm.static.inference.objects import LOCAL, MESSAGES, REQUEST, SESSION, hopped
+from daf_orm.static.inference.objects import FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
 from daf_orm.static.inference.values import (
@@ -113,6 +113,8 @@ def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> 
         remedy = f"Use await {row.twin}({arguments_text}."
         fix = frame.fix("function", node, f"{path.rpartition('.')[0]}.{row.twin}")
     frame.report(row.code, node, row.operation, f"runs {row.operation}", remedy, fix=fix)
+    if path == "subprocess.Popen":
+        return Object(path)
     return _of_shortcut(frame, row.operation, arguments)
 
 
@@ -224,6 +226,8 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
         return positional[0]
     if name in _CONSUMERS and path.startswith(("itertools.", "collections.", "functools.")):
         return _iterating(frame, name, positional, named, node)
+    if path == "asyncio.run_coroutine_threadsafe":
+        return Object(FUTURE)
     if path == "functools.partial" and positional:
         return Partial(positional[0], positional[1:], tuple(named.items()))
     if path in functions.PURE:
@@ -244,7 +248,7 @@ def deferred(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
         return UNKNOWN
     if name == "submit":
         _in_thread(frame, arguments, node)
-        return UNKNOWN
+        return Object(FUTURE)
     future = _in_thread(frame, (arguments[0][1:], arguments[1]), node)
     return replace(future, is_task=True) if isinstance(future, Coroutine) else Coroutine(is_task=True)
 

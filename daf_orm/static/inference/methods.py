@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, querysets
-from daf_orm.static.inference.objects import SESSION, USER, hopped, warm
+from daf_orm.static.inference.objects import FUTURE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
@@ -24,6 +24,7 @@ from daf_orm.static.inference.values import (
     Value,
 )
 from daf_orm.static.names import orm
+from daf_orm.static.names.functions import WAITING
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
     objects, name = frame.engine.objects, method.name
     if owner.of == USER:
         return UNKNOWN
+    waiting = _waiting(objects.bases(owner), name, arguments)
+    if waiting is not None and (owner.of != FUTURE or isinstance(method.node, ast.Call)):  # it may be done by then
+        remedy = f"Do it in a thread: await asyncio.to_thread({frame.text(node.func)}{_rest(frame, node)})."
+        frame.report("DAF083", node, waiting, f"runs {waiting}", remedy)
+        return UNKNOWN
     kinds = objects.kinds(owner)
     if "session" in kinds:
         return _of_session(frame, owner, method, node)
@@ -140,6 +146,17 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
     elif name in _LOGGING:
         _log(frame, arguments, node)
     return Coroutine() if name in {"asend", "aset", "aget", "adelete"} else UNKNOWN
+
+
+def _waiting(bases: frozenset[str], name: str, arguments: Arguments) -> str | None:
+    """Return what waits for another thread or process; None if that does not, or does not for long."""
+    operation = next((WAITING[base][name] for base in bases if name in WAITING.get(base, ())), None)
+    given = [*arguments[0], *arguments[1].values()]
+    return None if any(isinstance(each, Constant) and each.value is False for each in given) else operation
+
+
+def _rest(frame: Frame, node: ast.Call) -> str:
+    return "".join(f", {frame.text(each)}" for each in node.args)
 
 
 def _render(frame: Frame, owner: Object, arguments: Arguments, node: ast.Call) -> None:

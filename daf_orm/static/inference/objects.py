@@ -37,6 +37,7 @@ MESSAGES: Final = "django.contrib.messages.storage"
 CHOICES: Final = "django.forms.models.ModelChoiceIterator"
 FIELDS: Final = "django.forms.fields"
 LOCAL: Final = "threading.local"
+FUTURE: Final = "concurrent.futures.Future"
 _MODEL_CHOICES: Final = ("ModelChoiceField", "ModelMultipleChoiceField")
 _SESSION_ITEMS: Final = {
     "__getitem__": "aget",
@@ -139,7 +140,7 @@ class Objects:
 
     def load_user(self, frame: Frame, user: ast.expr, shown: ast.expr) -> None:
         """Report that ``request.user`` is looked into."""
-        if self._is_set_by_the_project and not self._engine.is_strict:
+        if self.is_user_set_by_the_project and not self._engine.is_strict:
             return
         source = frame.text(user)
         request = source.removesuffix(".user") if source.endswith(".user") else "request"
@@ -151,10 +152,10 @@ class Objects:
         frame.refine(user, self._engine.user_row)
 
     @cached_property
-    def _is_set_by_the_project(self) -> bool:
+    def is_user_set_by_the_project(self) -> bool:
         """Whether the project authenticates requests itself, and sets ``request.user`` to what it has loaded."""
         return any(
-            "request.user = " in module.mentions
+            {"request.user = ", "def get_user(", "def authenticate("} & module.mentions
             for module in self._engine.project.modules
             if not any("test" in part for part in module.name.split("."))
         )

@@ -17,6 +17,7 @@ class Blocking(NamedTuple):
 
 
 _AUTH: Final = "django.contrib.auth"
+_PROCESS: Final = "Use await asyncio.create_subprocess_exec(…), or do it in a thread: await asyncio.to_thread(…)."
 _HTTP: Final = "Use an async client (httpx.AsyncClient), or do it in a thread: await asyncio.to_thread(…)."
 
 BLOCKING: Final[dict[str, Blocking]] = {
@@ -49,8 +50,22 @@ BLOCKING: Final[dict[str, Blocking]] = {
     "urllib.request.urlretrieve": Blocking("DAF081", "urllib.request.urlretrieve", instead=_HTTP),
     "builtins.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
     "io.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
+    **{
+        f"subprocess.{name}": Blocking("DAF083", "subprocess.Popen", instead=_PROCESS)
+        for name in ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen")
+    },
+    "os.system": Blocking("DAF083", "os.system", instead=_PROCESS),
 }
+WAITING: Final[dict[str, dict[str, str]]] = {
+    "threading.Thread": {"join": "Thread.join"},
+    "threading.Event": {"wait": "Event.wait"},
+    "queue.Queue": {"get": "Queue.get", "join": "Queue.join"},
+    "subprocess.Popen": {"wait": "Popen.wait", "communicate": "Popen.communicate"},
+    "concurrent.futures.Future": {"result": "Future.result"},
+}
+"""Methods that wait for another thread or process, by the class that has them."""
 OF_RUFF: Final = frozenset({"DAF080", "DAF081", "DAF082"})
+OPERATIONS_OF_RUFF: Final = frozenset({"subprocess.Popen", "os.system"})
 """Left to ruff where its ASYNC rules are selected."""
 
 HOPS: Final = frozenset(

@@ -33,7 +33,16 @@ class Assigned:
 Binding = Imported | Assigned | Function | Class
 
 
-WORDS: Final = ("async ", "models", "ForeignKey", "@receiver", ".connect(", "request.user = ")
+WORDS: Final = (
+    "async ",
+    "models",
+    "ForeignKey",
+    "@receiver",
+    ".connect(",
+    "request.user = ",
+    "def get_user(",
+    "def authenticate(",
+)
 
 
 class SourceError(Exception):

@@ -312,3 +312,80 @@ def test_the_remedy_names_a_relation_as_the_query_does(way: str, tmp_path: Path)
     (found,) = findings(tmp_path, source)
 
     assert 'Add select_related("book__author"), or await' in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Worker().join()", ["Thread.join"]),
+        ("Worker().ask()", ["Queue.get"]),
+        ("threading.Event().wait(1)", ["Event.wait"]),
+        ("subprocess.check_output(['ls'])", ["subprocess.Popen"]),
+        (
+            "process = subprocess.Popen(['ls'])\n        process.communicate()",
+            ["subprocess.Popen", "Popen.communicate"],
+        ),
+        ("pool.submit(print).result()", ["Future.result"]),
+        ("asyncio.run_coroutine_threadsafe(view(1), request.loop).result()", ["Future.result"]),
+        ("queue.Queue().get(block=False)", []),
+        ("queue.Queue().get_nowait()", []),
+        ("await asyncio.Queue().get()", []),
+        ("await asyncio.Event().wait()", []),
+        ("await asyncio.to_thread(Worker().join)", []),
+        ("', '.join([])", []),
+        ("future = pool.submit(print)\n        await asyncio.wrap_future(future)\n        future.result()", []),
+    ],
+)
+def test_what_waits_for_a_thread_or_process_is_found(line: str, expected: list[str], tmp_path: Path) -> None:
+    source = f"""
+    import asyncio, queue, subprocess, threading
+    from concurrent.futures import ThreadPoolExecutor
+    pool = ThreadPoolExecutor()
+    class Worker(threading.Thread):
+        def __init__(self):
+            self.answers: queue.Queue = queue.Queue()
+        def ask(self):
+            return self.answers.get()
+    async def view(request):
+        {line}
+    """
+
+    assert [each.operation for each in findings(tmp_path, source)] == expected
+
+
+USERS = """
+from django.contrib.auth.models import AbstractUser
+from django.http import HttpRequest
+from django.db import models
+class Member(AbstractUser):
+    boss = models.ForeignKey("self", models.CASCADE, null=True)
+    {more}
+async def view(request: HttpRequest):
+    user = await request.auser()
+    return user.boss
+"""
+
+
+def test_the_user_of_a_request_has_no_relations_loaded(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, USERS.format(more="pass"))
+
+    assert (found.code, found.expression) == ("DAF020", "user.boss")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "pass\nclass Backend:\n    def get_user(self, pk):\n        return None",
+        "pass\ndef middleware(request):\n    request.user = None",
+        "objects = Members()",
+    ],
+)
+def test_where_the_project_fetches_users_itself_nothing_is_said(more: str, tmp_path: Path) -> None:
+    manager = """
+from django.contrib.auth.models import UserManager
+class Members(UserManager):
+    def get_queryset(self):
+        return super().get_queryset().select_related("boss")
+"""
+
+    assert codes(tmp_path, manager + USERS.format(more=more)) == []
