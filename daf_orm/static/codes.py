@@ -56,4 +56,5 @@ CODES = _table(
     ("DAF081", "a synchronous HTTP client blocks the event loop"),
     ("DAF082", "a file is opened on the event loop"),
     ("DAF083", "a thread or process is waited for on the event loop"),
+    ("DAF084", "a password is hashed on the event loop"),
 )

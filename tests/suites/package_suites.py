@@ -151,7 +151,7 @@ def compare(suite: Suite, lock: Path, checkouts: Path | None, ways: Iterable[Map
         return 0
     environment = Environment(suite.project, suite.needs, lock)
     environment.make()
-    source = _source(suite, environment, checkouts)
+    source = source_of(suite, environment, checkouts)
     return changes(suite, environment.python, source, ways) if source is not None else 0
 
 
@@ -171,7 +171,7 @@ def _is_meant(suite: Suite, outcome: str) -> bool:
     return any(suite.project == project and outcome.startswith(error) for project, error in MEANT_ERRORS)
 
 
-def _source(suite: Suite, environment: Environment, checkouts: Path | None) -> Path | None:
+def source_of(suite: Suite, environment: Environment, checkouts: Path | None) -> Path | None:
     if checkouts is not None and (checkouts / suite.project).is_dir():
         return (checkouts / suite.project).resolve()
     version = environment.version

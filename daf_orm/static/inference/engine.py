@@ -350,7 +350,7 @@ class Engine:
         if self.is_strict or not user.is_known or self.objects.is_user_set_by_the_project:
             return Row(user, Loaded(is_known=False))
         frame = self.globals.frame(self.project.modules[0])
-        return replace(rows_of(frame, default_manager(self.models, user)).row, origin=None)
+        return Row(user, rows_of(frame, default_manager(self.models, user)).loaded)
 
     def is_user(self, model: Model) -> bool:
         """Return True for a user model."""

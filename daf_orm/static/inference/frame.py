@@ -156,7 +156,7 @@ class Frame:
 
     def _moved(self, remedy: str) -> str:
         """Return what to write where, for a remedy that cannot be pasted into a function that is not async."""
-        if not self.path or "await " not in remedy:
+        if not self.path or not ("await " in remedy or "async for" in remedy):
             return remedy
         name = self.qualname.rpartition("<locals>.")[2]
         return (

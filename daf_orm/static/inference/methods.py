@@ -24,7 +24,7 @@ from daf_orm.static.inference.values import (
     Value,
 )
 from daf_orm.static.names import orm
-from daf_orm.static.names.functions import WAITING
+from daf_orm.static.names.functions import OPENING, WAITING
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.querysets import Arguments
 
 _TAKES_ITERABLE: Final = frozenset({"join", "extend", "writerows"})
+_HASHING: Final = {"set_password": "make_password", "check_password": "check_password"}
 _LOGGING: Final = frozenset("debug info warning error critical exception log".split())
 TEMPLATES: Final = frozenset({"django.template.Template", "django.template.base.Template"})
 _CURSOR_REMEDY: Final = (
@@ -77,6 +78,8 @@ def _of_row(frame: Frame, row: Row, method: Method, arguments: Arguments, node: 
     elif name.startswith(orm.NEIGHBOURS):
         frame.report("DAF032", node, f"Model.{name}", f"runs Model.{name}", hopped(frame, node))
         return replace(row, origin=None, via="")
+    elif name in {"set_password", "check_password"} and frame.engine.is_user(row.model):
+        frame.report("DAF084", node, _HASHING[name], f"runs {_HASHING[name]}", _in_thread(frame, node))
     elif name in orm.PERMISSIONS and frame.engine.is_user(row.model):
         operation, remedy = f"User.{name}", f"Use {querysets.twin_text(frame, node, name)}."
         fix = querysets.twin_fix(frame, node, f"a{name}")
@@ -117,10 +120,12 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
     objects, name = frame.engine.objects, method.name
     if owner.of == USER:
         return UNKNOWN
+    if owner.of == "pathlib.Path" and name in OPENING:
+        frame.report("DAF082", node, "open", "opens a file", _in_thread(frame, node))
+        return UNKNOWN
     waiting = _waiting(objects.bases(owner), name, arguments)
     if waiting is not None and (owner.of != FUTURE or isinstance(method.node, ast.Call)):  # it may be done by then
-        remedy = f"Do it in a thread: await asyncio.to_thread({frame.text(node.func)}{_rest(frame, node)})."
-        frame.report("DAF083", node, waiting, f"runs {waiting}", remedy)
+        frame.report("DAF083", node, waiting, f"runs {waiting}", _in_thread(frame, node))
         return UNKNOWN
     kinds = objects.kinds(owner)
     if "session" in kinds:
@@ -155,8 +160,9 @@ def _waiting(bases: frozenset[str], name: str, arguments: Arguments) -> str | No
     return None if any(isinstance(each, Constant) and each.value is False for each in given) else operation
 
 
-def _rest(frame: Frame, node: ast.Call) -> str:
-    return "".join(f", {frame.text(each)}" for each in node.args)
+def _in_thread(frame: Frame, node: ast.Call) -> str:
+    arguments = [frame.text(each) for each in (node.func, *node.args, *node.keywords)]
+    return f"Do it in a thread: await asyncio.to_thread({', '.join(arguments)})."
 
 
 def _render(frame: Frame, owner: Object, arguments: Arguments, node: ast.Call) -> None:

@@ -10,7 +10,9 @@ from daf_orm.static.inference.values import UNKNOWN, Coroutine, External, Method
 from daf_orm.static.project.definitions import Function, last_name, own_nodes
 
 _CLOSERS: Final = frozenset({"close", "close_all", "close_old_connections"})
-_ELSEWHERE: Final = frozenset({"DAF051", "DAF053", "DAF070", "DAF075", "DAF080", "DAF081", "DAF082", "DAF083"})
+_ELSEWHERE: Final = frozenset(
+    {"DAF051", "DAF053", "DAF070", "DAF075", "DAF080", "DAF081", "DAF082", "DAF083", "DAF084"}
+)
 """What opens no connection."""
 
 

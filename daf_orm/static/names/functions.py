@@ -17,6 +17,7 @@ class Blocking(NamedTuple):
 
 
 _AUTH: Final = "django.contrib.auth"
+_THREAD: Final = "Do it in a thread: await asyncio.to_thread(…)."
 _PROCESS: Final = "Use await asyncio.create_subprocess_exec(…), or do it in a thread: await asyncio.to_thread(…)."
 _HTTP: Final = "Use an async client (httpx.AsyncClient), or do it in a thread: await asyncio.to_thread(…)."
 
@@ -48,14 +49,20 @@ BLOCKING: Final[dict[str, Blocking]] = {
     "httpx.stream": Blocking("DAF081", "httpx.stream", instead=_HTTP),
     "urllib.request.urlopen": Blocking("DAF081", "urllib.request.urlopen", instead=_HTTP),
     "urllib.request.urlretrieve": Blocking("DAF081", "urllib.request.urlretrieve", instead=_HTTP),
-    "builtins.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
-    "io.open": Blocking("DAF082", "open", instead="Do it in a thread: await asyncio.to_thread(…)."),
+    "builtins.open": Blocking("DAF082", "open", instead=_THREAD),
+    "io.open": Blocking("DAF082", "open", instead=_THREAD),
     **{
         f"subprocess.{name}": Blocking("DAF083", "subprocess.Popen", instead=_PROCESS)
         for name in ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen")
     },
+    **{
+        f"{_AUTH}.hashers.{name}": Blocking("DAF084", name, instead=_THREAD)
+        for name in ("make_password", "check_password")
+    },
     "os.system": Blocking("DAF083", "os.system", instead=_PROCESS),
 }
+OPENING: Final = frozenset("open read_text read_bytes write_text write_bytes".split())
+"""Methods of ``pathlib.Path`` that open the file."""
 WAITING: Final[dict[str, dict[str, str]]] = {
     "threading.Thread": {"join": "Thread.join"},
     "threading.Event": {"wait": "Event.wait"},

@@ -389,3 +389,29 @@ class Members(UserManager):
 """
 
     assert codes(tmp_path, manager + USERS.format(more=more)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("make_password('x')", ["make_password"]),
+        ("user.set_password('x')", ["make_password"]),
+        ("user.check_password('x')", ["check_password"]),
+        ("await asyncio.to_thread(user.check_password, 'x')", []),
+        ("Path('a').open()", ["open"]),
+        ("Path('a').read_text(encoding='utf-8')", ["open"]),
+        ("await asyncio.to_thread(Path('a').read_text)", []),
+        ("Path('a').exists()", []),
+    ],
+)
+def test_hashing_and_paths_that_are_opened_are_found(line: str, expected: list[str], tmp_path: Path) -> None:
+    source = f"""
+    import asyncio
+    from pathlib import Path
+    from django.contrib.auth.hashers import make_password
+    from django.contrib.auth.models import User
+    async def view(request, user: User):
+        {line}
+    """
+
+    assert [each.operation for each in findings(tmp_path, source)] == expected

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import django.core.asgi
+import recorded
 from django import conf
 from django.apps import apps
 from suite_database import ENGINE, URL, database
@@ -26,6 +27,7 @@ def put_in_play() -> None:
     conf.LazySettings.configure = _configure_and_change  # type: ignore[method-assign]
     if os.environ.get("DAF_IN_PLAY"):
         django.core.asgi.get_asgi_application = _get_asgi_application
+        recorded.begin()
 
 
 def write(outcomes: dict[str, str]) -> None:
@@ -53,7 +55,7 @@ def _change(settings: Any) -> None:
     if os.environ.get("DAF_IN_PLAY"):
         applications = settings.INSTALLED_APPS
         settings.INSTALLED_APPS = type(applications)(["daf_orm", "daf_views", *applications])
-        settings.DAF_ORM = {"BLOCKING": "off"}
+        settings.DAF_ORM = recorded.SETTINGS
         if os.environ.get("DAF_SUITE_THREAD_FREE"):
             from daf_views.middleware import thread_free  # noqa: PLC0415 - only where DAF is in play
 

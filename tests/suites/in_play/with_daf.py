@@ -7,6 +7,7 @@ loop.
 import os
 import sys
 
+import recorded
 from suite_database import database
 
 DATABASES = {"default": database("django"), "other": database("other")}
@@ -18,6 +19,9 @@ USE_TZ = False
 if os.environ.get("DAF_IN_PLAY"):
     # It sets INSTALLED_APPS itself, to this list and the applications under test, after these settings are loaded.
     sys.modules["__main__"].ALWAYS_INSTALLED_APPS.insert(0, "daf_orm")
+    if recorded.FILE:
+        DAF_ORM = recorded.SETTINGS
+        recorded.begin()
 
 if os.environ.get("DAF_SUITE_BRIDGED"):
     # The bodies of Django tests may read and write files.
