@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
-from daf_orm.static.inference.objects import FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
+from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
 from daf_orm.static.inference.values import (
@@ -115,6 +115,9 @@ def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> 
     frame.report(row.code, node, row.operation, f"runs {row.operation}", remedy, fix=fix)
     if path == "subprocess.Popen":
         return Object(path)
+    if row.operation == "open":
+        mode = arguments[0][1] if len(arguments[0]) > 1 else arguments[1].get("mode", Constant("r"))
+        return Object(FILE, (("mode", mode),))
     return _of_shortcut(frame, row.operation, arguments)
 
 

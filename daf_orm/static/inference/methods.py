@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, querysets
-from daf_orm.static.inference.objects import FUTURE, SESSION, USER, hopped, warm
+from daf_orm.static.inference.objects import FILE, FUTURE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
@@ -24,7 +24,7 @@ from daf_orm.static.inference.values import (
     Value,
 )
 from daf_orm.static.names import orm
-from daf_orm.static.names.functions import OPENING, WAITING
+from daf_orm.static.names.functions import OPENING, READING, WAITING
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         return UNKNOWN
     if owner.of == "pathlib.Path" and name in OPENING:
         frame.report("DAF082", node, "open", "opens a file", _in_thread(frame, node))
-        return UNKNOWN
+        mode = arguments[0][0] if arguments[0] else arguments[1].get("mode", Constant("r"))
+        return Object(FILE, (("mode", mode),)) if name == "open" else UNKNOWN
+    if owner.of == FILE:
+        return _of_file(frame, owner, name, node)
     waiting = _waiting(objects.bases(owner), name, arguments)
     if waiting is not None and (owner.of != FUTURE or isinstance(method.node, ast.Call)):  # it may be done by then
         frame.report("DAF083", node, waiting, f"runs {waiting}", _in_thread(frame, node))
@@ -153,6 +156,17 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
     return Coroutine() if name in {"asend", "aset", "aget", "adelete"} else UNKNOWN
 
 
+def _of_file(frame: Frame, owner: Object, name: str, node: ast.Call) -> Value:
+    """Report that an open file is read or written; one of an unknown mode as text."""
+    given = owner.argument("mode")
+    mode = given.value if isinstance(given, Constant) and isinstance(given.value, str) else "r"
+    kind = "TextIOWrapper" if "b" not in mode else "BufferedReader" if "r" in mode else "BufferedWriter"
+    if name in READING:
+        operation = f"io.{kind}.{name}"
+        frame.report("DAF082", node, operation, f"runs {operation}", _in_thread(frame, node))
+    return owner if name == "__enter__" else UNKNOWN
+
+
 def _waiting(bases: frozenset[str], name: str, arguments: Arguments) -> str | None:
     """Return what waits for another thread or process; None if that does not, or does not for long."""
     operation = next((WAITING[base][name] for base in bases if name in WAITING.get(base, ())), None)
@@ -161,8 +175,8 @@ def _waiting(bases: frozenset[str], name: str, arguments: Arguments) -> str | No
 
 
 def _in_thread(frame: Frame, node: ast.Call) -> str:
-    arguments = [frame.text(each) for each in (node.func, *node.args, *node.keywords)]
-    return f"Do it in a thread: await asyncio.to_thread({', '.join(arguments)})."
+    arguments = ", ".join([frame.text(node.func), *querysets.argument_texts(frame, node)])
+    return f"Do it in a thread: await asyncio.to_thread({arguments})."
 
 
 def _render(frame: Frame, owner: Object, arguments: Arguments, node: ast.Call) -> None:

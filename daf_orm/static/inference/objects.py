@@ -22,6 +22,7 @@ from daf_orm.static.inference.values import (
 from daf_orm.static.names.families import family
 from daf_orm.static.names.orm import FORM_RENDERING, PAGINATOR_VALUES
 from daf_orm.static.project.definitions import Class, last_name
+from daf_orm.static.project.modules import OWN_USERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,7 @@ MESSAGES: Final = "django.contrib.messages.storage"
 CHOICES: Final = "django.forms.models.ModelChoiceIterator"
 FIELDS: Final = "django.forms.fields"
 LOCAL: Final = "threading.local"
+FILE: Final = "builtins.file"
 FUTURE: Final = "concurrent.futures.Future"
 _MODEL_CHOICES: Final = ("ModelChoiceField", "ModelMultipleChoiceField")
 _SESSION_ITEMS: Final = {
@@ -108,6 +110,8 @@ class Objects:
         kinds = self.kinds(value)
         if "request" in kinds:
             return self._of_request(value, name, node)
+        if name == "scope" and any(_is_consumer(base) for base in self.bases(value)):
+            return Mapping(entries=(("user", self._engine.user_row),))
         if "view" in kinds and name == "request":
             return Object(REQUEST)
         if "paginator" in kinds and name in PAGINATOR_VALUES and self._pages_rows(frame, value):
@@ -155,7 +159,7 @@ class Objects:
     def is_user_set_by_the_project(self) -> bool:
         """Whether the project authenticates requests itself, and sets ``request.user`` to what it has loaded."""
         return any(
-            {"request.user = ", "def get_user(", "def authenticate("} & module.mentions
+            module.mentions.intersection(OWN_USERS)
             for module in self._engine.project.modules
             if not any("test" in part for part in module.name.split("."))
         )
@@ -323,6 +327,10 @@ class Objects:
 def warm(value: Object, key: str) -> Object:
     """Return an object of which something is known from now on."""
     return replace(value, arguments=(*value.arguments, (key, Constant(True))))  # noqa: FBT003
+
+
+def _is_consumer(path: str) -> bool:
+    return path.startswith("channels.") and path.endswith("Consumer")
 
 
 def _is_login(paths: frozenset[str]) -> bool:

@@ -245,9 +245,14 @@ def _hop_of(frame: Frame, node: ast.Call) -> str:
 
 def twin_text(frame: Frame, node: ast.Call, name: str) -> str:
     """Return a call with its function replaced by its twin, awaited."""
-    arguments = ", ".join([frame.text(each) for each in node.args] + [_keyword(frame, each) for each in node.keywords])
+    arguments = ", ".join(argument_texts(frame, node))
     receiver = f"{frame.text(node.func.value)}." if isinstance(node.func, ast.Attribute) else ""
     return f"await {receiver}a{name}({arguments})"
+
+
+def argument_texts(frame: Frame, node: ast.Call) -> list[str]:
+    """Return the source of each argument of a call."""
+    return [frame.text(each) for each in node.args] + [_keyword(frame, each) for each in node.keywords]
 
 
 def _keyword(frame: Frame, keyword: ast.keyword) -> str:

@@ -63,6 +63,8 @@ BLOCKING: Final[dict[str, Blocking]] = {
 }
 OPENING: Final = frozenset("open read_text read_bytes write_text write_bytes".split())
 """Methods of ``pathlib.Path`` that open the file."""
+READING: Final = frozenset("read readline readlines write writelines".split())
+"""Methods of an open file that wait for its storage."""
 WAITING: Final[dict[str, dict[str, str]]] = {
     "threading.Thread": {"join": "Thread.join"},
     "threading.Event": {"wait": "Event.wait"},

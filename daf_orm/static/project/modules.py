@@ -33,16 +33,9 @@ class Assigned:
 Binding = Imported | Assigned | Function | Class
 
 
-WORDS: Final = (
-    "async ",
-    "models",
-    "ForeignKey",
-    "@receiver",
-    ".connect(",
-    "request.user = ",
-    "def get_user(",
-    "def authenticate(",
-)
+OWN_USERS: Final = ("request.user = ", 'scope["user"] = ', "scope['user'] = ", "def get_user(", "def authenticate(")
+"""In a project that fetches users itself."""
+WORDS: Final = ("async ", "models", "ForeignKey", "@receiver", ".connect(", *OWN_USERS)
 
 
 class SourceError(Exception):

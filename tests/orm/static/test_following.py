@@ -402,6 +402,11 @@ class Members(UserManager):
         ("Path('a').read_text(encoding='utf-8')", ["open"]),
         ("await asyncio.to_thread(Path('a').read_text)", []),
         ("Path('a').exists()", []),
+        ("with open('a') as f:\n            f.read()", ["open", "io.TextIOWrapper.read"]),
+        ("with Path('a').open('rb') as f:\n            f.read()", ["open", "io.BufferedReader.read"]),
+        ("f = await asyncio.to_thread(open, 'a', 'wb')\n        f.write(b'')", ["io.BufferedWriter.write"]),
+        ("f = await asyncio.to_thread(open, 'a')\n        await asyncio.to_thread(f.read)", []),
+        ("f = open(3)\n        f.read()", []),
     ],
 )
 def test_hashing_and_paths_that_are_opened_are_found(line: str, expected: list[str], tmp_path: Path) -> None:
@@ -415,3 +420,30 @@ def test_hashing_and_paths_that_are_opened_are_found(line: str, expected: list[s
     """
 
     assert [each.operation for each in findings(tmp_path, source)] == expected
+
+
+CONSUMER = """
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+class Member(AbstractUser):
+    boss = models.ForeignKey("self", models.CASCADE, null=True)
+class Chat(AsyncJsonWebsocketConsumer):
+    async def connect(self):
+        print(self.scope["user"].username, self.scope["path"])
+        return self.scope["user"].boss
+"""
+
+
+def test_the_user_of_a_consumer_has_no_relations_loaded(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, CONSUMER)
+
+    assert found.expression == 'self.scope["user"].boss'
+
+
+def test_the_user_of_a_consumer_that_the_project_sets_is_not_known(tmp_path: Path) -> None:
+    middleware = (
+        "class Token:\n    async def __call__(self, scope, *args):\n        scope['user'] = await self.user()\n"
+    )
+
+    assert codes(tmp_path, CONSUMER + middleware) == []
