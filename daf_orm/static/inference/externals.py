@@ -103,7 +103,7 @@ def _in_thread(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
 
 def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> Value:
     row = functions.BLOCKING[path]
-    if row.code == "DAF082" and _is_descriptor(arguments):
+    if (row.code == "DAF082" and _is_descriptor(arguments)) or (row.code == "DAF084" and _is_no_password(arguments)):
         return UNKNOWN
     remedy, fix = row.instead or hopped(frame, node), None
     if row.operation == "prefetch_related_objects":
@@ -119,6 +119,11 @@ def _blocking(frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> 
         mode = arguments[0][1] if len(arguments[0]) > 1 else arguments[1].get("mode", Constant("r"))
         return Object(FILE, (("mode", mode),))
     return _of_shortcut(frame, row.operation, arguments)
+
+
+def _is_no_password(arguments: Arguments) -> bool:
+    """Return True for ``make_password(None)``, which makes a password unusable and hashes nothing."""
+    return NONE in {*arguments[0][:1], arguments[1].get("password")}
 
 
 def _is_descriptor(arguments: Arguments) -> bool:

@@ -395,6 +395,8 @@ class Members(UserManager):
     ("line", "expected"),
     [
         ("make_password('x')", ["make_password"]),
+        ("make_password(None)", []),
+        ("make_password(password=None)", []),
         ("user.set_password('x')", ["make_password"]),
         ("user.check_password('x')", ["check_password"]),
         ("await asyncio.to_thread(user.check_password, 'x')", []),
