@@ -16,7 +16,7 @@ class DafOrmConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
-        from daf_orm import _adapter, checks  # noqa: F401, PLC0415 - Django's models must be loadable
+        from daf_orm import _adapter, _plans, checks  # noqa: F401, PLC0415 - Django's models must be loadable
         from daf_orm.detection import guard, io, watch  # noqa: PLC0415
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 
@@ -28,4 +28,5 @@ class DafOrmConfig(AppConfig):
         if not wrong and get_settings().BLOCKING_IO and get_settings().BLOCKING != "off" and io.is_available():
             io.activate()  # where it is not, a check says so
         _adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)
+        _plans.follow_settings()
         watch.begin()

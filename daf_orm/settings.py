@@ -55,6 +55,16 @@ class WatchdogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What ``DAF_ORM["KEEP_PLANS"]`` may hold."""
+
+    MAX_SIZE: int = limited(1000, least=2)
+    """Structures of queries that are kept at most; past that number the least recently used go."""
+    CHECK_EVERY: int = limited(1000, least=1)
+    """The first use of a plan, and one in so many after it, is compiled both ways and compared. 1: every use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What ``DAF_ORM`` may hold. Sizes count leases; times are seconds."""
 
@@ -95,6 +105,9 @@ class Settings:
     """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
     WATCHDOG: WatchdogSettings | None = None
     """Log where an event loop was stalled, in production: a dict of what WatchdogSettings has. None: off."""
+    KEEP_PLANS: PlanSettings | None = None
+    """Use the SQL of a query again for the next one of the same structure: a dict of what PlanSettings has. None:
+    off."""
     TRANSACTION_IDLE_WARNING: float | None = limited(1.0, check=_waitable)
     """Time that an atomic block may await something other than its database before that is logged. None: any."""
 
@@ -200,8 +213,9 @@ def get_settings() -> Settings:
     raw = getattr(django_settings, "DAF_ORM", {})
     if wrong := problems(raw):
         raise ImproperlyConfigured(" ".join(wrong))
-    watchdog = raw.get("WATCHDOG")
-    return Settings(**{**raw, "WATCHDOG": None if watchdog is None else WatchdogSettings(**watchdog)})
+    parts: dict[str, type[Any]] = {"WATCHDOG": WatchdogSettings, "KEEP_PLANS": PlanSettings}
+    made = {key: kind(**raw[key]) for key, kind in parts.items() if raw.get(key) is not None}
+    return Settings(**{**raw, **made})
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -36,6 +36,22 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_prefetch_related_lookups": "the same",
         "_result_cache": "the same",
     },
+    "django.db.models.sql.compiler:SQLCompiler": {
+        "annotation_col_map": "of a plan: what iterating a queryset reads",
+        "col_count": "the same",
+        "get_select": "makes it; one that is replaced ends a plan",
+        "has_extra_select": "the same as annotation_col_map",
+        "klass_info": "the same as annotation_col_map",
+        "pre_sql_setup": "the parts of a query before they are SQL, noted where a plan is made",
+        "select": "the same as annotation_col_map",
+    },
+    "django.db.models.sql.query:Query": {
+        "_filtered_relations": "keep a query from a plan",
+        "alias_map": "the tables of a query, part of its structure",
+        "alias_refcount": "the same",
+        "table_map": "the same",
+        "where": "the conditions of a query",
+    },
     "django.test.testcases:TestCase": {
         "_enter_atomics": "where a test's transaction begins",
         "_rollback_atomics": "where it ends",

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from daf_orm import get_pool
-from daf_orm.settings import Settings, WatchdogSettings, get_settings, problems
+from daf_orm.settings import PlanSettings, Settings, WatchdogSettings, get_settings, problems
 
 pytestmark = pytest.mark.no_database
 
@@ -27,6 +27,7 @@ EXAMPLE = {
     "BLOCKING_IO": True,
     "ALLOW_BLOCKING": ["shop.legacy.*"],
     "WATCHDOG": {"THRESHOLD": 1, "INTERVAL": 30.0, "MAX_SITES": 50},
+    "KEEP_PLANS": {"MAX_SIZE": 50, "CHECK_EVERY": 10},
     "TRANSACTION_IDLE_WARNING": 2.5,
 }
 
@@ -39,6 +40,7 @@ def test_nothing_is_said_about_what_is_right(raw: dict) -> None:
 def test_the_example_has_every_key() -> None:
     assert set(EXAMPLE) == {field.name for field in dataclasses.fields(Settings)}
     assert set(EXAMPLE["WATCHDOG"]) == {field.name for field in dataclasses.fields(WatchdogSettings)}
+    assert set(EXAMPLE["KEEP_PLANS"]) == {field.name for field in dataclasses.fields(PlanSettings)}
 
 
 @pytest.mark.parametrize(("key", "meant"), [("MAXSIZE", "MAX_SIZE"), ("max_size", "MAX_SIZE"), ("TIMEOUTS", "TIMEOUT")])
@@ -202,6 +204,7 @@ def test_the_defaults_are_those_of_the_design(settings) -> None:
         "BLOCKING_IO": False,
         "ALLOW_BLOCKING": (),
         "WATCHDOG": None,
+        "KEEP_PLANS": None,
         "TRANSACTION_IDLE_WARNING": 1.0,
     }
 

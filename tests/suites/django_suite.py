@@ -1,21 +1,25 @@
 """Run a fixed part of the Django suite without and with DAF in play; fail where an outcome differs.
 
-``python -m tests.suites.django_suite [--short] [--postgresql | --native --bridged] [--server URL] [APP ...]``. The
-suite is that of the installed Django's source distribution, which pip downloads once, into the user's cache.
+``python -m tests.suites.django_suite [--short] [--postgresql | --native --bridged] [--plans] [--server URL] [APP …]``.
+The suite is that of the installed Django's source distribution, which pip downloads once, into the user's cache.
 ``--short`` runs fewer applications; without ``--native`` and ``--bridged``, with DAF only.
 
 ``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code. ``--bridged`` does so
 with each test's body on a running event loop and the guard in mode ``raise``: then no call may block.
+``--plans`` compares without DAF and with query plans kept, and then compares each use of a plan with what Django
+compiles; it says how many queries took a plan's SQL, and why the others took Django's way.
 ``postgres_tests`` needs PostgreSQL's contributed extensions, and is left out where the server has none.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -32,6 +36,10 @@ NATIVE = [
     *NATIVE_SHORT,
     *"aggregation annotations backends bulk_create many_to_many migrations postgres_tests".split(),
     *"prefetch_related queries select_for_update select_related".split(),
+]
+PLANS = [
+    *"queries lookup expressions aggregation annotations ordering select_related prefetch_related".split(),
+    *"null_queries filtered_relation".split(),
 ]
 MEANT = {
     "async.tests.AsyncUnsafeTest.test_async_unsafe_suppressed": (
@@ -67,9 +75,22 @@ def failures(labels: list[str], environment: dict[str, str]) -> set[str]:
     found |= {f"{ran[1]} tests", *re.findall(r"(?:skipped|expected failures|unexpected successes)=\d+", done.stderr)}
     if (blocked := re.search(r"^Blocking calls: ([1-9]\d*)", done.stderr, re.MULTILINE)) is not None:
         found.add(f"{blocked[1]} blocking calls:{done.stderr[blocked.end() :]}")
+    if (plans := re.search(r"^Kept plans: (.+)", done.stderr, re.MULTILINE)) is not None:
+        found |= _plans_told(json.loads(plans[1]))
     failed = len(set(OUTCOME.findall(done.stderr)))
     print(f"{' '.join(labels)}, {_name(environment)}: {ran[1]} tests, {failed} failed", flush=True)
     return found
+
+
+def _plans_told(counts: Any) -> set[str]:
+    """Print the counts of kept plans; return what must not be."""
+    if not counts or not counts["hits"]:
+        return {"no plan used"}
+    reasons = counts.pop("reasons")
+    print(", ".join(f"{name} {number}" for name, number in counts.items()), flush=True)
+    for reason, number in reasons.items():
+        print(f"    {number:>5}  {reason}", flush=True)
+    return {f"{counts['differed']} plans that differed"} if counts["differed"] else set()
 
 
 def _name(environment: dict[str, str]) -> str:
@@ -77,6 +98,8 @@ def _name(environment: dict[str, str]) -> str:
         return "on an event loop"
     if "DAF_SUITE_ENGINE" in environment:
         return "native engine"
+    if "DAF_SUITE_PLANS" in environment:
+        return f"plans {environment['DAF_SUITE_PLANS']}"
     return "with DAF" if "DAF_IN_PLAY" in environment else "without DAF"
 
 
@@ -92,6 +115,16 @@ def compare_engines(labels: list[str], environment: dict[str, str], engines: lis
         for engine in engines:
             changed = of_django ^ failures([label], environment | engine)
             changes += tell(changed, MEANT, f"The engine changes the outcome of {label}:")
+    return int(bool(changes))
+
+
+def compare_plans(labels: list[str], environment: dict[str, str]) -> int:
+    """Return 1 if kept plans change an outcome, or one differs from what Django compiles."""
+    of_django = failures(labels, environment)
+    changes = 0
+    for use in ("used", "compared"):
+        found = failures(labels, environment | {"DAF_IN_PLAY": "1", "DAF_SUITE_PLANS": use})
+        changes += tell(found ^ of_django, MEANT, f"Kept plans, {use}, change the outcome of")
     return int(bool(changes))
 
 
@@ -115,15 +148,18 @@ def main() -> int:
     parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--native", action="store_true")
     parser.add_argument("--bridged", action="store_true")
+    parser.add_argument("--plans", action="store_true")
     parser.add_argument("--server", metavar="URL", help="of a PostgreSQL server; by default one is started")
     parser.add_argument("labels", nargs="*")
     options = parser.parse_args()
-    labels = options.labels or (SHORT if options.short else WHOLE)
+    labels = options.labels or (PLANS if options.plans else SHORT if options.short else WHOLE)
     if not (options.postgresql or options.native or options.bridged):
-        return compare(labels, {}, is_short=options.short)
+        return compare_plans(labels, {}) if options.plans else compare(labels, {}, is_short=options.short)
     with contextlib.nullcontext() if options.server else PostgresServer() as server:
         url = options.server or server.url
         environment = {"DAF_SUITE_URL": url}
+        if options.plans:
+            return compare_plans(labels, environment | (NATIVE_ENVIRONMENT if options.native else {}))
         if options.postgresql:
             return compare(labels, environment, is_short=options.short)
         labels = options.labels or (NATIVE_SHORT if options.short else NATIVE)

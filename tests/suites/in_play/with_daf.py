@@ -1,7 +1,7 @@
 """Settings for ``runtests.py`` of the Django suite, with DAF in play where ``DAF_IN_PLAY`` is set.
 
 ``DAF_SUITE_URL`` and ``DAF_SUITE_ENGINE`` name the database; ``DAF_SUITE_BRIDGED`` has each test's body run on an event
-loop.
+loop. ``DAF_SUITE_PLANS`` keeps query plans: ``used``, or ``compared``, each use with what Django compiles.
 """
 
 import os
@@ -22,6 +22,10 @@ if os.environ.get("DAF_IN_PLAY"):
     if recorded.FILE:
         DAF_ORM = recorded.SETTINGS
         recorded.begin()
+
+if kept := os.environ.get("DAF_SUITE_PLANS"):
+    DAF_ORM = {"KEEP_PLANS": {"MAX_SIZE": 100_000, "CHECK_EVERY": 1 if kept == "compared" else 1_000_000_000}}
+    sys.modules["__main__"].ALWAYS_INSTALLED_APPS.append("plans_in_play.PlansConfig")
 
 if os.environ.get("DAF_SUITE_BRIDGED"):
     # The bodies of Django tests may read and write files.

@@ -1,0 +1,97 @@
+"""The classes of Django's that are known to compile alike: the same structure makes the same SQL, whatever the values.
+
+A subclass is another class, and unknown. ``tests/orm/plans`` compiles each of them both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, Final
+
+from django.db import models
+from django.db.models import aggregates, expressions, functions, lookups
+from django.db.models.fields import related_lookups, reverse_related
+from django.db.models.sql import compiler as compilers
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.where import WhereNode
+
+FIELDS: Final = frozenset(
+    {
+        *(models.AutoField, models.BigAutoField, models.SmallAutoField),
+        *(models.IntegerField, models.BigIntegerField, models.SmallIntegerField),
+        *(models.PositiveIntegerField, models.PositiveBigIntegerField, models.PositiveSmallIntegerField),
+        *(models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField),
+        *(models.FileField, models.ImageField, models.FilePathField, models.GenericIPAddressField),
+        *(models.BooleanField, models.FloatField, models.DecimalField, models.UUIDField, models.BinaryField),
+        *(models.DateField, models.DateTimeField, models.TimeField, models.DurationField, models.JSONField),
+        *(models.ForeignKey, models.OneToOneField),
+    }
+)
+"""Fields of models."""
+MADE_FIELDS: Final = frozenset(
+    {
+        *(models.AutoField, models.BigAutoField, models.SmallAutoField),
+        *(models.IntegerField, models.BigIntegerField, models.SmallIntegerField),
+        *(models.PositiveIntegerField, models.PositiveBigIntegerField, models.PositiveSmallIntegerField),
+        *(models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField),
+        *(models.BooleanField, models.FloatField, models.DecimalField, models.UUIDField),
+        *(models.DateField, models.DateTimeField, models.TimeField, models.DurationField),
+    }
+)
+"""Fields of expressions: two of one class mean the same to SQL, and to the values that come back."""
+RELATIONS: Final = frozenset({reverse_related.ManyToOneRel, reverse_related.OneToOneRel})
+"""What stands for a foreign key where it is followed backwards."""
+JOINED_BY: Final = frozenset({models.ForeignKey, models.OneToOneField, *RELATIONS})
+TABLES: Final = frozenset({BaseTable, Join})
+CONSTANTS: Final[Mapping[type, type]] = {
+    int: models.IntegerField,
+    str: models.CharField,
+    bool: models.BooleanField,
+    NoneType: NoneType,
+}
+"""Values of expressions outside conditions, which are part of the structure: equal ones of one class look alike.
+
+By their class, with the field that Django takes for them.
+"""
+EXACT: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact})
+IS_NULL: Final = frozenset({lookups.IsNull, related_lookups.RelatedIsNull})
+IN: Final = frozenset({lookups.In, related_lookups.RelatedIn})
+PLAIN: Final = frozenset(
+    {
+        *(lookups.GreaterThan, lookups.GreaterThanOrEqual, lookups.LessThan, lookups.LessThanOrEqual),
+        *(lookups.IntegerGreaterThan, lookups.IntegerGreaterThanOrEqual),
+        *(lookups.IntegerLessThan, lookups.IntegerLessThanOrEqual),
+        *(related_lookups.RelatedGreaterThan, related_lookups.RelatedGreaterThanOrEqual),
+        *(related_lookups.RelatedLessThan, related_lookups.RelatedLessThanOrEqual),
+        *(lookups.IExact, lookups.Contains, lookups.IContains, lookups.Range, lookups.Regex, lookups.IRegex),
+        *(lookups.StartsWith, lookups.IStartsWith, lookups.EndsWith, lookups.IEndsWith),
+    }
+)
+"""Lookups whose SQL depends on the SQL of their two sides alone."""
+LOOKUPS: Final = EXACT | IS_NULL | IN | PLAIN
+AGGREGATES: Final = frozenset({aggregates.Count, aggregates.Sum, aggregates.Avg, aggregates.Min, aggregates.Max})
+FUNCTIONS: Final = frozenset({functions.Lower, functions.Upper, functions.Length, functions.Coalesce})
+NODES: Final[frozenset[Any]] = frozenset(
+    {
+        *(expressions.Col, expressions.Value, expressions.Star, expressions.Ref, expressions.OrderBy),
+        *(expressions.CombinedExpression, compilers.PositionRef, WhereNode),
+        *LOOKUPS,
+        *AGGREGATES,
+        *FUNCTIONS,
+    }
+)
+"""What a compiled query may consist of."""
+COMPILER_METHODS: Final = (
+    *("compile", "pre_sql_setup", "setup_query", "get_select", "get_default_columns", "get_related_selections"),
+    *("get_order_by", "find_ordering_name", "get_extra_select", "get_group_by", "get_distinct", "get_from_clause"),
+)
+QUERY_METHODS: Final = ("get_meta", "get_initial_alias", "join", "join_parent_model", "setup_joins", "table_alias")
+OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"})
+"""What ``connection.ops`` has of its own; what else it has replaces a method."""
+COMPILERS: Final = {
+    "django.db.models.sql.compiler": "SQLCompiler",
+    "daf_orm.backends.postgresql.compiler": "SQLCompiler",
+}
+BACKENDS: Final = ("django.db.backends.sqlite3.", "django.db.backends.postgresql.", "daf_orm.backends.postgresql.")
+"""Modules of the backends that it is proven for. What another package's class stands in is unknown."""

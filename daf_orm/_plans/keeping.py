@@ -1,0 +1,176 @@
+"""The one method of Django's that is wrapped while plans are kept: ``SQLCompiler.as_sql``."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings as django_settings
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.core.signals import setting_changed
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.query import Query
+
+from daf_orm._django.expression_shapes import Unkept, name_of
+from daf_orm._django.known_sql import OPERATIONS_STATE
+from daf_orm._django.query_shapes import shape_of
+from daf_orm._plans.backends import backend_of
+from daf_orm._plans.comparing import differences
+from daf_orm._plans.plan import Plan, compile_plan
+from daf_orm._plans.store import PlanStats, PlanStore
+from daf_orm.patches import Patch, PatchTable
+from daf_orm.settings import PlanSettings, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Compiled = tuple[str, Any]
+
+logger: Final = logging.getLogger("daf_orm")
+
+
+class _Keeper:
+    """Compiles by plans, as the settings of ``KEEP_PLANS`` say."""
+
+    def __init__(self, settings: PlanSettings) -> None:
+        self.settings = settings
+        self.check_every = settings.CHECK_EVERY
+        self.first = 1 % settings.CHECK_EVERY
+        self.store = PlanStore(settings.MAX_SIZE)
+
+    def compiled(self, compiler: Any, compile_query: Callable[[Any], _Compiled]) -> _Compiled:
+        """Return SQL and parameters of a compiler's query, by a plan or by ``compile_query``, which is Django's way."""
+        store = self.store
+        try:
+            key, values = _key_of(compiler)
+            plan = store.find(key)
+        except Exception as error:  # noqa: BLE001 - Django raises it, or knows better
+            store.count_django(_reason(error))
+            return compile_query(compiler)
+        if plan is None or (type(plan) is Plan and not plan.holds()):
+            return self._made(compiler, compile_query, key, values)
+        if type(plan) is not Plan:
+            store.count_django(str(plan))
+            return compile_query(compiler)
+        plan.hits += 1
+        store.hits += 1
+        if plan.hits % self.check_every == self.first:  # the first, and one in so many
+            return self._compared(plan, compiler, compile_query, key, values)
+        return plan.use(compiler, values)
+
+    def _made(self, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]) -> _Compiled:
+        compiled, plan = compile_plan(compiler, compile_query, values)
+        if isinstance(plan, Plan):
+            self.store.made += 1
+        else:
+            self.store.count_django(str(plan))
+        self.store.put(key, plan)
+        return compiled
+
+    def _compared(
+        self, plan: Plan, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]
+    ) -> _Compiled:
+        kept = plan.use(compiler, values)
+        made = compile_query(compiler)
+        self.store.compared += 1
+        if found := list(differences(plan, kept, compiler, made)):
+            self.store.differed += 1
+            self.store.put(key, Unkept("a plan that differed"))
+            logger.error(
+                "A kept query plan of %s differs from what Django compiles, in %s. Django's is used, and no plan is "
+                "kept for this structure of a query. Please report it.",
+                name_of(compiler.query.model),
+                "; ".join(found),
+            )
+        return made
+
+
+def _key_of(compiler: Any) -> tuple[Any, list[Any]]:
+    connection = compiler.connection
+    backend = backend_of(connection)
+    if backend is None:
+        raise Unkept(f"compiler of {name_of(type(connection))}")
+    kinds: tuple[type, ...] = (type(compiler.query), type(compiler), type(connection.ops))
+    for kind, known in zip(kinds, (Query, backend.compiler, backend.ops), strict=True):
+        if kind is not known:
+            raise Unkept(name_of(kind))
+    if not vars(connection.ops).keys() <= OPERATIONS_STATE:
+        raise Unkept("operations of a connection, changed")
+    if compiler.using is None:
+        raise Unkept("part of another query")
+    return shape_of(compiler, backend)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Unkept):
+        return str(error)
+    return "no rows or all" if isinstance(error, EmptyResultSet | FullResultSet) else type(error).__name__
+
+
+_keeper: _Keeper | None = None
+
+
+def _keeping(original: Callable[..., _Compiled]) -> Callable[..., _Compiled]:
+    @functools.wraps(original)
+    def as_sql(self: Any, with_limits: bool = True, with_col_aliases: bool = False) -> _Compiled:  # noqa: FBT001, FBT002 - Django's
+        keeper = _keeper
+        if keeper is None or not with_limits or with_col_aliases:
+            return original(self, with_limits, with_col_aliases)
+        return keeper.compiled(self, original)
+
+    return as_sql
+
+
+_PATCHES: Final = PatchTable(
+    Patch(owner=SQLCompiler, name="as_sql", wrapper=_keeping, why="a query of a known structure is not compiled again")
+)
+
+
+def activate(settings: PlanSettings) -> None:
+    """Keep plans from now on. Does nothing, but for a log record, where other code has replaced ``as_sql``."""
+    global _keeper  # noqa: PLW0603 - one for the process
+    if not _PATCHES.is_active and SQLCompiler.as_sql.__module__ != SQLCompiler.__module__:
+        logger.warning(
+            "DAF_ORM['KEEP_PLANS'] has no effect: %s has replaced SQLCompiler.as_sql().", SQLCompiler.as_sql.__module__
+        )
+        return
+    _keeper = _Keeper(settings)
+    _PATCHES.activate()
+
+
+def deactivate() -> None:
+    """Put Django back as it was, and forget all plans."""
+    global _keeper  # noqa: PLW0603 - as above
+    _PATCHES.deactivate()
+    _keeper = None
+
+
+def clear() -> None:
+    """Forget all plans and counts, as after a change of Django's classes at run time."""
+    if _keeper is not None:
+        _keeper.store = PlanStore(_keeper.settings.MAX_SIZE)
+
+
+def get_stats() -> PlanStats | None:
+    """Return the counts, or None while no plans are kept."""
+    return None if _keeper is None else _keeper.store.stats()
+
+
+def follow_settings() -> None:
+    """Keep plans, or do not, as ``DAF_ORM`` says; not where it is wrong."""
+    raw = getattr(django_settings, "DAF_ORM", {})
+    wanted = None if problems(raw) else raw.get("KEEP_PLANS")
+    settings = None if wanted is None else PlanSettings(**wanted)
+    if settings is None:
+        deactivate()
+    elif _keeper is None or _keeper.settings != settings:
+        activate(settings)
+
+
+def _follow(*, setting: str, **_: object) -> None:
+    if setting == "DAF_ORM":
+        follow_settings()
+
+
+setting_changed.connect(_follow, dispatch_uid="daf_orm.plans")

@@ -1,0 +1,246 @@
+"""A plan: what Django's compiler made of a query, and what must still be so for it to hold."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from itertools import chain
+from operator import attrgetter, call
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from django.db.models import Field
+from django.db.models.expressions import Col
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.datastructures import Join
+from django.db.models.sql.query import Query
+
+from daf_orm._django.expression_shapes import Unkept, name_of
+from daf_orm._django.known_sql import (
+    COMPILER_METHODS,
+    FIELDS,
+    FUNCTIONS,
+    JOINED_BY,
+    LOOKUPS,
+    NODES,
+    QUERY_METHODS,
+    RELATIONS,
+    TABLES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+logger: Final = logging.getLogger("daf_orm")
+_column_of: Final = attrgetter("column")
+_COMPILER_METHODS: Final = attrgetter(*COMPILER_METHODS)
+_QUERY_METHODS: Final = attrgetter(*QUERY_METHODS)
+_FIELD_METHODS: Final = attrgetter("get_col", "select_format", "get_internal_type")
+_options_of: Final = attrgetter("_meta.db_table", "_meta.concrete_fields", "_meta.ordering")
+_NODE_METHODS: Final = attrgetter("as_sql")
+_LOOKUP_METHODS: Final = attrgetter("as_sql", "process_lhs", "get_rhs_op")
+
+_COMPILED: Final = (
+    *("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select"),
+    *("having", "qualify"),  # which are None
+)
+
+
+class Compiled(NamedTuple):
+    """What Django has compiled, with the parts that it sets up before."""
+
+    compiler: Any
+    sql: str
+    parameters: Sequence[Any]
+    extra_select: Sequence[Any]
+    order_by: Sequence[Any]
+    group_by: Sequence[Any]
+
+
+class Plan:
+    """What a query of a known structure compiles to. It refers to no query, no value and no connection."""
+
+    __slots__ = (
+        *("after", "before", "columns", "compiled", "fields", "hits", "limits", "read", "readers", "relations", "sql"),
+    )
+
+    def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
+        """Take what Django has compiled. Raises Unkept where it cannot be used for another query."""
+        compiler, query = made.compiler, made.compiler.query
+        self.before = tuple(_parameters((*compiler.select, *made.extra_select)))
+        self.after = (*chain.from_iterable(own for _, own in made.group_by), *_parameters(made.order_by))
+        if not same_values(made.parameters, (*self.before, *values, *self.after)):
+            raise Unkept("parameters of other parts")
+        self.sql, self.limits = made.sql, (query.low_mark, query.high_mark)
+        if query.is_sliced and not self.sql.endswith(_limits(compiler)):
+            raise Unkept("limits that are not the end")
+        self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
+        self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
+        self.columns = tuple(map(_column_of, self.fields))
+        models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
+        self.readers = [*_readers(models, parts.kinds, f"as_{compiler.connection.vendor}")]
+        self.read = [_copied(read()) for read in self.readers]
+        for function in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
+            if callable(function) and not function.__module__.startswith("django."):
+                raise Unkept(f"{function.__module__}.{function.__qualname__}, in the place of Django's")
+        self.hits = 0
+
+    def holds(self) -> bool:
+        """Return False if a table, a column, an ordering or a method of Django's is another one by now."""
+        return [*map(call, self.readers)] == self.read and tuple(map(_column_of, self.fields)) == self.columns
+
+    def use(self, compiler: Any, values: list[Any]) -> tuple[str, tuple[Any, ...]]:
+        """Let a compiler have what Django would have compiled; return SQL and parameters."""
+        query = compiler.query
+        vars(compiler).update(self.compiled, where=query.where)
+        sql = self.sql
+        if (query.low_mark, query.high_mark) != self.limits:
+            limits = self.limits
+            sql = sql.removesuffix(_limits_sql(compiler, *limits)) + _limits(compiler)
+        return sql, (*self.before, *values, *self.after)
+
+
+def _readers(models: Iterable[Any], kinds: Iterable[type], vendor: str) -> Iterator[Callable[[], Any]]:
+    """Yield functions that read what the plan depends on beside the query."""
+    for model in models:
+        yield partial(_options_of, model)
+    yield partial(_COMPILER_METHODS, SQLCompiler)
+    yield partial(_FIELD_METHODS, Field)
+    yield partial(_QUERY_METHODS, Query)
+    for kind in kinds:
+        yield partial(_LOOKUP_METHODS if kind in LOOKUPS else _NODE_METHODS, kind)
+        yield partial(getattr, kind, vendor, None)
+
+
+def _copied(read: Any) -> Any:
+    """Return what was read, with a copy of an ordering that can be changed in its place."""
+    return tuple([list(each) if type(each) is list else each for each in read]) if type(read) is tuple else read
+
+
+class _Parts:
+    """What a compiled query consists of. Raises Unkept where a part is unknown."""
+
+    def __init__(self) -> None:
+        self.fields: dict[int, Any] = {}
+        self.relations: dict[int, Any] = {}
+        self.kinds: dict[type, None] = {}
+
+    def add(self, expression: Any) -> None:
+        kind = type(expression)
+        if kind not in NODES:
+            raise Unkept(name_of(kind))
+        self.kinds[kind] = None
+        if kind is Col:
+            self._add_fields(expression.target)
+            self._add_output(expression.output_field)
+            return
+        for source in expression.get_source_expressions():
+            if source is not None:
+                self.add(source)
+
+    def add_table(self, table: Any) -> None:
+        kind = type(table)
+        if kind not in TABLES:
+            raise Unkept(name_of(kind))
+        self.kinds[kind] = None
+        if kind is not Join:
+            return
+        if type(table.join_field) not in JOINED_BY:
+            raise Unkept(f"join by {name_of(type(table.join_field))}")
+        self._add_output(table.join_field)
+        for pair in table.join_fields:
+            self._add_fields(*pair)
+
+    def _add_output(self, field: Any) -> None:
+        if type(field) not in RELATIONS:
+            self._add_fields(field)
+            return
+        self._add_fields(field.field)
+        self.relations[id(field)] = field
+
+    def _add_fields(self, *fields: Any) -> None:
+        for field in fields:
+            if type(field) not in FIELDS:
+                raise Unkept(f"field {name_of(type(field))}")
+            self.fields[id(field)] = field
+
+
+def compile_plan(
+    compiler: Any, compile_query: Callable[[Any], tuple[str, Any]], values: list[Any]
+) -> tuple[tuple[str, Any], Plan | Unkept]:
+    """Let Django compile a query, by ``compile_query``; return SQL and parameters, and a plan or why there is none."""
+    parts: list[Any] = []
+    set_up = compiler.pre_sql_setup
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        parts[:] = set_up(*args, **kwargs)
+        return tuple(parts)
+
+    compiler.pre_sql_setup = noted
+    try:
+        compiled = compile_query(compiler)
+    finally:
+        del compiler.pre_sql_setup
+    try:
+        made = Compiled(compiler, *compiled, *parts)
+        return compiled, Plan(made, values, _parts_of(made))
+    except Unkept as unkept:
+        return compiled, unkept.with_traceback(None)
+    except Exception as error:  # the query itself is compiled
+        logger.exception("No plan could be made of a query of %s.", name_of(compiler.query.model))
+        return compiled, Unkept(type(error).__name__)
+
+
+def same_values(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Return True if parameters are the same to a database driver."""
+    return len(some) == len(others) and all(map(_same, some, others))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    return one is other or repr(one) == repr(other) or bool(one == other)
+
+
+def _parts_of(made: Compiled) -> _Parts:
+    compiler, query = made.compiler, made.compiler.query
+    if compiler.having is not None or compiler.qualify is not None:
+        raise Unkept("HAVING")
+    parts = _Parts()
+    for order, _ in made.order_by:
+        parts.add(order)
+    if not parts.kinds.keys().isdisjoint(FUNCTIONS) and _may_be_transforms(query.order_by or query.get_meta().ordering):
+        raise Unkept("order by a transform")
+    for column, _, _ in compiler.select:
+        parts.add(column)
+    group_by = query.group_by if isinstance(query.group_by, tuple) else ()
+    for expression in (query.where, *group_by, *query.annotations.values()):
+        parts.add(expression)
+    for table in query.alias_map.values():
+        parts.add_table(table)
+    return parts
+
+
+def _may_be_transforms(names: Any) -> bool:
+    """Return True if an order may name a transform, which code can register and unregister."""
+    return any(isinstance(name, str) or "__" in repr(name) for name in names)
+
+
+def _parameters(parts: Iterable[Any]) -> Iterator[Any]:
+    """Yield the parameters of what ``get_select()`` and the like return."""
+    for part in parts:
+        yield from part[1][1]
+
+
+def _limits(compiler: Any) -> str:
+    return _limits_sql(compiler, compiler.query.low_mark, compiler.query.high_mark)
+
+
+def _limits_sql(compiler: Any, low: int, high: int | None) -> str:
+    return f" {compiler.connection.ops.limit_offset_sql(low, high)}"
+
+
+def _models(klass_info: Any) -> Iterator[Any]:
+    if klass_info:
+        yield klass_info["model"]
+        for related in klass_info.get("related_klass_infos", ()):
+            yield from _models(related)
