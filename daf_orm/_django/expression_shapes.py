@@ -21,6 +21,10 @@ class Unkept(Exception):
     """The query has a part that is not known to compile alike; the message names it."""
 
 
+class Replaced(Unkept):
+    """Other code has replaced a method of Django's, and may put it back."""
+
+
 def name_of(kind: type) -> str:
     """Return the name of a class, with its module."""
     return f"{kind.__module__}.{kind.__qualname__}"

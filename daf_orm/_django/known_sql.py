@@ -91,6 +91,7 @@ OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"
 """What ``connection.ops`` has of its own; what else it has replaces a method."""
 COMPILERS: Final = {
     "django.db.models.sql.compiler": "SQLCompiler",
+    "django.db.backends.postgresql.compiler": "SQLCompiler",  # Django 5.2's, which refuses some names
     "daf_orm.backends.postgresql.compiler": "SQLCompiler",
 }
 BACKENDS: Final = ("django.db.backends.sqlite3.", "django.db.backends.postgresql.", "daf_orm.backends.postgresql.")

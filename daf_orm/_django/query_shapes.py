@@ -101,13 +101,20 @@ def _add_lookup(lookup: Any, compiler: Any, shape: list[Any], parameters: list[A
 
 
 def _add_exact(lookup: Any, compiler: Any, shape: list[Any], parameters: list[Any]) -> None:
-    value, column = lookup.rhs, lookup.lhs
-    if isinstance(value, bool) and getattr(column, "conditional", False):  # no parameter: the column itself
-        if type(column) is not Col:
-            raise Unkept(name_of(type(column)))
-        shape += (type(lookup), column.alias, id(column.target), id(column.output_field), value)
+    if isinstance(lookup.rhs, bool) and _is_its_own_condition(lookup.lhs, compiler.connection.ops):
+        column = lookup.lhs
+        shape += (type(lookup), column.alias, id(column.target), id(column.output_field), lookup.rhs)
     else:
         _add_lookup(lookup, compiler, shape, parameters)
+
+
+def _is_its_own_condition(column: Any, operations: Any) -> bool:
+    """Return True if a column is compared with True or False without a parameter."""
+    return (
+        type(column) is Col
+        and column.conditional
+        and operations.conditional_expression_supported_in_where_clause(column)
+    )
 
 
 def _add_is_null(lookup: Any, _: Any, shape: list[Any], __: list[Any]) -> None:

@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.query import Query
 
-from daf_orm._django.expression_shapes import Unkept, name_of
+from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import OPERATIONS_STATE
 from daf_orm._django.query_shapes import shape_of
 from daf_orm._plans.backends import backend_of
@@ -65,7 +65,8 @@ class _Keeper:
             self.store.made += 1
         else:
             self.store.count_django(str(plan))
-        self.store.put(key, plan)
+        if not isinstance(plan, Replaced):
+            self.store.put(key, plan)
         return compiled
 
     def _compared(

@@ -14,7 +14,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 
-from daf_orm._django.expression_shapes import Unkept, name_of
+from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import (
     COMPILER_METHODS,
     FIELDS,
@@ -66,6 +66,14 @@ class Plan:
     def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
         """Take what Django has compiled. Raises Unkept where it cannot be used for another query."""
         compiler, query = made.compiler, made.compiler.query
+        self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
+        self.columns = tuple(map(_column_of, self.fields))
+        models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
+        self.readers = [*_readers(models, parts.kinds, f"as_{compiler.connection.vendor}")]
+        self.read = [_copied(read()) for read in self.readers]
+        for function in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
+            if callable(function) and not str(getattr(function, "__module__", None)).startswith("django."):
+                raise Replaced("a method of Django's is replaced")
         self.before = tuple(_parameters((*compiler.select, *made.extra_select)))
         self.after = (*chain.from_iterable(own for _, own in made.group_by), *_parameters(made.order_by))
         if not same_values(made.parameters, (*self.before, *values, *self.after)):
@@ -74,14 +82,6 @@ class Plan:
         if query.is_sliced and not self.sql.endswith(_limits(compiler)):
             raise Unkept("limits that are not the end")
         self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
-        self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
-        self.columns = tuple(map(_column_of, self.fields))
-        models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
-        self.readers = [*_readers(models, parts.kinds, f"as_{compiler.connection.vendor}")]
-        self.read = [_copied(read()) for read in self.readers]
-        for function in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
-            if callable(function) and not function.__module__.startswith("django."):
-                raise Unkept(f"{function.__module__}.{function.__qualname__}, in the place of Django's")
         self.hits = 0
 
     def holds(self) -> bool:
@@ -208,7 +208,7 @@ def _parts_of(made: Compiled) -> _Parts:
     parts = _Parts()
     for order, _ in made.order_by:
         parts.add(order)
-    if not parts.kinds.keys().isdisjoint(FUNCTIONS) and _may_be_transforms(query.order_by or query.get_meta().ordering):
+    if not parts.kinds.keys().isdisjoint(FUNCTIONS) and _may_be_transforms(query):
         raise Unkept("order by a transform")
     for column, _, _ in compiler.select:
         parts.add(column)
@@ -220,9 +220,14 @@ def _parts_of(made: Compiled) -> _Parts:
     return parts
 
 
-def _may_be_transforms(names: Any) -> bool:
+def _may_be_transforms(query: Any) -> bool:
     """Return True if an order may name a transform, which code can register and unregister."""
-    return any(isinstance(name, str) or "__" in repr(name) for name in names)
+    options = query.get_meta()
+    plain = {"pk", *(field.name for field in options.concrete_fields if not field.is_relation)}
+    return any(
+        name.removeprefix("-") not in plain if isinstance(name, str) else "__" in repr(name)
+        for name in query.order_by or options.ordering
+    )
 
 
 def _parameters(parts: Iterable[Any]) -> Iterator[Any]:

@@ -43,12 +43,18 @@ def is_kept(query: QuerySet | Query, using: str = "default") -> bool:
     return compiled_both_ways(query, using)
 
 
+def with_every_relation(queryset: QuerySet) -> QuerySet:
+    """Do what select_related() does, which Django 6.1 deprecates."""
+    queryset.query.select_related = True
+    return queryset
+
+
 def reason(query: QuerySet) -> str:
     """Return why a query takes Django's way."""
     before = _plans.get_stats().reasons
     assert not is_kept(query)
     after = _plans.get_stats().reasons
-    (found,) = (name for name, number in after.items() if number > before.get(name, 0))
+    (found,) = (name for name in after if after[name] > before.get(name, 0) and name != "part of another query")
     return found
 
 

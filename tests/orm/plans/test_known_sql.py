@@ -11,7 +11,7 @@ from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, Length, Lower, Upper
 
 from daf_orm._plans import get_stats
-from tests.orm.plans.compiling import compiled_both_ways, is_kept
+from tests.orm.plans.compiling import compiled_both_ways, is_kept, with_every_relation
 from tests.project.library.models import Author, Book, CheapBook, Counter, Novel, Profile, Publisher, Reading, Review
 
 pytestmark = pytest.mark.django_db
@@ -143,7 +143,7 @@ ORDERS = [
     lambda: Book.objects.order_by("pk").reverse(),
     lambda: Book.objects.order_by(F("title").desc(nulls_last=True), "pk"),
     lambda: Book.objects.order_by(F("author__name").asc(nulls_first=True)),
-    lambda: Book.objects.order_by(Lower("title").desc()),
+    lambda: Book.objects.order_by(Lower("title").desc(), "-stock", "pk"),
     lambda: Author.objects.all(),
     lambda: Author.objects.reverse(),
     lambda: Author.objects.order_by(),
@@ -159,7 +159,7 @@ SELECTED = [
     lambda: Book.objects.defer("title", "price"),
     lambda: Book.objects.select_related("author"),
     lambda: Book.objects.select_related("author", "publisher"),
-    lambda: Book.objects.select_related(),
+    lambda: with_every_relation(Book.objects.all()),
     lambda: Profile.objects.select_related("author"),
     lambda: Author.objects.select_related("profile"),
     lambda: Book.objects.select_related("novel"),
