@@ -36,6 +36,8 @@ test-django: $(VENV)/.test ## Run a part of Django's own suite without and with 
 	$(VENV)/bin/python -m tests.suites.django_suite $(if $(SHORT),--short)
 	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --postgresql)
 	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --native --bridged)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --plans)
+	$(if $(SHORT),,$(VENV)/bin/python -m tests.suites.django_suite --plans --postgresql)
 
 test-packages: $(VENV)/.test ## Run the suites of other packages without and with DAF, and compare (PACKAGES=adrf CHECKOUTS=~/src)
 	$(VENV)/bin/python -m tests.suites.package_suites --lock requirements/$(ROW).txt \

@@ -42,6 +42,7 @@ class Setup:
     handler: str = "django.core.asgi:get_asgi_application"
     requires: tuple[str, ...] = ()
     is_floor: bool = False
+    keeps_plans: bool = False
     is_django: bool = True
     """Else the engine is a driver's name, and the handler is called with it and the database."""
 
@@ -58,8 +59,11 @@ def _fastapi(driver: str) -> Setup:
 _DAF = {"spelling": "daf", "apps": ("daf_orm", "daf_views"), "handler": "daf_views.asgi:get_asgi_application"}
 SETUPS = {
     FLOOR: Setup("django.db.backends.postgresql", is_floor=True),
+    "sync ORM, plans kept": Setup("django.db.backends.postgresql", apps=("daf_orm",), is_floor=True, keeps_plans=True),
     "DAF native": Setup("daf_orm.backends.postgresql", requires=("greenlet",), **_DAF),
     "DAF on threads": Setup("django.db.backends.postgresql", **_DAF),
+    "DAF native, plans kept": Setup("daf_orm.backends.postgresql", requires=("greenlet",), keeps_plans=True, **_DAF),
+    "DAF on threads, plans kept": Setup("django.db.backends.postgresql", keeps_plans=True, **_DAF),
     "stock + pool": Setup("django.db.backends.postgresql", options=_POOL, requires=("psycopg_pool",)),
     "async-backend + pool": Setup(
         "django_async_backend.db.backends.postgresql",
@@ -83,6 +87,7 @@ def settings_of(setup: Setup, database: Mapping[str, Any]) -> dict[str, Any]:
         "ALLOWED_HOSTS": ["testserver"],
         "MIDDLEWARE": [],
         "USE_TZ": True,
+        **({"DAF_ORM": {"KEEP_PLANS": {}}} if setup.keeps_plans else {}),
     }
 
 
