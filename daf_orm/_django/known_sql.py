@@ -87,6 +87,10 @@ COMPILER_METHODS: Final = (
     *("get_order_by", "find_ordering_name", "get_extra_select", "get_group_by", "get_distinct", "get_from_clause"),
 )
 QUERY_METHODS: Final = ("get_meta", "get_initial_alias", "join", "join_parent_model", "setup_joins", "table_alias")
+OPERATION_METHODS: Final = (
+    *("quote_name", "limit_offset_sql", "distinct_sql", "lookup_cast", "combine_expression", "prepare_join_on_clause"),
+    *("check_expression_support", "force_no_ordering", "regex_lookup"),
+)
 OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"})
 """What ``connection.ops`` has of its own; what else it has replaces a method."""
 COMPILERS: Final = {

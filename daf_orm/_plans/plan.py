@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from functools import partial
 from itertools import chain
 from operator import attrgetter, call
@@ -16,12 +17,14 @@ from django.db.models.sql.query import Query
 
 from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import (
+    AGGREGATES,
     COMPILER_METHODS,
     FIELDS,
     FUNCTIONS,
     JOINED_BY,
     LOOKUPS,
     NODES,
+    OPERATION_METHODS,
     QUERY_METHODS,
     RELATIONS,
     TABLES,
@@ -37,7 +40,12 @@ _QUERY_METHODS: Final = attrgetter(*QUERY_METHODS)
 _FIELD_METHODS: Final = attrgetter("get_col", "select_format", "get_internal_type")
 _options_of: Final = attrgetter("_meta.db_table", "_meta.concrete_fields", "_meta.ordering")
 _NODE_METHODS: Final = attrgetter("as_sql")
-_LOOKUP_METHODS: Final = attrgetter("as_sql", "process_lhs", "get_rhs_op")
+_OPERATION_METHODS: Final = attrgetter(*OPERATION_METHODS)
+_OPERATORS: Final = attrgetter("operators", "pattern_ops", "pattern_esc")
+_METHODS: Final[dict[type, Any]] = {
+    **dict.fromkeys(LOOKUPS, attrgetter("as_sql", "process_lhs", "get_rhs_op", "lookup_name")),
+    **dict.fromkeys(FUNCTIONS | AGGREGATES, attrgetter("as_sql", "function", "template", "arg_joiner")),
+}
 
 _COMPILED: Final = (
     *("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select"),
@@ -69,7 +77,7 @@ class Plan:
         self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
         self.columns = tuple(map(_column_of, self.fields))
         models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
-        self.readers = [*_readers(models, parts.kinds, f"as_{compiler.connection.vendor}")]
+        self.readers = [*_readers(models, parts.kinds, compiler.connection)]
         self.read = [_copied(read()) for read in self.readers]
         for function in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
             if callable(function) and not str(getattr(function, "__module__", None)).startswith("django."):
@@ -99,21 +107,23 @@ class Plan:
         return sql, (*self.before, *values, *self.after)
 
 
-def _readers(models: Iterable[Any], kinds: Iterable[type], vendor: str) -> Iterator[Callable[[], Any]]:
+def _readers(models: Iterable[Any], kinds: Iterable[type], connection: Any) -> Iterator[Callable[[], Any]]:
     """Yield functions that read what the plan depends on beside the query."""
     for model in models:
         yield partial(_options_of, model)
     yield partial(_COMPILER_METHODS, SQLCompiler)
     yield partial(_FIELD_METHODS, Field)
     yield partial(_QUERY_METHODS, Query)
+    yield partial(_OPERATION_METHODS, type(connection.ops))
+    yield partial(_OPERATORS, type(connection))
     for kind in kinds:
-        yield partial(_LOOKUP_METHODS if kind in LOOKUPS else _NODE_METHODS, kind)
-        yield partial(getattr, kind, vendor, None)
+        yield partial(_METHODS.get(kind, _NODE_METHODS), kind)
+        yield partial(getattr, kind, f"as_{connection.vendor}", None)
 
 
 def _copied(read: Any) -> Any:
-    """Return what was read, with a copy of an ordering that can be changed in its place."""
-    return tuple([list(each) if type(each) is list else each for each in read]) if type(read) is tuple else read
+    """Return what was read, with copies of what can be changed in its place."""
+    return tuple([copy(each) if type(each) in {list, dict} else each for each in read]) if type(read) is tuple else read
 
 
 class _Parts:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection, models
 from django.db.models.expressions import Col
+from django.db.models.functions import Lower
 from django.db.models.lookups import Exact, In
 from django.db.models.sql.compiler import SQLCompiler
 from django.test import override_settings
@@ -165,6 +166,39 @@ def test_an_operation_of_one_connection_that_is_replaced(change: str) -> None:
     assert is_kept(Author.objects.filter(pk__in=[1, 2, 3]).distinct()[:3])
     with changed(connection.ops, change, (lambda: 2) if change == "max_in_list_size" else lambda *a: original(*a)):
         assert not is_kept(Author.objects.filter(pk__in=[1, 2, 3]).distinct()[:3])
+
+
+@pytest.mark.parametrize("name", ["quote_name", "lookup_cast"])
+def test_an_operation_of_a_backend_that_is_replaced(name: str) -> None:
+    kind: Any = type(connection.ops)
+    original = getattr(kind, name)
+    query = Author.objects.filter(name="x")
+    assert is_kept(query)
+    with changed(kind, name, lambda *args: f"{original(*args)} "):
+        for _ in range(3):
+            compiled_both_ways(query)
+    assert is_kept(query)
+
+
+def test_an_operator_that_is_changed_in_its_place() -> None:
+    query = Author.objects.filter(name__iexact="x")
+    assert is_kept(query)
+    operators: Any = connection.operators
+    patch = pytest.MonkeyPatch()
+    patch.setitem(operators, "iexact", "SOUNDS LIKE %s")
+    compiled_both_ways(query)
+    assert "SOUNDS LIKE" in str(query.query)
+    patch.undo()
+    compiled_both_ways(query)
+
+
+def test_the_name_of_a_function_that_is_changed() -> None:
+    query = Author.objects.annotate(low=Lower("name"))
+    assert is_kept(query)
+    with changed(Lower, "function", "UPPER"):
+        compiled_both_ways(query)
+        assert "UPPER(" in str(query.query)
+    assert is_kept(query)
 
 
 def test_a_feature_that_is_changed() -> None:
