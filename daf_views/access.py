@@ -53,7 +53,7 @@ class AccessMixin(_View):
     raise_exception: bool = False
     """Answer 403 to unauthenticated users too, instead of redirecting them to the login page."""
     redirect_field_name: str | None = REDIRECT_FIELD_NAME
-    """The parameter of the login page that says where to go next; None or "" for none."""
+    """The parameter of the login page with the next URL; None or "" for none."""
 
     _coroutines: ClassVar[tuple[str, ...]] = ("has_permission", "test_func")
     _functions: ClassVar[tuple[str, ...]] = (
@@ -76,7 +76,7 @@ class AccessMixin(_View):
             raise TypeError(f"{cls.__qualname__} would let every request in: name its access mixin before its view.")
 
     def get_login_url(self) -> str:
-        """Return where to log in. Raises ImproperlyConfigured if nothing says it."""
+        """Return the URL of the login page. Raises ImproperlyConfigured if none is defined."""
         login_url = self.login_url or settings.LOGIN_URL
         if not login_url:
             name = type(self).__name__
@@ -84,11 +84,11 @@ class AccessMixin(_View):
         return str(login_url)
 
     def get_permission_denied_message(self) -> str:
-        """Return what a 403 says."""
+        """Return the message of a 403."""
         return self.permission_denied_message
 
     def get_redirect_field_name(self) -> str | None:
-        """Return the name of the parameter that says where to go next."""
+        """Return the name of the parameter with the next URL."""
         return self.redirect_field_name
 
     async def handle_no_permission(self) -> HttpResponseBase:
@@ -102,7 +102,7 @@ class AccessMixin(_View):
         return _to_login(self.request, resolve_url(self.get_login_url()), self.get_redirect_field_name())
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """Answer the request, if it may be."""
+        """Answer the request if it is allowed."""
         if not self._answers_problems and (refusal := await self._refusal()) is not None:
             return refusal
         return await super().dispatch(request, *args, **kwargs)
@@ -125,7 +125,7 @@ class AccessMixin(_View):
         return response
 
     async def _is_allowed(self) -> bool:
-        """Decide. Each mixin asks the next one along the MRO, if it has nothing against it itself."""
+        """Allow or deny the request. A mixin that allows it asks the next one along the MRO."""
         return True
 
     stages: ClassVar[Sequence[Stage]] = (
@@ -168,7 +168,7 @@ class UserPassesTestMixin(AccessMixin):
     """Lets in users for which ``async def test_func(self)`` returns true."""
 
     async def test_func(self) -> bool:
-        """Decide."""
+        """Allow or deny the request by ``test_func``."""
         raise NotImplementedError(f"{type(self).__name__} has no test: write `async def test_func(self)`.")
 
     def get_test_func(self) -> Callable[[], Coroutine[Any, Any, bool]]:

@@ -15,9 +15,9 @@ class DafViewsConfig(AppConfig):
     verbose_name = "Django Async Framework: views"
 
     def ready(self) -> None:
-        """Register the checks, and the task of Celery's that runs ours, which a worker would not know and throw away.
+        """Register the checks, and the Celery task that runs DAF's: a worker discards messages for unknown tasks.
 
-        Import the client of the throttles' backend, for which the first request would wait.
+        Import the client of the throttles' backend, so that the first request does not wait for it.
         """
         from daf_views import checks  # noqa: F401, PLC0415 - middleware, whose classes need the applications
         from daf_views.throttling.backends import backend_class  # noqa: PLC0415 - as above

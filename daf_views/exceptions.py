@@ -1,4 +1,4 @@
-"""The errors that views raise to be answered with, and those that daf_views raises on its own account.
+"""The errors that views raise as responses, and those that daf_views itself raises.
 
 An :class:`APIError` is a deliberate answer: its ``detail`` and members reach the client as an RFC 9457 problem. The
 text of any other exception never does outside DEBUG. The names carry ``Error`` so that none is taken for Django's
@@ -26,7 +26,7 @@ class ServiceError(Exception):
 
 
 class ThrottleBackendError(Exception):
-    """The backend of a throttle cannot count just now, though it answers."""
+    """The backend of a throttle cannot count at present, although it responds."""
 
 
 class TaskTimeoutError(TimeoutError):
@@ -34,7 +34,7 @@ class TaskTimeoutError(TimeoutError):
 
 
 class WorkerLostError(Exception):
-    """A task that was given up, because one worker after the other was lost while it ran."""
+    """A task failed because one worker after the other was lost while it ran."""
 
 
 class TaskCancelledError(Exception):
@@ -42,15 +42,15 @@ class TaskCancelledError(Exception):
 
 
 class TaskQueueFullError(Exception):
-    """More tasks are waiting in the memory of the process than may."""
+    """More tasks than the limit are waiting in the memory of the process."""
 
 
 class NoEventLoopError(RuntimeError):
-    """There is no event loop to run something on: it was asked for from synchronous code that none has called."""
+    """There is no event loop to run work on: the caller is synchronous code that no event loop has called."""
 
 
 class ShuttingDownError(RuntimeError):
-    """The server stops, and what is begun now would be cut off."""
+    """The server stops, and new work would be cut off."""
 
 
 class StrayCancellationError(Exception):
@@ -125,7 +125,7 @@ class BadRequestError(APIError):
 
 
 class ParseError(BadRequestError):
-    """400: the body is not what its media type says."""
+    """400: the body is not valid for its media type."""
 
     default_code = "malformed_body"
 
@@ -150,7 +150,7 @@ class ForbiddenError(APIError):
 
 
 class CSRFError(ForbiddenError):
-    """403: another site may be behind it. Logged to ``django.security.csrf``, as Django's refusals are."""
+    """403: another site may have caused the request. Logged to ``django.security.csrf``, as Django's refusals are."""
 
     default_code = "csrf_failed"
 
@@ -160,7 +160,7 @@ class CSRFError(ForbiddenError):
 
 
 class NotFoundError(APIError):
-    """404: there is no such thing, or none that may be shown."""
+    """404: the resource does not exist, or must not be shown."""
 
     default_status = HTTPStatus.NOT_FOUND
     default_title = "Not Found"
@@ -195,7 +195,7 @@ class ConflictError(APIError):
 
 
 class PreconditionFailedError(APIError):
-    """412: the resource is not, or no longer, as the request's conditions say (RFC 9110 §15.5.13)."""
+    """412: the resource does not meet the conditions of the request (RFC 9110 §15.5.13)."""
 
     default_status = HTTPStatus.PRECONDITION_FAILED
     default_title = "Precondition Failed"
@@ -204,7 +204,7 @@ class PreconditionFailedError(APIError):
 
 
 class ContentTooLargeError(APIError):
-    """413: the body is larger than what is taken."""
+    """413: the body is larger than the limit."""
 
     default_status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_title = "Content Too Large"  # RFC 9110's name; Python's has it from 3.13 on
@@ -225,7 +225,7 @@ class UnsupportedMediaTypeError(APIError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldError:
-    """One thing that is wrong with the content of a body, and where."""
+    """One mistake in the content of a body, and its place."""
 
     pointer: str
     """JSON Pointer as a URI fragment (RFC 6901 §6): ``#/lines/0/quantity``; ``#`` is the whole body."""
@@ -235,7 +235,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterError:
-    """One thing that is wrong with a parameter."""
+    """One mistake in a parameter."""
 
     parameter: str
     location: str
@@ -245,7 +245,7 @@ class ParameterError:
 
 
 class InvalidDataError(APIError):
-    """422: the request is well formed, its content is not. ``errors`` lists what is wrong, as RFC 9457 §3 does."""
+    """422: the request is well formed, its content is not. ``errors`` lists the mistakes, as in RFC 9457 §3."""
 
     default_status = HTTPStatus.UNPROCESSABLE_ENTITY
     default_title = "Unprocessable Content"  # RFC 9110's name; Python's has it from 3.13 on
@@ -271,7 +271,7 @@ class InvalidDataError(APIError):
 
 
 class PreconditionRequiredError(APIError):
-    """428: it may be written only over a version that the client has seen (RFC 6585 §3)."""
+    """428: an update must name the version that the client has seen (RFC 6585 §3)."""
 
     default_status = HTTPStatus.PRECONDITION_REQUIRED
     default_title = "Precondition Required"
@@ -280,7 +280,7 @@ class PreconditionRequiredError(APIError):
 
 
 class _RetryLaterError(APIError):
-    """One after which the client may come back: it is told when by ``Retry-After``."""
+    """An error after which the client may retry, at the time in ``Retry-After``."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None, **kwargs: Any) -> None:
         self.retry_after = retry_after
@@ -288,7 +288,7 @@ class _RetryLaterError(APIError):
 
 
 class ThrottledError(_RetryLaterError):
-    """429: too much was asked. ``retry_after`` is the number of seconds to wait (RFC 6585 §4)."""
+    """429: too many requests. ``retry_after`` is the number of seconds to wait (RFC 6585 §4)."""
 
     default_status = HTTPStatus.TOO_MANY_REQUESTS
     default_title = "Too Many Requests"
@@ -296,7 +296,7 @@ class ThrottledError(_RetryLaterError):
 
 
 class ServiceUnavailableError(_RetryLaterError):
-    """503: not now. ``retry_after`` is the number of seconds to wait (RFC 9110 §15.6.4)."""
+    """503: unavailable at present. ``retry_after`` is the number of seconds to wait (RFC 9110 §15.6.4)."""
 
     default_status = HTTPStatus.SERVICE_UNAVAILABLE
     default_title = "Service Unavailable"
@@ -312,7 +312,7 @@ class DeadlineExceededError(APIError):
 
 
 def _with_headers(kwargs: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
-    """Add headers of an error's own to those that its caller gave, which win."""
+    """Add the headers of an error to those that its caller gave, which win."""
     return kwargs | {"headers": headers | dict(kwargs.get("headers") or {})}
 
 

@@ -1,6 +1,6 @@
-"""``/livez`` and ``/readyz``: whether this process runs, and whether it should be sent requests.
+"""``/livez`` and ``/readyz``: this process runs, and it takes requests.
 
-``path("livez", livez)``, ``path("readyz", readyz)``. Neither takes a place of ``MAX_IN_FLIGHT``. Source of the names:
+``path("livez", livez)``, ``path("readyz", readyz)``. Neither takes a slot of ``MAX_IN_FLIGHT``. Source of the names:
 the Kubernetes API server's health endpoints.
 """
 

@@ -53,13 +53,13 @@ class Settings:
     """The settings in ``DAF_VIEWS``. Times are seconds, and more than 0; counts are 0 or more."""
 
     LIFESPAN: Sequence[str] = ()
-    """Dotted paths of what starts and stops with the server: functions, or async context managers."""
+    """Dotted paths of startup hooks: functions, or context managers that are left at the end."""
     DRAIN_TIMEOUT: float = 20.0
     """Seconds that requests and background work may take to end once the server wants to stop."""
     MAX_IN_FLIGHT: int | None = limited(None, least=1, unless="None for no limit")
     """Requests that are answered at the same time, at most, in one process. None: no limit."""
     MAX_WAITING: int = 100
-    """Requests that wait for one of those places, at most; one more is answered 503."""
+    """Requests that wait for a slot, at most; one more is answered 503."""
     WAIT_TIMEOUT: float = 5.0
     """Seconds that a request waits for a slot before it is answered 503."""
     RETRY_AFTER: int = 1
@@ -72,16 +72,16 @@ class Settings:
     CONTENT_CODINGS: Sequence[str] = limited((), check=_not_codings)
     """Content codings that the bodies of requests are decoded from: gzip, deflate, zstd. Any other is answered 415."""
     HEARTBEAT: float = 15.0
-    """Time after which a silent event stream sends a comment, so that no proxy takes it for dead."""
+    """Seconds after which a silent event stream sends a comment, so that no proxy closes it."""
     PROBLEM_PATHS: Sequence[str] = ()
     """Paths at and below which ``async_error_middleware`` answers every error with a problem, like "/api/"; "/" is
-    all. Elsewhere it does so for our views, and leaves the rest to Django and the project's error handlers."""
+    all. Elsewhere it does so for DAF views, and leaves the rest to Django and the project's error handlers."""
     OPENAPI: Mapping[str, str] = field(default_factory=dict)
     """The title, version and description of the API, for its OpenAPI document."""
     VALIDATE_OUTPUT: bool | None = None
     """True if return values of typed handlers are checked against their annotation. None: with DEBUG, and in tests."""
     TRUSTED_PROXIES: Sequence[str] = limited((), check=_not_networks)
-    """Networks (CIDR) of proxies of our own, whose word on a client's address is believed; "unix" is a Unix socket."""
+    """Networks (CIDR) of trusted proxies, which state the address of a client; "unix" is a Unix socket."""
     FORWARDED_HEADER: str = limited("X-Forwarded-For", check=_no_forwarded_header)
     """The header in which they state the address: X-Forwarded-For or Forwarded. Any client may send the other one."""
     THROTTLE_BACKEND: str = "memory"
@@ -109,7 +109,7 @@ class Settings:
 
 
 def problems(raw: object) -> list[str]:
-    """Return what is wrong with a ``DAF_VIEWS`` value, one sentence each; an empty list if nothing is."""
+    """Return the mistakes in a ``DAF_VIEWS`` value, one sentence each; an empty list if there are none."""
     return problems_in(raw, Settings, "DAF_VIEWS")
 
 

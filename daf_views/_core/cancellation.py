@@ -1,4 +1,4 @@
-"""Work that must run to its end, and cancellations told apart: of the running task, or of something it awaits."""
+"""Run work to its end under cancellation, and tell a cancellation of the running task from one of what it awaits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 async def shielded(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
     """Run a coroutine in a new task and wait until it has ended, however often this task is cancelled.
 
-    A cancellation meanwhile is raised in the end.
+    A cancellation meanwhile is raised at the end.
     """
     task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
     if (cancelled := await wait_until_done(task)) is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Description:
-    """One operation: a method of a view at a path. A feature's ``describe(operation)`` adds what it brings.
+    """One operation: a method of a view at a path. A feature's ``describe(operation)`` adds its part.
 
     A feature that describes itself has that method: an authentication, a permission, a throttle, a parser, a paginator,
     an ``IdempotencyKey``. A :class:`~daf_views.views.Stage` has a function of the view and the operation.
@@ -56,12 +56,12 @@ class Description:
         self.response_headers[name] = {"description": description, "schema": {"type": "string"}}
 
     def wrap_items(self, envelope: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Say what the list becomes that the handler answers with: ``envelope`` makes its schema of that of an item."""
+        """Set the body of a list response: ``envelope`` makes its schema from that of an item."""
         self.envelope = envelope
 
 
 def describe(policy: object, operation: Description, by_default: Callable[[Any, Description], None]) -> None:
-    """Let a policy describe itself, or say by default what its kind adds."""
+    """Let a policy describe itself, or add the default of its kind."""
     own = getattr(policy, "describe", None)
     if own is None:
         by_default(policy, operation)

@@ -12,7 +12,7 @@ logger = logging.getLogger("daf_views")
 
 
 GRACE = 5.0
-"""Seconds that what is cancelled at the end may take to be quiet."""
+"""Seconds that a cancelled task may take to end."""
 
 
 class Drainable(Protocol):
@@ -22,7 +22,7 @@ class Drainable(Protocol):
         """Return True if there is no work."""
 
     async def idle(self) -> None:
-        """Wait until it has nothing to do."""
+        """Wait until there is no work."""
 
     def stop_by(self, deadline: float) -> None:
         """Start no work that cannot end by ``deadline``, a time of the event loop's clock."""
@@ -74,7 +74,7 @@ class Drain:
         self._closers.append(closer)
 
     async def settle(self, timeout: float) -> None:
-        """Wait for tasks that are kept and for workers, up to ``timeout`` seconds; then stop what has not ended."""
+        """Wait for tasks that are kept and for workers, up to ``timeout`` seconds; then stop the rest."""
         deadline = asyncio.get_running_loop().time() + timeout
         try:
             await asyncio.sleep(0)  # the task that ended last may be about to start one

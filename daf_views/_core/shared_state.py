@@ -56,7 +56,7 @@ class SharedCache:
 
 
 class SharedTable:
-    """The table of a model, in the database ``alias``; None is where a router puts it, or the default one.
+    """The table of a model, in the database ``alias``; None is the one that a router chooses, or the default one.
 
     Raises ImproperlyConfigured if its application is not installed, or there is no such database.
     """
@@ -71,7 +71,7 @@ class SharedTable:
 
     @property
     def database(self) -> str:
-        """The alias of the database that has it now."""
+        """The alias of its database."""
         return self._alias or router.db_for_write(self.model)
 
     def rows(self) -> Any:

@@ -66,7 +66,7 @@ def made_by(converter: Any) -> type | None:
 
 
 def shortened(names: Sequence[str]) -> str:
-    """Return the first of the names, and how many more there are: enough to know where to look."""
+    """Return the first names and the number of the others, for a message."""
     some = ", ".join(names[:_NAMED])
     return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"
 

@@ -47,7 +47,7 @@ def is_temporary(loop: asyncio.AbstractEventLoop) -> bool:
 def context_without_returned_callers() -> contextvars.Context:
     """Return a copy of the context, without synchronous callers that have returned meanwhile.
 
-    One that is cancelled leaves its executor behind in the context of what it called. Work given to it never runs.
+    A cancelled caller leaves its executor in the context of the code it called. Work given to it never runs.
     """
     executor = getattr(AsyncToSync.executors, "current", None)
     while executor is not None and executor._broken:

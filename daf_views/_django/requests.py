@@ -26,7 +26,7 @@ class AsyncRequest(ASGIRequest):
     _stands_in_for_form = False
 
     def _set_content_type_params(self, meta: Any) -> None:
-        """Read the media type. One that is malformed is none that a parser reads, as an unknown charset is none."""
+        """Read the media type. A malformed one, or an unknown charset, counts as one that no parser reads."""
         try:
             super()._set_content_type_params(meta)  # type: ignore[misc] # the stubs lack it
         except (ValueError, LookupError, BadRequest):  # a null character, an unknown charset of a parameter (RFC 2231)
@@ -84,7 +84,7 @@ def has_parsed_form(request: HttpRequest) -> bool:
 
 
 def mark_form_unreadable(request: HttpRequest) -> None:
-    """Make the form empty, as Django does with one that it cannot read: else it would be read again."""
+    """Make the form empty, as Django does with one that it cannot read: otherwise it would be read again."""
     request._mark_post_parse_error()  # type: ignore[attr-defined]
 
 
@@ -114,7 +114,7 @@ def has_loaded_user(request: HttpRequest) -> bool:
 
 
 def set_loaded_user(request: HttpRequest, user: Any) -> None:
-    """Make ``user`` what ``request.user`` is once it is asked for."""
+    """Set the user that ``request.user`` returns from now on."""
     request._cached_user = user  # type: ignore[attr-defined]
 
 

@@ -71,7 +71,7 @@ class Admission(_View):
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user of the request, which becomes ``request.user``; None leaves ``request.user`` unchanged.
 
-        Asks ``authentication``. Raises NotAuthenticatedError for a proof that is none. Comes before throttles, which
+        Asks ``authentication``. Raises NotAuthenticatedError for invalid proof. Comes before throttles, which
         may count by user.
         """
         each: Any  # an instance, once the class is made
@@ -82,11 +82,11 @@ class Admission(_View):
         return anonymous() if self.authentication else None
 
     async def admit(self, request: HttpRequest) -> None:
-        """Authenticate, count, and ask the permissions, in this order. A request with a wrong proof is counted, too."""
+        """Authenticate, count, and ask the permissions, in this order. A request with invalid proof is counted, too."""
         await self._pipeline.admit(self, request, None)
 
     async def check_object_permissions(self, request: HttpRequest, obj: Any) -> None:
-        """Ask the permissions for one object. Raises as :meth:`admit` does if one of them says no."""
+        """Ask the permissions for one object. Raises as :meth:`admit` does if one of them denies it."""
         for permission in self.permissions:
             check = getattr(permission, "has_object_permission", None)
             if check is not None and not _answer_of(permission, await check(request, self, obj)):
@@ -163,7 +163,7 @@ def _expect_nothing(throttle: Any, answer: Any) -> None:
 
 
 def _answer_of(permission: Any, answer: Any) -> Any:
-    """Return a permission's answer. Raise TypeError for what counts as true and was meant as a refusal."""
+    """Return a permission's decision. Raise TypeError for a refusal that would count as true."""
     if not inspect.isawaitable(answer) and not isinstance(answer, _REFUSALS):
         return answer
     if inspect.iscoroutine(answer):

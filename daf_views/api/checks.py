@@ -27,7 +27,7 @@ _MADE: Mapping[type, Any] = {
 }
 """A value of each type that converters make; text may be anything."""
 _PLAIN = frozenset({*_MADE, str, bool, bytes, dt.timedelta})
-"""Types that are compared with those: which values others take is not known."""
+"""Types that are compared with those: the values that others take are unknown."""
 
 
 @register("daf_views")
@@ -57,7 +57,7 @@ def _contradictions(route: Route) -> Iterator[CheckMessage]:
 
 
 def _contradicts(made: type | None, wanted: Any) -> bool:
-    """Return True if no value that a converter makes can become one of the type that is wanted."""
+    """Return True if no value of a converter can become one of the expected type."""
     if made is None or made not in _MADE or not isinstance(wanted, type):
         return False
     if wanted not in _PLAIN or issubclass(made, wanted):

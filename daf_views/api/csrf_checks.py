@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CSRFChecks(Admission):
-    """Checks that no other site is behind an unsafe request, unless its proof is one that no browser sends."""
+    """Checks that no other site caused an unsafe request, unless no browser sends its proof automatically."""
 
     enforces_csrf: bool = True
     """False only where browsers send nothing automatically that authenticates a request, and none is a login."""

@@ -29,7 +29,7 @@ _COPIES = "_copied_policies"  # on a class: names of policies that it has not gi
 def instantiate_policies(cls: type) -> None:
     """Make the policies that ``cls`` gives, and those that it has from plain mixins, into instances.
 
-    Raises TypeError for what has not the method, and for an attribute of another framework's, which would be ignored.
+    Raises TypeError for a value without the method, and for an attribute of another framework, which would be ignored.
     """
     for name, meant in OTHER_NAMES.items():
         if hasattr(cls, name):
@@ -49,7 +49,7 @@ def instantiate_policies(cls: type) -> None:
 
 
 def prepared(cls: type, policies: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes with instances in place of classes. Raise TypeError for what has not the method."""
+    """Return the attributes with instances in place of classes. Raise TypeError for a value without the method."""
     return {
         name: _policy(cls, name, value)
         if name in _SINGLE

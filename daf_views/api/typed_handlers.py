@@ -47,7 +47,7 @@ class TypedHandlers(_View):
 
     @property
     def response_headers(self) -> dict[str, str]:
-        """Headers of what becomes of the data that a handler returns: ``self.response_headers["Location"] = url``.
+        """Headers of the response to the data that a handler returns: ``self.response_headers["Location"] = url``.
 
         A response that it returns, and an error, have their own.
         """

@@ -85,7 +85,7 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
     def success(self, data: Any = None, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Return ``data`` as JSON. With status 204 or 205 there is none.
 
-        Raises TypeError for what :mod:`daf_views.http.json` cannot encode, ValueError for NaN.
+        Raises TypeError for values that :mod:`daf_views.http.json` cannot encode, ValueError for NaN.
         """
         if status in {204, 205}:
             return without_content(status, headers)
@@ -129,7 +129,7 @@ class AsyncAPIView(CSRFChecks, TypedHandlers, IdempotentView, AsyncView):
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
         """Return the problem that an exception is.
 
-        A bug is raised again where a handler has called the view: ``process_exception`` of middleware hears of it, as
+        A bug is raised again where a handler has called the view: ``process_exception`` of middleware sees it, as
         with any view, before it is answered with a problem.
         """
         if self.request.resolver_match is not None and translate(exc) is None:

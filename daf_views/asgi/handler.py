@@ -88,7 +88,7 @@ class AsyncHandler(ASGIHandler):
     _loop: asyncio.AbstractEventLoop | None = None
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
-        """Build the chain, and see whether all of it leaves the body to the view."""
+        """Build the chain, and find out if all of it leaves the body to the view."""
         super().load_middleware(is_async)
         modules = [import_string(path).__module__ for path in settings.MIDDLEWARE]
         self._defers_bodies = issubclass(self.request_class, AsyncRequest) and all(
@@ -186,7 +186,7 @@ class AsyncHandler(ASGIHandler):
                     await cleaning
 
     async def _response_to(self, request: HttpRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
-        """Return what signals, middleware and view make of a request; 503 if there is no connection for them."""
+        """Return the response of signals, middleware and view; 503 if there is no connection for them."""
         if (prefix := get_script_prefix(scope)) or get_current_prefix() != "/":  # to ask costs less than to set
             set_script_prefix(prefix)
         try:
@@ -199,7 +199,7 @@ class AsyncHandler(ASGIHandler):
     def _ending(
         self, threads: Any, request: Any, response: HttpResponseBase | None, body: Any
     ) -> Coroutine[Any, Any, None] | None:
-        """End the request; return a coroutine if something of that may block."""
+        """End the request; return a coroutine if that may block."""
         if threads.is_busy:  # a cancelled call that cannot be stopped may still read the body
             return self._join_and_end(threads, request, response, body)
         return request_cycle.end_request(request, response, body, type(self))
@@ -273,7 +273,7 @@ class AsyncHandler(ASGIHandler):
         return await self._guard(request, response.render)
 
     async def _guard(self, request: HttpRequest, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call what may raise; let exception middleware answer, and answer overload here."""
+        """Call a view or its rendering. Exception middleware may answer an error; overload is answered here."""
         try:
             return await (func if _is_async(func) else sync_to_async(func))(*args, **kwargs)
         except _OVERLOAD as overload:

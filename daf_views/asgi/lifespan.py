@@ -36,7 +36,7 @@ _CANCELLED_LATE = (
     "DAF_VIEWS['DRAIN_TIMEOUT'], or shorten them."
 )
 COMMIT_INTERVAL = 1.0
-"""Seconds between two looks for a COMMIT that is not answered, once the drain's time is over."""
+"""Seconds between two checks for an unanswered COMMIT, once the drain's time is over."""
 _starting: list[Hook] = []
 _stopping: list[Hook] = []
 _running = 0
@@ -97,7 +97,7 @@ async def run(
 
 
 async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight: InFlightLimiter) -> None:
-    """Wait for the server's end; let requests end first."""
+    """Wait for the shutdown of the server; let requests end first."""
     drain = current_drain()
     shutdown = asyncio.ensure_future(receive())
     begun = asyncio.ensure_future(drain.wait())
@@ -118,7 +118,7 @@ async def _serve(receive: Callable[[], Awaitable[Mapping[str, Any]]], in_flight:
 
 
 async def _cut_off_commits(timeout: float) -> None:
-    """From ``timeout`` on, let no COMMIT that is not answered keep the server from its end."""
+    """After ``timeout`` seconds, give up on an unanswered COMMIT, so that the server can end."""
     await asyncio.sleep(timeout)
     while True:
         get_pool().cut_off_commits()
@@ -178,7 +178,7 @@ def _signals_begin(drain: Drain) -> Iterator[None]:
     before: dict[int, Any] = {
         number: handler
         for number in (signal.SIGTERM, signal.SIGINT)
-        if (handler := signal.getsignal(number)) is not None  # one that is not Python's, and could not be called
+        if (handler := signal.getsignal(number)) is not None  # one that is not Python code, and could not be called
     }
 
     def handle(number: int, frame: Any) -> None:

@@ -35,7 +35,7 @@ class InFlightLimiter:
         return self._slots is not None and self._slots.are_taken
 
     async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> Slot | None:
-        """Count a request in, when there is a slot for it; return what :meth:`leave` wants back.
+        """Count a request in, when there is a slot for it; return the slot for :meth:`leave`.
 
         ``unlimited``: it needs no slot. Raises ServiceUnavailableError if too many wait, if the wait timed out, or if
         the drain is over.

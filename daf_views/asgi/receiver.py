@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _NOTHING_ARRIVES = asyncio.Event()
 _SLOW = 0.05
-"""Seconds after which a client is slow whose body has not come, and gives its slot to another."""
+"""Seconds after which a request whose body has not arrived gives its slot to another."""
 
 
 class Receiver:
@@ -42,16 +42,16 @@ class Receiver:
     is_answered = False
     """True once a response has begun to be sent, so that no other can be."""
     slot: Slot | None = None
-    """Its place among the requests in flight, where these are limited."""
+    """Its slot among the requests in flight, if these are limited."""
     _received: Message | None = None
-    """A part of the body that the listener came upon."""
+    """A part of the body that the listener received."""
     _body_ended = False
     _spoilt: Exception | None = None
     """The reason why the body cannot be had."""
     _handle: asyncio.Handle | None = None
     _listener: asyncio.Task[None] | None = None
     _arrived = _NOTHING_ARRIVES
-    """Set when the listener has come upon a part of the body."""
+    """Set when the listener has received a part of the body."""
     _cancelled_task = False
     _aborted = False
     _is_watching = False
@@ -91,7 +91,7 @@ class Receiver:
         return body.file
 
     async def late_body(self, limit: int | None = None) -> IO[bytes]:
-        """Do the same for a request under way: if the client hangs up, that is cancelled as at any other time."""
+        """Do the same for a request under way, which is cancelled if the client disconnects."""
         try:
             return await self.body(limit)
         except RequestAborted:
@@ -161,7 +161,7 @@ class Receiver:
 
         Call it once, at the end.
 
-        Raises what the listener died of, if it did.
+        Raises the error that ended the listener, if any.
         """
         if not (self._cancelled_task and self._task is not None):
             return False

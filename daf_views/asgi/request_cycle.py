@@ -58,7 +58,7 @@ def start_request(sender: type, scope: Any) -> Coroutine[Any, Any, object] | Non
 def end_request(
     request: ASGIRequest | None, response: HttpResponseBase | None, body: Any, sender: type
 ) -> Coroutine[Any, Any, None] | None:
-    """Close a request, as far as it came: do what ``response.close()`` does, and send ``request_finished``.
+    """Close a request at any stage: do the work of ``response.close()``, and send ``request_finished``.
 
     Where nothing of that may block, it is done at once and None returned. Otherwise the coroutine returned must run to
     its end, whatever is cancelled meanwhile.
@@ -94,7 +94,7 @@ async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:
 async def _end(closers: list[Closer], response: HttpResponseBase | None, sender: type) -> None:
     close = functools.partial(_close_all, closers, response)
     if all(_closes_a_file(closer) for closer in closers):
-        await sync_to_async(close, thread_sensitive=False)()  # to close a file must not wait for a connection
+        await sync_to_async(close, thread_sensitive=False)()  # closing a file must not wait for a connection
     else:
         await _hop(close)
     sync_receivers, async_receivers = _foreign_receivers(request_finished, sender)

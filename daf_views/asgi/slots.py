@@ -1,4 +1,4 @@
-"""The slots of an event loop: requests that are answered at a time, and those that wait for that or for their body."""
+"""The slots of an event loop: requests that are being answered, and those that wait for a slot or for their body."""
 
 from __future__ import annotations
 

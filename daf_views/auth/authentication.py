@@ -33,7 +33,7 @@ class Authentication:
     """The name of its security scheme in OpenAPI documents."""
 
     async def authenticate(self, request: HttpRequest) -> Any:
-        """Return the user, None if the request has no such proof. Raises NotAuthenticatedError for one that is none."""
+        """Return the user, None if the request has no such proof. Raises NotAuthenticatedError for invalid proof."""
         raise NotImplementedError
 
     def security_scheme(self) -> Mapping[str, Any] | None:
@@ -48,7 +48,7 @@ class Authentication:
 
 
 class SessionAuthentication(Authentication):
-    """Django's session, by ``AuthenticationMiddleware``. Its cookie is a browser's to send: CSRF is checked."""
+    """Django's session, by ``AuthenticationMiddleware``. Browsers send its cookie automatically: CSRF is checked."""
 
     challenge = "Session"
     name = "session"

@@ -1,4 +1,4 @@
-"""The user that a request is from, as far as middleware or an authentication has found out.
+"""The user of a request, as middleware or an authentication has set it.
 
 ``AuthenticationMiddleware`` gives a request a lazy ``user`` and an ``auser()``, which say the same. Other code sets one
 of them: a token's middleware, a check of a second factor that takes the user away. The one that was set counts. If
@@ -23,12 +23,12 @@ _MISSING: Any = object()
 
 
 def is_known(user: Any) -> bool:
-    """Return True if the user has been authenticated. One that is not Django's has, if there is one."""
+    """Return True if the user is authenticated. A user object that is not Django's always is."""
     return bool(user) and bool(getattr(user, "is_authenticated", True))
 
 
 def anonymous() -> Any:
-    """Return Django's user for a request of which nothing is known."""
+    """Return Django's user for an unauthenticated request."""
     from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415 - its module has models, which need their app
 
     return AnonymousUser()
@@ -56,7 +56,7 @@ async def user_of(request: HttpRequest) -> Any:
 
 
 async def known_user_of(request: HttpRequest) -> Any:
-    """Return the authenticated user of a request, however that was found out; None if there is none."""
+    """Return the authenticated user of a request, from any source; None if there is none."""
     if (proven := getattr(request, "proven_user", None)) is not None:  # by authenticate(), whatever else it has
         return proven
     if not (hasattr(request, "auser") or hasattr(request, "user")):
@@ -66,7 +66,7 @@ async def known_user_of(request: HttpRequest) -> Any:
 
 
 def reconcile_user(request: HttpRequest) -> None:
-    """Let ``request.auser()`` say what counts, where other code has set ``request.user``. Loads nothing."""
+    """Let ``request.auser()`` return the user that counts, if other code has set ``request.user``. Loads nothing."""
     user, auser = getattr(request, "user", _MISSING), getattr(request, "auser", None)
     if user is _MISSING or is_of_auth_middleware(user) or (auser is not None and not _is_djangos(auser)):
         return

@@ -59,7 +59,7 @@ def response_for_exception(request: HttpRequest, exc: Exception) -> HttpResponse
 
 
 def mark_as_ours(view: Any, *, is_api: bool) -> None:
-    """Say that a view function is one of our classes: errors of an API view are problems, also around the view."""
+    """Mark a view function of a DAF class: errors of an API view are problems, also around the view."""
     setattr(view, _OURS, is_api)
 
 
@@ -118,13 +118,13 @@ def activate() -> None:
 
 
 def deactivate() -> None:
-    """Put Django back as it was."""
+    """Remove the patch from Django."""
     PATCHES.deactivate()
 
 
 @sync_and_async_middleware
 def async_error_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Answer with RFC 9457 problems what views, resolvers and the middleware after this one raise. Put it first.
+    """Answer errors of views, resolvers and the middleware after this one with RFC 9457 problems. Put it first.
 
     It does so where :func:`wants_problem` says; the project's own error handlers answer the rest. Browsers that ask for
     HTML get Django's pages. Nothing of an exception is shown outside DEBUG.

@@ -28,7 +28,7 @@ _PAGE = (
 def prefers_html(request: HttpRequest) -> bool:
     """Return True if the client prefers HTML to JSON, by the weights of its Accept header (RFC 9110 §12.5.1).
 
-    One that does not care gets JSON.
+    A client without a preference gets JSON.
     """
     try:
         return request.get_preferred_type([*_JSON, "text/html"]) == "text/html"

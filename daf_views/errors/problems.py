@@ -95,7 +95,7 @@ def problem_response(  # noqa: PLR0913 - the members of RFC 9457
 def translate(exc: BaseException) -> APIError | None:
     """Return the error that an exception means, or None if it means a bug.
 
-    An exception group means something if each of its exceptions does: the gravest of it.
+    An exception group means the gravest of its exceptions, if each of them means an error.
     """
     if isinstance(exc, APIError):
         return exc
@@ -114,7 +114,7 @@ def translate(exc: BaseException) -> APIError | None:
 
 
 async def response_for(request: HttpRequest, exc: Exception) -> HttpResponse:
-    """Answer a request with what ``exc`` means, on the event loop. An error that cannot be rendered is a bug.
+    """Answer a request with the error that ``exc`` means, on the event loop. An error that cannot be rendered is a bug.
 
     With DEBUG_PROPAGATE_EXCEPTIONS an exception that means a bug is raised again.
     """
@@ -136,13 +136,13 @@ def respond(request: HttpRequest, exc: Exception, *, is_signalled: bool = False)
 
 
 async def report(request: HttpRequest, exc: Exception) -> None:
-    """Log what went wrong, as :func:`response_for` does, where the answer is another."""
+    """Log an exception as :func:`response_for` does, if the response is made elsewhere."""
     await _report_off_the_loop(request, Failure.of(exc))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An exception, and what the client is told of it."""
+    """An exception, and the error that the client is told."""
 
     exc: Exception
     error: APIError
@@ -152,7 +152,7 @@ class Failure:
 
     @classmethod
     def of(cls, exc: Exception) -> Failure:
-        """Find out what ``exc`` means. With DEBUG_PROPAGATE_EXCEPTIONS, raise it if it means a bug."""
+        """Translate ``exc``. With DEBUG_PROPAGATE_EXCEPTIONS, raise it if it means a bug."""
         try:
             if (error := translate(exc)) is not None:
                 return cls(exc=exc, error=error, error_id=None, problem=_as_json(error, error.as_problem()))
@@ -264,7 +264,7 @@ def _debug_text(exc: BaseException) -> str | None:
         return None
     try:
         return str(exc) or None
-    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
+    except Exception:  # noqa: BLE001 - an exception whose text cannot be made
         return f"<{type(exc).__name__}>"
 
 

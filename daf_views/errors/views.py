@@ -30,7 +30,7 @@ def _handler(status: int) -> Callable[..., HttpResponse]:
 
 
 def _meant(status: int, exception: Exception | None) -> Exception:
-    """Return what happened: Django does not tell ``handler500``, but calls it while the exception is handled."""
+    """Return the exception: Django does not pass it to ``handler500``, but calls that while it is handled."""
     current: Any = exception if exception is not None else sys.exc_info()[1]
     return current if isinstance(current, Exception) else APIError(status=status)
 

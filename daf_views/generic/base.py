@@ -55,7 +55,7 @@ class TemplateView(_TemplateResponseMixin, ContextMixin, AsyncView):
 
 
 class RedirectView(AsyncView, originals.RedirectView):
-    """Redirects, whatever the method; to nowhere is 410 Gone. ``get_redirect_url`` is a coroutine."""
+    """Redirects for any method; without a URL the response is 410 Gone. ``get_redirect_url`` is a coroutine."""
 
     preserve_request: bool = False
     """Redirect with 307 or 308, which repeat method and body. Django's own view has it from Django 6.1 on."""
@@ -65,7 +65,7 @@ class RedirectView(AsyncView, originals.RedirectView):
         refuse_misplaced_hooks(cls)
 
     async def get_redirect_url(self, *args: Any, **kwargs: Any) -> str | None:
-        """Return where to: ``url``, or ``pattern_name`` reversed with the arguments of the URL; None is nowhere."""
+        """Return the URL: ``url``, or ``pattern_name`` reversed with the arguments of the URL; None for 410."""
         original: Any = super()
         url: str | None = original.get_redirect_url(*args, **kwargs)
         return url

@@ -182,7 +182,7 @@ class DeletionMixin(originals.DeletionMixin):
         return await self.delete(request, *args, **kwargs)
 
     def _delete(self) -> HttpResponseBase:
-        url = self.get_success_url()  # may be made of what is then no more
+        url = self.get_success_url()  # may use the object that is then deleted
         self.object.delete()
         return HttpResponseRedirect(url)
 
@@ -208,7 +208,7 @@ class DeleteView(SingleObjectTemplateResponseMixin, BaseDeleteView):
 
 
 def _all_or_nothing(form: Any) -> AbstractContextManager[Any]:
-    """Return a transaction for what saves a model's form; within another one, that."""
+    """Return a transaction in which to save a model's form; within another one, that."""
     instance = getattr(form, "instance", None)
     if instance is None:  # not a model's form: it saves in its own way
         return nullcontext()

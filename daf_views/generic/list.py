@@ -58,7 +58,7 @@ class BaseListView(MultipleObjectMixin, AsyncView):
         return self.render_to_response(await self.get_context_data())
 
     def _load(self) -> None:
-        """Do all that may query in one hop."""
+        """Do all work that may query in one hop."""
         self.object_list = self.get_queryset()
         if not self.get_allow_empty() and self._is_empty():
             message = gettext(
@@ -74,7 +74,7 @@ class BaseListView(MultipleObjectMixin, AsyncView):
 
 
 class ListView(MultipleObjectTemplateResponseMixin, BaseListView):
-    """Renders ``<app>/<model>_list.html`` with a list: ``model``'s, ``queryset`` or what ``get_queryset`` returns."""
+    """Renders ``<app>/<model>_list.html`` with a list: ``model``'s, ``queryset`` or that of ``get_queryset``."""
 
 
 def _evaluate(objects: Any) -> None:

@@ -1,1 +1,1 @@
-"""Typed handlers: arguments from a request by their annotations, a response from what is returned."""
+"""Typed handlers: arguments from a request by their annotations, a response from the return value."""

@@ -103,7 +103,7 @@ class ArgumentPlan:
         return any(asked.fields is not None and asked.schema.takes_unknown() for asked in self.query)
 
     def arguments(self, request: HttpRequest, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the arguments by name; ``others`` are names in the query that something else of the view reads.
+        """Return the arguments by name; ``others`` are names in the query that other features of the view read.
 
         Raises InvalidDataError and NotFoundError, as above.
         """
@@ -126,7 +126,7 @@ class ArgumentPlan:
 
     def _from_path(self, name: str, value: Any) -> Any:
         parameter = self.path[name]
-        if isinstance(value, str) and "\0" in value:  # PostgreSQL would take it for an error, so nothing is there
+        if isinstance(value, str) and "\0" in value:  # PostgreSQL would refuse it, so no resource matches
             raise NotFoundError
         if isinstance(parameter.kind, type) and isinstance(value, parameter.kind):  # a converter has made it
             return value

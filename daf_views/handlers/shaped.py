@@ -1,4 +1,4 @@
-"""``-> Shaped[list[BookOut]]``: the type that a handler's result is made into, where it returns something else.
+"""``-> Shaped[list[BookOut]]``: the type to which a handler's result is converted.
 
 ``-> list[BookOut]`` does the same at run time. But a type checker takes it at its word, and a queryset of books is no
 list of ``BookOut``.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
 
     class Shaped:
-        """To type checkers: the type, or what is made into one: models, dicts, lists of them, and querysets."""
+        """To type checkers: the type, or a value that is converted: models, dicts, lists of them, and querysets."""
 
         def __class_getitem__(cls, kind: Any) -> Any:
             """Return the type: that is what the annotation says at run time."""

@@ -2,7 +2,7 @@
 
 ``async def post(self, request, body: OrderIn, page: int = 1) -> OrderOut``: a parameter that the URL gives is from the
 path, as in Django. Of the others, ``body``, and one whose type has fields, is the body; the rest are from the query.
-:mod:`daf_views.handlers.parameters` says it otherwise. A handler without annotations is called as it always was.
+:mod:`daf_views.handlers.parameters` says it otherwise. A handler without annotations is called as in Django.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Signature:
         return [text for kind, name in taken for text in (kind, name, sources[kind].get(name))]
 
     def prepare(self) -> None:
-        """Make the schemas that will be wanted, so that no request has to find out that one cannot be."""
+        """Make the schemas, so that an impossible one is an error before the first request."""
         for parameter in self.parameters:
             if isinstance(parameter.source, Body | Query | Header | Cookie) and parameter.kind is not _NONE:
                 self.schema(parameter)
@@ -97,7 +97,7 @@ class Signature:
             raise TypeError(f"{self.name} returns {self.returns!r}: {error}") from error
 
     def plan(self, given: Iterable[str]) -> ArgumentPlan:
-        """Return where its arguments come from if the URL gives those names: a URLconf has few sets of them."""
+        """Return the plan for a URL that gives those names. It is cached: a URLconf has few sets of them."""
         names = frozenset(given)
         if (plan := self._plans.get(names)) is None:
             plan = self._plans[names] = ArgumentPlan(self.name, self.parameters, self.schema, names)
@@ -124,7 +124,7 @@ def signatures_of(cls: Any) -> dict[str, Signature]:
 
 
 def refuse_open(cls: Any) -> None:
-    """Raise TypeError for a generic view class whose handlers have type variables of which nothing is said."""
+    """Raise TypeError for a generic view class whose handlers have type variables without a type."""
     for name in _methods(cls) if getattr(cls, "__parameters__", ()) else []:
         signature_of(cls, name)
 
@@ -134,7 +134,7 @@ def _methods(cls: Any) -> list[str]:
 
 
 def signature_of(cls: type, method: str) -> Signature:
-    """Read the signature of a class's handler. Raises TypeError, which names it, for what cannot be."""
+    """Read the signature of a class's handler. Raises TypeError, which names it, for an impossible one."""
     handler = getattr(cls, method)
     name = f"{cls.__module__}.{cls.__qualname__}.{method}()"
     found = signature_seen(handler)
@@ -176,7 +176,7 @@ def _default_source(name: str, hint: Any) -> Source | None:
 
 
 def _answer(hint: Any) -> tuple[Any, int | None]:
-    """Return the type of what is answered, without responses among it, and the status that goes with it."""
+    """Return the type of the response's content, without response classes, and its status."""
     status = None
     if _is_annotated(hint):
         status = next((each.code for each in get_args(hint)[1:] if isinstance(each, Status)), None)

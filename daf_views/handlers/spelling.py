@@ -22,7 +22,7 @@ from daf_views.schemas import Schema, SchemaError, Violation
 from daf_views.schemas.annotations import is_list, is_object, is_truth, item_of, members, takes_none
 
 ABSENT: Final = object()
-"""Stands for what was sent, and means that nothing was given."""
+"""Stands for sent text that means that no value was given."""
 _NEVER_EMPTY = (
     int,
     float,
@@ -39,7 +39,7 @@ _LARGEST_PART = 2**20
 
 
 def value_of(values: list[Any], kind: Any) -> Any:
-    """Return what all the values of one name mean for a type: a list where it wants one, and otherwise the last."""
+    """Return the value of a name for a type: a list of all its texts if the type is a list, otherwise the last."""
     if is_list(kind):
         item = item_of(kind)
         return [_single(each, item) for each in values if not _is_empty(each, item)]
@@ -49,18 +49,18 @@ def value_of(values: list[Any], kind: Any) -> Any:
 
 
 def header_value(text: str, kind: Any) -> Any:
-    """Return what a header means: a list is separated by commas (RFC 9110 §5.6.1)."""
+    """Return the value of a header: a list is separated by commas (RFC 9110 §5.6.1)."""
     return value_of([each.strip() for each in text.split(",")] if is_list(kind) else [text], kind)
 
 
 def query_values(query: Any, schema: Schema, fields: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
-    """Return what a query holds for a type with fields; and other names, but those ``taken``, if it wants to know."""
+    """Return the values of a query for a type with fields; also other names, if the type looks at them."""
     names = [name for name in query if name in fields or (name not in taken and schema.takes_unknown())]
     return _given({name: value_of(query.getlist(name), fields.get(name)) for name in names})
 
 
 def form_values(schema: Schema, form: Any, files: Any, but: str) -> dict[str, Any]:
-    """Return what a form holds, all of it except the field ``but``. Raises SchemaError for a part that is no JSON."""
+    """Return the values of a form, except the field ``but``. Raises SchemaError for a part that is not JSON."""
     fields, wrong = schema.fields() or {}, list[Violation]()
     sent = MultiValueDict(
         {name: [*form.getlist(name), *files.getlist(name)] for name in (*form, *files) if name != but}
@@ -96,7 +96,7 @@ def _is_structured(item: Any) -> bool:
 
 
 def _json(part: Any) -> Any:
-    """Return the value of a part that is JSON: a text, or what was sent like a file."""
+    """Return the value of a part that is JSON: a text, or a file."""
     if isinstance(part, UploadedFile):
         if (part.size or 0) > _LARGEST_PART:
             raise ParseError(f"The part is larger than {_LARGEST_PART} bytes.")

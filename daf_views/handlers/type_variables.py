@@ -1,4 +1,4 @@
-"""Type variables in the annotations of a generic base view's handlers, replaced by what a subclass gives for them.
+"""Type variables in the annotations of a generic base view's handlers, replaced by the types that a subclass gives.
 
 ``class Users(ListOf[UserOut])`` takes and shows what ``ListOf[T]`` says of ``T``, through any number of bases. A
 variable without an argument means its default (PEP 696), its bound, or one of its constraints.
@@ -16,7 +16,7 @@ Arguments = Mapping[Any, Any]
 """Types by variable."""
 
 _NOTHING = TypeVar("_NOTHING")
-"""Stands for what nothing has been said of."""
+"""Stands for a variable without a type."""
 
 
 class OpenTypeVariableError(TypeError):
@@ -93,7 +93,7 @@ def _replaced(kind: Any, arguments: Arguments) -> Any:
 
 
 def _fallback(variable: Any, arguments: Arguments) -> Any:
-    """Return what a variable means of which nothing is said: its default, its bound, or one of its constraints."""
+    """Return the meaning of a variable without a type: its default, its bound, or one of its constraints."""
     if not isinstance(variable, TypeVar):
         return _NOTHING
     if (has_default := getattr(variable, "has_default", None)) is not None and has_default():

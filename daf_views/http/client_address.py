@@ -1,8 +1,8 @@
 """The address of a client. Addresses that a client states are not trusted; those that the site's proxies state are.
 
 A proxy appends the address that it was called from to ``X-Forwarded-For`` (or ``Forwarded``, RFC 7239). So the entries
-are read from the right, as long as they are our own proxies' (``TRUSTED_PROXIES``); the first that is not is the
-client's. Everything further left, the client may have made up.
+are read from the right, as long as they are those of trusted proxies (``TRUSTED_PROXIES``); the first that is not is
+the client's. The client may have forged every entry further left.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _is_trusted(address: Address | None, proxies: tuple[str, ...]) -> bool:
 
 
 def _hops(request: HttpRequest, header: str) -> Iterator[str]:
-    """Yield what the header says, from the right; an empty string for what says nothing."""
+    """Yield the entries of the header, from the right; an empty string for an unreadable one."""
     value = _header(request, header)
     yield from reversed(_forwarded_for(value) if header == "forwarded" else value.split(","))
 
@@ -85,7 +85,7 @@ def _hops(request: HttpRequest, header: str) -> Iterator[str]:
 def _forwarded_for(value: str) -> list[str]:
     """Return the ``for`` of each element of a ``Forwarded`` field (RFC 7239 §4).
 
-    A quote that a client leaves open would turn what our proxy appends inside out. So a value with an odd number of
+    A quote that a client leaves open would change the meaning of the proxy's entry. So a value with an odd number of
     quotes, or with any that is escaped, says nothing.
     """
     parts = value.split('"')

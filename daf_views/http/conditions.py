@@ -54,7 +54,7 @@ class EntityTag:
 
 
 def parse_tags(field: str) -> list[EntityTag] | None:
-    """Return the tags of a list, None for ``*``. Raises ValueError for what is neither."""
+    """Return the tags of a list, None for ``*``. Raises ValueError for anything else."""
     if field.strip() == "*":
         return None
     tags: list[EntityTag] = []
@@ -63,7 +63,7 @@ def parse_tags(field: str) -> list[EntityTag] | None:
         tags.append(EntityTag(opaque=match[2], is_weak=match[1] is not None))
         end = match.end()
     if not tags or field[end:].strip(" \t,"):
-        raise ValueError(f"{field!r} is no list of entity tags.")
+        raise ValueError(f"{field!r} is not a list of entity tags.")
     return tags
 
 

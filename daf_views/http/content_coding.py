@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 2**10
 _MOST = 32 * 2**20
-"""Bytes that a body may be inflated to whose parser has no limit."""
+"""Bytes to which a body may be inflated if its parser has no limit."""
 _MOST_MEMBERS = 100
 
 
@@ -47,7 +47,7 @@ def coding_of(request: HttpRequest) -> str | None:
 
 
 async def decode_body(request: HttpRequest, coding: str, *, limit: int | None) -> None:
-    """Put in place of the received body what it is without its coding.
+    """Replace the received body with its decoded content.
 
     Raises RequestDataTooBig if that has more than ``limit`` bytes, ParseError if it is not in the coding.
     """
@@ -77,7 +77,7 @@ def _decode(request: HttpRequest, coding: str, limit: int) -> None:
 
 
 def _inflated(source: Any, coding: str) -> Iterator[bytes]:
-    """Yield what a file is without its coding, in parts of a bounded size."""
+    """Yield the decoded content of a file, in parts of a bounded size."""
     try:
         yield from _parts(source, coding)
     except _errors() as error:

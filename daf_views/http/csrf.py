@@ -1,4 +1,4 @@
-"""Cross-site request forgery: whether another site may have made a browser send an unsafe request.
+"""Cross-site request forgery: detect an unsafe request that another site may have made a browser send.
 
 Two checks, one before the body is received, one after. The first asks the browser: an ``Origin`` must be this host, or
 one of ``CSRF_TRUSTED_ORIGINS``; without one, ``Sec-Fetch-Site`` must not say that another site is behind it (Fetch

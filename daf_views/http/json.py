@@ -27,7 +27,7 @@ class APIJSONEncoder(DjangoJSONEncoder):
     """Django's encoder (ISO 8601 dates and durations, decimals and UUIDs as strings), and what a view returns."""
 
     def default(self, o: Any) -> Any:  # noqa: PLR0911 - one for each kind
-        """Return what JSON has for ``o``. Raise TypeError, with the remedy, if it has nothing."""
+        """Return a JSON value for ``o``. Raise TypeError, with the remedy, if there is none."""
         match o:
             case Model():
                 return _fields(o)
@@ -49,7 +49,7 @@ class APIJSONEncoder(DjangoJSONEncoder):
 
 
 def encode(data: Any) -> bytes:
-    """Return ``data`` as JSON in UTF-8. Raise TypeError for what JSON cannot hold, ValueError for NaN and infinity."""
+    """Return ``data`` as JSON in UTF-8. Raise TypeError for unfit values, ValueError for NaN and infinity."""
     text = json.dumps(data, cls=APIJSONEncoder, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     # UTF-8 has no lone surrogates; backslashreplace writes JSON's own escape of one.
     return text.encode("utf-8", "backslashreplace")
@@ -88,5 +88,5 @@ def _has_password(model: type[Model]) -> TypeError:
 
 
 def as_json(value: Any) -> str:
-    """Return one line of JSON (RFC 8259): no line breaks, no NaN. Raises TypeError or ValueError for what is not."""
+    """Return one line of JSON (RFC 8259): no line breaks, no NaN. Raises TypeError or ValueError for other values."""
     return json.dumps(value, cls=APIJSONEncoder, separators=(",", ":"), allow_nan=False)

@@ -7,6 +7,6 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 READING: Final = frozenset({"GET", "HEAD"})
 """Methods that ask for a representation, which may be answered 304 (§13.2.2)."""
 OVERWRITING: Final = frozenset({"PUT", "PATCH", "DELETE"})
-"""Methods that replace or change what is there already."""
+"""Methods that replace or change an existing resource."""
 WITHOUT_CONTENT: Final = SAFE | {"CONNECT"}
 """Methods whose content means nothing (§9.3)."""

@@ -86,7 +86,7 @@ class _InMemoryParser(Parser):
 class JSONParser(_InMemoryParser):
     """JSON as RFC 8259 has it, in UTF-8: no NaN or infinity, no name twice in one object, no lone surrogates, no NUL.
 
-    The last two are what a database's text cannot hold: PostgreSQL's for one.
+    Text columns cannot hold the last two, for example in PostgreSQL.
     """
 
     media_types = ("application/json", "application/*+json")
@@ -124,7 +124,7 @@ def _form_of(request: HttpRequest, body: bytes) -> QueryDict:
 class MultiPartParser(Parser):
     """``multipart/form-data``, for every method: the fields as a QueryDict, the files in ``request.FILES``.
 
-    Files may be larger than what is held in memory: upload handlers decide where they go, on a worker thread.
+    Files may be larger than the memory limit: upload handlers decide where they go, on a worker thread.
     """
 
     media_types = ("multipart/form-data",)
@@ -142,7 +142,7 @@ class MultiPartParser(Parser):
 
 
 def load_json(body: bytes) -> Any:
-    """Return the value that ``body`` is the JSON text of. Raise ParseError, with the place, if it is none."""
+    """Return the value of the JSON text ``body``. Raise ParseError, with the place, for invalid JSON."""
     try:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
@@ -194,7 +194,7 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
     except RequestDataTooBig:
         raise _too_large(parser.limit) from None
     if request.method == "DELETE" and await _is_empty(request):
-        return None  # clients send the Content-Type of an API whether there is content or not
+        return None  # clients send the Content-Type of an API also without content
     return await parser.parse(request)
 
 

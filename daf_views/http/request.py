@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Completion = Callable[[HttpResponseBase, HttpRequest], object]
 
 COMPLETIONS = "daf_views_completions"
-"""The attribute of a request that holds what is called with its response."""
+"""The attribute of a request that holds the functions to call with its response."""
 
 
 class UnreceivedBody:

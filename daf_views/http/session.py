@@ -42,5 +42,5 @@ def has_async_twins(store: type[SessionBase]) -> bool:
 
 
 def _depth(store: type[Any], name: str) -> int:
-    """Return how many classes stand between the store and the one that defines the name."""
+    """Return the number of classes between the store and the one that defines the name."""
     return next(depth for depth, owner in enumerate(store.__mro__) if name in vars(owner))

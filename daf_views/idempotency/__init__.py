@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a request that is sent again has no second effect, and gets the first one's answer."""
+"""``Idempotency-Key``: a repeated request has no second effect, and gets the first response."""
 
 from daf_views.idempotency.policy import IdempotencyKey
 

@@ -41,7 +41,7 @@ _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, TransactionManagem
 
 
 class Attempt:
-    """One request with a key: ``await run()``; then, however that has ended, ``await settle()`` or ``abandon()``.
+    """One request with a key: ``await run()``; then, in any case, ``await settle()`` or ``abandon()``.
 
     Where the view has a transaction, ``run()`` is around it and ``record()`` is in it.
     """
@@ -51,14 +51,14 @@ class Attempt:
         self._max_size = max_size
         self._make_claim = claim
         self._claim: Claim | None = None
-        """None as long as there is no claim, once it has been lost, and once it has an answer."""
+        """None before there is a claim, and after it has been lost or answered."""
         self._renewal: Renewal | None = None
         self._may_have_had_effect = False
         self._is_joined = False
         """True if the response is written in the transaction of the view."""
 
     async def run(self, aliases: Sequence[str], work: Work) -> HttpResponseBase:
-        """Do the work, in whose transactions ``aliases`` are, unless it has been done: then return the answer it had.
+        """Do the work, or return the stored response. ``aliases`` are the databases of its transactions.
 
         Raises InFlightError, ReusedKeyError or AnswerNotKeptError; ServiceUnavailableError if the store cannot answer.
         """
@@ -76,19 +76,19 @@ class Attempt:
         return await self._run_apart(claim, work)
 
     async def record(self, work: Work) -> HttpResponseBase:
-        """Do the work in the transaction of the view, and write the answer there if the store takes part in it."""
+        """Do the work in the transaction of the view, and write the response there if the store takes part in it."""
         if not self._is_joined or self._claim is None:
             return await work()
         if not await _asked(self._store.hold(self._claim)):  # it took longer than the lease to get here
             raise InFlightError
         response = await work()
-        # In the transaction, which is rolled back by whatever goes wrong from here on.
+        # In the transaction, which any error from here on rolls back.
         if is_final(response.status_code) and not await _asked(self._finish(self._claim, response)):
             raise InFlightError
         return response
 
     async def settle(self, response: HttpResponseBase) -> None:
-        """Keep the answer if it is one to an error that would be the same again; else make the key free."""
+        """Store the response if the error would recur; otherwise release the key."""
         if self._claim is None:
             return
         if is_final(response.status_code):
@@ -126,9 +126,9 @@ class Attempt:
         return self._store.finish(claim, StoredResponse.of(response, self._max_size))
 
     async def _keep(self, claim: Claim, response: HttpResponseBase) -> None:
-        """Write the answer. It is given in any case: to say that nothing has happened would be worse."""
+        """Write the response. It is sent even if that fails: a 5xx would deny the effect."""
         self._claim = None
-        if self._renewal is not None:  # in a cache, a renewal under way would shorten the life of the answer
+        if self._renewal is not None:  # in a cache, a renewal under way would shorten the TTL of the response
             await self._renewal.stopped()
         try:
             is_kept = await self._finish(claim, response)

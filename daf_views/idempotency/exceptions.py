@@ -12,7 +12,7 @@ from daf_views.exceptions import APIError, BadRequestError, ConflictError
 
 
 class MissingKeyError(BadRequestError):
-    """400: the view wants a key, and there is none."""
+    """400: the view requires a key, and there is none."""
 
     default_code = "idempotency_key_missing"
     default_detail = (
@@ -21,7 +21,7 @@ class MissingKeyError(BadRequestError):
 
 
 class MalformedKeyError(BadRequestError):
-    """400: the header holds no key."""
+    """400: the header has no valid key."""
 
     default_code = "idempotency_key_malformed"
 
@@ -37,7 +37,7 @@ class InFlightError(ConflictError):
 
 
 class AnswerNotKeptError(ConflictError):
-    """409: the first request with this key has had its effect, and its answer cannot be given again."""
+    """409: the first request with this key has had its effect, and its response cannot be replayed."""
 
     default_code = "idempotency_answer_not_kept"
 

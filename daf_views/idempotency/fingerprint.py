@@ -1,6 +1,6 @@
 """Fingerprints, which tell a repeated request from another one: method, path, query, body, and declared headers.
 
-The body counts byte by byte, with its type and coding, and so does each header that the handler declares.
+The body counts byte by byte, with its type and coding, as does each header that the handler declares.
 
 A body can be read once where it is parsed from a stream, as uploads are. So it is hashed when it is received, before
 it is parsed, and within the limit it is received with.
@@ -30,7 +30,7 @@ _MAX_INLINE = 64 * 2**10
 
 
 def digest(parts: list[str | None]) -> str:
-    """Return 64 characters that tell these texts from all others."""
+    """Return a digest of these texts: 64 hexadecimal characters."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
 
 

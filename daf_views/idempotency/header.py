@@ -14,7 +14,7 @@ NAME = "Idempotency-Key"
 MAX_LENGTH = 255
 _STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~:/=0-9A-Za-z]+")
-"""A token, and what else base64 is written with."""
+"""A token, with the other characters of base64."""
 PATTERN = rf'^("([ !#-\[\]-~]|\\["\\])+"|{_TOKEN.pattern})$'
 """The form of a key, for JSON Schema; an empty one is invalid."""
 _ESCAPED = re.compile(r"\\(.)")

@@ -27,7 +27,7 @@ _IPV6_BITS = 64
 
 
 async def client_of(request: HttpRequest, key: str) -> str:
-    """Return what tells the client from others. Raises MalformedKeyError for a key that others might guess."""
+    """Return a text that identifies the client. Raises MalformedKeyError for a key that others might guess."""
     if (user := await known_user_of(request)) is not None:
         return f"user {_named(user)}"
     if (auth := getattr(request, "auth", None)) is not None:
@@ -40,7 +40,7 @@ async def client_of(request: HttpRequest, key: str) -> str:
 
 
 async def value_of(scope: Scope, request: HttpRequest) -> str:
-    """Return what a view's own scope says. Raises TypeError for what is no string."""
+    """Return the result of the policy's own scope. Raises TypeError if it is not a string."""
     value: Any = scope(request)
     if inspect.isawaitable(value):
         value = await value

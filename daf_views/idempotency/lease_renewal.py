@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 PER_LEASE = 3
-"""Renewals in a lease: so many may fail before it ends."""
+"""Renewals per lease, which expires when all of them fail."""
 
 
 class Renewal:
@@ -26,7 +26,7 @@ class Renewal:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        """Begin no other renewal, and let the one under way be cut off."""
+        """Start no other renewal, and cancel the one under way."""
         self._task.cancel()
 
     async def stopped(self) -> None:

@@ -26,10 +26,10 @@ _METHODS = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
 class IdempotencyKey:
-    """Answers a request that is sent again as the first time: ``idempotency = IdempotencyKey()`` on an API view.
+    """Replays the first response to a repeated request: ``idempotency = IdempotencyKey()`` on an API view.
 
-    ``required``: whether a request without a key is answered 400; otherwise it is carried out each time. ``methods``
-    take a key. ``ttl``: seconds for which an answer is kept. ``lease``: seconds after which a key is free again whose
+    ``required``: a request without a key is answered 400; otherwise it is carried out each time. ``methods`` take a
+    key. ``ttl``: seconds for which a response is stored. ``lease``: seconds after which a key is free again whose
     process was killed. ``max_size``: bytes of an answer that are kept. ``store``: ``"database"`` or ``"cache"``, or a
     Store; None is the setting ``IDEMPOTENCY_STORE``. ``scope``: a function of the request, sync or async, that returns
     what tells clients apart; None is the user, the credential, or the address. Raises ValueError or TypeError for a
@@ -59,7 +59,7 @@ class IdempotencyKey:
         self.scope = _checked_scope(scope)
 
     async def attempt(self, request: HttpRequest, view: object, declared: Iterable[str | None] = ()) -> Attempt | None:
-        """Return the attempt that a request is, before its body is received; None if it has no key, or needs none.
+        """Return the attempt of a request, before its body is received; None if it has no key, or needs none.
 
         A key is one of a host, a view and a client. ``declared`` are names and values of the headers and cookies that
         the handler takes. With another value of one of them the request is a different one, and its key has been used.

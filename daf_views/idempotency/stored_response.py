@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 REPLAYED = "Idempotency-Replayed"
 _SERVER_ERROR = 500
 _NOT_FINAL = frozenset({401, 403, 408, 425, 429})
-"""Statuses that say: not you, or not now. A client changes that, and then asks again with the same key."""
+"""Statuses after which a client retries with the same key: it must authenticate, or wait."""
 _OF_ONE_RESPONSE = frozenset({"connection", "date", "keep-alive", "set-cookie", "transfer-encoding"})
-"""Headers that would be wrong, or secret, in another response (RFC 9110 §7.6.1, §6.6.1; RFC 6265)."""
+"""Headers that would be wrong in a replay, or are secret (RFC 9110 §7.6.1, §6.6.1; RFC 6265)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class StoredResponse:
 
     @classmethod
     def of(cls, response: HttpResponseBase, max_size: int) -> Self:
-        """Return what is kept of a response: of one with more than ``max_size`` bytes, its status."""
+        """Return the stored form of a response: only the status if it has more than ``max_size`` bytes."""
         if not isinstance(response, HttpResponse) or not getattr(response, "is_rendered", True):
             return cls(status=response.status_code)
         headers = tuple(item for item in response.headers.items() if item[0].lower() not in _OF_ONE_RESPONSE)
@@ -41,12 +41,12 @@ class StoredResponse:
         return cls(status=response.status_code, headers=headers, body=body)
 
     def replay(self) -> HttpResponse:
-        """Return the response again, marked as a replay. Raises AnswerNotKeptError if it was not kept."""
+        """Return the response, marked as a replay. Raises AnswerNotKeptError if it was not stored."""
         if self.body is None:
             detail = "The request with this Idempotency-Key was completed, but its response could not be stored."
             raise AnswerNotKeptError(detail, answered_with=self.status)
         response = HttpResponse(self.body, status=self.status)
-        del response.headers["Content-Type"]  # the kept ones say it, if it had one
+        del response.headers["Content-Type"]  # the stored headers have it, if it had one
         for name, value in self.headers:
             response.headers[name] = value
         response.headers[REPLAYED] = "true"

@@ -14,7 +14,7 @@ from daf_views.middleware.base import InlineMixin
 
 
 class LazyUser(SimpleLazyObject):  # type: ignore[type-arg] # not generic when it runs
-    """The user of :class:`AuthenticationMiddleware`, told from one that other code has put into the request."""
+    """The lazy user of :class:`AuthenticationMiddleware`, distinguished from a user that other code has set."""
 
 
 class AuthenticationMiddleware(InlineMixin, _AuthenticationMiddleware):

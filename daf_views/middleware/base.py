@@ -13,7 +13,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class InlineMixin(MiddlewareMixin):
-    """Put before a middleware that is made with ``MiddlewareMixin`` and never blocks; one that might overrides more.
+    """A base to put before a ``MiddlewareMixin`` class that never blocks; one that might block overrides more.
 
     An ``aprocess_view`` method takes the place of ``process_view`` on async requests. On synchronous ones nothing
     differs from the middleware itself.
@@ -24,7 +24,7 @@ class InlineMixin(MiddlewareMixin):
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
         if self.async_mode and hasattr(self, "aprocess_view"):
-            # On the instance: the handler asks whether what it finds there is a coroutine function.
+            # On the instance: the handler looks there for a coroutine function.
             self.process_view = self.aprocess_view
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:

@@ -29,7 +29,7 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
 
 
 def _hop(path: str) -> Iterator[tuple[str, str]]:
-    """Yield why a middleware hops, and what to do about that; nothing if it does not."""
+    """Yield the reasons for which a middleware hops, each with a remedy."""
     try:
         middleware = import_string(path)
     except ImportError:  # Django reports it when it loads the middleware

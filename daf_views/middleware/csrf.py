@@ -36,7 +36,7 @@ class _Rejected(Exception):  # noqa: N818 - a signal, not an error
 class CsrfViewMiddleware(InlineMixin, CsrfSteps):
     """Every decision is Django's own code; it is interrupted where it would block.
 
-    That is where it wants the form, which is then received and parsed first, and where it calls ``CSRF_FAILURE_VIEW``,
+    It would block on the form, which is then received and parsed first. It would also block on ``CSRF_FAILURE_VIEW``,
     which may query: rejected requests cost one hop. A body is not received for a request that is rejected without it.
     With ``CSRF_USE_SESSIONS`` the session is loaded through its async methods.
     """
@@ -86,7 +86,7 @@ class CsrfViewMiddleware(InlineMixin, CsrfSteps):
 
 
 async def _load_session_of(request: HttpRequest) -> None:
-    if (session := getattr(request, "session", None)) is not None:  # else Django says what is wrong
+    if (session := getattr(request, "session", None)) is not None:  # Django reports the mistake
         await load_session(session)
 
 
@@ -98,7 +98,7 @@ def _form_is_parsed(request: HttpRequest) -> bool:
 
 
 async def load_form(request: HttpRequest) -> None:
-    """Receive and parse the form, after which ``request.POST`` and ``request.FILES`` are there.
+    """Receive and parse the form into ``request.POST`` and ``request.FILES``.
 
     Raises what ``request.POST`` raises, except UnreadablePostError, which makes it empty, as it does in Django.
     """

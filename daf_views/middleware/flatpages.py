@@ -9,7 +9,7 @@ from daf_views.middleware.base import InlineMixin
 
 
 class FlatpageFallbackMiddleware(InlineMixin, _FlatpageFallbackMiddleware):
-    """Looks for a flat page, and renders it, only where there is nothing else."""
+    """Looks for a flat page, and renders it, only for a 404."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)

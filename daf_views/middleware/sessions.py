@@ -1,4 +1,4 @@
-"""Sessions, loaded and saved through their async methods: nothing is done in a thread that need not be."""
+"""Sessions, loaded and saved through their async methods: only database sessions that have changed use a thread."""
 
 import time
 from typing import Any

@@ -18,7 +18,7 @@ _FORMS = frozenset({_URLENCODED, _MULTIPART})
 
 
 def request_body(endpoint: Endpoint, method: str, plan: ArgumentPlan, components: Components) -> dict[str, Any] | None:
-    """Return the Request Body Object; None where there is no body, as far as the handler's annotations say."""
+    """Return the Request Body Object; None if the handler's annotations have no body."""
     asked = plan.body
     if asked is None and (method == "DELETE" or method.lower() in endpoint.view.handler_signatures):
         return None

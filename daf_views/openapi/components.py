@@ -47,7 +47,7 @@ class Components:
         self._operation_ids: set[str] = set()
 
     def operation_id(self, wanted: str) -> str:
-        """Return one that no other operation has: ``a-b/`` and ``a/b/`` have the same words."""
+        """Return a unique operation id: ``a-b/`` and ``a/b/`` have the same words."""
         free, number = wanted, 1
         while free in self._operation_ids:
             number += 1
@@ -56,7 +56,7 @@ class Components:
         return free
 
     def scheme(self, name: str, scheme: dict[str, Any]) -> str:
-        """Add a security scheme; return the name under which it is."""
+        """Add a security scheme; return its name."""
         free, number = name, 1
         while self.security.setdefault(free, scheme) != scheme:
             number += 1
@@ -79,7 +79,7 @@ class Components:
         return renamed
 
     def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return what a schema refers to, and of one that may be null the rest."""
+        """Return the schema that a schema refers to, without null."""
         if "$ref" in schema:
             return self.resolved(self.schemas[schema["$ref"].removeprefix(_REF)])
         others = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
@@ -91,11 +91,11 @@ class Components:
         return {"schemas": self.schemas, **{name: each for name, each in others.items() if each}}
 
     def _names(self, schemas: dict[str, Any], *, is_output: bool) -> dict[str, str]:
-        """Return names under which nothing else is: two modules may have classes of one name.
+        """Return unique names: two modules may have classes of one name.
 
         A type may differ between input and output, too: then the second to be added has a suffix that tells which.
 
-        A schema that refers to one which is renamed is another, too: so they are looked at until nothing changes.
+        A schema changes if one that it refers to is renamed, so this repeats until nothing changes.
         """
         names, numbers = {name: name for name in schemas}, dict.fromkeys(schemas, 1)
         while taken := [name for name, each in schemas.items() if self._is_taken(names[name], _renamed(each, names))]:
@@ -114,7 +114,7 @@ class Components:
 
 
 def _renamed(schema: Any, names: dict[str, str]) -> Any:
-    """Return a schema that refers to others by their new names, and has no number that JSON has not."""
+    """Return a schema that refers to others by their new names, and has no NaN or infinity."""
     if isinstance(schema, dict):
         return {key: _renamed(value, names) for key, value in schema.items() if _is_json(value)}
     if isinstance(schema, list):

@@ -17,7 +17,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer of a handler's."""
+    """One response of a handler."""
 
     status: int
     schema: Schema | None
@@ -43,12 +43,11 @@ def responds(
     headers: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Callable[[F], F]:
-    """Say what else a handler answers with: ``@responds(202, Job)``, ``@responds(200, media_type="text/csv")``.
+    """Document a further response: ``@responds(202, Job)``, ``@responds(200, media_type="text/csv")``.
 
     ``kind`` is the type of the data, JSON unless ``media_type`` says otherwise; without either there is no content.
     ``headers`` are their descriptions, by name. For several statuses, decorate several times; where any is a success,
-    they take the place of what the return annotation says of that status. Raises TypeError for a status or a type that
-    is none.
+    they replace the response of the return annotation. Raises TypeError for an invalid status or type.
     """
     if status not in set(HTTPStatus):
         raise TypeError(f"responds({status!r}): there is no such status.")
@@ -73,7 +72,7 @@ def operation(
     tags: Sequence[str] | None = None,
     deprecated: bool = False,
 ) -> Callable[[F], F]:
-    """Name an operation, tag it, say that it is deprecated: on a handler, or on a view class for all its handlers."""
+    """Set the id, tags and deprecation of an operation: on a handler, or on a view class for all its handlers."""
     if isinstance(tags, str):
         raise TypeError(f"operation(tags={tags!r}): give a list of tags.")
     details = Details(id=id, tags=None if tags is None else tuple(tags), deprecated=deprecated)
@@ -88,13 +87,13 @@ def operation(
 
 
 def answers_of(handler: Any) -> tuple[Answer, ...]:
-    """Return what a handler says that it answers with."""
+    """Return the documented responses of a handler."""
     answers: tuple[Answer, ...] = getattr(handler, _ANSWERS, ())
     return answers
 
 
 def details_of(view: type, handler: Any) -> Details:
-    """Return what a handler, and where it says nothing its view, says of the operation."""
+    """Return the details of a handler, completed by those of its view."""
     own, shared = (getattr(each, _DETAILS, Details()) for each in (handler, view))
     return Details(
         id=own.id,

@@ -21,11 +21,11 @@ VERSION = "3.1.1"
 
 
 def document(urlconf: Any = None) -> dict[str, Any]:
-    """Return the document. Raises TypeError, which names the handler, for a signature that cannot be."""
+    """Return the document. Raises TypeError, which names the handler, for an impossible signature."""
     components = Components()
     paths: dict[str, Any] = {}
     for endpoint in endpoints(urlconf):
-        paths.setdefault(endpoint.path, path_item(endpoint, components))  # as the resolver, which takes the first
+        paths.setdefault(endpoint.path, path_item(endpoint, components))  # the first, as the resolver takes it
     info = {"title": "API", "version": "0.1.0", **get_settings().OPENAPI}
     return {"openapi": VERSION, "info": info, "paths": paths, "components": components.as_dict()}
 

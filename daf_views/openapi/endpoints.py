@@ -22,7 +22,7 @@ _CONVERTERS: Mapping[str, dict[str, Any]] = {
     "SlugConverter": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"},
 }
 _FORMATS: Mapping[Any, str] = {dt.date: "date", dt.datetime: "date-time", uuid.UUID: "uuid"}
-"""Formats of texts, by what a converter makes of them."""
+"""Formats of texts, by the type that a converter returns."""
 _PYTHONS_OWN = ("(?P", "(?#", "(?i", "(?a", "(?x", "(?s", "(?m", "(?>", "(?(", "\\A", "\\Z", "++", "*+", "?+")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -37,7 +37,7 @@ class Endpoint:
     options: Mapping[str, Any]
     """The arguments of ``as_view()``."""
     parameters: Mapping[str, dict[str, Any]]
-    """The JSON Schema of what each parameter's converter takes."""
+    """The JSON Schema of the text that each parameter's converter accepts."""
 
     defaults: Mapping[str, Any]
     """The further arguments that the URLconf gives: the third argument of ``path()``."""
@@ -47,7 +47,7 @@ class Endpoint:
         return self.options.get(name, getattr(self.view, name))
 
     def described(self, method: str) -> Description:
-        """Return what the features of the view say of one of its operations."""
+        """Return the description of an operation by the features of the view."""
         signature = self.view.handler_signatures.get(method.lower())
         answers_list = signature is not None and signature.answers_list
         operation = Description(method=method, path=self.path, answers_list=answers_list)
@@ -76,7 +76,7 @@ def _view_of(function: Any) -> type[AsyncAPIView] | None:
 
 
 def _schema(converter: Any) -> dict[str, Any]:
-    """Return the JSON Schema of what a converter takes: Django's own, one derived from them, or by its expression."""
+    """Return the JSON Schema of a converter: Django's own, one derived from them, or by its expression."""
     if converter is None:  # a parameter of a regular expression
         return {"type": "string", "minLength": 1}
     for known in type(converter).__mro__:

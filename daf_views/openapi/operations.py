@@ -36,7 +36,7 @@ def _methods(endpoint: Endpoint) -> list[str]:
 
 
 def _of_untyped(signature: Signature) -> Signature:
-    """Return the signature of a handler that takes what the URL gives, whatever that is."""
+    """Return the signature without parameters and response, for a URL that contradicts the annotations."""
     made = Signature(signature.name, (), Parameter.empty, None)
     made.is_stream = signature.is_stream
     return made

@@ -1,4 +1,4 @@
-"""``@raises``: which problems a handler answers with, beside those that DAF itself does."""
+"""``@raises``: the problems that a handler answers with, beside DAF's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = "daf_views_raises"
 
 
 def raises(*errors: type[APIError]) -> Callable[[F], F]:
-    """Say that a handler may raise these errors: ``@raises(ConflictError)``. They become responses of its operation."""
+    """Document errors that a handler may raise: ``@raises(ConflictError)``. They become responses of its operation."""
     kinds: Any = errors
     if not kinds or not all(isinstance(kind, type) and issubclass(kind, APIError) for kind in kinds):
         raise TypeError(f"raises{errors!r}: name one or more subclasses of APIError.")
@@ -28,6 +28,6 @@ def raises(*errors: type[APIError]) -> Callable[[F], F]:
 
 
 def raised_by(handler: Any) -> tuple[type[APIError], ...]:
-    """Return what a handler says that it raises."""
+    """Return the documented errors of a handler."""
     errors: tuple[type[APIError], ...] = getattr(handler, _NAME, ())
     return errors

@@ -48,7 +48,7 @@ def responses(
 
 
 def _answer(answer: Answer, components: Components) -> dict[str, Any]:
-    """Return the Response Object of what ``@responds`` says."""
+    """Return the Response Object of a ``@responds``."""
     response: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         response["headers"] = {

@@ -64,7 +64,7 @@ async def openapi_json(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 async def openapi_docs(request: HttpRequest) -> HttpResponse:
-    """Answer with the page. It holds a CSRF token, which it sends with what is tried out on it."""
+    """Answer with the page. It holds a CSRF token, which it sends with the requests that are tried out."""
     if find_spec(_SIDECAR) is None:
         raise ImproperlyConfigured('The page of the API needs its assets: pip install "django-daf[openapi]".')
     token = database_sync_to_async(get_token) if settings.CSRF_USE_SESSIONS else _get_token
@@ -81,7 +81,7 @@ async def _get_token(request: HttpRequest) -> str:
 
 @cache_control(max_age=3600)
 async def openapi_asset(request: HttpRequest, name: str) -> HttpResponse:  # noqa: ARG001 - a view's
-    """Answer with a file of the page's."""
+    """Answer with a file of the page."""
     if name not in ASSETS:
         raise Http404
     (package, folder), content_type = ASSETS[name]

@@ -34,7 +34,7 @@ _FORMS: tuple[tuple[str, type | tuple[type, ...], Callable[[Any], Any], Callable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """The place beside a row, and in which direction the page lies that begins there."""
+    """The place beside a row, and the direction of the page that begins there."""
 
     values: tuple[Any, ...]
     is_backward: bool
@@ -48,7 +48,7 @@ class Position:
 
     @classmethod
     def read(cls, text: str, salt: str) -> Position:
-        """Return what was signed with the same salt. Raise BadRequestError for any other text."""
+        """Return the position that was signed with the same salt. Raise BadRequestError for any other text."""
         try:
             flags, *values = _signer(salt).unsign_object(text, serializer=_Serializer)
         except signing.BadSignature:

@@ -1,4 +1,4 @@
-"""``CursorPagination``: pages that begin beside a row, wherever it may be by now.
+"""``CursorPagination``: pages that begin beside a row, even if it has moved.
 
 A cursor holds the values of the ordering columns of the row that a page ended with, and the next page has the rows
 beyond them. So rows that are written or deleted meanwhile push no others over the edge of a page. No rows are read to
@@ -36,7 +36,7 @@ class CursorPage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class CursorPagination(Paginator):
-    """Pages by cursor, forward and backward: every row that is there all the time is on one page, once.
+    """Pages by cursor, forward and backward: every row that exists all the time is on one page, once.
 
     ``ordering`` names fields, annotations, or fields over relations, as ``order_by()`` does; without it, the queryset's
     own ordering holds. The primary key is added where no column of it is unique. A cursor that was not made for the
@@ -54,7 +54,7 @@ class CursorPagination(Paginator):
     async def paginate(self, request: HttpRequest, queryset: Any) -> CursorPage:
         """Return the page, by one query in one hop.
 
-        Raises ValueError for a queryset, or an ordering, in which rows cannot be found again.
+        Raises ValueError for a queryset, or an ordering, that cannot identify rows.
         """
         rows = as_queryset(queryset)
         check_suitable(rows)
@@ -88,7 +88,7 @@ _Rows = list[tuple[Any, Values]]
 
 
 def _fetch(queryset: Any, keys: Sequence[Key], start: Position | None, limit: int) -> _Rows:
-    """Return the rows in the order in which they were looked for: from the position on, in its direction."""
+    """Return the rows in the order of the query: from the position on, in its direction."""
     if start is None:
         return fetch(queryset, keys, None, inclusive=False, limit=limit)
     directed = [key.reversed() for key in keys] if start.is_backward else keys
@@ -100,10 +100,10 @@ def _in_order(rows: _Rows, start: Position | None) -> _Rows:
 
 
 def _ends(found: _Rows, start: Position | None, size: int) -> tuple[Position | None, Position | None]:
-    """Return where the page before this one begins, and the one after; None where there is none.
+    """Return the positions of the page before this one and of the one after; None if there is none.
 
-    One row more than the page has was looked for: it tells whether there is another page that way. The other way there
-    is one, namely where the request came from.
+    The query asks for one row more than the page has, which shows if there is another page that way. The other way
+    there is one: the page that the request came from.
     """
     rows = _in_order(found[:size], start)
     has_more, is_backward = len(found) > size, start is not None and start.is_backward

@@ -56,7 +56,9 @@ def fetch(
     paths = [
         ExpressionWrapper(F(k.path), FloatField()) if f else F(k.path) for k, f in zip(keys, as_float, strict=True)
     ]
-    rows = queryset if queryset.query.standard_ordering else queryset.reverse()  # or it would turn ours round as well
+    rows = (
+        queryset if queryset.query.standard_ordering else queryset.reverse()
+    )  # or it would reverse this ordering as well
     rows = rows.annotate(**{_alias(number): path for number, path in enumerate(paths)})
     rows = rows.order_by(*(f"-{_alias(n)}" if key.descending else _alias(n) for n, key in enumerate(keys)))
     if position is not None:

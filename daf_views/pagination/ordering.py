@@ -36,7 +36,7 @@ class Key:
 
 
 def check_names(ordering: Sequence[Any], where: str) -> None:
-    """Raise TypeError for what is no sequence of names, ValueError for an ordering that no position can be told in."""
+    """Raise TypeError unless it is a sequence of names, ValueError for an ordering without positions."""
     if isinstance(ordering, str) or not isinstance(ordering, Sequence):
         raise TypeError(f'{where} must be a tuple of names, as ("-created_at",), not {ordering!r}.')
     for name in ordering:
@@ -53,14 +53,14 @@ def check_names(ordering: Sequence[Any], where: str) -> None:
 def keys_of(queryset: QuerySet[Any], ordering: Sequence[str] = ()) -> tuple[Key, ...]:
     """Return the keys of an ordering, or of the queryset's own; the primary key is the last, unless one is unique.
 
-    Raises ValueError if there is none, or if it names what rows cannot be found again by; TypeError for expressions.
+    Raises ValueError if there is none, or if it names a field that cannot identify rows; TypeError for expressions.
     """
     model, where = queryset.model, "The ordering"
     terms = ordering or terms_of(queryset)
     check_names(terms, f"{where} of {model.__name__}")
     keys: list[Key] = []
     for name in (*terms, "pk"):
-        # A column that comes twice says nothing the second time, and after a unique one nothing does.
+        # A repeated column changes nothing, like any column after a unique one.
         keys += [key for key in _keys(queryset, name) if key.path not in {known.path for known in keys}]
         if any(key.is_unique for key in keys):
             break
@@ -70,7 +70,7 @@ def keys_of(queryset: QuerySet[Any], ordering: Sequence[str] = ()) -> tuple[Key,
 
 
 def terms_of(queryset: QuerySet[Any]) -> Sequence[Any]:
-    """Return what the queryset is ordered by, as it was given. Raises ValueError for nothing."""
+    """Return the ordering of the queryset, unresolved. Raises ValueError if there is none."""
     query = queryset.query
     own: Any = query.order_by or (query.get_meta().ordering if query.default_ordering else ())
     if not own:

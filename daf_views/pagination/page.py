@@ -1,4 +1,4 @@
-"""``Page``: some rows of a queryset, and where there are more."""
+"""``Page``: some rows of a queryset, with the URLs of other pages."""
 
 from __future__ import annotations
 

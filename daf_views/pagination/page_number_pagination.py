@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberedPage(Page):
-    """A page, its number, and how many there are."""
+    """A page, its number, and the number of pages."""
 
     count: int
     """Number of results on all pages."""
@@ -42,10 +42,10 @@ class NumberedPage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class PageNumberPagination(Paginator):
-    """Pages by number: ``?page=2``, or whatever ``page_param`` says, counted from 1.
+    """Pages by number, counted from 1: ``?page=2``, or the parameter ``page_param``.
 
-    A page beyond the last is answered 404, what is no number 400. Rows that are the same to the queryset's ordering
-    come in the order of their primary keys, so that no page shows them in another. Other options: see
+    A page beyond the last is answered 404, an invalid number 400. Rows that are equal in the queryset's ordering are
+    ordered by primary key, so that the order is the same on all pages. Other options: see
     :class:`~daf_views.pagination.paginator.Paginator`.
     """
 

@@ -43,7 +43,7 @@ class Paginator(ABC):
 
     @abstractmethod
     async def paginate(self, request: HttpRequest, queryset: Any) -> Page:
-        """Return the page that the request asks for. Raise an APIError for one that there is not."""
+        """Return the page that the request asks for. Raise an APIError if it does not exist."""
 
     @abstractmethod
     def envelope_schema(self, item_schema: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Paginator(ABC):
         return [QueryParameter(name=self.size_param, schema=schema, description="The number of results on a page.")]
 
     def describe(self, operation: Description) -> None:
-        """Add the parameters, the envelope and the links, and the answers to a page that there is not."""
+        """Add the parameters, the envelope and the links, and the responses for a missing page."""
         for parameter in self.parameters():
             operation.add_parameter({"in": "query", "required": False, **asdict(parameter)})
         operation.wrap_items(self.envelope_schema)
@@ -65,7 +65,7 @@ class Paginator(ABC):
         operation.add_status(400, 404)
 
     def read_size(self, request: HttpRequest) -> int:
-        """Return how many rows the page has. Raise BadRequestError if the request asks for too many, or no number."""
+        """Return the number of rows of the page. Raise BadRequestError for too many, or for an invalid number."""
         if self.max_size is None:
             return self.size
         return read_number(request, self.size_param, default=self.size, at_most=self.max_size)

@@ -29,7 +29,7 @@ class Field:
 
 
 def bare(kind: Any) -> Any:
-    """Return the type without what annotates it, and of ``X | None`` (or ``UnsetType``, msgspec's) the X."""
+    """Return the type without its metadata, and without ``None`` or msgspec's ``UnsetType`` in a union."""
     while True:
         if get_origin(kind) in _WRAPPERS:
             kind = get_args(kind)[0]
@@ -57,7 +57,7 @@ def is_set(kind: Any) -> bool:
 
 
 def item_of(kind: Any) -> Any:
-    """Return the type of what a list, a set, or a tuple of any length holds; None if there is not one."""
+    """Return the type of the items of a list, a set, or a tuple of any length; None if there is not one."""
     kind = bare(kind)
     args = [each for each in get_args(kind) if each is not ...]
     return args[0] if is_list(kind) and len(args) == 1 else None

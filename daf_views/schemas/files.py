@@ -1,4 +1,4 @@
-"""A model's files in what a typed handler returns: a text, where its type has one.
+"""A model's files in the return value of a typed handler: a text, if its type has one.
 
 ``file: str`` is the URL, as the storage gives it; ``Annotated[str, FileName]`` is the name that the database holds.
 Without a file it is None, where the type takes that, and otherwise an empty text.
@@ -15,7 +15,7 @@ from django.db.models.fields.files import FieldFile
 from daf_views.schemas.annotations import bare, is_list, item_of, takes_none
 
 FieldsOf = Callable[[Any], Iterable[tuple[str, str, Any]] | None]
-"""Returns of a type with fields the attribute, the name that it is built with, and the type of each."""
+"""Returns, for each field of a type, the attribute, the name that it is built with, and its type."""
 
 
 class FileName:

@@ -1,7 +1,7 @@
-"""Readers of what msgspec knows of a type (``msgspec.inspect``), so that nothing is shown that has no field in it.
+"""Readers made from msgspec's knowledge of a type (``msgspec.inspect``): they show nothing without a field in it.
 
-msgspec encodes what it is given: an instance of a subclass with all of that one's fields, wherever it stands. So values
-are read by the type that is promised, at every depth, before msgspec makes them values of it. A type of which no reader
+msgspec encodes an instance of a subclass with all of the subclass's fields, at any depth. So values
+are read by the promised type, at every depth, before msgspec makes them values of it. A type of which no reader
 can be made is refused when the view's class is made.
 """
 
@@ -23,8 +23,8 @@ _EMPTY = (list, dict, set, tuple, frozenset)
 class Outputs:
     """The reader of one type. Raises TypeError, with the reason, for a type of which there can be none.
 
-    ``looks_twice``: msgspec may put things into a value that no reader has read: defaults that are instances, and what
-    a ``__post_init__`` does.
+    ``looks_twice``: msgspec may put things into a value that no reader has read: defaults that are instances, and the
+    results of a ``__post_init__``.
     """
 
     def __init__(self, info: Any, *, no_default: object) -> None:

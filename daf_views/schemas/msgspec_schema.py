@@ -1,4 +1,4 @@
-"""Types that msgspec checks: its Structs, dataclasses, TypedDicts, and what Python brings.
+"""Types that msgspec checks: its Structs, dataclasses, TypedDicts, and Python's own types.
 
 msgspec stops at the first mistake, and does not look further. So a value that it refuses is loaded a second time,
 field by field: a client should learn of all its mistakes from one response. Each part is looked at once, and no more
@@ -47,7 +47,7 @@ def schema_of(kind: Any) -> MsgspecSchema:
 
 
 def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
-    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    """Return, for each field of a type, the attribute, the name that it is built with, and its type."""
     fields = _fields(kind)
     return None if fields is None else [(field.attribute, field.name, field.kind) for field in fields]
 
@@ -88,11 +88,11 @@ class MsgspecSchema:
         return loaded
 
     def prepare_output(self) -> None:
-        """Find out what is to be read of values that are shown. Raises TypeError if that cannot be known."""
+        """Make the reader of values that are shown. Raises TypeError if that is impossible."""
         self._outputs = Outputs(msgspec.inspect.type_info(self.kind), no_default=msgspec.NODEFAULT)
 
     def shape(self, value: Any, *, is_checked: bool) -> Any:
-        """Return what a handler has returned as one of the type."""
+        """Return a handler's return value as one of the type."""
         if self._outputs is None:
             self.prepare_output()
         outputs = self._outputs
@@ -111,7 +111,7 @@ class MsgspecSchema:
         return msgspec.json.encode(value)
 
     def plain(self, value: Any) -> Any:
-        """Return it as what JSON has."""
+        """Return it as dicts, lists, texts and numbers."""
         return msgspec.to_builtins(value, str_keys=True)
 
     def fields(self) -> Mapping[str, Any] | None:

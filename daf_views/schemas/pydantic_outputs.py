@@ -16,13 +16,13 @@ from daf_views.schemas.readers import Choice, Items, Part, Reader, Record, Value
 
 _WITH_FIELDS = frozenset({"model", "dataclass", "typed-dict", "definition-ref"})
 Fields = Iterable[tuple[str, str, Any]]
-"""Of a type with fields: the attribute, the name that it is built with, and the type of each."""
+"""For each field of a type: the attribute, the name that it is built with, and its type."""
 
 
 def reader_of(
     kind: Any, fields_of: Callable[[Any], Fields | None], known: dict[Any, Record] | None = None
 ) -> Reader | None:
-    """Return what reads values of a type; None if there is nothing to do but take them as they are."""
+    """Return the reader of a type; None if its values are taken unchanged."""
     known = {} if known is None else known
     kind = bare(kind)
     if kind in known:  # it refers to itself
@@ -66,7 +66,7 @@ def _holds_nothing(core_schema: Any) -> bool:
 
 
 def _nodes(core_schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the schemas within a core schema, as far as they say what is shown."""
+    """Yield the schemas within a core schema that define the output."""
     left, seen = [core_schema], set[int]()
     while left:
         node = left.pop()

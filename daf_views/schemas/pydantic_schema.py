@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 REF = "#/components/schemas/{model}"
 _OUTPUT: Any = object()
-"""Stands for what a handler has returned, of which every step is told."""
+"""Stands for a handler's return value, for which every step of a place is reported."""
 _MANY = 1000
-"""Mistakes beyond which pydantic is not asked for all of them: it would make them all at once."""
+"""The number of mistakes up to which pydantic is asked for each: it makes all at once."""
 
 
 def is_own(kind: Any) -> bool:
@@ -41,14 +41,14 @@ def schema_of(kind: Any) -> PydanticSchema:
 
 
 def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
-    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    """Return, for each field of a type, the attribute, the name that it is built with, and its type."""
     infos: Mapping[str, Any] = getattr(kind, "model_fields", {})
     fields = _fields(kind)
     return None if fields is None else [(each.attribute, each.attribute, _annotated(each, infos)) for each in fields]
 
 
 def _annotated(field: Field, infos: Mapping[str, Any]) -> Any:
-    """Return the type of a field with what annotates it, which pydantic keeps beside it."""
+    """Return the type of a field with its metadata, which pydantic keeps separately."""
     metadata = infos[field.attribute].metadata if field.attribute in infos else ()
     return Annotated[(field.kind, *metadata)] if metadata else field.kind
 
@@ -76,14 +76,14 @@ class PydanticSchema:
             raise too_deep() from None
 
     def prepare_output(self) -> None:
-        """Raise TypeError if values of the type might show what it has no field for."""
+        """Raise TypeError if values of the type might show more than its fields."""
         refuse_unfiltered(self._adapter.core_schema, filters_named_tuples=_filters_named_tuples())
 
     def shape(self, value: Any, *, is_checked: bool) -> Any:
-        """Return what a handler has returned as one of the type."""
+        """Return a handler's return value as one of the type."""
         try:
             if is_own(self.kind) and isinstance(value, self.kind):
-                if is_checked:  # its fields, as they are, and not what becomes of them in JSON
+                if is_checked:  # its fields unchanged, and not their form in JSON
                     self._adapter.validate_python(_fields_of(value), by_name=True)
                 return value
             data = value if self._read is None else self._read(value)
@@ -97,7 +97,7 @@ class PydanticSchema:
             return self._adapter.dump_json(value, by_alias=True, warnings="error")
 
     def plain(self, value: Any) -> Any:
-        """Return it as what JSON has."""
+        """Return it as dicts, lists, texts and numbers."""
         with _as_bug(self.kind):
             return self._adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
 
@@ -116,7 +116,7 @@ class PydanticSchema:
         return [frozenset(name for name, _ in self._names(each)) for each in fields]
 
     def _names(self, field: Field) -> list[tuple[str, Any]]:
-        """Return the names that a field may be given by, and the type of what stands there."""
+        """Return the names of a field, each with the type of its value."""
         info = getattr(bare(self.kind), "model_fields", {}).get(field.attribute)
         alias = None if info is None else info.validation_alias or info.alias
         choices = alias.choices if isinstance(alias, AliasChoices) else [] if alias is None else [alias]
@@ -142,7 +142,7 @@ class PydanticSchema:
 
 @cache
 def _filters_named_tuples() -> bool:
-    """Return True if this release of pydantic shows by its type what is in a NamedTuple."""
+    """Return True if this release of pydantic filters the items of a NamedTuple by their types."""
 
     class Public(BaseModel):
         pass
@@ -156,7 +156,7 @@ def _filters_named_tuples() -> bool:
 
 @contextmanager
 def _as_bug(kind: Any) -> Iterator[None]:
-    """Say what was to be shown: a value that is not of its type would be shown whole, with no more than a warning."""
+    """Raise an error for a value that is not of its type: pydantic would show it whole, with only a warning."""
     try:
         yield
     except PydanticSerializationError as error:
@@ -193,9 +193,9 @@ def _alias(name: str, field: Any) -> str:
 
 
 def _translated(error: ValidationError, value: Any) -> SchemaError:
-    """Say it without the value, which pydantic's own message repeats."""
+    """Describe a mistake without the value, which pydantic's own message repeats."""
     if error.error_count() > _MANY:
-        return SchemaError([Violation((), f"There are {error.error_count()} mistakes in it.")])
+        return SchemaError([Violation((), f"It contains {error.error_count()} mistakes.")])
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     return SchemaError([_violation(each, value) for each in errors[:MOST]])
 

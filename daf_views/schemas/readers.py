@@ -33,7 +33,7 @@ _ABSENT = object()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A field that a reader reads: the attribute that has it, the name that the type is built with, its own reader."""
+    """A field of a reader: its attribute, the name that the type is built with, its own reader."""
 
     attribute: str
     name: str
@@ -43,7 +43,7 @@ class Part:
 
 
 class Record:
-    """Reads what has the fields of a type, into a dict of them.
+    """Reads an object with the fields of a type into a dict of them.
 
     ``tag`` is what tells the type from others in a union, a name and a value. ``keeps_exact``: an instance of the very
     class, with nothing in it that might be of another, shows nothing but its fields. ``takes_all``: a mapping may have
@@ -62,7 +62,7 @@ class Record:
         self.parts: tuple[Part, ...] = ()
 
     def find(self, parts: Sequence[Part]) -> None:
-        """Learn the parts, once this reader is known to those that refer to it."""
+        """Set the readers of the parts, once those that refer to this reader have it."""
         self.parts = tuple(parts)
         self._names = [each.name for each in parts]
         self._known = frozenset(self._names) | ({self.tag[0]} if self.tag is not None else set())
@@ -103,7 +103,7 @@ class Record:
 
 
 class ArrayRecord(Record):
-    """Reads what has the fields of a type that is an array in JSON, as a NamedTuple is: a list of them, in order."""
+    """Reads a type that is an array in JSON, as a NamedTuple is: a list of its fields, in order."""
 
     is_array = True
 
@@ -114,7 +114,7 @@ class ArrayRecord(Record):
             if tag and not isinstance(value, self.kind) and [*value[:1]] == tag:
                 value = value[1:]
             readers = [each.reader for each in self.parts]
-            more = list(value[len(readers) :])  # too many, of which the type says what becomes
+            more = list(value[len(readers) :])  # too many: the type decides what becomes of them
             return [*tag, *map(_read, readers, value), *more]
         if isinstance(value, _ATOMS):
             return value

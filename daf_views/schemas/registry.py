@@ -22,16 +22,16 @@ class Schema(Protocol):
     """A type of an annotation, as its library has it."""
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
-        """Return the value as one of the type. Raise SchemaError with all that is wrong with it.
+        """Return the value as one of the type. Raise SchemaError with all its mistakes.
 
-        ``is_text`` says that numbers and truth values are spelt, as in a query string.
+        ``is_text``: numbers and booleans are spelt out, as in a query string.
         """
 
     def prepare_output(self) -> None:
-        """Make ready for :meth:`shape`. Raises TypeError if values of the type might show what it has no field for."""
+        """Prepare :meth:`shape`. Raises TypeError if values of the type might show more than its fields."""
 
     def shape(self, value: Any, *, is_checked: bool) -> Any:
-        """Return what a handler has returned as one of the type; instances of other classes by their attributes.
+        """Return a handler's return value as one of the type; instances of other classes by their attributes.
 
         Nothing is in it that the type has no field for, at any depth. Raises SchemaError. A value of the type itself
         is validated only if ``is_checked``.
@@ -41,13 +41,13 @@ class Schema(Protocol):
         """Return a value of the type as JSON."""
 
     def plain(self, value: Any) -> Any:
-        """Return a value of the type as what JSON has: dicts, lists, texts and numbers."""
+        """Return a value of the type as dicts, lists, texts and numbers."""
 
     def fields(self) -> Mapping[str, Any] | None:
         """Return the types of its fields, by each name that clients may use; None if it has none."""
 
     def takes_unknown(self) -> bool:
-        """Return True if names without a field mean something to it: it refuses them, or keeps them."""
+        """Return True if it looks at names without a field: it refuses them, or keeps them."""
 
     def unchecked(self) -> list[frozenset[str]]:
         """Return the names of each truth value without a default: in a form, an unchecked box is left out."""
@@ -62,7 +62,7 @@ def _library(name: str) -> Any:
 
 
 def schema_of(kind: Any) -> Schema:
-    """Return what is asked of a type. Raises TypeError if no library is installed that knows it."""
+    """Return the schema of a type. Raises TypeError if no installed library knows it."""
     pydantic, msgspec = _library("pydantic"), _library("msgspec")
     if pydantic is not None and _has_pydantics(kind, pydantic):
         schema: Schema = pydantic.schema_of(kind)
@@ -83,7 +83,7 @@ def schema_of(kind: Any) -> Schema:
 
 
 def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
-    """Return of a type with fields the attribute, the name that it is built with, and the type of each."""
+    """Return, for each field of a type, the attribute, the name that it is built with, and its type."""
     pydantic, msgspec = _library("pydantic"), _library("msgspec")
     for library in (pydantic if pydantic is not None and pydantic.is_own(kind) else None, msgspec, pydantic):
         if library is not None:

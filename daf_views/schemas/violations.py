@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MOST = 100
-"""Violations that are told, at most: a body may hold a million."""
+"""The maximum of reported violations: a body may hold a million."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong: ``place`` leads to it, through names and indices."""
+    """One mistake: ``place`` leads to it, through names and indices."""
 
     place: tuple[str | int, ...]
     detail: str
@@ -26,5 +26,5 @@ class SchemaError(ValueError):
 
 
 def too_deep() -> SchemaError:
-    """Return what is said of a value that is nested more deeply than Python can follow."""
+    """Return the violation for a value that is nested more deeply than Python can follow."""
     return SchemaError([Violation((), "It is nested too deeply.", "too_deep")])

@@ -79,8 +79,8 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
     Without a view it replaces them in every view that has services of these names; a name that no view has changes
     nothing, because views may be imported later. Subclasses of the view are included. Decorates functions, coroutine
     functions and methods; classes and generator functions, which it would leave before they run, are a TypeError. Holds
-    for the whole process, as ``override_settings`` does. Raises LookupError if the view has no such service, and what
-    the making of the view class would.
+    for the whole process, as ``override_settings`` does. Raises LookupError if the view has no such service, and the
+    errors that making the view class would raise.
     """
 
     def __init__(self, view: type | None = None, /, **factories: Factory) -> None:
@@ -125,7 +125,7 @@ class override_services:  # noqa: N801 - a context manager and decorator, as Dja
 
 
 def overridden(plan: ServicePlan) -> ServicePlan:
-    """Return the plan with what :class:`override_services` says now."""
+    """Return the plan with the present replacements of :class:`override_services`."""
     if not plan.names or not _overrides:
         return plan
     changes: dict[str, Factory] = {}

@@ -59,7 +59,7 @@ class ServicePlan:
     def for_view(cls, view: type) -> ServicePlan:
         """Collect ``services`` along the MRO: a subclass adds to, or replaces, those of its parents.
 
-        Raises TypeError or ValueError for what cannot be a service, and for services that need each other in a circle.
+        Raises TypeError or ValueError for an impossible service, and for services that need each other in a circle.
         """
         factories: dict[str, Factory] = {}
         for klass in reversed(view.__mro__):
@@ -72,7 +72,7 @@ class ServicePlan:
 
 
 def check_service(name: str, factory: object) -> None:
-    """Raise TypeError for what is no factory, ValueError for what is no name."""
+    """Raise TypeError for an invalid factory, ValueError for an invalid name."""
     if not callable(factory):
         raise TypeError(f"Service {name!r} is {factory!r}: give a factory, such as `lambda: {name}`.")
     if not name.isidentifier() or name.startswith("_") or name == "request":
@@ -80,7 +80,7 @@ def check_service(name: str, factory: object) -> None:
 
 
 def _parameters(name: str, factory: Factory, names: frozenset[str]) -> tuple[list[str], str | None]:
-    """Return which parameters are services, and which is the request: its name, "" if it has none, or None.
+    """Return the parameters that are services, and that which is the request: its name, "" if it has none, or None.
 
     A parameter that is called as a service is that service; any other that must be given is the request.
     """
@@ -106,7 +106,7 @@ def _must_be_given(parameter: Parameter) -> bool:
 
 
 def _in_steps(services: list[Service], owner: type) -> Iterator[tuple[Service, ...]]:
-    """Yield, again and again, the services whose needs have been met."""
+    """Yield the services in groups, each of which needs only services of earlier groups."""
     left, made = services, set[str]()
     while left:
         step = tuple(service for service in left if made.issuperset(service.needs))

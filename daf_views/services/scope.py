@@ -1,4 +1,4 @@
-"""The life of a request's services: made before its handler, ended after its response, whatever becomes of it."""
+"""The life of a request's services: made before its handler, ended after its response, also if either fails."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ServiceScope:
         return Services(self._made, self._plan.names)
 
     async def close(self, exc: BaseException | None = None) -> None:
-        """End the services in reverse; they are shown ``exc``, and cannot swallow it.
+        """End the services in reverse. Each gets ``exc``, and cannot suppress it.
 
         Without ``exc`` a bug of a service that ends is reported, and not raised: see :mod:`daf_views.services`.
         """
@@ -126,7 +126,7 @@ class ServiceScope:
         await self._close_logged(None if stream is None else asyncio.CancelledError())
 
     async def _close_logged(self, exc: BaseException | None) -> None:
-        """The status has been sent: that a service could not be ended can only be logged."""
+        """End the services; log a failure, because the status of the response has been sent."""
         self._is_ending = True
         stack = self._stack.pop_all()  # a second caller finds nothing to close
         try:

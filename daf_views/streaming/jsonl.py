@@ -12,7 +12,7 @@ CONTENT_TYPE = "application/jsonl"
 
 
 def jsonl(source: AsyncIterable[Any], *, headers: Mapping[str, str] | None = None) -> StreamResponse:
-    """Answer with what an async iterator yields, one JSON document per line.
+    """Answer with the items of an async iterator, one JSON document per line.
 
     The source is asked for the next item when the client has taken the last, and closed as soon as the client hangs
     up. If it raises, the error is logged with an id and the connection is broken off, so that a client can tell a part

@@ -21,7 +21,7 @@ logger = logging.getLogger("daf_views")
 
 
 def as_source(source: object, *, used_by: str) -> AsyncIterable[Any]:
-    """Return the source. Raise TypeError, with the remedy, for what is not an async iterable."""
+    """Return the source. Raise TypeError, with the remedy, for anything but an async iterable."""
     if hasattr(source, "__aiter__"):
         return source
     if inspect.iscoroutine(source):
@@ -41,7 +41,7 @@ async def close(iterator: AsyncIterable[Any]) -> None:
 class Content:
     """The content of a stream, made from a source: closing it closes the source, also if nothing has been sent yet.
 
-    A generator that has not begun knows nothing of what it was made from.
+    A generator that has not started knows nothing of its source.
     """
 
     def __init__(self, parts: AsyncGenerator[bytes, None], source: AsyncIterable[Any]) -> None:
@@ -64,7 +64,7 @@ class Content:
 
 
 def report(error: Exception) -> str:
-    """Log what made a stream break off; return the id it is logged under, which is all that a client may see."""
+    """Log the error that cut a stream off; return its id, which is all that a client may see."""
     error_id = uuid.uuid4().hex
     error.add_note(f"DAF error id: {error_id}")  # the server logs it again: the response can no longer say anything
     logger.error("A stream was cut off by an error in its source (error id %s).", error_id, exc_info=error)
@@ -105,7 +105,7 @@ class Reader:
         try:
             await self._asked.wait()
             async for item in self._iterator:
-                if self._is_closing:  # it has taken the cancellation for something else, and goes on
+                if self._is_closing:  # it has swallowed the cancellation, and goes on
                     return
                 self._asked.clear()
                 self._answer.set_result(item)

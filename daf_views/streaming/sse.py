@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {
     "Cache-Control": "no-store, no-transform",  # RFC 9111: not kept, nor compressed on the way
-    "Content-Encoding": "identity",  # Django's GZipMiddleware leaves alone what has an encoding
+    "Content-Encoding": "identity",  # Django's GZipMiddleware skips encoded responses
     "X-Accel-Buffering": "no",  # nginx passes each event on at once
 }
 HEARTBEAT = b":\n\n"
-"""A comment, which a client ignores and a proxy takes for life."""
+"""A comment, which a client ignores, and which keeps a proxy from closing the stream."""
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")  # the three that the standard knows; str.splitlines() knows more
 
@@ -140,7 +140,7 @@ async def _any_of(*futures: asyncio.Future[Any], timeout: float) -> bool:
 
 
 def _raise_failure(task: asyncio.Task[None]) -> None:
-    """Raise what the source has raised, if anything."""
+    """Raise the error of the source, if there is one."""
     if task.cancelled():  # not by us: to raise CancelledError here would say that the client has gone
         raise RuntimeError("The source of the stream was cancelled from outside.")
     task.result()

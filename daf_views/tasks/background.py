@@ -1,4 +1,4 @@
-"""``run_in_background``: a coroutine that outlives its caller, and is neither lost nor cut off without a word."""
+"""``run_in_background``: a coroutine that outlives its caller, and is neither lost nor cut off silently."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, 
 
 
 async def join() -> None:
-    """Wait until all that runs in the background of this event loop has ended, and what that has begun: for tests."""
+    """Wait until all background work of this event loop has ended, and all work that it has started: for tests."""
     while tasks := _running.get(asyncio.get_running_loop()):
         await asyncio.wait(tuple(tasks))
 
 
 def _name_of(func: Any) -> str:
-    """Return a function's name, and nothing of what it was given."""
+    """Return a function's name, without its arguments."""
     while isinstance(func, functools.partial):
         func = func.func
     return str(getattr(func, "__qualname__", type(func).__qualname__))

@@ -56,7 +56,7 @@ logger = logging.getLogger("daf_views")
 
 _OPTIONS: Mapping[str, Any] = {"APP": None, "DATABASE": DEFAULT_DB_ALIAS}
 LOST = 3
-"""Times that a task may be lost with its worker, which it may be the end of, and is run again."""
+"""Times that a task may be lost with its worker and is run again: it may be the cause of the loss."""
 _WITHOUT_APP = "TASKS[{!r}]['OPTIONS']['APP'] must be the path of the Celery app, such as 'config.celery.app'."
 _TIMES = ("enqueued_at", "started_at", "last_attempted_at", "finished_at")
 
@@ -81,7 +81,7 @@ class CeleryBackend(BaseTaskBackend):
 
     @property
     def app(self) -> Any:
-        """The Celery app at the path ``APP``. Celery's current one is another in another thread."""
+        """The Celery app at the path ``APP``. Celery's current app depends on the thread."""
         if self._app is None:
             raise ImproperlyConfigured(_WITHOUT_APP.format(self.alias))
         return import_string(self._app)
@@ -118,14 +118,14 @@ class CeleryBackend(BaseTaskBackend):
         return _from_record(self.alias, result_id, record)
 
     async def aget_result(self, result_id: str) -> TaskResult:
-        """Return what has become of a task, asked from a thread."""
+        """Return the state of a task, from a thread."""
         return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
 
     def cancel(self, result_id: str) -> bool:
         """Have a task fail with TaskCancelledError, and have Celery revoke it, and terminate it if it runs.
 
-        Return False if it has ended. Without a result backend only workers that run now hear of it. Raises
-        TaskResultDoesNotExist, and what the broker or the result backend does if it cannot be reached.
+        Return False if it has ended. Without a result backend only workers that run now learn of it. Raises
+        TaskResultDoesNotExist, and the errors of an unreachable broker or result backend.
         """
         is_running = True
         if self._keeps_results:
@@ -146,7 +146,7 @@ class CeleryBackend(BaseTaskBackend):
         return await sync_to_async(self.cancel, thread_sensitive=False)(result_id)
 
     def record(self, result: TaskResult) -> None:
-        """Write down what has become of a task. That it runs is worth more: a failure is logged."""
+        """Store the state of a task. A failure is only logged, so that the task runs."""
         if not self._keeps_results:
             return
         try:
@@ -155,7 +155,7 @@ class CeleryBackend(BaseTaskBackend):
             logger.exception("The result of task %s, id %s, cannot be stored.", result.task.module_path, result.id)
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the options, a sentence each."""
+        """Return the mistakes in the options, a sentence each."""
         where = f"TASKS[{self.alias!r}]['OPTIONS']"
         texts = [f"{where}[{key!r}] is not a known option." for key in self.options if key not in _OPTIONS]
         if self._app is None:
@@ -259,14 +259,14 @@ def beat_schedule(alias: str = "default") -> dict[str, dict[str, Any]]:
 
 
 def _to_come(alias: str, task: Any) -> TaskResult:
-    """Return the result of a task that beat will send: when that is, its first attempt says."""
+    """Return the result of a task that beat will send. Its first attempt sets the time."""
     result = new_result(alias, task, [], {})
     change(result, enqueued_at=None)
     return result
 
 
 class _BeatSchedule(BaseSchedule):  # type: ignore[misc] # Celery has no types
-    """A schedule as Celery's beat asks for it. Ticks that beat has missed are made up by one firing."""
+    """A schedule in the form of Celery's beat. Missed ticks are made up by one run."""
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
@@ -297,7 +297,7 @@ class _BeatSchedule(BaseSchedule):  # type: ignore[misc] # Celery has no types
 
 
 def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
-    """Return what is known of a task, or what was sent with it, where that knows of more attempts."""
+    """Return the stored result of a task, or that in the message if it has more attempts."""
     try:
         known = backend.get_result(sent.id)
     except (TaskResultDoesNotExist, NotImplementedError):  # expired, or Celery keeps no results here
@@ -309,7 +309,7 @@ def _latest(backend: CeleryBackend, sent: TaskResult) -> TaskResult:
 
 
 class _EndedError(RuntimeError):
-    """A task raised what would end Celery's worker."""
+    """A task raised an exception that would end Celery's worker."""
 
 
 async def _attempt(result: TaskResult) -> Any:

@@ -1,6 +1,6 @@
 """Django's Tasks API, wherever it is: ``django.tasks`` from Django 6.0 on, the ``django-tasks`` backport before.
 
-The only place that knows of the two. On Django 5.2: ``pip install "django-daf[tasks]"``.
+All other modules import from here. On Django 5.2: ``pip install "django-daf[tasks]"``.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def cron(expression: str, *, zone: str | None = None) -> Crontab:
     Fields are minute, hour, day of the month, month, day of the week, as in Debian's cron. Without a ``zone`` they are
     in Django's ``TIME_ZONE``. At the change to summer time, a tick in the hour that is left out comes right after it.
     At the change back, a tick in the hour that comes twice comes once, in the first. Raises ValueError
-    for an expression that is none or has no tick, and for an unknown zone; ImproperlyConfigured without CronSim.
+    for an invalid expression or one without a tick, and for an unknown zone; ImproperlyConfigured without CronSim.
     """
     if CronSim is None:
         raise ImproperlyConfigured('cron() needs the package cronsim: pip install "django-daf[cron]".')

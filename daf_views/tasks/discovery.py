@@ -12,7 +12,7 @@ logger = logging.getLogger("daf_views")
 
 
 def import_tasks() -> None:
-    """Import ``tasks`` of each installed app that has one. A module that raises is logged, and keeps no other out."""
+    """Import ``tasks`` of each installed app that has one. A module that raises is logged and skipped."""
     for config in apps.get_app_configs():
         if config.module is None or not module_has_submodule(config.module, "tasks"):
             continue

@@ -10,7 +10,7 @@ from daf_orm import transaction
 
 def in_sync_atomic_block(using: str) -> bool:
     """Return True if synchronous code is in an atomic block: Django's own, or that of the event loop that called it."""
-    known = connections.all(initialized_only=True)  # to ask for one would make it, in this thread
+    known = connections.all(initialized_only=True)  # reading one would make it, in this thread
     return any(each.in_atomic_block for each in known if each.alias == using)
 
 

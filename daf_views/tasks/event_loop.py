@@ -22,8 +22,8 @@ PATIENCE = 30.0
 def loop_for(what: str) -> asyncio.AbstractEventLoop:
     """Return the running event loop; in synchronous code the one that called it, or the only one that serves.
 
-    An event loop that synchronous code has made to wait for a coroutine, as under WSGI, ends with it, and does not
-    count. Raises NoEventLoopError, which names ``what`` was to run, if there is none, or if it is not clear which.
+    A loop that synchronous code has made for one coroutine, as under WSGI, ends with it, and does not count. Raises
+    NoEventLoopError, which names ``what`` was to run, if there is no loop or more than one.
     """
     for loop in (running_loop(), calling_loop()):
         if loop is not None and loop.is_running() and not is_temporary(loop):
@@ -44,7 +44,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def call_on(loop: asyncio.AbstractEventLoop, func: Callable[[], T], what: str) -> T:
-    """Call a function on an event loop, from wherever, and return its result.
+    """Call a function on an event loop, from any thread, and return its result.
 
     Raises NoEventLoopError if a thread's wait for the loop times out; then the function is not called.
     """

@@ -1,7 +1,7 @@
-"""Tell what becomes of tasks, off the event loop and in order: by Django's signals, and in the log.
+"""Report the states of tasks, off the event loop and in order: by Django's signals, and in the log.
 
-One thread does all of it. It takes no place in the connection pool, for what is told must be told when that is
-exhausted, too; a receiver's own connection is closed behind it.
+One thread does all of it. It uses no lease of the connection pool, because it must also work when that is exhausted;
+a receiver's own connection is closed afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_views")
 
 BACKLOG = 10_000
-"""Records that may wait for a log which is slower than the tasks are; then the tasks wait for it."""
+"""Records that may wait for a slow log; beyond that the tasks wait for it."""
 
 
 async def send(signal: Signal, sender: type, result: TaskResult, error: BaseException | None = None) -> None:
@@ -58,7 +58,7 @@ def log_soon(level: int, message: str, *args: Any, error: BaseException | None =
 
 
 def flush() -> None:
-    """Wait until everything has been told."""
+    """Wait until all reports have been sent."""
     if os.getpid() not in _lines:  # nothing has been; and an interpreter that shuts down starts no thread
         return
     done = threading.Event()

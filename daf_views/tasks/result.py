@@ -13,7 +13,7 @@ from daf_views.tasks.compat import TaskError, TaskResult, TaskResultStatus
 
 
 def new_result(backend: str, task: Any, args: Any, kwargs: Any) -> TaskResult:
-    """Return the result of a task that is being enqueued. Raises TypeError for what cannot be JSON."""
+    """Return the result of a task that is being enqueued. Raises TypeError for values that JSON cannot hold."""
     return TaskResult(
         task=task,
         id=token_hex(16),  # as long as Django's own, and made in a hundredth of the time

@@ -38,7 +38,7 @@ class RetryPolicy:
         return attempts <= self.retries and isinstance(error, self.retry_on)
 
     def pause_after(self, attempts: int) -> float:
-        """Return the seconds to wait after so many attempts: at random between half and all of what is due.
+        """Return the seconds to wait after so many attempts: at random between half of the pause and all of it.
 
         Tasks that failed together, because a server was down, do not come back together.
         """

@@ -21,7 +21,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A tick every so often, counted from 1970-01-01 00:00 UTC. Made by :func:`every`."""
+    """A tick at a fixed interval, counted from 1970-01-01 00:00 UTC. Made by :func:`every`."""
 
     length: timedelta
 
@@ -35,7 +35,7 @@ class Interval:
 
 
 def every(*, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> Interval:
-    """Return the schedule of a task that is due every so often: ``every(minutes=5)`` is due at :00, :05, :10.
+    """Return the schedule of a task that is due at a fixed interval: ``every(minutes=5)`` is due at :00, :05, :10.
 
     Ticks are counted from 1970-01-01 00:00 UTC, so they do not depend on when a worker starts, and summer time does not
     move them. Raises ValueError unless the interval is from 1 second to 366 days.

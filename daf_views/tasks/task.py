@@ -87,7 +87,7 @@ class AsyncTask(Task, Generic[P, T]):
         return async_to_sync(self.acall)(*args, **kwargs)
 
     async def acall(self, *args: Any, **kwargs: Any) -> T:
-        """Run the task by its policy: up to ``retries`` times more, as long as it raises one of ``retry_on``."""
+        """Run the task by its policy: up to ``retries`` further attempts, as long as it raises one of ``retry_on``."""
         attempts = 1
         while True:
             try:
@@ -176,7 +176,7 @@ class AsyncTask(Task, Generic[P, T]):
         return bool(await self._canceller().acancel(result_id))
 
     def unique_key(self, args: Any, kwargs: Any) -> str | None:
-        """Return the key of which only one is to be queued or running, or None. Raises TypeError for wrong arguments.
+        """Return the unique key, or None. Raises TypeError for wrong arguments.
 
         It is what the function ``unique`` returns, or the arguments: the same, however they are passed.
         """
@@ -233,7 +233,7 @@ def policy_of(task: Any) -> RetryPolicy:
 
 
 async def attempt(result: TaskResult) -> Any:
-    """Make one attempt at a task that was enqueued; return what it returns, as JSON."""
+    """Make one attempt at a task that was enqueued; return its return value, as JSON."""
     task: Any = result.task
     arguments = [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
     if isinstance(task, AsyncTask):
@@ -252,7 +252,7 @@ class Outcome:
 
 
 async def outcome_of(result: TaskResult) -> Outcome:
-    """Make one attempt at a task; return its outcome, whatever it raised, SystemExit and KeyboardInterrupt too.
+    """Make one attempt at a task; return its outcome, for any exception, SystemExit and KeyboardInterrupt too.
 
     Raises CancelledError if it is itself cancelled, and not for something that the task awaited.
     """
@@ -269,7 +269,7 @@ async def outcome_of(result: TaskResult) -> Outcome:
 
 
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
-    """Say that a task will be tried again."""
+    """Log that a task will be retried."""
     message = "%s failed (attempt %d of %d) and is retried in %.1f s."
     path, allowed = task.module_path, policy_of(task).retries + 1
     log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)

@@ -1,4 +1,4 @@
-"""For tests of code that enqueues tasks: catch them, run them when it suits, or at once.
+"""For tests of code that enqueues tasks: capture them and run them later, or run them at once.
 
 Both take the place of every backend in ``TASKS``, and do not wait for a transaction to commit: a test's own never does.
 """
@@ -49,7 +49,7 @@ class CapturedTasks(list[TaskResult]):
 
 @contextmanager
 def capture_tasks() -> Iterator[CapturedTasks]:
-    """Catch what is enqueued in the block: the target of ``as`` is the list of it."""
+    """Capture the tasks enqueued in the block: the target of ``as`` is their list."""
     captured = CapturedTasks()
     with _in_place_of_all("daf_views.tasks.testing.CapturingBackend", captured):
         yield captured
@@ -57,7 +57,7 @@ def capture_tasks() -> Iterator[CapturedTasks]:
 
 @contextmanager
 def run_eagerly() -> Iterator[CapturedTasks]:
-    """Run what is enqueued in the block at once, whenever it is due: its errors are raised where it is enqueued."""
+    """Run tasks enqueued in the block at once, also delayed ones: their errors are raised where they are enqueued."""
     captured = CapturedTasks()
     with _in_place_of_all("daf_views.tasks.testing.EagerBackend", captured):
         yield captured
@@ -82,7 +82,7 @@ def _in_place_of_all(path: str, captured: CapturedTasks) -> Iterator[None]:
 
 
 class CapturingBackend(BaseTaskBackend):
-    """Keeps what is enqueued for the test."""
+    """Keeps enqueued tasks for the test."""
 
     supports_defer = True
     supports_async_task = True
@@ -101,7 +101,7 @@ class CapturingBackend(BaseTaskBackend):
         return bool(self.options["supports_unique"])
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
-        """Keep it, unless it is unique, and one of its key is there that has not ended."""
+        """Keep the task, unless it is unique and one of its key has not ended."""
         captured: CapturedTasks = self.options["captured"]
         if (key := _unique_key(task, args, kwargs)) is not None:
             for each in captured:
@@ -127,7 +127,7 @@ class CapturingBackend(BaseTaskBackend):
         return self.get_result(result_id)
 
     def cancel(self, result_id: str) -> bool:
-        """Have one that was kept fail, unless it has ended."""
+        """Cancel a captured task, unless it has ended."""
         result = self.get_result(result_id)
         if result.is_finished:
             return False
@@ -136,12 +136,12 @@ class CapturingBackend(BaseTaskBackend):
         return True
 
     async def acancel(self, result_id: str) -> bool:
-        """Have one that was kept fail, unless it has ended."""
+        """Cancel a captured task, unless it has ended."""
         return self.cancel(result_id)
 
 
 class EagerBackend(CapturingBackend):
-    """Runs what is enqueued at once."""
+    """Runs enqueued tasks at once."""
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Run it, on a new event loop."""

@@ -1,4 +1,4 @@
-"""Limits on how many requests are answered, per client, user, key or view, over all processes of a site."""
+"""Rate limits, per client, user, key or view, over all processes of a site."""
 
 from daf_views.throttling import keys
 from daf_views.throttling.concurrency_throttle import AsyncConcurrencyThrottle

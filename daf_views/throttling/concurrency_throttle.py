@@ -1,4 +1,4 @@
-"""``AsyncConcurrencyThrottle``: so many requests at the same time."""
+"""``AsyncConcurrencyThrottle``: a limit of concurrent requests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1000
 _TOKEN_BITS = 52  # as many as a number of Lua's holds
 HOLD = 60
-"""Seconds after which the place of a process that has died is free again. One that lives holds on to it in time."""
+"""Seconds after which the slot of a dead process is free again. A live process renews its slots in time."""
 
 
 class AsyncConcurrencyThrottle(AsyncThrottle):
     """Lets through ``limit`` requests of each key at the same time: ``AsyncConcurrencyThrottle(5, key=keys.user)``.
 
-    A request holds its place until its response has been sent, and a stream as long as it lasts. One that finds none is
+    A request holds its slot until its response has been sent, and a stream as long as it lasts. One that finds none is
     answered 429 at once. Other options: see :class:`~daf_views.throttling.throttle.AsyncThrottle`.
     """
 
@@ -71,10 +71,10 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
 
 
 class _Place:
-    """The place of one request, from its entry until the request is closed.
+    """The slot of one request, from its entry until the request is closed.
 
-    Django's handler does not close a request that was cut off before there was a response. Then the place is given back
-    when the task ends that the request was let through in, or else when the request is collected.
+    Django's handler does not close a request that was cut off before there was a response. Then the slot is released
+    when the task ends that the request was let through in, or else when the request is garbage-collected.
 
     The entry runs in a separate task, which the cancellation of a request does not affect. Otherwise one thread might
     release the slot before another has taken it, and the slot would then stay taken.
@@ -111,7 +111,7 @@ class _Place:
         return entry
 
     def leave(self) -> None:
-        """Give the place back soon, from any thread. Idempotent."""
+        """Release the slot soon, from any thread. Idempotent."""
         if not self._is_held:
             return
         self._is_held = False
@@ -147,7 +147,7 @@ class _Place:
     async def _give_back(self) -> None:
         if not self._loop.is_closed():
             await asyncio.gather(self._entering, return_exceptions=True)  # also of one that failed, perhaps too late
-        with suppress(ServiceUnavailableError):  # it has been logged; the place is free after HOLD
+        with suppress(ServiceUnavailableError):  # it has been logged; the slot is free after HOLD
             await self._run(Leave(self._enter.token))
 
     def _start(self, work: Any) -> asyncio.Task[Any]:

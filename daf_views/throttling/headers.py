@@ -1,4 +1,4 @@
-"""Tell clients what they have left: ``RateLimit`` and ``RateLimit-Policy``.
+"""The header fields with the remaining quota: ``RateLimit`` and ``RateLimit-Policy``.
 
 Source: draft-ietf-httpapi-ratelimit-headers-10, in the syntax of RFC 9651 (structured fields).
 """
@@ -41,7 +41,7 @@ def note_quotas(request: HttpRequest, names: Sequence[str], quotas: Sequence[Quo
 
 
 def with_limits(response: Response, request: HttpRequest) -> Response:
-    """Return the response with the fields for what was noted of its request."""
+    """Return the response with the fields that were noted for its request."""
     request.__dict__[_ANSWERED] = True
     if notes := request.__dict__.get(_NOTES):
         response.headers["RateLimit-Policy"] = ", ".join(policy for policy, _ in notes)

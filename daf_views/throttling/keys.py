@@ -64,7 +64,7 @@ async def anonymous(request: HttpRequest) -> str | None:
 
 
 async def view(request: HttpRequest) -> str:
-    """Count by view, whatever its arguments are: all clients share it, so put it beside another key."""
+    """Count by view, with any arguments: all clients share it, so put it beside another key."""
     match: ResolverMatch | None = request.resolver_match
     if match is None:  # in middleware
         try:
@@ -97,7 +97,7 @@ def path_of(view: Any) -> str:
 
 
 async def value_of(key: Key, request: HttpRequest) -> str | None:
-    """Return what a key says of a request. Raises TypeError for what is neither a string nor None."""
+    """Return the value of a key for a request. Raises TypeError unless it is a string or None."""
     value: Any = key(request)
     if inspect.isawaitable(value):
         value = await value
@@ -107,7 +107,7 @@ async def value_of(key: Key, request: HttpRequest) -> str | None:
 
 
 def name_of(key: Key) -> str:
-    """Return the name of a key, which tells its values from those of others; of a lambda, also what it says."""
+    """Return the name of a key, which tells its values from those of others; of a lambda, also its code."""
     name = f"{getattr(key, '__module__', '')}.{getattr(key, '__qualname__', type(key).__qualname__)}"
     code = getattr(key, "__code__", None)
     if code is None or "<lambda>" not in name:

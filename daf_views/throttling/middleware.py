@@ -68,7 +68,7 @@ async def _respond(request: HttpRequest) -> HttpResponseBase:
 
 
 def _is_preflight(request: HttpRequest) -> bool:
-    """Return True for a question of a browser's, which a page's script neither sends nor sees (Fetch, §4.8)."""
+    """Return True for a preflight of a browser, which a page's script neither sends nor sees (Fetch, §4.8)."""
     return (
         request.method == "OPTIONS"
         and "HTTP_ORIGIN" in request.META
@@ -82,7 +82,7 @@ def _only_says_methods(view: Any) -> bool:
 
 
 def _cors_below() -> list[Any]:
-    """Return the middleware after this one that lets pages of other sites read answers: it must see a refusal, too."""
+    """Return the CORS middleware after this one: other sites then can read a refusal."""
     paths = list(settings.MIDDLEWARE)
     below = paths[paths.index(_OWN_PATH) + 1 :] if _OWN_PATH in paths else []
     found = [import_string(path) for path in below if path.rpartition(".")[2].lower().startswith("cors")]

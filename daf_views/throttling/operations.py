@@ -17,13 +17,13 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Change(NamedTuple, Generic[R_co]):
-    """The result of an operation, and what is to be remembered."""
+    """The result of an operation, and the new state."""
 
     result: R_co
     state: State | None = None
     """None: the state stays unchanged."""
     expires: int = 0
-    """The time, in microseconds, at which the state may be forgotten."""
+    """The time, in microseconds, at which the state expires."""
 
 
 class Operation(Protocol[R_co]):
@@ -37,7 +37,7 @@ class Operation(Protocol[R_co]):
         """Compute the step at a time in microseconds."""
 
     def read(self, reply: Sequence[int]) -> R_co:
-        """Return the result of what was computed elsewhere."""
+        """Return the result of a computation in the backend."""
 
 
 class Take:
@@ -57,7 +57,7 @@ class Take:
         return Change(hit, after, self._expiry(after)) if hit.allowed else Change(hit)
 
     def read(self, reply: Sequence[int]) -> Hit:
-        """Return the hit from: allowed, then for each policy what remains, and in how long there is more."""
+        """Return the hit from: allowed, then for each policy the remaining number, and the time until there is more."""
         allowed, *numbers = reply
         measures = list(zip(numbers[::2], numbers[1::2], strict=True))
         return Hit(bool(allowed), quotas(self.policies, measures))
@@ -80,7 +80,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Take one of ``limit`` places for ``hold`` microseconds, or hold it for as long again: ``token`` says whose."""
+    """Take one of ``limit`` slots for ``hold`` microseconds, or renew it: ``token`` identifies the holder."""
 
     token: int
     limit: int
@@ -92,7 +92,7 @@ class Enter:
         return ["enter", self.token, self.limit, self.hold]
 
     def apply(self, state: State, now: int) -> Change[Entry]:
-        """Return the entry, and the state if there was a place."""
+        """Return the entry, and the state if there was a slot."""
         places = _places(state, now)
         if self.token not in places and len(places) >= self.limit:
             return Change(Entry(allowed=False, taken=len(places)))
@@ -106,7 +106,7 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Give a place back."""
+    """Release a slot."""
 
     token: int
 

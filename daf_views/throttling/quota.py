@@ -26,7 +26,7 @@ class Policy(Protocol):
         """Return the state after one more request, or None if that would be one too many."""
 
     def measure(self, state: State, now: int) -> tuple[int, int]:
-        """Return how many requests are left, and in how many microseconds there will be more."""
+        """Return the number of remaining requests, and the microseconds until there are more."""
 
     def expiry(self, state: State) -> int:
         """Return the time at which the state expires."""

@@ -1,4 +1,4 @@
-"""``AsyncRateThrottle``: so many requests in so much time."""
+"""``AsyncRateThrottle``: a limit of requests per time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AsyncRateThrottle(AsyncThrottle):
     in one period as it says. Or it is ``"sliding-window"``, which never lets through more than the limit in any period.
     A mapping of rates is one for each ``tier``, a function of the request, sync or async, that returns a name of it;
     None as a rate is no limit. Other options: see :class:`~daf_views.throttling.throttle.AsyncThrottle`. Raises
-    ValueError for a rate that is none.
+    ValueError for an invalid rate.
     """
 
     rate: Rates | Mapping[str, Rates | None] | None = None
@@ -136,7 +136,7 @@ def _policies(cls: type, rate: Any, algorithm: str) -> tuple[Policy, ...]:
 
 
 def _names(scope: str | None, rate: Any) -> tuple[str, ...]:
-    """Return what clients read: the scope, which is given for that; never the path of a view."""
+    """Return the name of the policy for clients: the scope, never the path of a view."""
     texts = _texts(rate)
     names = texts if scope is None else [scope] if len(texts) == 1 else [f"{scope} {text}" for text in texts]
     for name in names:

@@ -43,13 +43,13 @@ V = TypeVar("V", bound="Callable[..., Coroutine[Any, Any, HttpResponseBase]]")
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, NameError, TypeError)
 """Errors in the use of a backend, not failures of it: a retry will not help."""
 _QUIET = 10.0
-"""Seconds between two records that a backend fails: it does for every request, then."""
+"""Seconds between two log records of a failing backend."""
 
 
 class AsyncThrottle(ABC):
     """Counts requests: on a view, as a decorator of a view function, or by path in ``throttle_middleware``.
 
-    Options are attributes of a subclass or arguments. ``key`` says by what requests are counted, see
+    Options are attributes of a subclass or arguments. ``key`` returns the text that requests are counted by, see
     :mod:`daf_views.throttling.keys`; a sequence of keys, by their combination. Each view has a separate limit,
     unless throttles have a ``scope``, a name that they count under together. ``fail_open`` and ``backend`` take the
     place of the settings ``THROTTLE_FAIL_OPEN`` and ``THROTTLE_BACKEND``.
@@ -159,13 +159,13 @@ class AsyncThrottle(ABC):
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     async def _run(self, key: str, operation: Operation[R]) -> R | None:
-        """Run an operation. If there is no counting: None for a throttle that fails open, else a 503."""
+        """Run an operation. If the backend fails: None for a throttle that fails open, otherwise a 503."""
         settings = get_settings()
         fails_open = settings.THROTTLE_FAIL_OPEN if self.fail_open is None else self.fail_open
         try:
             return await self._backend().run(key, operation, timeout=settings.THROTTLE_TIMEOUT)
         except _BUGS:
-            raise  # to let requests through because of one would be never to limit
+            raise  # letting requests through because of a bug would disable the limit
         except Exception as error:  # any error of a backend's client; logged
             _report(error, fails_open=fails_open)
             if fails_open:

@@ -1,4 +1,4 @@
-"""A view's transaction: its own ``atomic``, or the databases' ``ATOMIC_REQUESTS``, refused to async views by Django."""
+"""A view's transaction: its own ``atomic``, or ``ATOMIC_REQUESTS``, which Django refuses to async views."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OptedOut(set[str]):
 
 
 def aliases_of(atomic: bool | str | None, opted_out: Iterable[str]) -> list[str]:  # noqa: FBT001 - a view's attribute
-    """Return the aliases on which a view runs in a transaction; None is what ``ATOMIC_REQUESTS`` says."""
+    """Return the aliases on which a view runs in a transaction; None means the setting ``ATOMIC_REQUESTS``."""
     if atomic is None:
         wanted = [alias for alias, database in connections.settings.items() if database["ATOMIC_REQUESTS"]]
         return [alias for alias in wanted if alias not in list(opted_out)]

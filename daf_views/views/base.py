@@ -66,13 +66,13 @@ class AsyncView(View):
     """
 
     services: DeclaredServices = {}  # noqa: RUF012 - replaced, never changed
-    """Names and factories of what a request needs, see :mod:`daf_views.services`; on the instance, what they made."""
+    """Names and factories of services, see :mod:`daf_views.services`; on the instance, the services themselves."""
     atomic: bool | str | None = None
     """True, or the alias of a database, if ``async_setup`` and the handler run in one transaction, which an exception
     or a 5xx response rolls back. None: as ``ATOMIC_REQUESTS`` says."""
     deadline: float | None = None
-    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. Once the handler has
-    answered it holds no longer: neither for the commit nor for the end of services."""
+    """Seconds after which the handler is cancelled, with its statement, and the client gets a 504. It ends with the
+    handler, and covers neither the commit nor the end of services."""
 
     view_is_async = True
     _remedy: ClassVar[str] = "Return one, as JsonResponse(data) or TemplateResponse(request, template)."
@@ -89,7 +89,7 @@ class AsyncView(View):
     _plan: ClassVar[ServicePlan]
     _pipeline: ClassVar[Pipeline]
     _unasked: ClassVar[Mapping[str, str]] = {}
-    """Plugs that an override leaves out, each with the remedy: a request must not find one of them set."""
+    """Policies that an override leaves out, each with the remedy: a request must not find one of them set."""
     _answers_problems: ClassVar[bool] = False
     """True if errors of clients are answered with problems, not with pages and redirects."""
     _opted_out: OptedOut = OptedOut()
@@ -138,7 +138,7 @@ class AsyncView(View):
         return view
 
     async def async_setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Run before the handler, in its transaction: for what all handlers of a view need."""
+        """Run before the handler, in its transaction: for work that all handlers of a view need."""
 
     async def admit(self, request: HttpRequest) -> None:
         """Let the request in, or raise: before the body is looked at and services are made.
@@ -151,7 +151,7 @@ class AsyncView(View):
         """Take the body, where the view wants one: before services are made and the transaction begins."""
 
     async def handle_exception(self, exc: Exception) -> HttpResponseBase:
-        """Return the response to what was raised in the view, or raise it again."""
+        """Return the response to an exception of the view, or raise it again."""
         if isinstance(exc, APIError | PoolTimeout | TooManyRequests | PoolClosed):
             return await response_for(self.request, exc)
         raise exc
@@ -189,7 +189,7 @@ class AsyncView(View):
         return [name.upper() for name in self.http_method_names if hasattr(self, name)]
 
     async def _respond(self) -> HttpResponseBase:
-        """Answer the request, and end what stages have begun, whatever the answer is."""
+        """Answer the request, and end the stages that have begun, for any response."""
         try:
             try:
                 self.setup(self.request, *self.args, **self.kwargs)  # Django's: must not block, as async_setup() may
@@ -206,7 +206,7 @@ class AsyncView(View):
         return self._completed(response)
 
     def _refuse_late(self) -> None:
-        """Raise TypeError for what ``setup()`` has set, and nothing would ask."""
+        """Raise TypeError for attributes that ``setup()`` has set, and nothing would use."""
         own = vars(self)
         if "stages" in own:
             raise TypeError(f"{path_of(self)}: stages that setup() sets would not run: name them in the class.")
@@ -214,7 +214,7 @@ class AsyncView(View):
             refuse_unasked(type(self), own, {**unasked_on_instance(own), **self._unasked})
 
     def _completed(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response, after what was to be called with it."""
+        """Return the response, after the functions that were to be called with it."""
         for func in vars(self.request).get(COMPLETIONS, ()):
             func(response, self.request)
         return response
@@ -269,7 +269,7 @@ class AsyncView(View):
         await self.receive(request)
 
     async def _serve(self, request: HttpRequest, proceed: Proceed) -> HttpResponseBase:
-        """Make services, not before the body is there: a client may send that as slowly as it likes."""
+        """Make services, after the body has arrived: a client may send it slowly."""
         if not self._plan.names:
             response = await proceed()
             if response.streaming:
@@ -300,7 +300,7 @@ class AsyncView(View):
         return self._answered(await proceed())
 
     def _answered(self, value: Any) -> HttpResponseBase:
-        """Return what a handler has answered, if it is a response, and end the deadline."""
+        """Return a handler's response, if it is one, and end the deadline."""
         response = self._checked(value)
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(None)  # its work is about to be committed, and must not look failed

@@ -36,7 +36,7 @@ def refuse_sync(view: Any, name: str) -> None:
 
 
 def refuse_async_access(cls: type, given: dict[str, Any]) -> None:
-    """Raise TypeError if what Django's access mixins call, synchronously, is async: every coroutine counts as true."""
+    """Raise TypeError if a method that Django's access mixins call is async: a coroutine would count as true."""
     if not any(klass.__module__ == _ACCESS_MIXINS for klass in cls.__mro__):
         return
     for name in _ACCESS_METHODS:

@@ -18,11 +18,11 @@ from daf_orm import database_sync_to_async
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MADE = "_made_dispatch"  # on a class: the dispatch() that we gave it, and its own, in whose place that is, or None
+_MADE = "_made_dispatch"  # on a class: the stand-in for dispatch(), and the class's own, or None
 
 
 def make_async(cls: Any) -> None:
-    """See to it that ``cls.dispatch`` is a coroutine function, and does whatever its MRO says at the time of a request.
+    """Make ``cls.dispatch`` a coroutine function that follows the MRO at the time of a request.
 
     An inherited ``dispatch`` is never made the class's own: in a subclass, another may come between.
     """
@@ -50,7 +50,7 @@ def call(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 async def settled(result: Any) -> Any:
-    """Await until there is nothing left to await: a synchronous wrapper of async code returns a coroutine."""
+    """Await until the result is no coroutine: a synchronous wrapper of async code returns one."""
     while inspect.isawaitable(result):
         result = await result
     return result

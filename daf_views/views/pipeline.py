@@ -1,7 +1,7 @@
 """The order of a request: the stages between a view's ``dispatch()`` and its handler.
 
 A class names its stages in ``stages``; a view has those of all its classes, composed in this order when its class is
-made. A request passes over the stages of features that the view does not use.
+made. A request skips the stages of features that the view does not use.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Ending(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One thing that a view does with each request: a step on the way to the handler, or something around the rest.
+    """One thing that a view does with each request: a step on the way to the handler, or a wrapper around the rest.
 
     ``run(view, request)`` is a step, sync or async. It returns nothing; it raises an APIError to refuse the request.
     ``around(view, request, proceed)`` is async. ``await proceed()`` runs all later stages and returns the response;
@@ -74,11 +74,11 @@ class Stage:
     class that is first along the MRO are first. Without ``after``, the name of the stage is its place, where it
     replaces a stage of a class further along the MRO.
 
-    ``uses`` names an attribute of the view. A request passes over the stage where that is false: None, or empty.
+    ``uses`` names an attribute of the view. A request skips the stage if that is false: None, or empty.
 
-    ``describe(view, operation)`` adds to the :class:`~daf_views.openapi.Description` of an operation what the stage
-    brings, as a status or a header. It has an instance of the view, and there is no request. A stage with ``after`` may
-    do only that.
+    ``describe(view, operation)`` adds the stage's part, such as a status or a header, to the
+    :class:`~daf_views.openapi.Description` of an operation. It has an instance of the view, and there is no request. A
+    stage with ``after`` may do only that.
 
     Raises TypeError for a place that does not exist, or that the stage cannot have.
     """

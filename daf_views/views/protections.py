@@ -34,7 +34,7 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
         "get_parsers": "`parsers = [...]`",
     }
 )
-"""Attributes of other frameworks' views, and what an API view has for them."""
+"""Attributes of other frameworks' views, and their counterparts on an API view."""
 _SHORT = {"perms": "permissions", "perm": "permissions", "auth": "authentication", "authenticators": "authentication"}
 _POLICIES = (
     "atomic",
@@ -96,7 +96,7 @@ def refuse_unprotected(cls: type, view: type) -> None:
 
 
 def refuse_shadowed(cls: type, view: type) -> None:
-    """Raise TypeError for what a class has from a base that comes after the view, whose own attribute Python finds."""
+    """Raise TypeError for an attribute of a base that comes after the view, which the view's own attribute hides."""
     ours = [klass for klass in cls.__mro__ if _is_framework(klass) and issubclass(klass, view)]
     for name in (*_POLICIES, *_HOOKS):
         owners = [klass for klass in cls.__mro__ if name in vars(klass)]
@@ -155,9 +155,9 @@ def refuse_unasked(cls: type, given: Mapping[str, Any], remedies: Mapping[str, s
 
 
 def refuse_lost_stages(cls: type) -> None:
-    """Raise TypeError for a stage that another one of the same name would silently take the place of.
+    """Raise TypeError for a stage that another one of the same name would silently replace.
 
-    A class may replace a stage of its parents'. Two classes that do not know each other, or two stages of one class,
+    A class may replace a stage of its parents. Two classes that do not know each other, or two stages of one class,
     have the same name by mistake. Those of ``daf_views.access`` are a protection by being there.
     """
     owners: dict[str, type] = {}
@@ -218,7 +218,7 @@ def _override_without_super(cls: type, view: type, hook: str) -> str | None:
 
 
 def _names_called(function: Any, depth: int = 3) -> set[Any]:
-    """Return the names in a function, and in those that it closes over: of a decorator the decorated."""
+    """Return the names in a function, and in those that it closes over, such as a decorated function."""
     names = _names_in(function.__code__)
     for cell in (function.__closure__ or ()) if depth else ():
         try:

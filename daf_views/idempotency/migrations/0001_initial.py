@@ -7,7 +7,7 @@ from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
-    """Make it."""
+    """Create the table."""
 
     initial = True
     dependencies: ClassVar[list[tuple[str, str]]] = []

@@ -25,7 +25,7 @@ class Claim:
     lease: float
     """Seconds after which others may take the key."""
     ttl: float
-    """Seconds for which the answer is kept."""
+    """Seconds for which the response is stored."""
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     """Tells this claim from others for the same key, earlier or later."""
 
@@ -40,10 +40,10 @@ class Record:
 
 
 class Store(ABC):
-    """Keeps claims and answers. One object serves all event loops and threads.
+    """Keeps claims and responses. One object serves all event loops and threads.
 
     A claim that is no longer held changes nothing: ``hold``, ``renew`` and ``finish`` return False, ``release`` does
-    nothing. A key is free again when the lease of a claim has ended, or the life of an answer.
+    nothing. A key is free again when the lease of a claim, or the TTL of a response, has expired.
     """
 
     @classmethod
@@ -57,20 +57,20 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, claim: Claim) -> Record | None:
-        """Take the key, if it is free. Return None if it was, and what is known of it if it was not."""
+        """Take the key, if it is free. Return None if it was, otherwise its record."""
 
     async def hold(self, claim: Claim) -> bool:
-        """Keep the key for as long as the transaction lasts, however long that is. Only for a store that joins it."""
+        """Keep the key until the transaction ends. Only for a store that joins it."""
         raise NotImplementedError
 
     @abstractmethod
     async def renew(self, claim: Claim) -> bool:
-        """Begin the lease anew."""
+        """Renew the lease."""
 
     @abstractmethod
     async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
-        """Keep the answer. Once that is committed the key is not claimed again while the answer lives."""
+        """Store the response. Once that is committed the key is not claimed again before the response expires."""
 
     @abstractmethod
     async def release(self, claim: Claim) -> None:
-        """Make the key free. An answer stays."""
+        """Release the key. A response stays."""

@@ -1,4 +1,4 @@
-"""Keys and answers in a table of the database, where an answer can be committed together with what it is the answer to.
+"""Keys and responses in a table, where a response can be committed together with the effect of its request.
 
 A claim is a row that is committed before the handler's transaction begins: a second request sees it, and waits for
 none. The handler's transaction begins by updating the row (:meth:`DatabaseStore.hold`), and ends by writing the
@@ -70,7 +70,7 @@ class DatabaseStore(Store):
         """Take the key. Raises TransactionManagementError inside an atomic block on the same database."""
         if transaction.in_atomic_block(self._table.database):
             raise TransactionManagementError(
-                "An Idempotency-Key was claimed inside an atomic block, which would keep others waiting until its end. "
+                "An Idempotency-Key was claimed inside an atomic block, which other requests would wait for. "
                 "Let the view be `atomic`, whose transaction begins after the claim, or begin one in the handler."
             )
         record = await database_sync_to_async(self._claim)(claim)
@@ -84,16 +84,16 @@ class DatabaseStore(Store):
         return False
 
     async def renew(self, claim: Claim) -> bool:
-        """Put off the end of the lease."""
+        """Renew the lease."""
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.lease))
 
     async def finish(self, claim: Claim, answer: StoredResponse) -> bool:
-        """Write the answer, in the transaction around, if there is one."""
+        """Write the response, in the surrounding transaction, if there is one."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         return await database_sync_to_async(self._change)(claim, expires=self._in(claim.ttl), **values)
 
     async def release(self, claim: Claim) -> None:
-        """Delete the row, unless it has an answer."""
+        """Delete the row, unless it has a response."""
         await database_sync_to_async(lambda: self._own(claim).delete())()
 
     def sweep(self) -> None:
@@ -104,7 +104,7 @@ class DatabaseStore(Store):
                 : shared_state.SWEEP_EVERY
             ]
             if keys := list(expired):
-                rows.filter(pk__in=keys, expires__lte=now).delete()  # unless they have come back to life
+                rows.filter(pk__in=keys, expires__lte=now).delete()  # unless they have been renewed
 
     # A claim, in steps
 
@@ -156,7 +156,7 @@ class DatabaseStore(Store):
         return features.has_select_for_update_skip_locked and features.supports_select_for_update_with_limit
 
     def _passing_by_locked(self) -> AbstractContextManager[object]:
-        """Return a transaction for locks; where there are none, it would only be one more that might fail."""
+        """Return a transaction for the locks, or no transaction if the database cannot skip locked rows."""
         return django_transaction.atomic(using=self._table.database) if self._can_pass_by else nullcontext()
 
     def _locked(self, rows: Any) -> Any:

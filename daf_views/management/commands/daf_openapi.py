@@ -20,13 +20,13 @@ class Command(BaseCommand):
     help = "Writes the OpenAPI document of the site's API views to stdout, or to a file."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Name them."""
+        """Add the options."""
         parser.add_argument("--urlconf", help="another URLconf than ROOT_URLCONF")
         parser.add_argument("--file", type=Path, help="where to write it")
         parser.add_argument("--check", action="store_true", help="exit with 1 if that file is not up to date")
 
     def handle(self, *, urlconf: str | None, file: Path | None, check: bool, **_: Any) -> None:
-        """Write it, or compare it."""
+        """Write the document, or compare it with the file."""
         text = json.dumps(json.loads(as_json(urlconf)), indent=2, ensure_ascii=False) + "\n"
         if check:
             if file is None:

@@ -26,7 +26,7 @@ CHANNEL = "daf_tasks"
 
 
 class _Notify(Func):
-    """The empty string; to compute it is to notify."""
+    """The empty string; computing it sends the notification."""
 
     function = "pg_notify"
     template = "%(function)s(%(expressions)s)::text"
@@ -40,7 +40,7 @@ def connect() -> None:
 
 
 def announcement(row: DBTaskResult[..., Any], using: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an UPDATE with these values has to set besides, so that workers hear of a task that it makes due."""
+    """Return further values of an UPDATE that makes a task due, so that workers are notified."""
     if values.get("status") != TaskResultStatus.READY or not _is_due(values.get("run_after")):
         return {}
     return {"queue_name": Concat(F("queue_name"), _notify(row))} if is_announced(row.backend_name, using) else {}

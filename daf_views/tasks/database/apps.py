@@ -1,4 +1,4 @@
-"""The Django app of the worker: its command, and the table in which workers say that they are alive."""
+"""The Django app of the worker: its command, and the table of the workers' heartbeats."""
 
 from django.apps import AppConfig, apps
 
@@ -12,7 +12,7 @@ class DatabaseTasksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have tasks announced to workers."""
+        """Announce tasks to workers."""
         if apps.is_installed("django_tasks_db"):
             from daf_views.tasks.database import announcements  # noqa: PLC0415 - models need the applications
 

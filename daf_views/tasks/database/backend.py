@@ -1,4 +1,4 @@
-"""django-tasks-db's backend, and what it leaves out: unique tasks, periodic tasks, and cancelling."""
+"""django-tasks-db's backend, with unique tasks, periodic tasks, and cancelling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DatabaseBackend(EngineBackend):
     supports_schedule: ClassVar[bool] = True
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
-        """Write a task. For a unique one return the result of that of its key which is queued or runs, if one is."""
+        """Write a task. If a unique task of the same key is queued or runs, return that one's result."""
         enqueue: Callable[[], Any] = functools.partial(super().enqueue, task, args, kwargs)  # type: ignore[arg-type] # a task of any signature
         key = task.unique_key(args, kwargs) if isinstance(task, AsyncTask) else None
         if key is None:
@@ -42,8 +42,8 @@ class DatabaseBackend(EngineBackend):
     def cancel(self, result_id: str) -> bool:
         """Cancel a task: at once if it is queued, through its worker if it runs.
 
-        Return True, or False if it has ended. It fails with TaskCancelledError; one that runs may still succeed, if
-        it ends before its worker hears of it, or ignores it. Raises TaskResultDoesNotExist.
+        Return True, or False if it has ended. It fails with TaskCancelledError. A running task may still succeed, if
+        it ends before its worker learns of it, or ignores it. Raises TaskResultDoesNotExist.
         """
         from daf_views.tasks.database.cancelling import cancel, error_of  # noqa: PLC0415 - as above
 

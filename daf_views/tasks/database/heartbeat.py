@@ -21,7 +21,7 @@ BEATS = 3
 
 
 class Heartbeat:
-    """Says ``BEATS`` times in a lease that a worker lives.
+    """Renews a worker's lease ``BEATS`` times in each lease.
 
     A worker declares others lost only after one full lease of successful heartbeats, because a database outage
     silences every worker at once. After an outage all leases have expired, and every worker gets time to renew its own.
@@ -30,15 +30,15 @@ class Heartbeat:
     def __init__(self, queue: TaskQueue, *, on_lost: Callable[[], None], on_steady: Callable[[], None]) -> None:
         self._queue = queue
         self._on_lost = on_lost
-        """Called in the thread when others have taken the worker's tasks, because it was quiet for too long."""
+        """Called in the thread when others have taken the worker's tasks, because it missed its heartbeats."""
         self._on_steady = on_steady
-        """Called in the thread at each beat of a worker that may judge others."""
+        """Called in the thread at each beat of a worker that may declare others lost."""
         self._since = self._last = float("-inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="daf_worker-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin, right after the worker has registered."""
+        """Start, right after the worker has registered."""
         self._since = self._last = time.monotonic()
         self._thread.start()
 

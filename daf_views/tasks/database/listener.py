@@ -1,4 +1,4 @@
-"""Hear of tasks that are due, where the database tells: else, and meanwhile, a worker polls."""
+"""Listen for due tasks, if the database can notify; otherwise, and meanwhile, a worker polls."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The tables beside django-tasks-db's: workers that are alive, requests to cancel, keys of unique tasks, schedules."""
+"""The tables beside django-tasks-db's: workers, requests to cancel, keys of unique tasks, schedules."""
 
 from django.db import models
 
 
 class Worker(models.Model):
-    """A process that runs tasks: they are its own until ``expires_at``, which it puts off as long as it lives."""
+    """A process that runs tasks. They belong to it until ``expires_at``, which its heartbeats put off."""
 
     id = models.CharField(max_length=100, primary_key=True)
     """The entry in the ``worker_ids`` of its tasks: a prefix, host, process id and a random part."""

@@ -26,7 +26,7 @@ from daf_views.tasks.task import AsyncTask, periodic_tasks
 logger = logging.getLogger("daf_views")
 
 MAX_PAUSE = 60.0
-"""Seconds after which schedules are looked at again, at the latest: clocks may be set."""
+"""Seconds after which schedules are read again, at the latest: clocks may be set."""
 _MIN_PAUSE = 0.05
 _KEPT = timedelta(days=1)
 """The row of a schedule that this process does not know is deleted when its tick is older: others may know it."""
@@ -34,16 +34,16 @@ _KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """The outcome of one look at the schedules."""
+    """The result of one check of the schedules."""
 
     enqueued: int
     pause: float
-    """Seconds until the next look."""
+    """Seconds until the next check."""
 
 
 @dataclass(slots=True)
 class PeriodicTasks:
-    """The periodic tasks of a backend that this process knows of. Its methods raise what the database does."""
+    """The periodic tasks of a backend that this process knows of. Its methods raise the database's errors."""
 
     backend: str
     _has_looked: bool = field(default=False, init=False)
@@ -101,7 +101,7 @@ class PeriodicTasks:
 
 
 def _now(row: Any) -> datetime:
-    """Return the time by the database's clock. Without USE_TZ that of SQLite is in another zone than what is stored."""
+    """Return the time by the database's clock. Without USE_TZ, SQLite's is in another zone than stored times."""
     return _aware(row.now) if settings.USE_TZ else datetime.now(UTC)
 
 

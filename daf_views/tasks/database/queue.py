@@ -39,14 +39,14 @@ logger = logging.getLogger("daf_views")
 PREFIX = "daf_worker:"
 """The prefix of DAF's worker ids: it is unknown whether workers with other ids are alive."""
 LOST = 3
-"""Times that a task may be lost with its worker, which it may be the end of, and is run again beyond its policy."""
+"""Times that a task may be lost with its worker and is run again beyond its policy: it may be the cause of the loss."""
 _ROLLOUT = timedelta(hours=1)
 _PAUSE = timedelta(minutes=1)
-"""A task that this worker cannot load is put off for so long at a time: newer code may have enqueued it."""
+"""The time by which a task that this worker cannot load is postponed: newer code may have enqueued it."""
 
 
 _SUSPECT_PAUSE = timedelta(seconds=5)
-"""A suspect is put off for so long at a time while its worker runs another."""
+"""The time by which a suspect is postponed while its worker runs another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Queues:
     excluded: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        """Name them as the command does."""
+        """Return the names as the command takes them."""
         names = "*" if self.names is None else ",".join(sorted(self.names))
         return f"{names} without {','.join(sorted(self.excluded))}" if self.excluded else names
 
@@ -84,7 +84,7 @@ class Claim:
     worker_id: str
 
     def __str__(self) -> str:
-        """Name it without what it was given."""
+        """Return its name without the arguments."""
         return _name(self.row)
 
 
@@ -111,14 +111,14 @@ class TaskQueue:
     _suspect: tuple[Any, datetime | None] | None = field(default=None, init=False)
     """The suspect that it took last."""
     _is_in_doubt: bool = field(default=False, init=False)
-    """True after a claim that failed: its COMMIT may have succeeded, and its answer been lost."""
+    """True after a claim that failed: its COMMIT may have succeeded, and only the response been lost."""
     _unanswered: dict[Any, datetime] = field(default_factory=dict, init=False)
-    """By id of the task: when it finished, of results whose writing has not been answered."""
+    """By id of the task: the time at which it finished, for results whose write was not acknowledged."""
 
     # The worker
 
     def register(self) -> None:
-        """Say that a worker lives, under a new name: before it takes anything."""
+        """Register the worker under a new id, before it takes tasks."""
         name = f"{PREFIX}{socket.gethostname()[:40]}:{os.getpid()}:{token_hex(4)}"
         self._workers().create(
             pk=name,
@@ -131,11 +131,11 @@ class TaskQueue:
         self.worker_id = name
 
     def beat(self) -> bool:
-        """Say that it lives on. Return False if others have taken it for dead, and its tasks from it."""
+        """Renew the lease. Return False if others have declared this worker lost, and taken its tasks."""
         return self._renew(self.worker_id)
 
     def unregister(self) -> None:
-        """Say that it has ended, and runs nothing."""
+        """Unregister the worker, which runs nothing."""
         self.resolve_doubt()
         self._workers().filter(pk=self.worker_id).delete()
 
@@ -189,7 +189,7 @@ class TaskQueue:
 
     def _return_unknown(self, row: DBTaskResult[..., Any]) -> None:
         if self.give_back(row):
-            logger.warning("The answer to a claim was lost; its task was re-queued: %s.", _name(row))
+            logger.warning("The response to a claim was lost; its task was re-queued: %s.", _name(row))
 
     def _recover(self, row: DBTaskResult[..., Any]) -> None:
         begun, task = len(row.worker_ids), _task_of(row)
@@ -205,7 +205,7 @@ class TaskQueue:
     # Its tasks
 
     def take(self, count: int) -> Taken:
-        """Take up to so many tasks that are due, as the engine orders them. A worker that was given up gets none.
+        """Take up to so many due tasks, in the order of the engine. A worker that was declared lost gets none.
 
         When it raises, the database may still have given tasks: the next call re-queues them first.
         """
@@ -234,7 +234,7 @@ class TaskQueue:
         return [row for row in due[:count] if self._is_ours(row, worker_id)]
 
     def _take_locked(self, rows: list[DBTaskResult[..., Any]], worker_id: str) -> None:
-        """Take tasks by one UPDATE for all that the same workers have begun before, which is none for most."""
+        """Take tasks by one UPDATE for all that the same workers have started before, which is none for most."""
         started_at = timezone.now()
         alike: dict[tuple[str, ...], list[DBTaskResult[..., Any]]] = {}
         for row in rows:
@@ -278,28 +278,28 @@ class TaskQueue:
         return kept
 
     def succeed(self, row: DBTaskResult[..., Any], value: Any) -> bool:
-        """Write down what a task has returned. Return False, as below, if it was taken from this worker."""
+        """Write the return value of a task. Return False, as below, if it was taken from this worker."""
         success = {"return_value": value, "exception_class_path": "", "traceback": ""}
         return self._finish(row, None, status=TaskResultStatus.SUCCESSFUL, **success)
 
     def fail(self, row: DBTaskResult[..., Any], error: BaseException) -> bool:
-        """Write down that a task has failed, without a further attempt."""
+        """Write that a task has failed, without a further attempt."""
         return self._finish(row, error, status=TaskResultStatus.FAILED, return_value=None, **described(error))
 
     def cancel(self, row: DBTaskResult[..., Any]) -> bool:
-        """Write down that a task has failed because it was cancelled."""
+        """Write that a task has failed because it was cancelled."""
         is_written = self.fail(row, cancelling.error_of(row))
-        if is_written:  # else another worker may have begun it again, and is to be told
+        if is_written:  # otherwise another worker may have started it again, and must be told
             cancelling.forget(row.pk)
         return is_written
 
     def try_again(self, row: DBTaskResult[..., Any], error: BaseException, pause: float) -> bool:
-        """Have a task tried again, by any worker, after a pause of so many seconds."""
+        """Re-queue a task for another attempt, by any worker, after a pause of so many seconds."""
         due = timezone.now() + timedelta(seconds=pause)
         return self._settle(row, status=TaskResultStatus.READY, run_after=due, **described(error))
 
     def give_back(self, row: DBTaskResult[..., Any], **values: Any) -> bool:
-        """Have a task run by another worker, as if this one had never taken it."""
+        """Re-queue a task, as if this worker had never taken it."""
         return self._settle(row, status=TaskResultStatus.READY, worker_ids=row.worker_ids[:-1], **values)
 
     def _finish(self, row: DBTaskResult[..., Any], error: BaseException | None, **values: Any) -> bool:

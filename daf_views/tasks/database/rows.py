@@ -24,7 +24,7 @@ def tasks() -> Any:
 
 
 def rows_of(model: type[Model]) -> Any:
-    """Return the rows of one of our tables that are written with those of tasks, in one transaction."""
+    """Return the rows of a DAF table that is written together with those of tasks, in one transaction."""
     return model._base_manager.using(database())  # noqa: SLF001 - Meta API
 
 
@@ -39,7 +39,7 @@ def digest(*parts: str) -> str:
 
 
 def described(error: BaseException) -> dict[str, str]:
-    """Return the columns of an error. A message may hold what no database does: a NUL, a lone surrogate."""
+    """Return the columns of an error. Its message may have characters that no database stores: NUL, lone surrogates."""
     kind = type(error)
     text = "".join(format_exception(error)).replace("\0", "\\0")
     traceback = text.encode("utf-8", "backslashreplace").decode()

@@ -1,8 +1,8 @@
 """Unique tasks: of those with one key, at most one is queued or running.
 
 A row for each key names the task that was enqueued last. To enqueue, a transaction writes that row first, so that
-others with the same key wait for it, and then looks at what has become of that task. No worker has to clean up: when
-the task has ended, whatever ended it, the key is free.
+others with the same key wait for it, and then reads the state of that task. No worker has to clean up: the key is free
+as soon as the task has ended, for any reason.
 """
 
 from __future__ import annotations

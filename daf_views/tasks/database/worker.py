@@ -36,11 +36,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 GRACE = 2.0
-"""Seconds for what is cancelled at the end to be quiet."""
+"""Seconds that tasks that are cancelled at the end may take."""
 _UNREACHABLE = (InterfaceError, InternalError, OperationalError)
 """Errors that pass: no connection, a lock, a server that takes no writes just now."""
 _RECANCEL = 0.2
-"""Seconds after which what is cancelled and has not ended is cancelled again."""
+"""Seconds after which a cancelled task that has not ended is cancelled again."""
 _MAX_PAUSE = 5.0
 """Seconds between two attempts at reaching the database, at most."""
 
@@ -85,14 +85,14 @@ class DatabaseWorker:
     def is_left_running(self) -> bool:
         """Return True if, at the end, a task ignored its cancellation, or the database did not answer.
 
-        Then a thread goes on, for whose end the interpreter would wait.
+        Then a thread goes on, and the interpreter would wait for its end.
         """
         return self._has_left and (bool(self._running) or self._is_stuck)
 
     async def run(self) -> None:
         """Take tasks and run them until the drain begins; in a batch, until nothing is due.
 
-        Raises what the database does, if it cannot even begin.
+        Raises the database's errors, if the worker cannot start.
         """
         drain = current_drain()
         await self._call(self._queue.register)
@@ -233,7 +233,7 @@ class DatabaseWorker:
         return await outcome_of(claim.result)
 
     def _ended(self, claim: Claim, running: asyncio.Task[Outcome]) -> None:
-        """See to it that what came of an attempt is written down. Its place is taken until then."""
+        """Write the outcome of an attempt. The task occupies its slot until then."""
         del self._running[claim]
         self._woken.set()
         outcome = _outcome(running)
@@ -270,7 +270,7 @@ class DatabaseWorker:
                 running.cancel()
 
     def _recover(self) -> None:
-        """Have run again what the dead have left. Not in the heartbeat's thread: a lock would keep it from beating."""
+        """Re-queue tasks of lost workers. Not in the heartbeat's thread: a lock would block the heartbeat."""
         if not self._has_left and (self._recovering is None or self._recovering.done()):
             self._recovering = self._loop.create_task(self._recover_now())
 
@@ -341,7 +341,7 @@ class DatabaseWorker:
         self._is_stopping = True
 
     async def stop(self) -> None:
-        """Cancel what runs and give it back to other workers; leave what will not be cancelled to the lease's end."""
+        """Cancel and re-queue running tasks; those that ignore it are run again when the lease expires."""
         if self._has_left:
             return
         if self._watching is not None:
@@ -384,7 +384,7 @@ class DatabaseWorker:
             self._cut_off.pop()
 
     def name_what_is_left(self) -> None:
-        """Log what is neither finished nor given back: others run it when this worker's lease has ended."""
+        """Log tasks that are neither finished nor re-queued: others run them when this worker's lease has expired."""
         if self._has_left:
             return
         self._is_closed = self._has_left = True
@@ -397,7 +397,7 @@ class DatabaseWorker:
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait for their end; cancel again what goes on. psycopg 3.2 may lose the first cancellation."""
+    """Cancel tasks until they have ended, for ``GRACE`` seconds: psycopg 3.2 may lose the first cancellation."""
     for _ in range(round(GRACE / _RECANCEL)):
         for task in tasks:
             task.cancel()
@@ -418,7 +418,7 @@ def _is_too_much(error: Exception) -> bool:
 
 
 def _in_a_sound_connection(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function; leave no connection to the next one that this has found to be broken."""
+    """Call a function; close its connection if that is broken."""
     try:
         return func(*args, **kwargs)
     except Error:

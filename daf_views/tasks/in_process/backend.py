@@ -1,6 +1,6 @@
 """``InProcessBackend``: tasks of the Django Tasks API, run by the process that enqueues them, on its event loop.
 
-For what may be lost: a power cut, a SIGKILL or a full machine takes what has not finished. SIGTERM does not, see
+For tasks that may be lost: a power cut, a SIGKILL or a lack of memory loses unfinished ones. SIGTERM does not, see
 :mod:`daf_views.tasks.in_process.supervisor`. A task that must not be lost is ``durable=True`` and goes to another
 backend.
 """
@@ -67,7 +67,7 @@ class InProcessBackend(BaseTaskBackend):
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
         """Queue a task, from async or synchronous code. Its arguments must be JSON.
 
-        Raises TaskQueueFullError, NoEventLoopError, or ShuttingDownError once the server has stopped working.
+        Raises TaskQueueFullError, NoEventLoopError, or ShuttingDownError once the server has stopped.
         """
         loop = loop_for(task.module_path)
         supervisor = self.supervisor(loop)
@@ -90,7 +90,7 @@ class InProcessBackend(BaseTaskBackend):
         return self.results.get(result_id)
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the options, a sentence each."""
+        """Return the mistakes in the options, a sentence each."""
         where = f"TASKS[{self.alias!r}]['OPTIONS']"
         texts = [f"{where}[{key!r}] is not a known option." for key in self.options if key not in _OPTIONS]
         for key in ("CONCURRENCY", "MAX_QUEUED"):
@@ -106,7 +106,7 @@ class InProcessBackend(BaseTaskBackend):
         return texts
 
     def supervisor(self, loop: asyncio.AbstractEventLoop) -> Supervisor:
-        """Return what runs this backend's tasks on an event loop."""
+        """Return the supervisor of this backend's tasks on an event loop."""
         return _supervisor(self, loop)
 
     def _when_committed(self, enqueuing: _Enqueuing) -> None:
@@ -119,7 +119,7 @@ class InProcessBackend(BaseTaskBackend):
 
 
 class _Enqueuing:
-    """A place in the queue, until the task takes it; given back if it never does, because of a rollback."""
+    """A slot in the queue, until the task takes it; released if it never does, because of a rollback."""
 
     def __init__(self, supervisor: Supervisor, loop: asyncio.AbstractEventLoop, result: TaskResult) -> None:
         self._supervisor = supervisor

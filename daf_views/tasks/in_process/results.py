@@ -34,7 +34,7 @@ class Results:
         self._by_id.pop(result_id, None)
 
     def finish(self, result: TaskResult) -> None:
-        """Count it among those that have finished, for which others are forgotten."""
+        """Count a result as finished, and evict the oldest ones."""
         with self._lock:
             self._finished.append(result.id)
             if len(self._finished) > KEPT:

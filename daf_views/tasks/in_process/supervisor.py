@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from daf_views.tasks.retry_policy import RetryPolicy
 
 GRACE = 2.0
-"""Seconds beyond the deadline, for tasks to be quiet that are cancelled, and as many for handing over the others."""
+"""Seconds beyond the deadline for cancelled tasks to end, and as many for handing over the others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +61,7 @@ class PendingTask:
         return "was cut off" if self.running is None else "has not ended"
 
     def __str__(self) -> str:
-        """Name it without what it was given: arguments may be secret, their names are not."""
+        """Return its name without the values of its arguments, which may be secret; their names are not."""
         names = ", ".join([*(f"#{number}" for number in range(len(self.result.args))), *self.result.kwargs])
         return f"{self.result.task.module_path}({names}), id {self.result.id}"
 
@@ -91,18 +91,18 @@ class Supervisor:
     _waiting: set[PendingTask] = field(default_factory=set)
     _running: set[PendingTask] = field(default_factory=set)
     _reserved: set[int] = field(default_factory=set)
-    """Places of tasks that are enqueued when a transaction commits. Sets are changed by finalizers: without a lock."""
+    """Slots of tasks that are enqueued when a transaction commits. Sets are changed by finalizers: without a lock."""
     _numbers: Any = field(default_factory=itertools.count)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _deadline: float | None = None
-    """When the server stops: until when its tasks may end."""
+    """The deadline for tasks to end, once the server stops."""
     _is_closed: bool = False
 
     def __len__(self) -> int:
         return len(self._line) + len(self._waiting) + len(self._running)
 
     def reserve(self) -> int:
-        """Return a place for one more task. Raise TaskQueueFullError if there is none, ShuttingDownError at the end."""
+        """Return a slot for one more task. Raise TaskQueueFullError if there is none, ShuttingDownError at the end."""
         if self._is_closed:
             raise ShuttingDownError("The server has stopped, and runs no more tasks.")
         limit = self.backend.max_queued
@@ -116,7 +116,7 @@ class Supervisor:
         return place
 
     def release(self, place: int) -> None:
-        """Give a place back."""
+        """Release a slot."""
         self._reserved.discard(place)
 
     def put(self, entry: PendingTask) -> None:
@@ -208,13 +208,13 @@ class Supervisor:
         return not len(self)
 
     async def idle(self) -> None:
-        """Wait until it has nothing to do."""
+        """Wait until it has no task."""
         while not self.is_idle():
             self._changed.clear()
             await self._changed.wait()
 
     def stop_by(self, deadline: float) -> None:
-        """Begin no pause that would end after the deadline, a time of the event loop's; give up those that would."""
+        """Start no pause that would end after the deadline, a time of the loop's clock; abandon those that would."""
         self._deadline = deadline
         late = [entry for entry in self._waiting if entry.timer is not None and entry.timer.when() > deadline]
         for entry in late:
@@ -243,7 +243,7 @@ class Supervisor:
         await asyncio.get_running_loop().run_in_executor(None, flush)
 
     def name_what_is_left(self) -> None:
-        """Log what the end of the event loop, or of the process, takes away."""
+        """Log the tasks that are lost with the event loop, or with the process."""
         self._is_closed = True
         self._name_lost([*self._running, *(entry for _, _, entry in self._line), *self._waiting])
 
@@ -254,7 +254,7 @@ class Supervisor:
         self._waiting.discard(entry)
 
     async def _give_up(self, entries: list[PendingTask]) -> None:
-        """Hand tasks over to the backend for that, as many as it takes in time; name in the log those that are lost."""
+        """Hand tasks over to ``OVERFLOW``, as many as it takes in time; name the others in the log."""
         left = [entry for entry in entries if not entry.is_settled]
         overflow = self.backend.overflow
         if overflow is not None and (may_go := [entry for entry in left if entry.attempts <= entry.policy.retries]):

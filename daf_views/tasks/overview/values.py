@@ -8,7 +8,7 @@ from datetime import datetime
 STATES = ("ready", "delayed", "running", "retrying", "failed", "successful")
 """Each task is in one: due or not yet, before its first attempt; running; between two attempts; at its end."""
 SHOWN = ("running", "retrying", "failed", "ready")
-"""Of those in these states, up to ``LIMIT`` are shown."""
+"""States of which up to ``LIMIT`` tasks are shown."""
 LIMIT = 25
 
 
@@ -56,7 +56,7 @@ class BackendOverview:
     scope: str
     """The tasks that are counted, in words."""
     queues: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By queue, how many tasks are in which state."""
+    """The numbers of tasks, by queue and state."""
     tasks: dict[str, list[TaskLine]] = field(default_factory=dict)
     """By state: some of ``SHOWN``."""
     workers: list[WorkerLine] = field(default_factory=list)

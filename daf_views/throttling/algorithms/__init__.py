@@ -1,1 +1,1 @@
-"""The algorithms that decide whether a hit is within its rate."""
+"""The algorithms that count hits and compare them with a rate."""

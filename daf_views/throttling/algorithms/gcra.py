@@ -33,7 +33,7 @@ class GCRA:
         return (after,) if after - now <= self.capacity else None
 
     def measure(self, state: State, now: int) -> tuple[int, int]:
-        """Return how many more requests there is room for, and the microseconds until there is room for one more."""
+        """Return the number of requests that fit in, and the microseconds until one more does."""
         used = self._emptied_at(state, now) - now
         remaining = (self.capacity - used) // self.step
         return remaining, used - (self.rate.limit - remaining - 1) * self.step if used else 0

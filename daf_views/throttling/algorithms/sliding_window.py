@@ -1,4 +1,4 @@
-"""A sliding window of counters: never more than the limit in any span of the period, whenever it begins.
+"""A sliding window of counters: never more than the limit in any span of the period.
 
 The period is cut into ten slots, and each slot counts what it has let through. A request is let through while the
 slots that a period reaches into, which are eleven, hold fewer than the limit. So the counters cover the period at
@@ -40,7 +40,7 @@ class SlidingWindow:
         return (newest, counts[0] + 1, *counts[1:])
 
     def measure(self, state: State, now: int) -> tuple[int, int]:
-        """Return how many requests are left, and the microseconds until the oldest slot in use leaves the window."""
+        """Return the remaining requests, and the microseconds until the oldest slot in use leaves the window."""
         newest, counts = self._slots(state, now)
         oldest = max((age for age, count in enumerate(counts) if count), default=None)
         reset_after = 0 if oldest is None else (newest - oldest + SLOTS + 1) * self.step - now

@@ -23,7 +23,7 @@ BACKENDS = {
     "memory": "daf_views.throttling.backends.memory.MemoryBackend",
     "redis": "daf_views.throttling.backends.redis.RedisBackend",
 }
-"""Short names that ``THROTTLE_BACKEND`` takes for our own."""
+"""Short names of DAF's backends for ``THROTTLE_BACKEND``."""
 
 
 @cache

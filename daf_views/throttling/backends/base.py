@@ -32,7 +32,7 @@ class Backend(ABC):
         """Run the operation, and return its result.
 
         ``key`` has at most 100 characters, of ASCII, without spaces. Raises TimeoutError after ``timeout`` seconds,
-        ThrottleBackendError or an error of the backend's own if there is no counting just now.
+        ThrottleBackendError or an error of the backend itself if it cannot count at present.
         """
 
     async def aclose(self) -> None:  # noqa: B027 - most have nothing to close

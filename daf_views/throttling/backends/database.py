@@ -1,4 +1,4 @@
-"""States in a table of the database, for sites that have nothing else that all processes share.
+"""States in a table of the database, for sites without another store that all processes share.
 
 A row is changed in one UPDATE, which names the version that was read: no lock is held during the arithmetic, and
 any database will do. Needs ``"daf_views.throttling"`` in ``INSTALLED_APPS``, for the table.
@@ -67,7 +67,7 @@ class DatabaseBackend(Backend):
         rows, now = self._table.rows(), self._clock()
         expired = list(rows.filter(expires__lte=now).values_list("pk", flat=True)[: shared_state.SWEEP_EVERY])
         if expired:
-            rows.filter(pk__in=expired, expires__lte=now).delete()  # unless they have come back to life
+            rows.filter(pk__in=expired, expires__lte=now).delete()  # unless they have been renewed
 
     def _change(self, key: str, operation: Operation[R]) -> R:
         for _ in range(ATTEMPTS):

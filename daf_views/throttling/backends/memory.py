@@ -32,7 +32,7 @@ def monotonic_clock() -> int:
 
 
 class MemoryBackend(Backend):
-    """At most ``max_keys`` keys. A key that still means something is never dropped for another: that one is refused."""
+    """At most ``max_keys`` keys. A live key is never evicted for a new one, which is refused."""
 
     is_shared: ClassVar[bool] = False
 
@@ -88,7 +88,7 @@ class MemoryBackend(Backend):
             )
 
     def _sweep_one(self, now: int) -> None:
-        """Drop what has expired from one shard. It is made anew: a dictionary never gives memory back."""
+        """Drop expired keys from one shard. It is made anew: a dictionary never gives memory back."""
         shard = self._shards[self._hand]
         alive = {key: kept for key, kept in shard.items() if _expiry(kept) > now}
         self._count -= len(shard) - len(alive)

@@ -1,4 +1,4 @@
-"""The table in which workers say that they are alive."""
+"""The table of the workers' heartbeats."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
-    """Make it."""
+    """Create the table."""
 
     initial = True
     dependencies: ClassVar[list[tuple[str, str]]] = []

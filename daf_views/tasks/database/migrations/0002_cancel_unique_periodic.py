@@ -7,7 +7,7 @@ from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
-    """Make them."""
+    """Create the tables."""
 
     dependencies: ClassVar[list[tuple[str, str]]] = [("daf_tasks", "0001_initial")]
     operations: ClassVar[list[Operation]] = [

@@ -1,4 +1,4 @@
-"""An index on the engine's table for what the recovery of lost workers reads: tasks that run.
+"""An index on the engine's table for running tasks, which the recovery of lost workers reads.
 
 The engine has one for tasks that are queued. Its table keeps tasks that have ended until they are pruned.
 """
@@ -34,7 +34,7 @@ def _index_for(connection: Any) -> models.Index:
 
 
 class Migration(migrations.Migration):
-    """Add it."""
+    """Add the index."""
 
     dependencies: ClassVar[list[tuple[str, str]]] = [
         ("daf_tasks", "0002_cancel_unique_periodic"),

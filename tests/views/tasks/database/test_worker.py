@@ -326,7 +326,7 @@ async def test_a_claim_that_commits_later_than_it_was_asked_for_is_found(caplog)
     await in_queue_thread(queue.recover)
     row = await row_of(result)
     assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
-    assert "The answer to a claim was lost" in caplog.text
+    assert "The response to a claim was lost" in caplog.text
     await in_queue_thread(queue.unregister)
 
 

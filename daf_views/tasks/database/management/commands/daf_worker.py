@@ -41,7 +41,7 @@ class Command(BaseCommand):
     help = "Runs the tasks that django-tasks-db keeps in the database, many at a time, on one event loop."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Name them as ``db_worker`` does, where it has the same."""
+        """Add the options, with the names that ``db_worker`` has for the same."""
         number, seconds = _number_of(int, 1, _MOST), _number_of(float, 0.001, _DAY)
         add = parser.add_argument
         add("--backend", default="default", help="the alias in TASKS (%(default)s)")
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Run until SIGTERM or SIGINT; a second one does not wait for what runs."""
+        """Run until SIGTERM or SIGINT; a second one does not wait for running tasks."""
         if not apps.is_installed("django_tasks_db"):
             raise CommandError('daf_worker runs the tasks of django-tasks-db: add "django_tasks_db" to INSTALLED_APPS.')
         if options["verbosity"]:
@@ -119,7 +119,7 @@ async def _stop() -> None:
 
 
 def _exit_at_once() -> None:
-    """End the process with what runs in it: while it lived, others would run that, too, when its lease has ended."""
+    """End the process with its tasks: otherwise they would go on while other workers run them after the lease."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -171,7 +171,7 @@ def _number_of(kind: type[int | float], least: float, most: float) -> Callable[[
 
 
 def _log_somewhere(level: int) -> None:
-    """Show on stderr what is logged, unless the project's logging does something with it."""
+    """Show log records on stderr, unless the project's logging handles them."""
     for logger in (logging.getLogger("daf_views"), tasks_logger):
         if not logger.hasHandlers():
             logger.addHandler(logging.StreamHandler())
