@@ -30,7 +30,7 @@ class Drainable(Protocol):
     async def stop(self) -> None:
         """Stop at once, and hand over or log the unfinished work."""
 
-    def name_what_is_left(self) -> None:
+    def log_unfinished(self) -> None:
         """Log the unfinished work without waiting for anything."""
 
 
@@ -85,7 +85,7 @@ class Drain:
                 _log(error)
         except asyncio.CancelledError:  # the server does not wait that long
             for worker in self._workers:
-                worker.name_what_is_left()
+                worker.log_unfinished()
             raise
         await self._cancel_late()
         while self._closers:

@@ -37,12 +37,12 @@ class RequestThreads(Executor):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[_RequestCall] = deque()
         self._running: asyncio.Task[None] | None = None
 
     def submit(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``func`` when those before it have ended. Called on the event loop, by asgiref."""
-        call = _Call(functools.partial(func, *args, **kwargs))
+        call = _RequestCall(functools.partial(func, *args, **kwargs))
         if asyncio.get_running_loop() is not self._loop:  # one that code of the request runs in a thread: not our turn
             call.start()
         else:
@@ -74,7 +74,7 @@ class RequestThreads(Executor):
                 return
 
 
-class _Call:
+class _RequestCall:
     __slots__ = ("context", "func", "future")
 
     def __init__(self, func: Callable[[], Any]) -> None:

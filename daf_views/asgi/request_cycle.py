@@ -66,7 +66,7 @@ def end_request(
     stream = body if request is None else stream_of(request)  # it may have come since
     own = [] if response is None else closers_of(response)
     if response is not None and (type(response).close is not HttpResponseBase.close or "close" in vars(response)):
-        return _end_in_its_own_way(response, stream)
+        return _end_by_replaced_close(response, stream)
     if (
         len(own) > (request is not None)  # more than the request's, which the handler has put there
         or not isinstance(stream, BytesIO | UnreceivedBody)
@@ -85,7 +85,7 @@ def end_request(
     return None  # the URLconf was set in the request's own context, and ends with it
 
 
-async def _end_in_its_own_way(response: HttpResponseBase, stream: Any) -> None:
+async def _end_by_replaced_close(response: HttpResponseBase, stream: Any) -> None:
     """Call a ``close()`` that has been replaced: it sends the signal, if anything does."""
     await _hop(response.close)
     await sync_to_async(stream.close, thread_sensitive=False)()

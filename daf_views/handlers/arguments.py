@@ -93,7 +93,7 @@ class ArgumentPlan:
         return self.body is None or request.data is None or is_short(request)  # type: ignore[attr-defined] # DAF adds it
 
     @property
-    def takes_what_may_be_wrong(self) -> bool:
+    def takes_client_data(self) -> bool:
         """Return True if it takes anything from the query, the headers, the cookies or the body."""
         return bool(self.query or self.headers or self.cookies or self.body)
 

@@ -81,7 +81,7 @@ def _problems(endpoint: Endpoint, described: Description, handler: Any, plan: Ar
     yield from (500, 503)  # a bug; too many requests for the pool
     yield from (error.default_status for error in raised_by(handler))
     yield from described.statuses
-    if plan.takes_what_may_be_wrong:
+    if plan.takes_client_data:
         yield 422
     if endpoint.parameters:
         yield 404

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any, get_origin
 
-from daf_views.schemas.readers import ArrayRecord, Choice, Items, Part, Places, Reader, Record, Values
+from daf_views.schemas.readers import (
+    ArrayObjectReader,
+    Choice,
+    ListReader,
+    ObjectReader,
+    Part,
+    Reader,
+    TupleReader,
+    Values,
+)
 
 _ATOMIC = frozenset(
     "AnyType BoolType ByteArrayType BytesType DateTimeType DateType DecimalType EnumType ExtType FloatType IntType "
@@ -30,7 +39,7 @@ class Outputs:
     def __init__(self, info: Any, *, no_default: object) -> None:
         self.looks_twice = False
         self._no_default = no_default
-        self._known: dict[int, Record] = {}
+        self._known: dict[int, ObjectReader] = {}
         self.read = self._reader_of(info)
 
     def _reader_of(self, info: Any) -> Reader | None:
@@ -51,7 +60,9 @@ class Outputs:
         is_array = type(info).__name__ == "NamedTupleType" or getattr(info, "array_like", False)
         tag = (info.tag_field or "", info.tag) if getattr(info, "tag", None) is not None else None
         # msgspec encodes what an instance of attrs has, declared or not.
-        made = (ArrayRecord if is_array else Record)(cls, tag=tag, keeps_exact=not hasattr(cls, "__attrs_attrs__"))
+        made = (ArrayObjectReader if is_array else ObjectReader)(
+            cls, tag=tag, keeps_exact=not hasattr(cls, "__attrs_attrs__")
+        )
         self._known[id(info)] = made
         made.find([self._part(each) for each in info.fields])
         if hasattr(cls, "__post_init__") and any(each.reader is not None for each in made.parts):
@@ -72,10 +83,10 @@ class Outputs:
         )
 
     def _items(self, info: Any) -> Reader:
-        return Items(self._reader_of(info.item_type))
+        return ListReader(self._reader_of(info.item_type))
 
     def _places(self, info: Any) -> Reader:
-        return Places([self._reader_of(each) for each in info.item_types])
+        return TupleReader([self._reader_of(each) for each in info.item_types])
 
     def _values(self, info: Any) -> Reader:
         if self._reader_of(info.key_type) is not None:

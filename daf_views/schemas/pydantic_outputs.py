@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from daf_views.schemas.annotations import bare, is_list, item_of
-from daf_views.schemas.readers import Choice, Items, Part, Reader, Record, Values
+from daf_views.schemas.readers import Choice, ListReader, ObjectReader, Part, Reader, Values
 
 _WITH_FIELDS = frozenset({"model", "dataclass", "typed-dict", "definition-ref"})
 Fields = Iterable[tuple[str, str, Any]]
@@ -20,7 +20,7 @@ Fields = Iterable[tuple[str, str, Any]]
 
 
 def reader_of(
-    kind: Any, fields_of: Callable[[Any], Fields | None], known: dict[Any, Record] | None = None
+    kind: Any, fields_of: Callable[[Any], Fields | None], known: dict[Any, ObjectReader] | None = None
 ) -> Reader | None:
     """Return the reader of a type; None if its values are taken unchanged."""
     known = {} if known is None else known
@@ -28,17 +28,17 @@ def reader_of(
     if kind in known:  # it refers to itself
         return known[kind]
     if (fields := fields_of(kind)) is not None:
-        reader = known[kind] = Record(get_origin(kind) or kind, takes_all=True)
+        reader = known[kind] = ObjectReader(get_origin(kind) or kind, takes_all=True)
         reader.find([Part(attribute, name, reader_of(each, fields_of, known)) for attribute, name, each in fields])
         return reader
     if is_list(kind):
         item = item_of(kind)
-        return Items(None if item is None else reader_of(item, fields_of, known))
+        return ListReader(None if item is None else reader_of(item, fields_of, known))
     if get_origin(kind) in {dict, Mapping} and (args := get_args(kind)):
         values = reader_of(args[1], fields_of, known)
         return None if values is None else Values(values)
     members = [reader_of(each, fields_of, known) for each in get_args(kind)]
-    choices = [each for each in members if isinstance(each, Record)]
+    choices = [each for each in members if isinstance(each, ObjectReader)]
     return Choice(choices) if choices else None
 
 

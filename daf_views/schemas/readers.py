@@ -42,7 +42,7 @@ class Part:
     """True if the value may be msgspec's ``UNSET``."""
 
 
-class Record:
+class ObjectReader:
     """Reads an object with the fields of a type into a dict of them.
 
     ``tag`` is what tells the type from others in a union, a name and a value. ``keeps_exact``: an instance of the very
@@ -102,7 +102,7 @@ class Record:
         return data
 
 
-class ArrayRecord(Record):
+class ArrayObjectReader(ObjectReader):
     """Reads a type that is an array in JSON, as a NamedTuple is: a list of its fields, in order."""
 
     is_array = True
@@ -122,7 +122,7 @@ class ArrayRecord(Record):
         return [*tag, *(_read(each.reader, data[each.name]) for each in self.parts if each.name in data)]
 
 
-class Items:
+class ListReader:
     """Reads lists, and relations to many."""
 
     is_array = True
@@ -139,7 +139,7 @@ class Items:
         return list(value) if self._reader is None else [self._reader(each) for each in value]
 
 
-class Places:
+class TupleReader:
     """Reads tuples that have a type for each place."""
 
     is_array = True
@@ -179,7 +179,7 @@ class Choice:
     """
 
     def __init__(self, readers: Sequence[Any]) -> None:
-        records = [each for each in readers if isinstance(each, Record)]
+        records = [each for each in readers if isinstance(each, ObjectReader)]
         self._records = {each.kind: each for each in records}
         self._tagged = [(*each.tag, each) for each in records if each.tag is not None]
         self._object = _only([each for each in readers if not each.is_array])

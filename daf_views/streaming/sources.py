@@ -71,7 +71,7 @@ def report(error: Exception) -> str:
     return error_id
 
 
-class Reader:
+class SourceReader:
     """Reads a source in a separate task, one item at a time, and only when asked.
 
     The task that sends can then wait for an item, for a while, without cancelling the source when it has waited long

@@ -11,7 +11,7 @@ from daf_views._core.drain import current_drain
 from daf_views.http.json import as_json
 from daf_views.settings import get_settings
 from daf_views.streaming.response import StreamResponse
-from daf_views.streaming.sources import Content, Reader, as_source, report
+from daf_views.streaming.sources import Content, SourceReader, as_source, report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
@@ -111,7 +111,7 @@ def sse(
 async def _frames(source: AsyncIterable[Any], heartbeat: float, retry: int | None) -> AsyncGenerator[bytes, None]:
     if retry is not None:
         yield _retry_frame(retry)
-    drain, reader = current_drain(), Reader(source)
+    drain, reader = current_drain(), SourceReader(source)
     drained = asyncio.create_task(drain.wait())
     try:
         while not drain.requested:

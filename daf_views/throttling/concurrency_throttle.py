@@ -54,7 +54,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
         if key is None:
             return
         enter = Enter(secrets.randbits(_TOKEN_BITS), self._places, round(HOLD * MICROSECONDS))
-        place = _Place(request, enter, functools.partial(self._run, key))
+        place = _HeldSlot(request, enter, functools.partial(self._run, key))
         entry = await place.taken()
         if entry is None:
             return
@@ -70,7 +70,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
             )
 
 
-class _Place:
+class _HeldSlot:
     """The slot of one request, from its entry until the request is closed.
 
     Django's handler does not close a request that was cut off before there was a response. Then the slot is released

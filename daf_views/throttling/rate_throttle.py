@@ -72,14 +72,14 @@ class AsyncRateThrottle(AsyncThrottle):
         limit = await self._limit_of(request)
         return None if limit is None else await self._hit(limit, request, view)
 
-    async def _hit(self, limit: _Limit, request: HttpRequest, view: Any) -> Hit | None:
+    async def _hit(self, limit: _RateLimit, request: HttpRequest, view: Any) -> Hit | None:
         key = await self._storage_key(request, view, limit.identity)
         hit = None if key is None else await self._run(key, limit.take)
         if hit is not None:
             note_quotas(request, limit.names, hit.quotas)
         return hit
 
-    async def _limit_of(self, request: HttpRequest) -> _Limit | None:
+    async def _limit_of(self, request: HttpRequest) -> _RateLimit | None:
         if self._tier is None:
             return self._limits[_ALL]
         tier = self._tier(request)
@@ -90,7 +90,7 @@ class AsyncRateThrottle(AsyncThrottle):
         return self._limits[name]
 
 
-class _Limit:
+class _RateLimit:
     """One or more rates that are counted in one step."""
 
     __slots__ = ("identity", "names", "take")
@@ -102,7 +102,7 @@ class _Limit:
         self.identity = [[policy.name, str(policy.rate)] for policy in policies]
 
 
-def _limits(cls: type, rate: Any, tier: Any, scope: str | None, algorithm: str) -> dict[str, _Limit | None]:
+def _limits(cls: type, rate: Any, tier: Any, scope: str | None, algorithm: str) -> dict[str, _RateLimit | None]:
     if isinstance(rate, Mapping) != (tier is not None):
         raise TypeError(
             f'{cls.__qualname__}: rates of several tiers go with a function that names one: rate={{"free": '
@@ -110,12 +110,12 @@ def _limits(cls: type, rate: Any, tier: Any, scope: str | None, algorithm: str) 
         )
     rates = rate if isinstance(rate, Mapping) else {_ALL: rate}
     return {
-        name: None if each is None and tier is not None else _Limit(cls, each, scope, algorithm)
+        name: None if each is None and tier is not None else _RateLimit(cls, each, scope, algorithm)
         for name, each in rates.items()
     }
 
 
-def _refusal(limit: _Limit, hit: Hit) -> ThrottledError:
+def _refusal(limit: _RateLimit, hit: Hit) -> ThrottledError:
     seconds = math.ceil(hit.retry_after)
     violated = [name for name, quota in zip(limit.names, hit.quotas, strict=True) if not quota.remaining]
     return ThrottledError(

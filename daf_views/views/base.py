@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from daf_views._core.description import Description
     from daf_views.services.declared import DeclaredServices
-    from daf_views.views.pipeline import Ending, Proceed
+    from daf_views.views.pipeline import Proceed, StageEnding
 
     Handler = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -96,7 +96,7 @@ class AsyncView(View):
     _timeout: asyncio.Timeout | None = None
     _arguments: Mapping[str, Any] | None = None
     """The arguments of the handler; None: those that the URL gives."""
-    _endings: Sequence[Ending] = ()
+    _endings: Sequence[StageEnding] = ()
     """Endings of stages, which run once there is a response, or none."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -39,7 +39,7 @@ def make_async(cls: Any) -> None:
 
 def is_decorated(cls: type) -> bool:
     """Return True if a decorator, which may look at the request's body, is around a ``dispatch``."""
-    return any(hasattr(_written(klass), "__wrapped__") for klass in cls.__mro__)
+    return any(hasattr(_declared_dispatch(klass), "__wrapped__") for klass in cls.__mro__)
 
 
 def call(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +66,7 @@ def _is_stand_in(klass: type) -> bool:
     return made is vars(klass)["dispatch"] and own is None
 
 
-def _written(klass: type) -> Any:
+def _declared_dispatch(klass: type) -> Any:
     """Return the ``dispatch`` that the class was written, or decorated, with."""
     dispatch = vars(klass).get("dispatch")
     made, own = vars(klass).get(_MADE, (None, None))

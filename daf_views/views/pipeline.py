@@ -52,7 +52,7 @@ ORDER: Mapping[str, str] = MappingProxyType(
 _PLACES = {name: index for index, name in enumerate(ORDER)}
 
 
-class Ending(Protocol):
+class StageEnding(Protocol):
     """The end of a stage: the view runs it when it has answered the request, or cannot."""
 
     async def settle(self, response: HttpResponseBase, /) -> None:

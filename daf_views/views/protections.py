@@ -114,7 +114,9 @@ def refuse_shapes(cls: type, shapes: Mapping[str, int]) -> None:
     """Raise TypeError for a hook that does not take the number of arguments, after ``self``, that it is called with."""
     for name, number in shapes.items():
         if not takes(getattr(cls, name), number + 1):
-            raise TypeError(f"{path_of(cls)}.{name}() takes other arguments than it is called with: {_written(name)}.")
+            raise TypeError(
+                f"{path_of(cls)}.{name}() takes other arguments than it is called with: {_signature_text(name)}."
+            )
 
 
 def unasked(cls: type, view: type) -> Mapping[str, str]:
@@ -305,5 +307,5 @@ def _names_in(code: CodeType) -> set[Any]:
     return names
 
 
-def _written(name: str) -> str:
+def _signature_text(name: str) -> str:
     return f"write `async def {name}(self, request)`"

@@ -79,7 +79,7 @@ class DatabaseStore(Store):
 
     async def hold(self, claim: Claim) -> bool:
         """Lock the row. If that fails, the transaction cannot be used further."""
-        with _coming_second():
+        with _unless_conflicting():
             return await database_sync_to_async(self._change)(claim, token=claim.token)
         return False
 
@@ -124,14 +124,14 @@ class DatabaseStore(Store):
     def _insert(self, claim: Claim) -> None:
         """Insert a row, unless another request has. It raises no error, which would abort a transaction around it."""
         row = self._table.model(pk=claim.key, **self._values(claim))
-        with _coming_second():
+        with _unless_conflicting():
             self._table.rows().bulk_create([row], ignore_conflicts=True)
 
     def _take_over(self, row: Any, claim: Claim) -> bool:
         """Make an expired row that of the claim; return True if it succeeded."""
         blank = {"status": None, "headers": "", "body": None}
         unchanged = self._table.rows().filter(pk=row.pk, token=row.token, expires=row.expires)
-        with _coming_second(), self._passing_by_locked():
+        with _unless_conflicting(), self._passing_by_locked():
             is_free = not self._can_pass_by or self._locked(unchanged).values_list("pk", flat=True)
             return bool(is_free and unchanged.update(**self._values(claim), **blank))
         return False
@@ -168,7 +168,7 @@ class DatabaseStore(Store):
 
 
 @contextmanager
-def _coming_second() -> Iterator[None]:
+def _unless_conflicting() -> Iterator[None]:
     """Leave the block if another request was faster."""
     try:
         yield

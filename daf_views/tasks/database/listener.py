@@ -27,7 +27,7 @@ _STEADY = 60.0
 """Seconds after which a connection that is lost was not lost at once, so the pauses begin anew."""
 
 
-class Listener:
+class TaskListener:
     """Calls a function when tasks of some queues are announced, and when announcements may have been missed.
 
     However many are announced, it is called at once, and then once in :data:`SPAN` at most.

@@ -76,7 +76,7 @@ class Queues:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Claim:
+class TakenTask:
     """A task that a worker has taken."""
 
     row: DBTaskResult[..., Any]
@@ -92,7 +92,7 @@ class Claim:
 class Taken:
     """The tasks that a worker has taken."""
 
-    claims: list[Claim]
+    claims: list[TakenTask]
     looked_at: int
     """Tasks that were due, with those that this process cannot run."""
 
@@ -249,10 +249,10 @@ class TaskQueue:
         """Take a task, unless another worker was faster."""
         return self._change(row, TaskResultStatus.READY, _taken_by([*row.worker_ids, worker_id], timezone.now()))
 
-    def _known(self, row: DBTaskResult[..., Any], worker_id: str) -> Claim | None:
+    def _known(self, row: DBTaskResult[..., Any], worker_id: str) -> TakenTask | None:
         """Return the claim of a task that this process can run. Others are put off, for an hour at most."""
         try:
-            return Claim(row, row.task_result, worker_id)
+            return TakenTask(row, row.task_result, worker_id)
         except Exception as error:  # its module may raise anything when it is imported
             if timezone.now() - row.enqueued_at > _ROLLOUT:
                 self.fail(row, error)
@@ -261,7 +261,7 @@ class TaskQueue:
                 logger.exception("A task is postponed, because this worker cannot load it: %s.", _name(row))
             return None
 
-    def _one_suspect_in(self, claims: list[Claim]) -> list[Claim]:
+    def _one_suspect_in(self, claims: list[TakenTask]) -> list[TakenTask]:
         """Return the claims without the suspects beyond the first, which are put off.
 
         A suspect fails if it is lost again. Of several in one worker only one may be the cause of the loss.
@@ -343,7 +343,7 @@ class TaskQueue:
         return workers.filter(backend_name=self.queues.backend)
 
 
-def _is_suspect(claim: Claim) -> bool:
+def _is_suspect(claim: TakenTask) -> bool:
     """Return True if the task has been lost so often with its workers that one more loss is its failure."""
     return len(claim.row.worker_ids) > policy_of(claim.result.task).retries + LOST
 

@@ -22,7 +22,7 @@ from daf_views._core.drain import current_drain
 from daf_views.tasks.compat import task_backends, task_started
 from daf_views.tasks.database import cancelling
 from daf_views.tasks.database.heartbeat import Heartbeat
-from daf_views.tasks.database.listener import Listener
+from daf_views.tasks.database.listener import TaskListener
 from daf_views.tasks.database.periodic import PeriodicTasks
 from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
@@ -30,7 +30,7 @@ from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from daf_views.tasks.database.queue import Claim, TaskQueue
+    from daf_views.tasks.database.queue import TakenTask, TaskQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,11 +58,11 @@ class DatabaseWorker:
         """True if it ends when nothing is due."""
         self._left = max_tasks
         """The number of tasks that it still takes."""
-        self._running: dict[Claim, asyncio.Task[Outcome]] = {}
-        self._writing: dict[Claim, asyncio.Task[None]] = {}
+        self._running: dict[TakenTask, asyncio.Task[Outcome]] = {}
+        self._writing: dict[TakenTask, asyncio.Task[None]] = {}
         """Tasks that have ended, and are being written down."""
-        self._cut_off: list[Claim] = []
-        self._cancelled: set[Claim] = set()
+        self._cut_off: list[TakenTask] = []
+        self._cancelled: set[TakenTask] = set()
         """Those of them that are cancelled and will not be re-queued."""
         self._periodic = PeriodicTasks(queue.queues.backend)
         self._watching: asyncio.Task[None] | None = None
@@ -77,9 +77,7 @@ class DatabaseWorker:
         self._is_stuck = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daf_worker")
         self._loop = asyncio.get_running_loop()
-        self._heartbeat = Heartbeat(
-            queue, on_lost=self._on(self._stop_what_others_took), on_steady=self._on(self._recover)
-        )
+        self._heartbeat = Heartbeat(queue, on_lost=self._on(self._stop_taken_over), on_steady=self._on(self._recover))
 
     @property
     def is_left_running(self) -> bool:
@@ -104,7 +102,7 @@ class DatabaseWorker:
         self._watching = self._loop.create_task(self._watch_cancellations())
         beside = [self._loop.create_task(self._fire_on_time())]
         if not self._batch:
-            beside.append(self._loop.create_task(Listener(self._queue.queues, self._woken.set).run()))
+            beside.append(self._loop.create_task(TaskListener(self._queue.queues, self._woken.set).run()))
         try:
             if self._batch and self._periodic:  # periodic tasks that are due are part of the batch
                 await self._fire()
@@ -218,7 +216,7 @@ class DatabaseWorker:
             self._start(claim)
         return taken.looked_at
 
-    def _start(self, claim: Claim) -> None:
+    def _start(self, claim: TakenTask) -> None:
         """Run a task in a new context, without a lease, transaction or language."""
         if self._is_closed:
             self._cut_off.append(claim)
@@ -228,11 +226,11 @@ class DatabaseWorker:
             self._running[claim] = running
             running.add_done_callback(functools.partial(self._ended, claim))
 
-    async def _attempt(self, claim: Claim) -> Outcome:
+    async def _attempt(self, claim: TakenTask) -> Outcome:
         await send(task_started, type(task_backends[claim.result.backend]), claim.result)
         return await outcome_of(claim.result)
 
-    def _ended(self, claim: Claim, running: asyncio.Task[Outcome]) -> None:
+    def _ended(self, claim: TakenTask, running: asyncio.Task[Outcome]) -> None:
         """Write the outcome of an attempt. The task occupies its slot until then."""
         del self._running[claim]
         self._woken.set()
@@ -246,9 +244,9 @@ class DatabaseWorker:
         is_cancelled = claim in self._cancelled and outcome.error is not None
         written = self._persist(self._queue.cancel, claim.row) if is_cancelled else self._write(claim, outcome)
         writing = self._writing[claim] = self._loop.create_task(written)
-        writing.add_done_callback(functools.partial(self._written, claim))
+        writing.add_done_callback(functools.partial(self._write_ended, claim))
 
-    def _written(self, claim: Claim, writing: asyncio.Task[None]) -> None:
+    def _write_ended(self, claim: TakenTask, writing: asyncio.Task[None]) -> None:
         del self._writing[claim]
         self._cancelled.discard(claim)
         self._woken.set()
@@ -257,10 +255,10 @@ class DatabaseWorker:
         elif (error := writing.exception()) is not None:
             log_soon(logging.ERROR, "Internal error while recording the outcome of task %s.", claim, error=error)
 
-    def _is_ours(self, claim: Claim) -> bool:
+    def _is_ours(self, claim: TakenTask) -> bool:
         return claim.worker_id == self._queue.worker_id
 
-    def _stop_what_others_took(self) -> None:
+    def _stop_taken_over(self) -> None:
         """Cancel tasks that other workers run now, because this worker was considered lost."""
         for claim, running in self._running.items():
             if not self._is_ours(claim):
@@ -283,7 +281,7 @@ class DatabaseWorker:
 
     # Writing
 
-    async def _write(self, claim: Claim, outcome: Outcome) -> None:
+    async def _write(self, claim: TakenTask, outcome: Outcome) -> None:
         if outcome.error is None:
             try:
                 await self._persist(self._queue.succeed, claim.row, outcome.value)
@@ -356,7 +354,7 @@ class DatabaseWorker:
             self._is_stuck = isinstance(error, TimeoutError)
             log_soon(logging.ERROR, "The worker could not unregister on shutdown; its lease expires.", error=error)
         finally:
-            self.name_what_is_left()
+            self.log_unfinished()
         await self._stop_heartbeat()
         await self._loop.run_in_executor(None, flush)
 
@@ -383,7 +381,7 @@ class DatabaseWorker:
                 )
             self._cut_off.pop()
 
-    def name_what_is_left(self) -> None:
+    def log_unfinished(self) -> None:
         """Log tasks that are neither finished nor re-queued: others run them when this worker's lease has expired."""
         if self._has_left:
             return

@@ -184,16 +184,16 @@ def _make(backend: InProcessBackend, loop: asyncio.AbstractEventLoop) -> Supervi
     if drain.is_over:
         raise ShuttingDownError("The server has stopped, and runs no more tasks.")
     for closed in [key for key in _supervisors if key[0].is_closed()]:
-        _supervisors.pop(closed).name_what_is_left()
+        _supervisors.pop(closed).log_unfinished()
     supervisor = _supervisors[loop, backend.alias] = Supervisor(backend, get_random_string(32))
     drain.add(supervisor)
     return supervisor
 
 
 @atexit.register
-def _name_what_is_left() -> None:
+def _log_unfinished() -> None:
     for supervisor in _supervisors.values():
-        supervisor.name_what_is_left()
+        supervisor.log_unfinished()
     flush()
 
 

@@ -242,7 +242,7 @@ class Supervisor:
             self._name_lost([*left, *running])
         await asyncio.get_running_loop().run_in_executor(None, flush)
 
-    def name_what_is_left(self) -> None:
+    def log_unfinished(self) -> None:
         """Log the tasks that are lost with the event loop, or with the process."""
         self._is_closed = True
         self._name_lost([*self._running, *(entry for _, _, entry in self._line), *self._waiting])

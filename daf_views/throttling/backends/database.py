@@ -78,7 +78,7 @@ class DatabaseBackend(Backend):
                 if change.state is None or self._write(key, version, change):
                     return change.result
             except OperationalError as error:
-                if not _came_second(error):
+                if not _is_conflict(error):
                     raise
         raise ThrottleBackendError(f"Concurrent requests were faster {ATTEMPTS} times in a row in the database.")
 
@@ -98,6 +98,6 @@ class DatabaseBackend(Backend):
         return True
 
 
-def _came_second(error: OperationalError) -> bool:
+def _is_conflict(error: OperationalError) -> bool:
     """Return True if a transaction failed because of another: from REPEATABLE READ on, the second writer fails."""
     return getattr(error.__cause__, "sqlstate", None) in _CONFLICTS or error.args[:1] == (_MYSQL_DEADLOCK,)

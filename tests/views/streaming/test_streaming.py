@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from daf_orm import get_pool
 from daf_views.asgi import current_drain
 from daf_views.streaming import Event, jsonl, last_event_id, sse
-from daf_views.streaming.sources import Reader
+from daf_views.streaming.sources import SourceReader
 from tests.project.library.models import Author
 from tests.support.exchange import Exchange, exchange, scope
 
@@ -539,7 +539,7 @@ async def test_the_source_of_a_stream_that_never_began_is_closed(stream):
 
 async def test_a_source_that_takes_its_cancellation_for_an_event_is_still_closed():
     feed = Feed(clings=True)
-    reader = Reader(feed)
+    reader = SourceReader(feed)
     reader.ask()
     await asyncio.sleep(0)
     async with asyncio.timeout(5):

@@ -19,7 +19,7 @@ from daf_orm.databases.statements import Effect
 from daf_views.tasks.compat import TaskResultStatus
 from daf_views.tasks.database import listener as listener_module
 from daf_views.tasks.database.announcements import CHANNEL
-from daf_views.tasks.database.listener import Listener
+from daf_views.tasks.database.listener import TaskListener
 from daf_views.tasks.database.queue import Queues, TaskQueue
 from daf_views.tasks.notifier import flush
 from tests.project import settings as project
@@ -66,7 +66,7 @@ async def heard(**queues):
     """Run a listener; its calls are items of a queue, of which the first is that it listens."""
     calls = asyncio.Queue()
     queues = Queues(backend="database", **{"names": None, **queues})
-    running = asyncio.create_task(Listener(queues, lambda: calls.put_nowait(None)).run())
+    running = asyncio.create_task(TaskListener(queues, lambda: calls.put_nowait(None)).run())
     async with asyncio.timeout(10):
         await calls.get()
     yield calls
@@ -149,7 +149,7 @@ async def test_a_stopped_worker_leaves_no_connection(working, sessions, listenin
 )
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_listener_may_be_cancelled_anywhere(steps, sessions):
-    running = asyncio.create_task(Listener(Queues(backend="database"), list).run())
+    running = asyncio.create_task(TaskListener(Queues(backend="database"), list).run())
     for _ in range(steps):
         await asyncio.sleep(0)
     running.cancel()
@@ -169,7 +169,7 @@ async def test_pauses_between_attempts_grow(monkeypatch):
         if len(pauses) == 20:
             raise asyncio.CancelledError
 
-    listener = Listener(Queues(backend="database"), list)
+    listener = TaskListener(Queues(backend="database"), list)
     monkeypatch.setattr(listener_module.asyncio, "sleep", note_pause)
     with pytest.raises(asyncio.CancelledError):
         await listener.run()
@@ -285,7 +285,7 @@ def enqueue_and_return_queries():
 async def test_other_databases_are_sent_what_they_were_sent_and_polled(working):
     [sql] = [sql for sql in await in_queue_thread(enqueue_and_return_queries) if sql.startswith("INSERT")]
     assert "notify" not in sql
-    await Listener(Queues(backend="database"), list).run()
+    await TaskListener(Queues(backend="database"), list).run()
     working()
     assert (await finished(await on_database(jobs.note).aenqueue("x"))).status == TaskResultStatus.SUCCESSFUL
 
@@ -293,7 +293,7 @@ async def test_other_databases_are_sent_what_they_were_sent_and_polled(working):
 @postgresql
 async def test_behind_a_proxy_in_transaction_mode_it_polls(settings, working):
     settings.DAF_ORM = {"SERVER_POOLED": True}
-    await Listener(Queues(backend="database"), list).run()
+    await TaskListener(Queues(backend="database"), list).run()
     working()
     assert (await finished(await on_database(jobs.note).aenqueue("x"))).status == TaskResultStatus.SUCCESSFUL
 
@@ -303,6 +303,6 @@ async def test_a_backend_may_announce_nothing(settings, working):
     database = {**settings.TASKS["database"], "OPTIONS": {"NOTIFY": False}}
     settings.TASKS = {**settings.TASKS, "database": database}
     assert all("pg_notify" not in sql for sql in await in_queue_thread(enqueue_and_return_queries))
-    await Listener(Queues(backend="database"), list).run()
+    await TaskListener(Queues(backend="database"), list).run()
     working()
     assert (await finished(await on_database(jobs.note).aenqueue("x"))).status == TaskResultStatus.SUCCESSFUL
