@@ -1,9 +1,10 @@
 """Permissions of an ``AsyncAPIView``: the classes of its ``permissions = [...]``, all of which must allow a request.
 
-A denied request is answered 401 if unauthenticated, 403 otherwise. ``has_object_permission``, where a permission has
-it, is asked by ``await self.check_object_permissions(request, obj)``, once the handler has the object. ``open_methods``
-are the methods that a permission never refuses: OpenAPI documents ask for no proof there. A permission for which that
-says too little has a ``describe(operation)``, see :class:`daf_views.openapi.Description`.
+A denied request is answered 403, or 401 if it is unauthenticated and the view has ``authentication``.
+``has_object_permission``, where a permission has it, is asked by ``await self.check_object_permissions(request, obj)``,
+once the handler has the object. ``open_methods`` are the methods that a permission never refuses: OpenAPI documents ask
+for no proof there. A permission for which that says too little has a ``describe(operation)``, see
+:class:`daf_views.openapi.Description`.
 """
 
 from __future__ import annotations
