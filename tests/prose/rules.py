@@ -79,6 +79,7 @@ RULES = [
         r"|(?:(?:a|the|an) )?(?:PostgreSQL|client|server|user|request|loop|pool|worker|task|model|database)'s(?! \w))",
         "a view of Django, or Django's view",
     ),
+    _rule("old name", r"\b(?:plugs?|hygiene|reaper)\b", "policy, reset, finalizer"),
     _rule("he", r"\b(?:he|him|his|himself|she|her|hers)\b", "they for people, it for software"),
     _rule(
         "inversion",

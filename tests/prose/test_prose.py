@@ -37,6 +37,7 @@ def found(text, kind=DOCSTRING):
         ("Taken for dead after a lease.", "idiom", "Taken for dead"),
         ("A view of ours.", "double possessive", "of ours"),
         ("Middleware of Django's, unchanged.", "double possessive", "of Django's"),
+        ("Return the plugs of a view.", "old name", "plugs"),
         ("A client sends the key that he likes.", "he", "he"),
         ("The view has it. So has the mixin.", "inversion", "So has"),
         ("It waits, nor does the pool grow.", "inversion", "nor does"),

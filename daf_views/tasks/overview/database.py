@@ -28,7 +28,7 @@ def overview(alias: str, path: str) -> BackendOverview:
     table: Any = rows.order_by("queue_name").values_list("queue_name").annotate(**counts)
     queues = {name: dict(zip(states, numbers, strict=True)) for name, *numbers in table}
     tasks = {state: [_line(row) for row in _ordered(rows.filter(states[state]), state)[:LIMIT]] for state in SHOWN}
-    scope = "all that are in the database"
+    scope = "all tasks in the database"
     return BackendOverview(alias=alias, backend=path, scope=scope, queues=queues, tasks=tasks, workers=_workers(alias))
 
 

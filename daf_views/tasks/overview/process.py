@@ -29,7 +29,7 @@ def overview(backend: InProcessBackend, path: str) -> BackendOverview:
     results["ready"].sort(key=lambda result: -result.task.priority)  # as they will be run
     results["failed"].reverse()
     tasks = {state: [_line(result) for result in results[state][:LIMIT]] for state in SHOWN}
-    scope = f"this process ({os.getpid()}), and of what has ended the last {KEPT}"
+    scope = f"this process ({os.getpid()}), with the last {KEPT} that have ended"
     return BackendOverview(alias=backend.alias, backend=path, scope=scope, queues=queues, tasks=tasks)
 
 

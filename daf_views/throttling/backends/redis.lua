@@ -1,8 +1,8 @@
 -- One operation on the state of a key, while nothing else runs on the server.
 --
 -- KEYS[1]: the key. ARGV: the time in microseconds, or '' for the server's own; the operation; its numbers.
--- A state is kept as numbers with spaces between them, until it means nothing any more. The arithmetic is that of
--- operations.py, gcra.py and sliding_window.py; the tests of the backends hold the two to each other.
+-- A state is stored as numbers with spaces between them, until it expires. The arithmetic is that of operations.py,
+-- gcra.py and sliding_window.py; the tests of the backends compare both.
 
 local SLOTS = 10
 

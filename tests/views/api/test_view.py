@@ -266,7 +266,7 @@ def test_an_attribute_that_would_do_nothing_is_refused(name, meant):
         type("Orders", (AsyncAPIView,), {name: [Step]})
 
 
-async def test_plugs_of_a_plain_mixin_are_instances_too():
+async def test_policies_of_a_plain_mixin_are_instances_too():
     class Nobody(Step):
         def __init__(self):
             super().__init__(allows=False)
@@ -278,12 +278,12 @@ async def test_plugs_of_a_plain_mixin_are_instances_too():
     assert secured.throttle is Once
 
 
-def test_plugs_of_a_plain_mixin_are_checked():
+def test_policies_of_a_plain_mixin_are_checked():
     with pytest.raises(TypeError, match=r"which has no `async def has_permission"):
         type("Orders", (type("Secured", (), {"permissions": [object]}), AsyncAPIView), {})
 
 
-def test_plugs_of_a_mixin_further_along_the_mro_win_as_they_do_in_python():
+def test_policies_of_a_mixin_further_along_the_mro_win_as_they_do_in_python():
     first, second = Step(), Step()
     login = type("Login", (), {"permissions": (first,)})
     staff = type("Staff", (login,), {"permissions": (second,)})
