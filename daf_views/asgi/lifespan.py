@@ -145,7 +145,7 @@ async def _enter(hook: Hook, stack: AsyncExitStack) -> None:
 
 
 async def _call(hook: Hook) -> Any:
-    """Call a hook and return its result; a sync one in a thread, for it may do anything."""
+    """Call a hook and return its result; a sync one in a thread, because it may block."""
     if inspect.iscoroutinefunction(hook):
         return await hook()
     result = await database_sync_to_async(hook)()

@@ -88,7 +88,7 @@ async def load_user(request: HttpRequest) -> Any:
 
 
 async def _loaded(user: Any) -> Any:
-    """Return the user; a lazy one is evaluated on a worker thread, for it may query."""
+    """Return the user; a lazy one is evaluated on a worker thread, because it may query."""
     if is_unevaluated(user, SimpleLazyObject):
         await database_sync_to_async(bool)(user)
     return user
