@@ -6,8 +6,8 @@ The suite is that of the installed Django's source distribution, which pip downl
 
 ``--native`` compares ``daf_orm.backends.postgresql`` with Django's backend, as synchronous code. ``--bridged`` does so
 with each test's body on a running event loop and the guard in mode ``raise``: then no call may block.
-``--plans`` compares without DAF and with query plans kept, and then compares each use of a plan with what Django
-compiles; it says how many queries took a plan's SQL, and why the others took Django's way.
+``--plans`` compares without DAF and with kept query plans, each use of which is compared with Django's SQL. It prints
+how many queries used a plan, and why the others did not.
 ``postgres_tests`` needs PostgreSQL's contributed extensions, and is left out where the server has none.
 """
 

@@ -102,7 +102,7 @@ def run_package(suite: Suite, lock: Path, checkouts: Path | None) -> int:
 
 
 def run_django(applications: Sequence[str]) -> int:
-    """Run applications of Django's own suite under the guard, and compare, each with its own source."""
+    """Run applications of the Django suite under the guard, and compare each with its source."""
     tests = django_tests().resolve()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recorded.json"

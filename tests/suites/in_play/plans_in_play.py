@@ -1,4 +1,4 @@
-"""An application of Django's suite: the process writes the counts of kept plans to standard error when it ends."""
+"""An application for the Django suite: the process writes the counts of kept plans to standard error when it ends."""
 
 import atexit
 import dataclasses

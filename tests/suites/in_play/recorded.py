@@ -1,7 +1,7 @@
 """Writes the lines of a suite at which the guard has recorded a call to the file ``DAF_SUITE_RECORD``.
 
-The guard is in mode ``log``, and finds input and output too: with ``DJANGO_ALLOW_ASYNC_UNSAFE`` a call goes on, and a
-test comes to its end.
+The guard is in mode ``log``, and also finds input and output. With ``DJANGO_ALLOW_ASYNC_UNSAFE`` a blocking call goes
+on, so that the test can end.
 """
 
 import atexit
