@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.utils.functional import cached_property
 
@@ -67,7 +67,7 @@ def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attrib
     if (known := _known.get(key)) is None or not values.keys() <= known.own:
         if len(_known) >= MANY:  # instrumentation makes a class for each connection
             _known.clear()
-        known = _known[key] = Attributes(values, not_set_by_code(kind))
+        known = _known[key] = Attributes(values, not_set_by_code(cast("Any", kind)))
     return known
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daf_views.exceptions import StrayCancellationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from contextvars import Context
 
 T = TypeVar("T")
+_INTERVAL = 0.2
+"""Seconds after which a cancelled task that has not ended is cancelled again."""
 
 
 async def shielded(work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
@@ -57,3 +59,13 @@ def refuse_stray_cancellation(error: asyncio.CancelledError) -> None:
         raise StrayCancellationError(
             "The view awaited something that had been cancelled, although the request had not."
         ) from error
+
+
+async def cancel_until_ended(tasks: Collection[asyncio.Task[None]], patience: float) -> None:
+    """Cancel tasks until they have ended, for ``patience`` seconds: psycopg 3.2 may lose the first cancellation."""
+    for _ in range(round(patience / _INTERVAL)):
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_INTERVAL)
+        if not tasks:
+            return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -20,19 +19,17 @@ from celery.backends.base import DisabledBackend  # type: ignore[import-untyped]
 from celery.backends.rpc import RPCBackend  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, Reject, WorkerLostError  # type: ignore[import-untyped]
 from celery.schedules import BaseSchedule, schedstate  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from daf_orm import transaction
-from daf_views._django.tasks import return_value_of
 from daf_views.exceptions import TaskCancelledError
+from daf_views.tasks.attempts import attempt
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     InvalidTask,
-    Task,
-    TaskError,
     TaskResult,
     TaskResultDoesNotExist,
     TaskResultStatus,
@@ -45,7 +42,9 @@ from daf_views.tasks.discovery import import_tasks
 from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.result import change, new_result, note
-from daf_views.tasks.task import attempt, log_retry, periodic_tasks, policy_of
+from daf_views.tasks.retry_policy import log_retry, policy_of
+from daf_views.tasks.task import periodic_tasks
+from daf_views.tasks.task_record import from_record, to_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +57,6 @@ _OPTIONS: Mapping[str, Any] = {"APP": None, "DATABASE": DEFAULT_DB_ALIAS}
 LOST = 3
 """Times that a task may be lost with its worker and is run again: it may be the cause of the loss."""
 _WITHOUT_APP = "TASKS[{!r}]['OPTIONS']['APP'] must be the path of the Celery app, such as 'config.celery.app'."
-_TIMES = ("enqueued_at", "started_at", "last_attempted_at", "finished_at")
 
 
 class CeleryBackend(BaseTaskBackend):
@@ -115,7 +113,7 @@ class CeleryBackend(BaseTaskBackend):
         record = self.app.backend.get_task_meta(_record_id(result_id), cache=False)["result"]
         if record is None:
             raise TaskResultDoesNotExist(result_id)
-        return _from_record(self.alias, result_id, record)
+        return from_record(self.alias, result_id, record)
 
     async def aget_result(self, result_id: str) -> TaskResult:
         """Return the state of a task, from a thread."""
@@ -165,7 +163,7 @@ class CeleryBackend(BaseTaskBackend):
         return texts
 
     def _store(self, result: TaskResult) -> None:
-        self.app.backend.store_result(_record_id(result.id), _to_record(result), str(result.status))
+        self.app.backend.store_result(_record_id(result.id), to_record(result), str(result.status))
 
     @property
     def _keeps_results(self) -> bool:
@@ -177,7 +175,7 @@ class CeleryBackend(BaseTaskBackend):
         self.record(result)  # first: the worker may be faster
         try:
             self.app.tasks[run.name].apply_async(
-                (self.alias, _to_record(result)),
+                (self.alias, to_record(result)),
                 task_id=result.id,
                 eta=timezone.make_aware(due) if due is not None and timezone.is_naive(due) else due,
                 **_queue_of(task),
@@ -203,7 +201,7 @@ def run(self: Any, alias: str, record: str) -> None:
     """Make one attempt at a task, in Celery's worker, and let Celery make the next."""
     backend: Any = task_backends[alias]
     try:
-        result = _latest(backend, _from_record(alias, self.request.id, record))
+        result = _latest(backend, from_record(alias, self.request.id, record))
     except (ImportError, InvalidTask) as error:  # newer code has enqueued it
         raise self.retry(exc=error, countdown=60, max_retries=60) from error
     if result.is_finished:  # a lost worker did not acknowledge the message, so it was delivered again
@@ -250,7 +248,7 @@ def beat_schedule(alias: str = "default") -> dict[str, dict[str, Any]]:
         f"{task.module_path}, {task.schedule}": {
             "task": run.name,
             "schedule": _BeatSchedule(task.schedule),
-            "args": (alias, _to_record(_to_come(alias, task))),
+            "args": (alias, to_record(_to_come(alias, task))),
             "options": {**_queue_of(task), **({"countdown": task.delay_by} if task.delay_by else {})},
         }
         for task in periodic_tasks.values()
@@ -332,7 +330,7 @@ def _try_again(task: Any, backend: CeleryBackend, result: TaskResult, error: Exc
     change(result, status=TaskResultStatus.READY)
     backend.record(result)
     try:
-        raise task.retry(args=(result.backend, _to_record(result)), exc=error, countdown=pause) from error
+        raise task.retry(args=(result.backend, to_record(result)), exc=error, countdown=pause) from error
     except Reject as rejected:  # the broker does not take the next message: it keeps this one
         raise Reject(rejected.reason, requeue=True) from error
 
@@ -354,52 +352,3 @@ def _queue_of(task: Any) -> dict[str, str]:
 
 def _record_id(result_id: str) -> str:
     return f"daf_views-{result_id}"  # under the task's own id, Celery may keep another record
-
-
-def _to_record(result: TaskResult) -> str:
-    """Return it as text: in a dict, kombu's JSON reads some keys as its own types."""
-    task = result.task
-    record = {
-        "task": task.module_path,
-        "queue_name": task.queue_name,
-        "priority": task.priority,
-        "run_after": _text(task.run_after),
-        "status": str(result.status),
-        "args": result.args,
-        "kwargs": result.kwargs,
-        "errors": [(each.exception_class_path, each.traceback) for each in result.errors],
-        "worker_ids": result.worker_ids,
-        "value": return_value_of(result),
-        **{name: _text(getattr(result, name)) for name in _TIMES},
-    }
-    return json.dumps(record)
-
-
-def _from_record(alias: str, result_id: str, text: str) -> TaskResult:
-    record = json.loads(text)
-    task = import_string(record["task"])
-    if not isinstance(task, Task):  # type: ignore[misc] # a plain class when it runs
-        raise SuspiciousOperation(f"{record['task']} is not a task, but a Celery message names it.")
-    options = {"queue_name": record["queue_name"], "priority": record["priority"], "backend": alias}
-    task = task.using(run_after=_time(record["run_after"]), **options)
-    result = new_result(alias, task, record["args"], record["kwargs"])
-    change(
-        result,
-        id=result_id,
-        status=TaskResultStatus(record["status"]),
-        errors=[TaskError(exception_class_path=path, traceback=text) for path, text in record["errors"]],
-        worker_ids=record["worker_ids"],
-        return_value=record["value"],
-        **{name: _time(record[name]) for name in _TIMES},
-    )
-    if result.enqueued_at is None:  # beat has sent it
-        change(result, enqueued_at=timezone.now())
-    return result
-
-
-def _text(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat()
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from dataclasses import dataclass
+from typing import Any
+
+from daf_views.tasks.notifier import log_soon
 
 MAX_PAUSE = 3600.0
 """Seconds between two attempts, at most."""
@@ -53,3 +57,20 @@ def _is_exception(value: object) -> bool:
 def is_number(value: object, kind: object) -> bool:
     """Return True if a value is a finite number of the kind, and not True or False."""
     return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type] # a type or a union
+
+
+ONCE = RetryPolicy()
+"""One attempt."""
+
+
+def policy_of(task: Any) -> RetryPolicy:
+    """Return the policy of a task: one attempt for those that bring none."""
+    policy: RetryPolicy = getattr(task, "policy", ONCE)
+    return policy
+
+
+def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
+    """Log that a task will be retried."""
+    message = "%s failed (attempt %d of %d) and is retried in %.1f s."
+    path, allowed = task.module_path, policy_of(task).retries + 1
+    log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)

@@ -19,27 +19,25 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.utils import timezone
 
 from daf_orm import database_sync_to_async, transaction
-from daf_views._core.cancellation import is_cancelled
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import TaskTimeoutError
 from daf_views.tasks.compat import InvalidTask, Task, TaskContext, normalize_json
 from daf_views.tasks.notifier import log_soon
 from daf_views.tasks.result import new_result
-from daf_views.tasks.retry_policy import RetryPolicy, is_number
+from daf_views.tasks.retry_policy import ONCE, RetryPolicy, is_number, log_retry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from datetime import datetime
     from typing import Self
 
-    from daf_views.tasks.compat import ResultOf, TaskResult
+    from daf_views.tasks.compat import ResultOf
     from daf_views.tasks.schedule import Schedule
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Unique: TypeAlias = "bool | Callable[..., str]"
 
-ONCE = RetryPolicy()
 durable_tasks: list[AsyncTask[..., Any]] = []
 """All that were declared: the system check asks for their backends."""
 unique_tasks: list[AsyncTask[..., Any]] = []
@@ -224,55 +222,6 @@ def is_durable(backend: Any) -> bool:
 def can_be_unique(backend: Any) -> bool:
     """Return True if a backend enqueues a unique task only once."""
     return bool(getattr(backend, "supports_unique", False))
-
-
-def policy_of(task: Any) -> RetryPolicy:
-    """Return the policy of a task: one attempt for those that bring none."""
-    policy: RetryPolicy = getattr(task, "policy", ONCE)
-    return policy
-
-
-async def attempt(result: TaskResult) -> Any:
-    """Make one attempt at a task that was enqueued; return its return value, as JSON."""
-    task: Any = result.task
-    arguments = [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
-    if isinstance(task, AsyncTask):
-        call = task.attempt
-    else:  # a Django task
-        call = task.func if iscoroutinefunction(task.func) else database_sync_to_async(task.func)
-    return normalize_json(await call(*arguments, **result.kwargs))
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of an attempt: a value, or an error."""
-
-    value: Any = None
-    error: BaseException | None = None
-
-
-async def outcome_of(result: TaskResult) -> Outcome:
-    """Make one attempt at a task; return its outcome, for any exception, SystemExit and KeyboardInterrupt too.
-
-    Raises CancelledError if it is itself cancelled, and not for something that the task awaited.
-    """
-    try:
-        return Outcome(value=await attempt(result))
-    except GeneratorExit:
-        raise
-    except asyncio.CancelledError as error:
-        if is_cancelled():
-            raise
-        return Outcome(error=error)
-    except BaseException as error:  # noqa: BLE001 - the task's failure, and not ours
-        return Outcome(error=error)
-
-
-def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
-    """Log that a task will be retried."""
-    message = "%s failed (attempt %d of %d) and is retried in %.1f s."
-    path, allowed = task.module_path, policy_of(task).retries + 1
-    log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)
 
 
 class _Decorator(Protocol):

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from daf_orm import allow_blocking
 from daf_views.exceptions import TaskCancelledError
+from daf_views.tasks.attempts import attempt
 from daf_views.tasks.compat import (
     BaseTaskBackend,
     TaskResult,
@@ -28,7 +29,8 @@ from daf_views.tasks.compat import (
 )
 from daf_views.tasks.event_loop import running_loop
 from daf_views.tasks.result import change, new_result, note
-from daf_views.tasks.task import AsyncTask, attempt, can_be_unique, is_durable, policy_of
+from daf_views.tasks.retry_policy import policy_of
+from daf_views.tasks.task import AsyncTask, can_be_unique, is_durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

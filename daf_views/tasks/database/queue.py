@@ -29,7 +29,7 @@ from daf_views.tasks.database.announcements import announcement
 from daf_views.tasks.database.models import Worker
 from daf_views.tasks.database.rows import described, tasks
 from daf_views.tasks.notifier import send_soon
-from daf_views.tasks.task import policy_of
+from daf_views.tasks.retry_policy import policy_of
 
 if TYPE_CHECKING:
     from daf_views.tasks.compat import TaskResult

@@ -16,19 +16,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from django.db import Error, InterfaceError, InternalError, OperationalError, connections
+from django.db import Error, connections
 
+from daf_views._core.cancellation import cancel_until_ended
 from daf_views._core.drain import current_drain
+from daf_views.tasks.attempts import Outcome, outcome_of, task_outcome
 from daf_views.tasks.compat import task_backends, task_started
 from daf_views.tasks.database import cancelling
+from daf_views.tasks.database.connection_errors import UNREACHABLE, in_sound_connection, is_too_much
 from daf_views.tasks.database.heartbeat import Heartbeat
 from daf_views.tasks.database.listener import TaskListener
 from daf_views.tasks.database.periodic import PeriodicTasks
 from daf_views.tasks.notifier import flush, log_soon, send
-from daf_views.tasks.task import Outcome, log_retry, outcome_of, policy_of
+from daf_views.tasks.retry_policy import log_retry, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from daf_views.tasks.database.queue import TakenTask, TaskQueue
 
@@ -37,10 +40,6 @@ T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds that tasks that are cancelled at the end may take."""
-_UNREACHABLE = (InterfaceError, InternalError, OperationalError)
-"""Errors that pass: no connection, a lock, a server that takes no writes just now."""
-_RECANCEL = 0.2
-"""Seconds after which a cancelled task that has not ended is cancelled again."""
 _MAX_PAUSE = 5.0
 """Seconds between two attempts at reaching the database, at most."""
 
@@ -110,7 +109,7 @@ class DatabaseWorker:
                 pass
         finally:
             requested.cancel()
-            await _end(beside)
+            await cancel_until_ended(beside, GRACE)
         log_soon(
             logging.INFO,
             "%s takes no more tasks, and waits for %d running ones.",
@@ -234,7 +233,7 @@ class DatabaseWorker:
         """Write the outcome of an attempt. The task occupies its slot until then."""
         del self._running[claim]
         self._woken.set()
-        outcome = _outcome(running)
+        outcome = task_outcome(running)
         if self._has_left or not self._is_ours(claim):  # it has been named, and others run it
             self._cancelled.discard(claim)
             return
@@ -303,8 +302,8 @@ class DatabaseWorker:
         while True:
             try:
                 await self._call(func, *args, **kwargs)
-            except _UNREACHABLE as error:
-                if _is_too_much(error):
+            except UNREACHABLE as error:
+                if is_too_much(error):
                     raise
                 log_soon(
                     logging.ERROR, "The worker cannot write to the database, and retries in %s s.", pause, error=error
@@ -316,7 +315,7 @@ class DatabaseWorker:
 
     async def _call(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the queue in its thread, in turn. When an await of this is cancelled, the call goes on."""
-        called = functools.partial(_in_a_sound_connection, func, *args, **kwargs)
+        called = functools.partial(in_sound_connection, func, *args, **kwargs)
         return await self._loop.run_in_executor(self._executor, called)  # noqa: DAF072 - stop() closes its connection
 
     # The end
@@ -392,33 +391,3 @@ class DatabaseWorker:
             writing.cancel()
         self._executor.submit(connections.close_all)
         self._executor.shutdown(wait=False)
-
-
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended, for ``GRACE`` seconds: psycopg 3.2 may lose the first cancellation."""
-    for _ in range(round(GRACE / _RECANCEL)):
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_RECANCEL)
-        if not tasks:
-            return
-
-
-def _outcome(running: asyncio.Task[Outcome]) -> Outcome:
-    if running.cancelled():
-        return Outcome(error=asyncio.CancelledError())
-    return Outcome(error=error) if (error := running.exception()) is not None else running.result()
-
-
-def _is_too_much(error: Exception) -> bool:
-    """Return True if the value is to blame: SQLSTATE class 54 of PostgreSQL, program limit exceeded."""
-    return str(getattr(error.__cause__, "sqlstate", "")).startswith("54")
-
-
-def _in_a_sound_connection(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function; close its connection if that is broken."""
-    try:
-        return func(*args, **kwargs)
-    except Error:
-        connections.close_all()
-        raise

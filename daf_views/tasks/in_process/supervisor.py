@@ -20,10 +20,12 @@ from django.utils import timezone
 
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError, TaskQueueFullError
+from daf_views.tasks.attempts import outcome_of
 from daf_views.tasks.compat import TaskResultStatus, task_backends, task_finished, task_started
 from daf_views.tasks.notifier import flush, log_soon, send
 from daf_views.tasks.result import change, note
-from daf_views.tasks.task import is_durable, log_retry, outcome_of, policy_of
+from daf_views.tasks.retry_policy import log_retry, policy_of
+from daf_views.tasks.task import is_durable
 
 if TYPE_CHECKING:
     from daf_views.tasks.compat import TaskResult

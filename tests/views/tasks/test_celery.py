@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from daf_orm import transaction
 from daf_views.exceptions import TaskCancelledError, TaskTimeoutError
 from daf_views.tasks import every
-from daf_views.tasks.celery import _BeatSchedule, _to_record, beat_schedule
+from daf_views.tasks.celery import _BeatSchedule, beat_schedule
 from daf_views.tasks.checks import check_options
 from daf_views.tasks.compat import (
     InvalidTask,
@@ -30,6 +30,7 @@ from daf_views.tasks.compat import (
     task_started,
 )
 from daf_views.tasks.notifier import flush
+from daf_views.tasks.task_record import to_record
 from tests.project.library.models import Author
 from tests.views.tasks import jobs
 
@@ -152,14 +153,14 @@ def test_celery_waits_for_the_transaction_of_synchronous_code(celery):
 def test_a_message_of_celerys_that_comes_again_is_not_run_again(celery):
     result = jobs.note.enqueue("once")
     celery(result)
-    app.tasks["daf_views.run"].apply_async(("default", _to_record(result)), task_id=result.id)
+    app.tasks["daf_views.run"].apply_async(("default", to_record(result)), task_id=result.id)
     celery(jobs.note.enqueue("later"))  # after it, in the same queue
     assert jobs.done == ["once", "later"]
 
 
 def test_two_messages_of_one_task_share_its_attempts(celery):
     result = jobs.fail_always.enqueue()
-    app.tasks["daf_views.run"].apply_async(("default", _to_record(result)), task_id=result.id)
+    app.tasks["daf_views.run"].apply_async(("default", to_record(result)), task_id=result.id)
     celery(result)
     celery(jobs.note.enqueue("later"))
     assert jobs.done == ["tried"] * 4 + ["later"]
@@ -168,13 +169,13 @@ def test_two_messages_of_one_task_share_its_attempts(celery):
 
 
 def test_a_message_of_celerys_runs_nothing_but_tasks(celery):
-    record = _to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "os.getcwd")
+    record = to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "os.getcwd")
     with pytest.raises(SuspiciousOperation, match=r"os\.getcwd is not a task"):
         app.tasks["daf_views.run"].apply(("default", record), task_id="unknown", throw=True)
 
 
 def test_a_task_of_newer_code_is_tried_later(celery, monkeypatch):
-    record = _to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "shop.tasks.newer")
+    record = to_record(jobs.note.enqueue("a task")).replace("tests.views.tasks.jobs.note", "shop.tasks.newer")
     run = app.tasks["daf_views.run"]
     monkeypatch.setattr("celery.canvas.Signature.apply_async", lambda *_, **__: None)
     run.push_request(id="unknown", args=("default", record), kwargs={}, called_directly=False, retries=0)
