@@ -309,14 +309,7 @@ def async_task(  # noqa: PLR0913 - the options of a task
     """
     exceptions = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)
-    if not is_number(delay, int | float) or delay < 0:
-        raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
-    if not (isinstance(unique, bool) or callable(unique)):
-        raise TypeError(
-            f"unique must be True, or a function of the task's arguments that returns a key, not {unique!r}."
-        )
-    if schedule is not None and not hasattr(schedule, "next_after"):
-        raise TypeError(f"schedule must be every(…) or cron(…), not {schedule!r}.")
+    _check_options(delay, unique, schedule)
 
     def decorate(func: Callable[..., Any]) -> AsyncTask[..., Any]:
         task: AsyncTask[..., Any] = AsyncTask(
@@ -332,16 +325,32 @@ def async_task(  # noqa: PLR0913 - the options of a task
             takes_context=takes_context,
             run_after=None,  # Django 6.0 has no default for it
         )
-        if durable:
-            durable_tasks.append(task)
-        if unique is not False:
-            unique_tasks.append(task)
-        if schedule is not None:
-            _refuse_arguments(task)
-            periodic_tasks[task.module_path] = task
+        _declare(task)
         return task
 
     return decorate if function is None else decorate(function)
+
+
+def _check_options(delay: object, unique: object, schedule: object) -> None:
+    if not is_number(delay, int | float) or delay < 0:  # type: ignore[operator] # a number
+        raise ValueError(f"delay must be 0 seconds or more, not {delay!r}.")
+    if not (isinstance(unique, bool) or callable(unique)):
+        raise TypeError(
+            f"unique must be True, or a function of the task's arguments that returns a key, not {unique!r}."
+        )
+    if schedule is not None and not hasattr(schedule, "next_after"):
+        raise TypeError(f"schedule must be every(…) or cron(…), not {schedule!r}.")
+
+
+def _declare(task: AsyncTask[..., Any]) -> None:
+    """Add a task to the lists that system checks and schedules read."""
+    if task.durable:
+        durable_tasks.append(task)
+    if task.unique is not False:
+        unique_tasks.append(task)
+    if task.schedule is not None:
+        _refuse_arguments(task)
+        periodic_tasks[task.module_path] = task
 
 
 def _refuse_arguments(task: AsyncTask[..., Any]) -> None:
