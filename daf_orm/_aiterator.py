@@ -1,4 +1,4 @@
-"""Iterate over a large result in chunks, on one lease that is given back as soon as the loop is left."""
+"""Iterate over a large result in chunks, on one lease that is returned as soon as the loop is left."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 class AsyncIteration(AsyncGenerator[T, None]):
-    """What ``aiterator()`` returns. It holds a lease from its first row to its last, its loop's end, or :meth:`aclose`.
+    """The result of ``aiterator()``. It holds a lease from its first row to its last, to ``break`` or :meth:`aclose`.
 
-    It has what an async generator has, as Django's has, and ``inspect.isasyncgen()`` says that it is one. But leaving
-    the loop with ``break`` drops the last reference to this object, and its finalizer hands the server-side cursor to a
-    worker thread at once. A generator would be finalized by the event loop, later, and on the loop's own thread.
+    It has the methods of an async generator, as Django's has, and ``inspect.isasyncgen()`` returns True for it. But
+    leaving the loop with ``break`` drops the last reference to this object, and its finalizer hands the server-side
+    cursor to a worker thread at once. A generator would be finalized by the event loop, later, on the loop's thread.
     """
 
     ag_await = ag_frame = ag_code = None
@@ -51,18 +51,18 @@ class AsyncIteration(AsyncGenerator[T, None]):
 
         @property
         def __class__(self) -> type[Any]:
-            return AsyncGeneratorType  # which is what isinstance() asks
+            return AsyncGeneratorType  # isinstance() asks for it
 
     @property
     def ag_running(self) -> bool:
-        """Whether it is fetching."""
+        """True while it is fetching."""
         return self._running
 
     def __aiter__(self) -> Self:
         return self
 
     async def asend(self, value: None) -> T:
-        """Return the next row; ``value`` goes nowhere. Raise TypeError as a generator that has not started does."""
+        """Return the next row; ``value`` is ignored. Raise TypeError where an unstarted generator would."""
         if value is not None and not self._started:
             raise TypeError("can't send non-None value to a just-started async generator")
         return await self.__anext__()
@@ -84,7 +84,7 @@ class AsyncIteration(AsyncGenerator[T, None]):
         raise StopAsyncIteration
 
     def _start(self) -> None:
-        """Refuse what Django's refuses, when Django's does: at the first row."""
+        """Raise ValueError for a wrong chunk size at the first row, as Django does."""
         if self._started or self._finished:
             return
         self._started = self._finished = True  # a generator that has raised is finished
@@ -93,7 +93,7 @@ class AsyncIteration(AsyncGenerator[T, None]):
         self._finished = False
 
     async def aclose(self) -> None:
-        """Stop: close the cursor on a worker thread and give the lease back. Idempotent."""
+        """Stop: close the cursor on a worker thread and return the lease. Idempotent."""
         if self._running:
             raise RuntimeError(_RUNNING)
         await self._end()
@@ -134,7 +134,7 @@ class AsyncIteration(AsyncGenerator[T, None]):
             self._scope = await _execution.open_iteration(self._owner)
         try:
             chunk = await _execution.run_in(self._scope, self._rows.next_chunk)
-        except GeneratorExit:  # the finalizer sees to it
+        except GeneratorExit:  # the finalizer closes the cursor
             raise
         except BaseException:
             await self._end()
@@ -144,7 +144,7 @@ class AsyncIteration(AsyncGenerator[T, None]):
             await self._end_keeping(iter(chunk))
 
     async def _end_keeping(self, chunk: Iterator[T]) -> None:
-        """The result is exhausted: the lease is not needed for the rows in hand."""
+        """End the exhausted iteration. The fetched rows need no lease."""
         await self._end()
         self._chunk = chunk
 
@@ -153,14 +153,14 @@ def _made(typ: type[BaseException], val: Any) -> BaseException:
     return typ() if val is None else typ(val)
 
 
-_RUNNING = "This aiterator() is already fetching for another task. Give each task an iterator of its own."
+_RUNNING = "This aiterator() is already fetching for another task. Call aiterator() once for each task."
 
 
 class _Rows(Generic[T]):
     """The rows, and with them the database cursor.
 
-    Without a reference to the iteration: a worker thread may let go of this later than the task has left the loop, and
-    must not be the one who finalizes the iteration.
+    It has no reference to the iteration. A worker thread may drop this object after the task has left the loop, and
+    must not be the thread that finalizes the iteration.
     """
 
     def __init__(self, queryset: QuerySet[Any, T], chunk_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Turn a synchronous method of Django's into its ``a…`` twin, run by the rules of :mod:`daf_orm._execution.run`."""
+"""Turn a synchronous method of Django into its ``a…`` twin, run by the rules of :mod:`daf_orm._execution.run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def twin(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 def with_twins(*names: str) -> Callable[[C], C]:
-    """Give a class an ``a…`` twin of each method in ``names``. Their types are declared by Django's own."""
+    """Return a class decorator that adds an ``a…`` twin of each method in ``names``. Django declares their types."""
 
     def decorate(cls: C) -> C:
         for name in names:

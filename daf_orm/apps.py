@@ -26,7 +26,7 @@ class DafOrmConfig(AppConfig):
         if wrong or get_settings().BLOCKING != "off":
             guard.activate()
         if not wrong and get_settings().BLOCKING_IO and get_settings().BLOCKING != "off" and io.is_available():
-            io.activate()  # where it is not, a check says so
+            io.activate()  # if it is not available, a check reports it
         _adapter.activate(optional=bool(wrong) or get_settings().ADAPT_DJANGO)
         _plans.follow_settings()
         watch.begin()

@@ -1,4 +1,4 @@
-"""What is put back before each test: state of the process that one test would leave to the next.
+"""Reset state of the process before each test, so that one test does not leave it to the next.
 
 A module that has such state registers a function when it is imported; the pytest plugin calls all of them. Nothing is
 called outside tests.

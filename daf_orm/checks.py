@@ -1,4 +1,4 @@
-"""System checks: what in the settings would make async ORM code unsafe, slow, or fail at its first query."""
+"""System checks: settings that would make async ORM code unsafe, slow, or fail at its first query."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("daf_orm")
 def check_blocking_io(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.E002``: blocking I/O is to be found, and what finds it is not installed."""
+    """``daf_orm.E002``: ``BLOCKING_IO`` is set, and blockbuster is not installed."""
     settings = _valid_settings()
     if settings is None or not settings.BLOCKING_IO or io.is_available():
         return []
@@ -43,11 +43,11 @@ def check_blocking_io(**_: Any) -> list[CheckMessage]:
 
 @register("daf_orm")
 def check_configure(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.E003``: ``CONFIGURE`` names no function that can be called, or no database that could take it."""
+    """``daf_orm.E003``: ``CONFIGURE`` cannot be imported or called, or no database could take its settings."""
     settings = _valid_settings()
     if settings is None or settings.CONFIGURE is None:
         return []
-    where, hint = f"DAF_ORM['CONFIGURE'] is {settings.CONFIGURE!r}", "It takes no arguments and returns a dict."
+    where, hint = f"DAF_ORM['CONFIGURE'] is {settings.CONFIGURE!r}", "The function takes no arguments, returns a dict."
     try:
         function = import_string(settings.CONFIGURE)
         inspect.signature(function).bind()
@@ -57,7 +57,7 @@ def check_configure(**_: Any) -> list[CheckMessage]:
         return [Error(f"{where}, which cannot be called without arguments.", hint=hint, id="daf_orm.E003")]
     if any(database_of(connections[alias]).takes_settings for alias in connections):
         return []
-    return [Error(f"{where}, and no database in DATABASES is PostgreSQL: it would set nothing.", id="daf_orm.E003")]
+    return [Error(f"{where}, but no database in DATABASES is PostgreSQL: it has no effect.", id="daf_orm.E003")]
 
 
 @register("daf_orm")
@@ -71,7 +71,7 @@ def check_server_pooled(**_: Any) -> list[CheckMessage]:
             f"DAF_ORM['SERVER_POOLED'] is True, and the backend of database {alias!r} "
             f"({connections[alias].settings_dict['ENGINE']}) sets a search path or a role on its session: the next "
             "transaction would run in another one.",
-            hint="Let the alias lead past the proxy, or use a proxy in session mode, and leave SERVER_POOLED out.",
+            hint="Let the alias bypass the proxy, or use a proxy in session mode and remove SERVER_POOLED.",
             id="daf_orm.E004",
         )
         for alias in connections
@@ -81,7 +81,7 @@ def check_server_pooled(**_: Any) -> list[CheckMessage]:
 
 @register("daf_orm")
 def check_native_engine(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.W006``: the native engine is set, but calls run on threads, or it was not tested here."""
+    """``daf_orm.W006``: the native engine is set, but calls run on threads, or it was not tested on this Python."""
     engines = {alias: connections[alias] for alias in connections}
     native = {alias for alias, wrapper in engines.items() if getattr(wrapper, "runs_on_event_loop", False)}
     if not native:
@@ -117,13 +117,13 @@ def check_async_unsafe(**_: Any) -> list[CheckMessage]:
     if not value:
         return []
     message = f"DJANGO_ALLOW_ASYNC_UNSAFE is set to {value!r}: queries on the event loop block every user unnoticed."
-    hint = "Unset it. Django only asks whether it is set: 'false' and '0' allow async-unsafe code too."
+    hint = "Unset it. Django only checks that it is set: 'false' and '0' allow async-unsafe code too."
     return [CheckWarning(message, hint=hint, id="daf_orm.W001")]
 
 
 @register("daf_orm")
 def check_memory_database(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.W002``: more leases are asked for than in-memory SQLite has connections."""
+    """``daf_orm.W002``: ``MAX_SIZE`` is larger than the one connection of in-memory SQLite."""
     settings = _valid_settings()
     if settings is None or (settings.MAX_SIZE or 1) == 1 or not (aliases := memory_aliases()):
         return []
@@ -136,7 +136,7 @@ def check_memory_database(**_: Any) -> list[CheckMessage]:
 
 @register("daf_orm")
 def check_django_pool(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.W003``: Django's own pool is smaller than ours, so leases wait for it in their threads."""
+    """``daf_orm.W003``: Django's own pool is smaller than DAF's, so leases wait for it in their threads."""
     settings = _valid_settings()
     if settings is None:
         return []
@@ -155,7 +155,7 @@ def check_django_pool(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database, "daf_orm", deploy=True)
 def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """``daf_orm.W004``: all processes together could ask a server for more connections than it has."""
+    """``daf_orm.W004``: all processes together could open more connections than a server accepts."""
     settings = _valid_settings()
     if settings is None:
         return []
@@ -175,7 +175,7 @@ def check_max_connections(databases: Any = None, **_: Any) -> list[CheckMessage]
 
 @register("daf_orm")
 def check_packages(**_: Any) -> list[CheckMessage]:
-    """``daf_orm.W005``: a package keeps in a thread what asynchronous code sets, and queries run in others."""
+    """``daf_orm.W005``: a package keeps state of async code in a thread, and queries run in other threads."""
     has_one_thread = getattr(django_settings, "DAF_VIEWS", {}).get("THREAD_PER_REQUEST") is True
     if has_one_thread or not apps.is_installed("pghistory"):
         return []
@@ -201,9 +201,9 @@ def check_cachalot(**_: Any) -> list[CheckMessage]:
     aliases = getattr(django_settings, "CACHALOT_DATABASES", ())  # or the name of a rule
     return [
         Error(
-            f"django-cachalot caches {alias!r}, whose engine runs calls on the event loop. It keeps what transactions "
-            "have changed in a threading.local, so requests would be answered with rows that others roll back.",
-            hint="Use 'django.db.backends.postgresql', or leave the engine out of what django-cachalot caches.",
+            f"django-cachalot caches {alias!r}, whose engine runs calls on the event loop. It keeps the changes of "
+            "open transactions in a threading.local, so requests would be answered with rows that others roll back.",
+            hint="Use 'django.db.backends.postgresql', or remove the engine from those that django-cachalot caches.",
             id="daf_orm.E005",
         )
         for alias in connections
@@ -213,7 +213,7 @@ def check_cachalot(**_: Any) -> list[CheckMessage]:
 
 
 def _valid_settings() -> Settings | None:
-    """Return the settings; None where they are wrong, which E001 says already."""
+    """Return the settings; None if they are wrong, which E001 reports."""
     return None if problems(getattr(django_settings, "DAF_ORM", {})) else get_settings()
 
 
@@ -227,7 +227,7 @@ def _django_pools() -> Iterator[tuple[str, int]]:
 
 
 def _processes() -> int:
-    """Return the number of server processes: ``WEB_CONCURRENCY``, which uvicorn, gunicorn and platforms go by."""
+    """Return the number of server processes: ``WEB_CONCURRENCY``, which uvicorn, gunicorn and platforms use."""
     value = os.environ.get("WEB_CONCURRENCY", "1")
     return int(value) if value.isdecimal() else 1
 

@@ -1,4 +1,4 @@
-"""A database cursor for async code, on a lease of its own or on that of the transaction around it."""
+"""A database cursor for async code, on a separate lease or on that of the surrounding transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class AsyncCursor:
-    """The asynchronous twin of Django's cursor: the same methods, awaited. Made by :func:`cursor`.
+    """Django's cursor with awaitable methods. Made by :class:`cursor`.
 
     Parameters and results are those of :pep:`249` as Django passes them through; errors are ``django.db.Error``s.
     """
@@ -223,8 +223,8 @@ class AsyncCopy:
 class cursor:  # noqa: N801 - used like the function it stands for
     """Open a cursor on the database ``using``: ``async with cursor() as cur: await cur.execute(sql, params)``.
 
-    Inside ``transaction.atomic`` it is part of the transaction; elsewhere it holds a lease of its own until it is left,
-    in autocommit.
+    Inside ``transaction.atomic`` it is part of the transaction. Elsewhere it holds its own lease until the block ends,
+    in autocommit. Raises :exc:`daf_orm.exceptions.PoolTimeout` if no lease becomes free within ``TIMEOUT`` seconds.
     """
 
     def __init__(self, using: str | None = None) -> None:
@@ -242,7 +242,7 @@ class cursor:  # noqa: N801 - used like the function it stands for
 
     async def __aenter__(self) -> AsyncCursor:
         if self._scope is not None:
-            raise RuntimeError("This cursor() is already open; each `async with` needs one of its own.")
+            raise RuntimeError("This cursor() is already open; call cursor() again for each `async with`.")
         self._scope = await _execution.open_scope()
         try:
             await _execution.run_in(self._scope, self._open)

@@ -1,4 +1,4 @@
-"""Managers whose querysets, and whose related managers, are asynchronous in earnest."""
+"""Managers whose querysets and related managers are asynchronous."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class AsyncManager(ManagerMethods[M_co]):
     """``objects = AsyncManager()``: a manager with AsyncQuerySet's methods, also on related objects' managers.
 
-    ``AsyncManager.from_queryset(BookQuerySet)()`` adds a queryset's own methods, whether or not it is an AsyncQuerySet.
+    ``AsyncManager.from_queryset(BookQuerySet)()`` adds the methods of any queryset class.
     """
 
     if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AsyncManager(ManagerMethods[M_co]):
         return super().from_queryset(_asynchronous(cast("Hashable", queryset_class)), class_name)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Django derives the manager of related objects from this class, with ``a…`` methods of its own."""
+        """Give the managers of related objects, which Django derives from this class, their ``a…`` methods."""
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("django."):
             with_twins(*(name for name in _RELATED_METHODS if f"a{name}" in vars(cls)))(cls)
@@ -91,7 +91,7 @@ def _asynchronous(queryset_class: Any) -> Any:
 
 
 def _reduce(queryset: Any) -> tuple[Any, ...]:
-    """Pickle a queryset whose class has no importable name, by the name of the one it was made of."""
+    """Pickle a queryset whose class has no importable name, by the name of the class it was made from."""
     return _new, (type(queryset).__bases__[0],), queryset.__getstate__()
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @with_twins("save", "delete", "refresh_from_db")
 class AsyncModel(models.Model):  # noqa: DJ008 - abstract
-    """``class Book(AsyncModel)``: Django's ``asave``, ``adelete`` and ``arefresh_from_db`` by our rules, and more.
+    """``class Book(AsyncModel)``: ``asave``, ``adelete`` and ``arefresh_from_db`` by DAF's execution rules, and more.
 
     Brings ``objects = AsyncManager()``; a model that names its own managers keeps them.
     """
 
-    if 0:  # mypy reads on here, pyright does not, to which declared types are those of what stands in their place, too
+    if 0:  # only mypy reads this branch: to pyright a declared type would hold for whatever replaces the attribute, too
         objects: ModelObjects
 
         class Meta:  # noqa: D106
@@ -60,8 +60,8 @@ class AsyncModel(models.Model):  # noqa: DJ008 - abstract
     async def afetch_related(self, *lookups: Any) -> Self:
         """Load relations of this instance in one hop, and return it: ``await book.afetch_related("author", "tags")``.
 
-        ``lookups`` are those of ``prefetch_related``: names across ``__``, or ``Prefetch`` objects. What is loaded
-        already is not loaded again. Raises AttributeError for an unknown relation.
+        ``lookups`` are those of ``prefetch_related``: names across ``__``, or ``Prefetch`` objects. Relations that are
+        loaded already are not loaded again. Raises AttributeError for an unknown relation.
         """
         await _execution.run(functools.partial(prefetch_related_objects, [self], *lookups))
         return self

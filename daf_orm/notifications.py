@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from daf_orm.databases.base import Listener
 
 MAX_CHANNEL_BYTES = 63
-"""PostgreSQL's limit on identifiers; it would cut a longer one short without a word."""
+"""PostgreSQL's limit on identifiers; it truncates longer ones silently."""
 
 
 class Notification(NamedTuple):
-    """What ``NOTIFY channel, 'payload'`` sends."""
+    """A notification sent by ``NOTIFY channel, 'payload'``."""
 
     channel: str
     payload: str
@@ -31,33 +31,33 @@ class Notification(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def notifications(*channels: str, using: str = DEFAULT_DB_ALIAS) -> AsyncIterator[AsyncIterator[Notification]]:
-    """Listen to channels; what is notified once the block has begun arrives in the iterator, in the order of commits.
+    """Listen to channels; notifications sent after the block has begun arrive in the iterator, in the order of commits.
 
     ``async with notifications("orders") as arriving: async for notification in arriving: …``
 
-    It has a connection of its own beside the pool for as long as the block lasts, and waits for it on the event loop,
-    also where queries run on threads. A loss of that connection raises OperationalError: what was notified meanwhile is
-    not known, so listen again, and then look once at what the notifications are about.
+    The block has its own connection beside the pool, and waits for it on the event loop, also where queries run on
+    threads. If that connection is lost, OperationalError is raised. Notifications sent meanwhile are then lost: listen
+    again, and then query the rows that they are about once.
 
     Raises NotSupportedError on other databases than PostgreSQL, and without psycopg 3; InterfaceError where
-    ``SERVER_POOLED`` is set, since a proxy's sessions cannot listen; ValueError for a name of no channel.
+    ``SERVER_POOLED`` is set, since a proxy's sessions cannot listen; ValueError for a name that is no channel's.
 
     Source: PostgreSQL's LISTEN; :meth:`psycopg.AsyncConnection.notifies`.
     """
     wrapper = connections[using]
     database = database_of(wrapper)
     if not channels:
-        raise ValueError("notifications() needs the name of a channel.")
+        raise ValueError("notifications() needs at least one channel name.")
     if wrong := [name for name in channels if not name or "\0" in name or len(name.encode()) > MAX_CHANNEL_BYTES]:
         raise ValueError(f"A channel's name has 1 to {MAX_CHANNEL_BYTES} bytes, none of them 0; got {wrong[0]!r}.")
     if get_settings().SERVER_POOLED and database.can_be_pooled_by_server:
         raise InterfaceError(
-            f"LISTEN on {using!r}, and DAF_ORM['SERVER_POOLED'] says that each transaction has another session. Give "
-            "notifications() an alias that leads past the proxy."
+            f"LISTEN on {using!r} needs a session, and DAF_ORM['SERVER_POOLED'] says that each transaction has another "
+            "one. Give notifications() an alias that bypasses the proxy."
         )
     listener = await database.listen(wrapper, channels)
     if listener is None:
-        raise NotSupportedError(f"{using!r} has no notifications to listen to: they are PostgreSQL's, by psycopg 3.")
+        raise NotSupportedError(f"{using!r} cannot listen to notifications: that needs PostgreSQL and psycopg 3.")
     try:
         yield _Arriving(listener)
     finally:
@@ -65,7 +65,7 @@ async def notifications(*channels: str, using: str = DEFAULT_DB_ALIAS) -> AsyncI
 
 
 class _Arriving:
-    """An iterator that outlasts a wait which was cut short: what arrives then is found by the next one."""
+    """An iterator that survives a cancelled wait: the next wait returns the notifications that arrived meanwhile."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener

@@ -1,7 +1,7 @@
-"""Begin and end an owner: whoever has its own state on database connections. For servers of requests, not for views.
+"""Begin and end an owner: a request or task with its own state on database connections. For servers, not for views.
 
-Django gives a request one connection: what its code sets there is there in the request's next query, and in no other
-request's. :class:`Ownership` says from where to where a request, or anything like one, goes.
+Django gives a request one connection: a setting made there holds for the request's next query, and for no other
+request. :class:`Ownership` marks the beginning and the end of a request, or of anything like one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["Ownership", "pinned"]
 class Ownership:
     """Makes the running task an owner, with the tasks that it starts from now on, until :meth:`end`.
 
-    ``name`` says who it is in messages. ``executor``: the one thread that all of its calls run in; it then keeps its
-    first connection until it ends.
+    ``name`` names the owner in messages. ``executor`` is the one thread that all of its calls run in; with it the
+    owner keeps its first connection until it ends.
     """
 
     __slots__ = ("_owner", "_token")
@@ -39,20 +39,20 @@ class Ownership:
         self._owner, self._token = enter_owner(name, executor)
 
     def end(self) -> Awaitable[None] | None:
-        """End it. Return an awaitable if its connection has to be cleaned; who does not await it loses nothing."""
+        """End the owner. Return an awaitable if its connection has to be cleaned; awaiting it is optional."""
         ending = end_owner(self._owner)
         return None if ending is None else asyncio.shield(asyncio.wrap_future(ending))
 
     def leave(self) -> None:
-        """Let the running task, which began it, be what it was before."""
+        """Restore the owner that the running task, which began this one, had before."""
         leave_owner(self._token)
 
 
 class pinned:  # noqa: N801 - used like a function
     """``async with pinned(using=None):`` one connection from here to the end of the block, without a transaction.
 
-    For what has to be done on one connection: an advisory lock, LISTEN, a temporary table. Tasks started in the block
-    use it too, one call at a time. What the block has set is undone when the request or task that it is in has ended.
+    For work that needs one connection: an advisory lock, LISTEN, a temporary table. Tasks started in the block use it
+    too, one call at a time. Settings made in the block are undone when the surrounding request or task has ended.
     """
 
     def __init__(self, using: str | None = None) -> None:
@@ -84,4 +84,4 @@ class pinned:  # noqa: N801 - used like a function
 
 
 def _do_nothing(cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call
-    """Leave the connection as it is: its owner may keep it."""
+    """Leave the connection unchanged: its owner may keep it."""

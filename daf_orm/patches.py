@@ -1,4 +1,4 @@
-"""One kind of table for every attribute of Django's and asgiref's that DAF replaces, each with its reason.
+"""One kind of table for every attribute of Django and asgiref that DAF replaces, each with its reason.
 
 Nothing is replaced on import: :meth:`PatchTable.activate` does it, :meth:`PatchTable.deactivate` undoes it.
 """
@@ -25,10 +25,10 @@ class Patch:
     """Takes the original and returns the replacement, where one depends on the other."""
     why: str
     is_optional: bool = False
-    """Whether the table works without this row: a version of Django, or an application, may lack the attribute."""
+    """True if the table works without this row: a version of Django, or an application, may lack the attribute."""
 
     def resolve_owner(self) -> Any:
-        """Return the owner itself. Raises ImportError, AttributeError or RuntimeError where it cannot be had."""
+        """Return the owner itself. Raises ImportError, AttributeError or RuntimeError if it cannot be imported."""
         if not isinstance(self.owner, str):
             return self.owner
         module, _, attribute = self.owner.partition(":")
@@ -42,7 +42,7 @@ class _Original(NamedTuple):
     value: Any
     replacement: Any
     is_own: bool
-    """Whether it was the owner's own attribute, neither inherited nor found on its class."""
+    """True if it was the owner's own attribute, neither inherited nor found on its class."""
 
 
 class PatchTable:
@@ -55,7 +55,7 @@ class PatchTable:
 
     @property
     def is_active(self) -> bool:
-        """Whether any row is in force."""
+        """True while any row is active."""
         return bool(self._originals)
 
     def activate(self, patches: Iterable[Patch] | None = None) -> None:
@@ -74,7 +74,7 @@ class PatchTable:
             raise
 
     def deactivate(self) -> None:
-        """Put back what was there. Idempotent."""
+        """Restore the originals. Idempotent."""
         self._undo_down_to(0)
 
     def is_outermost(self) -> bool:

@@ -72,8 +72,8 @@ class AsyncQuerySet(QuerySetMethods[M_co, Row_co]):
     def aiterator(self, chunk_size: int = 2000) -> AsyncIteration[Row_co]:
         """Iterate without keeping the rows, ``chunk_size`` of them per hop, on one lease.
 
-        The lease is given back, and a server-side cursor closed, as soon as the loop is left, be it by ``break``.
-        Queries in the loop run on the same lease.
+        The lease is returned, and a server-side cursor closed, as soon as the loop is left, also by ``break``. Queries
+        in the loop run on the same lease. Raises ValueError at the first row if ``chunk_size`` is not positive.
         """
         return AsyncIteration(self, chunk_size)
 
@@ -93,7 +93,7 @@ class AsyncQuerySet(QuerySetMethods[M_co, Row_co]):
         def as_manager(cls) -> AsyncManager[M_co]:
             """Return an AsyncManager with this queryset's methods."""
 
-    else:  # other checkers know no type that has both: to them it is the queryset, which has nearly all
+    else:  # other checkers know no type that has both: to them it is the queryset, which has nearly all methods
 
         @classmethod
         def as_manager(cls) -> Self:
@@ -129,7 +129,7 @@ class AsyncRawQuerySet(RawQuerySet, Generic[M_co]):  # type: ignore[type-arg] # 
 
 
 def _as_async(plain: RawQuerySet[Any]) -> AsyncRawQuerySet[Any]:
-    """Django makes RawQuerySets by that name, whatever the class it is asked in."""
+    """Return Django's RawQuerySet as an async one. Django makes plain ones, whatever class is asked."""
     plain.__class__ = AsyncRawQuerySet
     return plain  # type: ignore[return-value]
 

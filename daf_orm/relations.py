@@ -18,8 +18,8 @@ __all__ = ["ManyRelatedManager", "RelatedManager"]
 
 
 class RelatedManager(AsyncManager):
-    """What ``author.books`` is: the objects whose foreign key leads here."""
+    """The type of ``author.books``: the objects whose foreign key leads here."""
 
 
 class ManyRelatedManager(AsyncManager):
-    """What ``book.tags`` and ``tag.books`` are: the objects at the other end of a many-to-many relation."""
+    """The type of ``book.tags`` and ``tag.books``: the objects at the other end of a many-to-many relation."""

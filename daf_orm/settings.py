@@ -21,12 +21,12 @@ MODES = ("raise", "warn", "log", "off")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What a value of the right type must be besides. A time is more than 0 seconds in any case."""
+    """The limits of a value of the right type. A time must be more than 0 seconds in any case."""
 
     least: int = 0
     """The least count."""
     unless: str = ""
-    """What to write for what a smaller count seems to mean: ``"None for no limit"``."""
+    """The value to write instead of a smaller count, for the message: ``"None for no limit"``."""
     choices: Sequence[str] = ()
     check: Callable[[Any], str | None] | None = None
     """Returns the rest of a sentence that begins with "… must", for a wrong value."""
@@ -38,20 +38,20 @@ def limited(default: Any, **limit: Any) -> Any:
 
 
 def _waitable(seconds: float) -> str | None:
-    """A thread waits for this long at most."""
+    """Return a sentence's end if a thread cannot wait for this long."""
     return f"be a time that can be waited for, not {seconds!r} seconds" if seconds > threading.TIMEOUT_MAX else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogSettings:
-    """What ``DAF_ORM["WATCHDOG"]`` may hold. Times are seconds."""
+    """The keys of ``DAF_ORM["WATCHDOG"]``. Times are seconds."""
 
     THRESHOLD: float = limited(0.25, check=_waitable)
-    """How long an event loop may keep its callbacks waiting before that is a stall."""
+    """Time that an event loop may keep its callbacks waiting before that is a stall."""
     INTERVAL: float = limited(60.0, check=_waitable)
     """Time between two messages about the same line."""
     MAX_SITES: int = limited(1000, least=1)
-    """Lines that are kept count of; past that number the one that stalled longest ago is forgotten."""
+    """Lines that are counted; beyond that number the one that stalled longest ago is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +66,14 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What ``DAF_ORM`` may hold. Sizes count leases; times are seconds."""
+    """The keys of ``DAF_ORM``. Sizes count leases; times are seconds."""
 
     MAX_SIZE: int | None = limited(None, least=1)
-    """Leases lent at most, hence connections per alias. None: 10, or 1 where an alias is in-memory SQLite."""
+    """Leases in use at most, hence connections per alias. None: 10, or 1 where an alias is in-memory SQLite."""
     MIN_SIZE: int = 0
     """Leases that stay open however long they are idle."""
     TIMEOUT: float = limited(30.0, check=_waitable)
-    """How long a call waits for a lease, or for its turn on one, before it raises PoolTimeout."""
+    """Time that a call waits for a lease, or for its turn on one, before it raises PoolTimeout."""
     MAX_WAITING: int = 0
     """Waiters at most before TooManyRequests is raised; 0 is no limit."""
     MAX_LIFETIME: float = limited(3600.0, check=_waitable)
@@ -82,25 +82,24 @@ class Settings:
     """Time unused after which a connection is closed."""
     MAX_PINNED: int | None = limited(None, least=1)
     """Leases at most that owners keep because they have set something on their connection. None: all but one, so that
-    one is left for who sets nothing."""
+    one is left for owners that set nothing."""
     MAX_ITERATING: int | None = limited(None, least=1)
-    """Leases at most that aiterator() has outside transactions: clients that read slowly hold them. None: all but
-    one."""
+    """Leases at most that aiterator() has outside transactions: slow clients hold them. None: all but one."""
     POOL_MODE: str = limited("auto", choices=POOL_MODES)
     """When an owner keeps its connection: "auto", once it has set something on it; "session", from its first query."""
     CONFIGURE: str | None = None
-    """Dotted path to a function without parameters. It returns the settings, by name, that the connection of the call
-    about to run must have: a tenant's. It sees the caller's context variables. None: no settings."""
+    """Dotted path to a function without parameters. It returns the settings, by name, that the connection of the next
+    call must have, such as a tenant's. It sees the caller's context variables. None: no settings."""
     SERVER_POOLED: bool = False
-    """Whether a proxy, such as PgBouncer in transaction mode, gives each transaction another session of PostgreSQL.
-    What only a session could keep is then an error, nothing is reset, and CONFIGURE is set in each transaction."""
+    """True if a proxy, such as PgBouncer in transaction mode, gives each transaction another session of PostgreSQL.
+    Session state is then an error, nothing is reset, and CONFIGURE is set in each transaction."""
     ADAPT_DJANGO: bool = True
-    """Whether Django's own a… methods follow the execution rules."""
+    """True if Django's own a… methods follow the execution rules."""
     BLOCKING: str | None = limited(None, choices=MODES)
-    """What becomes of a blocking call on an event loop: "raise", "warn", "log" or "off". None: "raise", or "warn" in a
+    """Effect of a blocking call on an event loop: "raise", "warn", "log" or "off". None: "raise", or "warn" in a
     notebook."""
     BLOCKING_IO: bool = False
-    """Whether that holds for blocking I/O too: files, sockets, sleeping, caches. Needs blockbuster: the extra "io"."""
+    """True to count blocking I/O too: files, sockets, sleeping, caches. Needs blockbuster: the extra "io"."""
     ALLOW_BLOCKING: Sequence[str] = ()
     """Patterns of callers that may block: "shop.legacy.*", "shop.views:report"."""
     WATCHDOG: WatchdogSettings | None = None
@@ -109,20 +108,20 @@ class Settings:
     """Use the SQL of a query again for the next one of the same structure: a dict of what PlanSettings has. None:
     off."""
     TRANSACTION_IDLE_WARNING: float | None = limited(1.0, check=_waitable)
-    """Time that an atomic block may await something other than its database before that is logged. None: any."""
+    """Time that an atomic block may await something other than its database before it is logged. None: no limit."""
 
 
 DEFAULT_MAX_SIZE = 10
 
 
 def problems(raw: object) -> list[str]:
-    """Return what is wrong with a ``DAF_ORM`` value, one sentence each; an empty list if nothing is."""
+    """Return the errors of a ``DAF_ORM`` value, one sentence each; an empty list if it is valid."""
     found = problems_in(raw, Settings, "DAF_ORM")
     return found or _contradictions(raw)  # type: ignore[arg-type] # a mapping, if nothing is wrong
 
 
 def problems_in(raw: object, kind: type[Any], where: str) -> list[str]:
-    """Return what is wrong with the value of a setting whose keys are the fields of ``kind``, one sentence each.
+    """Return the errors of a setting whose keys are the fields of ``kind``, one sentence each.
 
     A time, ``float``, is more than 0 seconds; a count, ``int``, is 0 or more, unless its :class:`Limit` says otherwise.
     """
@@ -160,7 +159,7 @@ def _fits(value: object, kind: Any) -> bool:
         return isinstance(value, Mapping)
     if get_origin(kind) in {Mapping, Sequence}:
         return isinstance(value, Mapping if get_origin(kind) is Mapping else list | tuple)
-    if isinstance(value, bool):  # an int to Python, not to anyone else
+    if isinstance(value, bool):  # a subclass of int, but no count
         return kind is bool
     return isinstance(value, int | float if kind is float else kind)
 
@@ -201,15 +200,15 @@ def _contradictions(raw: Mapping[Any, Any]) -> list[str]:
     ]
     if raw.get("SERVER_POOLED") and raw.get("POOL_MODE") == "session":
         found.append(
-            "DAF_ORM['POOL_MODE'] is 'session', and DAF_ORM['SERVER_POOLED'] says that the connections which it would "
-            "keep lead to another session in each transaction. Leave one of them out."
+            "DAF_ORM['POOL_MODE'] is 'session', but with DAF_ORM['SERVER_POOLED'] a connection has another session in "
+            "each transaction, so keeping it is useless. Remove one of them."
         )
     return found
 
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings in force. Raise ImproperlyConfigured, naming each wrong key, if there are any."""
+    """Return the settings in force. Raise ImproperlyConfigured, naming each wrong key, if any is wrong."""
     raw = getattr(django_settings, "DAF_ORM", {})
     if wrong := problems(raw):
         raise ImproperlyConfigured(" ".join(wrong))

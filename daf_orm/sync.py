@@ -38,9 +38,9 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
 
 
 def query_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a function of Django's own awaitable that only queries: it needs no thread where its lease needs none.
+    """Make a function of Django that only queries awaitable: it needs no thread where its lease needs none.
 
-    What it calls of the user's, receivers and ``save()``, can be marked by :func:`runs_in_thread`.
+    User code that it calls, such as receivers and ``save()``, can be marked by :func:`runs_in_thread`.
     """
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -55,8 +55,8 @@ def runs_in_thread(func: Callable[P, T]) -> Callable[P, T]:
 
     With ``ENGINE = "daf_orm.backends.postgresql"`` receivers of signals, ``save()`` and ``__init__()`` of models run on
     the event loop. Decorate those that block it otherwise than by a query, that compute for long, or that hold a
-    ``threading`` lock across queries. The function runs on the same connection, in the same transaction. Elsewhere it
-    is called as it is.
+    ``threading`` lock across queries. The function runs on the same connection, in the same transaction. With other
+    engines the decorator changes nothing.
     """
 
     @functools.wraps(func)
@@ -78,10 +78,10 @@ def await_safe(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
 
 def await_safe(func: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
-    """Make any callable awaitable, be it synchronous or not.
+    """Make any callable awaitable, synchronous or async.
 
-    ``await await_safe(Book.objects.get)(pk=1)``. A synchronous one runs as with :func:`database_sync_to_async`; what is
-    already async is awaited as it is. Raises TypeError if ``func`` is not callable.
+    ``await await_safe(Book.objects.get)(pk=1)``. A synchronous callable runs as with :func:`database_sync_to_async`; an
+    async one is awaited directly. Raises TypeError if ``func`` is not callable.
     """
     if not callable(func):
         raise TypeError(f"await_safe() takes the callable itself, not {type(func).__name__}: await_safe(func)(…).")

@@ -1,4 +1,4 @@
-"""For tests: count thread hops, record blocking calls, and the same guard for Django's own test runner."""
+"""For tests: count thread hops, record blocking calls, and guard the tests that Django's test runner runs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _counted(call: Any) -> Any:
     async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         if counting := _counting.get():
             called = self.func.subject if isinstance(self.func, HopOfCall) else _unwrapped(self.func)
-            # What an executor passes on to another thread was counted when it came.
+            # A call that an executor passes on to another thread was counted when the executor got it.
             for hops in () if getattr(called, "continues_hop", False) else counting:
                 hops.by_name[_name(called)] += 1
         return await call(self, *args, **kwargs)
@@ -94,7 +94,7 @@ def _counted(call: Any) -> Any:
 
 
 HOPS = PatchTable(Patch(owner=SyncToAsync, name="__call__", wrapper=_counted, why="count_hops() counts here"))
-"""In force while anything counts; longer only where a tracer has wrapped the same method meanwhile."""
+"""Active while anything counts; longer only where a tracer has wrapped the same method meanwhile."""
 _users = 0
 _users_lock = threading.Lock()
 
@@ -153,7 +153,7 @@ class _Verdict:
     """Fails a test for what was recorded in it.
 
     Django sends a test whose subtest has failed to another process, its cleanups with it: there this one does nothing.
-    Pickled as it is, it would lead from the test back to the test without end.
+    Pickled with its attributes, it would lead from the test back to the test without end.
     """
 
     def __init__(self, case: unittest.TestCase | None, recorder: CallList) -> None:
@@ -170,7 +170,7 @@ class _Verdict:
 
 def _guarding_each(run_unguarded: Callable[..., Any]) -> Callable[..., Any]:
     def run(case: unittest.TestCase, result: Any = None) -> Any:
-        if isinstance(case, BlockingDetectionMixin):  # it sees to that itself
+        if isinstance(case, BlockingDetectionMixin):  # it guards itself
             return run_unguarded(case, result)
         return _run_guarded(case, functools.partial(run_unguarded, case), result)
 
@@ -196,10 +196,10 @@ def _set_up_process(mode: str | None, process_setup: Callable[..., object], args
 
 
 class BlockingDetectionRunnerMixin(_Runner):
-    """For a test runner of your own: ``class Runner(BlockingDetectionRunnerMixin, DiscoverRunner)``.
+    """For a project's test runner: ``class Runner(BlockingDetectionRunnerMixin, DiscoverRunner)``.
 
-    ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``. The run says what it
-    does, and raises RuntimeError if the guard does not see a blocking call that it is shown.
+    ``manage.py test --daf-blocking=raise|warn|log|off``; the default is ``DAF_ORM["BLOCKING"]``. The run logs its mode,
+    and raises RuntimeError if the guard misses a blocking call made as a test.
     """
 
     def __init__(self, *args: Any, daf_blocking: str | None = None, **kwargs: Any) -> None:
@@ -210,7 +210,7 @@ class BlockingDetectionRunnerMixin(_Runner):
     def add_arguments(cls, parser: Any) -> None:
         """Add ``--daf-blocking``."""
         super().add_arguments(parser)
-        parser.add_argument("--daf-blocking", choices=MODES, help="what becomes of a call that blocks the loop")
+        parser.add_argument("--daf-blocking", choices=MODES, help="effect of a call that blocks the event loop")
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
         """Build the suite. Where processes are not forked but spawned, Django calls ``process_setup`` in each."""
@@ -234,18 +234,18 @@ class BlockingDetectionRunnerMixin(_Runner):
 
 
 def _armed() -> str:
-    """Put the guard up, prove that it sees a blocking call, and return a line that says so."""
+    """Activate the guard, test it with a blocking call, and return the line to log. Raise RuntimeError if it fails."""
     mode = guard.current_mode()
     if mode == "off":
         return "daf_orm: blocking calls: off"
     guard.activate()
     if not guard.is_armed():
         raise RuntimeError(
-            "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
+            "daf_orm's guard does not detect a blocking call: other code has replaced Django's async_unsafe. "
             "Run with --daf-blocking=off, and report it."
         )
     return f"daf_orm: blocking calls: {mode}, armed{', I/O too' if io.is_active() else ''}"
 
 
 class BlockingDetectionRunner(BlockingDetectionRunnerMixin, DiscoverRunner):
-    """``TEST_RUNNER = "daf_orm.test.BlockingDetectionRunner"``: the guard in every test of Django's own runner."""
+    """``TEST_RUNNER = "daf_orm.test.BlockingDetectionRunner"``: Django's test runner with the guard in every test."""

@@ -1,9 +1,9 @@
 """Transactions in async code: ``async with transaction.atomic():``, and callbacks after the commit.
 
-The rules are Django's, because Django's own ``Atomic`` does the work, on the one connection of the block's lease. What
-is added is what asyncio needs: the block holds its connection across every ``await``, joins the child tasks that start
-in it, refuses those that would mix up its savepoints or outlive it, and rolls back before its lease is returned,
-however often its task is cancelled.
+The rules are Django's, because Django's own ``Atomic`` does the work, on the one connection of the block's lease. DAF
+adds the rules of asyncio. The block holds its connection across every ``await`` and joins the child tasks that start in
+it. It refuses tasks that would mix up its savepoints or outlive it. It rolls back before its lease is returned, however
+often its task is cancelled.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger("daf_orm")
 
 
 class Atomic:
-    """What :func:`atomic` returns: an asynchronous context manager, and a decorator for coroutine functions."""
+    """An atomic block, made by :func:`atomic`: an async context manager, and a decorator for coroutine functions."""
 
     def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - Django's signature
         self.using = using or DEFAULT_DB_ALIAS
@@ -101,7 +101,7 @@ class Atomic:
             raise cancelled
 
     def _pop_own(self) -> _Block:
-        """Return the block that this task entered last, or if there is none, the last one: fixtures change tasks."""
+        """Return the block that this task entered last; without one, the last block of any task, as for fixtures."""
         task = current_task()
         own = [block for block in self._entered if block.task is task]
         block = (own or self._entered)[-1]
@@ -109,7 +109,10 @@ class Atomic:
         return block
 
     def __call__(self, func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        """Run each call of a coroutine function in a block of its own."""
+        """Return a coroutine function that runs each call of ``func`` in its own block.
+
+        Raises TypeError if ``func`` is no coroutine function.
+        """
         if not iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(
                 f"daf_orm.transaction.atomic decorates coroutine functions (async def), not {func!r}. "
@@ -141,7 +144,8 @@ def atomic(using: Any = None, savepoint: bool = True, durable: bool = False) -> 
     task outside of it raises TransactionManagementError, and so does one from a task that outlives its block. A block
     in which a call was cancelled, and which then ends normally, raises it too: its rows are rolled back.
 
-    Source: :func:`django.db.transaction.atomic`.
+    Raises django.db's errors, and :exc:`daf_orm.exceptions.PoolTimeout` if no lease becomes free within ``TIMEOUT``
+    seconds. Source: :func:`django.db.transaction.atomic`.
     """
     if callable(using):
         return Atomic(None, savepoint, durable)(using)
@@ -157,7 +161,7 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
 
     Outside any transaction the callback runs at once: as a task of the event loop, whose errors are logged.
 
-    Source: :func:`django.db.transaction.on_commit`.
+    Raises TypeError if ``func`` is not callable. Source: :func:`django.db.transaction.on_commit`.
     """
     if not callable(func):
         hint = " Pass the function, do not call it." if inspect.iscoroutine(func) else ""
@@ -177,7 +181,7 @@ def on_commit(func: Callable[[], object], using: str | None = None, *, robust: b
 
 
 def in_atomic_block(using: str | None = None) -> bool:
-    """Whether this code is inside an async atomic block on the database ``using``.
+    """Return True if this code is inside an async atomic block on the database ``using``.
 
     Raises TransactionManagementError if it was started inside one that has ended since.
     """
@@ -193,7 +197,7 @@ def _on_commit_from_worker(func: Callable[[], object], alias: str, *, robust: bo
 
 
 class _Block:
-    """One entry of an atomic block. What begins and ends it runs on the worker thread, on the block's lease."""
+    """One entry of an atomic block. Its beginning and its end run on the worker thread, on the block's lease."""
 
     def __init__(self, scope: Scope, savepoint: bool, durable: bool) -> None:  # noqa: FBT001 - passed on
         assert scope.alias is not None
@@ -205,9 +209,9 @@ class _Block:
         self._blocks = scope.lease.blocks
         self._outer: Scope | None = None
         self._django = django_transaction.Atomic(self._alias, savepoint, durable)
-        self._depth = -1  # of Django's stack of blocks, before this one; -1 until it has begun
+        self._depth = -1  # size of the stack of Django blocks before this one; -1 until it has begun
         self._of_django: list[Any] = []
-        self._kept = False  # whether it has ended by a commit, or the release of its savepoint
+        self._kept = False  # True once it has ended by a commit, or by the release of its savepoint
 
     def begin(self) -> None:
         """Begin the transaction, or set the savepoint."""
@@ -223,18 +227,18 @@ class _Block:
         self._depth = self.scope.depth = depth
 
     def watch_if_outermost(self) -> None:
-        """On the event loop: have it logged if the block keeps its connection idle. One watch per lease will do."""
+        """Log it if the block keeps its connection idle. Runs on the event loop; one watch per lease is enough."""
         if self._outer is None and len(self._blocks) == 1:
             self.idle_watch = idle_transactions.watch(self.scope)
 
     def undo(self, cancelled: bool) -> None:  # noqa: ARG002, FBT001 - the signature of a last call
-        """Roll back what :meth:`begin` has begun before its task was cancelled, if it came that far."""
+        """Roll back the part that :meth:`begin` had begun when its task was cancelled, if any."""
         if self._depth >= 0:
             self._close_inner_blocks()
             self._leave(_as_exc_info(asyncio.CancelledError()))
 
     async def refuse_end(self, exc_type: type[BaseException] | None) -> None:
-        """An outer block has ended first, and rolled this one back."""
+        """End a block that an outer block has rolled back by ending first."""
         await _execution.close_scope(self.scope, lambda _: None)
         if exc_type is None:
             raise TransactionManagementError(_ENDED_FROM_OUTSIDE.format(origin=self.scope.origin))
@@ -272,16 +276,16 @@ class _Block:
 
     def _exit(self, connection: BaseDatabaseWrapper, exc_info: ExcInfo) -> None:
         """Let Django end the block. Only a rollback has a time limit: a commit cut short may have happened or not."""
-        # Django rolls back without a word what an error that was caught inside has marked for it.
+        # Django rolls back silently if an error that was caught inside has marked the block.
         rolls_back = exc_info[0] is not None or connection.needs_rollback or connection.closed_in_transaction
         if not rolls_back and self._outer is None and len(connection.atomic_blocks) == 1:
-            self._of_django, connection.run_on_commit = connection.run_on_commit, []  # they run with ours, in order
+            self._of_django, connection.run_on_commit = connection.run_on_commit, []  # they run with DAF's, in order
         with cut_off_if_silent(connection) if rolls_back else contextlib.nullcontext():
             self._django.__exit__(*exc_info)
         self._kept = not rolls_back
 
     def _close_inner_blocks(self) -> None:
-        """Blocks that other tasks have opened in this one, and not ended, end with it."""
+        """End the blocks that other tasks have opened inside this one and not ended."""
         inner: Scope | None = self._blocks.get(self._alias)
         while inner is not None and inner is not self.scope:
             if inner.alias is not None:
@@ -296,7 +300,7 @@ class _Block:
             self._blocks[self._alias] = self._outer
 
     def _silent_failure(self) -> TransactionManagementError | None:
-        """Say why a block whose body raised nothing cannot commit all the same."""
+        """Return the error of a block whose body raised nothing but which cannot commit."""
         connection = connections[self._alias]
         if connection.closed_in_transaction:
             return TransactionManagementError(_CLOSED.format(alias=self._alias, origin=self.scope.origin))
@@ -307,7 +311,7 @@ class _Block:
         return None
 
     def _pass_on_hooks(self, connection: BaseDatabaseWrapper) -> None:
-        """Hand the callbacks to the block around this one, be it ours or synchronous; else they are due."""
+        """Pass the callbacks to the outer block, async or synchronous; without one they are due."""
         hooks = self.scope.hooks
         if self._outer is not None:
             self._outer.hooks.extend(hooks)
@@ -316,7 +320,7 @@ class _Block:
                 callback = OrderedCallback(as_sync(hook.func))
                 callback.number = hook.number
                 connection.on_commit(callback, robust=hook.robust)
-            connection.run_on_commit.sort(key=_number_of)  # stable: what was there before the block has none
+            connection.run_on_commit.sort(key=_number_of)  # stable: entries from before the block have no number
         else:
             of_django = [
                 CommitHook(func, robust, _number_of((sids, func, robust))) for sids, func, robust in self._of_django
@@ -325,7 +329,7 @@ class _Block:
 
 
 def _number_of(entry: Any) -> int:
-    """Return the place of one of Django's callbacks in the order of registration; -1 for one from before the block."""
+    """Return the place of a Django callback in the order of registration; -1 for one from before the block."""
     return int(getattr(entry[1], "number", -1))
 
 
@@ -334,20 +338,20 @@ def _as_exc_info(error: BaseException) -> ExcInfo:
 
 
 _CLOSED = (
-    "The connection {alias!r} was closed inside the atomic block at {origin}: what the block did is rolled back. "
+    "The connection {alias!r} was closed inside the atomic block at {origin}: the block is rolled back. "
     "Do not call connections.close_all() or connection.close() in a transaction."
 )
 _INNER_BLOCK_OPEN = (
     "The atomic block at {origin} ended while a block inside it on {alias!r} was still open: both are rolled back. "
-    "Wait for every task that opens blocks of its own before the outer block ends."
+    "Wait for every task that opens its own blocks before the outer block ends."
 )
 _ENDED_FROM_OUTSIDE = (
-    "The atomic block at {origin} was rolled back by the end of the block around it. Let the outer block wait for the "
-    "task that opened this one."
+    "The atomic block at {origin} was rolled back because the block around it ended first. Let the outer block wait "
+    "for the task that opened this one."
 )
 _CALL_CANCELLED = (
-    "The atomic block at {origin} is rolled back: a call in it was cancelled or timed out, and what the database did "
-    "of it is unknown. Let the cancellation leave the block, or put the call in a nested atomic block."
+    "The atomic block at {origin} is rolled back: a call in it was cancelled or timed out, and the database may or may "
+    "not have executed it. Let the cancellation leave the block, or put the call in a nested atomic block."
 )
 _ABORTED = (
     "The atomic block at {origin} is rolled back: the database refused a statement in it and has aborted the "

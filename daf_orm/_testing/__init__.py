@@ -1,1 +1,1 @@
-"""What the pytest plugin and Django's ``TestCase`` need of DAF."""
+"""DAF's part in the pytest plugin and in Django's ``TestCase``."""

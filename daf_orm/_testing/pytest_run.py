@@ -1,4 +1,4 @@
-"""One pytest run under the guard: what each test recorded, what was known before, and the summary at the end."""
+"""One pytest run under the guard: the calls that each test recorded, those known before, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BlockingRun:
     """The plugin proper, registered for the run if there is something to guard."""
 
     def __init__(self, config: pytest.Config, mode: str | None) -> None:
-        """Raise ValueError, saying what is wrong, for a file that is no baseline, and for I/O without blockbuster."""
+        """Raise ValueError, with the reason, for a file that is no baseline, and for I/O without blockbuster."""
         self.recorder = CallList()
         self.baseline = Baseline.load(config.getoption("--daf-baseline"))
         self._writes = config.getoption("--daf-write-baseline")
@@ -41,7 +41,7 @@ class BlockingRun:
         self._unused: dict[str, str] = {}  # place of an allowance -> its reason
         self._used: set[str] = set()  # places, by any process
         self._tests: set[str] = set()  # that ran: not those that were skipped
-        self._in_test = False  # whether a test's own function runs: what is reported meanwhile are subtests
+        self._in_test = False  # True while a test's own function runs: reports made meanwhile are of subtests
         self._subtest_errors: list[BaseException | None] = []  # that came out of them
         self._of_others = set(allowances.known()) if _current_runs else set()
         finds_io = bool(config.getoption("--daf-io") or config.getini("daf_io"))
@@ -52,7 +52,7 @@ class BlockingRun:
             self._undo = undo.pop_all()
 
     def _watch(self, undo: ExitStack, mode: str | None, *, finds_io: bool) -> str:
-        """Put the guard up; ``undo`` puts back what was there: another run's, in one of whose tests this one runs."""
+        """Activate the guard. ``undo`` restores the state before, which may be that of an outer pytest run."""
         _current_runs.append(self)
         undo.callback(_current_runs.remove, self)
         undo.callback(guard.force_mode, guard.force_mode(mode))
@@ -67,7 +67,7 @@ class BlockingRun:
         return current
 
     def end(self) -> None:
-        """Put back what was there before the run."""
+        """Restore the state before the run."""
         self._undo.close()
 
     def _lets_run(self, call: BlockingCall) -> bool:
@@ -75,22 +75,22 @@ class BlockingRun:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        """Prove that the guard is on, before a run without findings says so."""
+        """Raise UsageError if the guard is not active, since such a run would have no findings."""
         if self.mode != "off" and not on_event_loop() and not guard.is_armed():
             raise pytest.UsageError(
-                "daf_orm's guard does not see a blocking call: something has replaced Django's async_unsafe. "
+                "daf_orm's guard does not detect a blocking call: other code has replaced Django's async_unsafe. "
                 "Run with --daf-blocking=off, and report it."
             )
 
     def start_late(self, session: pytest.Session) -> None:
-        """Do what is done when a session starts, for settings that a test module has loaded since."""
+        """Start the session again, for settings that a test module has loaded since."""
         self.pytest_sessionstart()
         reporter: TerminalReporter | None = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not reporter.no_header and reporter.verbosity >= 0:
             reporter.write_line(self.pytest_report_header())
 
     def pytest_report_header(self) -> str:
-        """Say what the run does about blocking calls."""
+        """Return the line with the run's mode."""
         armed = f", armed{', I/O too' if io.is_active() else ''}" if self.mode != "off" else ""
         return f"daf_orm: blocking calls: {self.mode}{armed}"
 
@@ -98,7 +98,7 @@ class BlockingRun:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Allow what the test's marker allows."""
+        """Allow the calls that the test's marker allows."""
         allowance = self._allow(item)
         try:
             return (yield)
@@ -120,13 +120,13 @@ class BlockingRun:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test whose marker does not say why."""
+        """Fail a test whose marker has no reason."""
         if (mark := item.get_closest_marker("allow_blocking")) is not None and not _reason(mark):
             pytest.fail("allow_blocking needs a reason: @pytest.mark.allow_blocking(reason=…).", pytrace=False)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, Any, Any]:
-        """Know when a test's own function runs."""
+        """Remember that a test's own function runs."""
         self._in_test = True
         try:
             return (yield)
@@ -137,7 +137,7 @@ class BlockingRun:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Fail the phase in which a call was recorded, be its error swallowed or not."""
+        """Fail the phase in which a call was recorded, also if its error was swallowed."""
         report = yield
         error = call.excinfo.value if call.excinfo else None
         if self._in_test:  # a subtest has ended: the calls are its test's
@@ -154,12 +154,12 @@ class BlockingRun:
         report.sections.append(("blocking calls", as_text(calls)))
         if new and self.mode == "raise" and not self._writes and not report.failed:
             report.outcome = "failed"
-            vars(report).pop("wasxfail", None)  # what was expected to fail was not expected to fail like this
+            vars(report).pop("wasxfail", None)  # this is not the failure that xfail expects
             report.longrepr = f"{len(new)} blocking calls on the event loop:\n{as_text(new)}"
         return report
 
     def _drain(self, item: pytest.Item, error: BaseException | None) -> list[BlockingCall]:
-        """Take what was recorded since the last phase; mark what was raised and never came out as far as the test."""
+        """Return the calls recorded since the last phase; mark those whose error did not reach the test."""
         seen = set().union(*map(_chain, (error, *self._subtest_errors)))
         self._subtest_errors.clear()
         return [
@@ -172,7 +172,7 @@ class BlockingRun:
     # The end
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Send what a worker of xdist has found to its controller; the one in charge writes the baseline."""
+        """Send the findings of an xdist worker to its controller; the controller writes the baseline."""
         output = getattr(session.config, "workeroutput", None)
         self._used |= allowances.used_places()
         for allowance in allowances.unused():
@@ -200,7 +200,7 @@ class BlockingRun:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what a worker of xdist has found."""
+        """Take over the findings of an xdist worker."""
         data = getattr(node, "workeroutput", {}).get("daf_orm")
         if data is None:  # it crashed
             return
@@ -212,7 +212,7 @@ class BlockingRun:
         self.baseline.take_seen(data["baseline"])
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print the calls by site, and what can be removed."""
+        """Print the calls by site, and the entries that can be removed."""
         for title, calls in (("blocking calls", self._new), ("known blocking calls (baseline)", self._known)):
             if calls:
                 terminalreporter.section(f"{title}: {len(calls)} at {len(group(calls))} sites")
@@ -229,7 +229,7 @@ class BlockingRun:
 
 
 def _activate(undo: ExitStack, module: Any) -> None:
-    """Activate what is not active, and have it deactivated."""
+    """Activate a module that is not active, and have it deactivated at the end."""
     if not module.is_active():
         module.activate()
         undo.callback(module.deactivate)
@@ -240,13 +240,13 @@ def _reason(mark: pytest.Mark) -> str:
 
 
 def _met(item: pytest.Item, error: BaseException) -> bool:
-    """Whether an error has come as far as the test's own function: it is what caught it, as pytest.raises() does."""
+    """Return True if an error has reached the test's own function, which then caught it, as pytest.raises() does."""
     code = getattr(inspect.unwrap(getattr(item, "function", None) or _met), "__code__", None)
     return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _chain(error: BaseException | None) -> set[int]:
-    """Return the identities of an exception and of all that it was raised from, in or as a group of."""
+    """Return the identities of an exception, and of all its causes, contexts and members of groups."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
