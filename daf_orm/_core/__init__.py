@@ -1,1 +1,1 @@
-"""What needs neither a database nor the pool."""
+"""Modules that need neither a database nor the pool."""

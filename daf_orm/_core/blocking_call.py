@@ -1,4 +1,4 @@
-"""One blocking call on an event loop, as it is recorded, reported and raised."""
+"""One blocking call on an event loop: the record, its text in reports, and the error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.core.exceptions import SynchronousOnlyOperation
 SQL_LENGTH = 120
 """Characters of a statement that a message shows. The record has the whole statement, never its parameters."""
 DJANGOS_SENTENCE = "You cannot call this from an async context - use a thread or sync_to_async."
-"""The message of Django's own error, which code may look for."""
+"""Django's error has this message. Code may look for it."""
 _HERE = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - once: a message is made on the event loop
 _COLUMNS = re.compile(r"^(SELECT(?: DISTINCT)?) [^(]{20,}? FROM ")  # COUNT(*) says something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockingCall:
-    """A call that blocked an event loop, or would have: where it stands, what it does, what to write instead."""
+    """A call that blocked an event loop, or would have: its place, its effect, and the code to write instead."""
 
     filename: str
     lineno: int
@@ -27,21 +27,21 @@ class BlockingCall:
     """Qualified name of the function the line is in."""
     module: str
     expression: str
-    """The source of the very expression that blocked; empty where the source cannot be had."""
+    """The source of the very expression that blocked; empty where the source is not available."""
     operation: str
-    """What was called, in Django's words: ``QuerySet.count``, ``ForwardManyToOneDescriptor``, ``atomic``."""
+    """The operation in Django's words: ``QuerySet.count``, ``ForwardManyToOneDescriptor``, ``atomic``."""
     model: str | None = None
     """Label of the model, ``shop.Book``."""
     field: str | None = None
     """Name of the field or relation that was loaded."""
     sql: str | None = None
     template: str | None = None
-    """Where in a template, ``shop/detail.html:12``, if it was rendered."""
+    """The place in a template, ``shop/detail.html:12``, if one was rendered."""
     suggestion: str = ""
     coroutine: str = ""
-    """Where ``await`` can be written, ``shop/views.py:30 in page``, if the line is in a function that is not async."""
+    """A place for ``await``, ``shop/views.py:30 in page``, if the line is in a function that is not async."""
     swallowed: bool = False
-    """Whether the error was raised and never seen: the code went on with a wrong answer. Known when a test ends."""
+    """True if the error was raised and swallowed: the code went on with a wrong answer. Known when a test ends."""
 
     @property
     def site(self) -> str:
@@ -50,7 +50,7 @@ class BlockingCall:
 
     @property
     def effect(self) -> str:
-        """What it does: ``loads Book.author (SELECT …)``."""
+        """The effect of the call: ``loads Book.author (SELECT …)``."""
         statement = f" ({_shorten(self.sql)})" if self.sql else ""
         place = f" in template {self.template}" if self.template else ""
         if self.model and self.field:
@@ -73,9 +73,9 @@ class BlockingCall:
 
 
 class BlockingCallError(SynchronousOnlyOperation):
-    """Synchronous database code was about to block an event loop. ``call`` says where, what, and what to write."""
+    """Synchronous database code was about to block an event loop. ``call`` has the place, the effect and the remedy."""
 
-    __module__ = "daf_orm"  # where users know it, in tracebacks and summaries
+    __module__ = "daf_orm"  # the public name, shown in tracebacks and summaries
 
     def __init__(self, call: BlockingCall) -> None:
         super().__init__(f"{call} {DJANGOS_SENTENCE}")
@@ -86,7 +86,7 @@ class BlockingCallError(SynchronousOnlyOperation):
 
 
 def place(filename: str, lineno: int, function: str) -> str:
-    """Return a place in the code, relative to where the process was started."""
+    """Return a place in the code, relative to the directory in which the process was started."""
     return f"{filename.removeprefix(_HERE)}:{lineno} in {function}"
 
 

@@ -1,8 +1,8 @@
-"""Which synchronous code runs on the event loop itself, and may wait there.
+"""Synchronous code that runs on the event loop itself, and may wait there.
 
-Such code has a stack of its own, a greenlet, called its *bridge*: where it has to wait, it switches to the coroutine
-that runs it, which awaits. :mod:`daf_orm._execution.routes.native` makes bridges; what asks for them is here, so that
-it needs no greenlet installed.
+Such code has a separate stack, a greenlet, called its *bridge*. Where it has to wait, it switches to the coroutine that
+runs it, which awaits. :mod:`daf_orm._execution.routes.native` makes bridges. The interface is here, so that code which
+looks for a bridge needs no greenlet installed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Waiting(Protocol):
-    """Something that will happen, for which one bridge waits."""
+    """An event that one bridge waits for."""
 
     @property
     def has_happened(self) -> bool:
-        """Whether there is nothing to wait for any more."""
+        """True once it has happened: there is nothing left to wait for."""
 
     def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """Return a new future, which is done when it has happened.
 
-        A cancelled one is replaced: what is under way at a server goes on.
+        A cancelled future is replaced, because the work at a server goes on.
         """
 
 
@@ -37,10 +37,10 @@ class Bridge(Protocol):
 
     loop: asyncio.AbstractEventLoop
     hop: Any
-    """What ``daf_orm._django.hops`` knows of its call."""
+    """The hop of its call, kept for ``daf_orm._django.hops``."""
     lease: Any
     turn: Any
-    """A lock for the calls of what it waits for: they run inside its own, one at a time."""
+    """A lock for the calls of the code that it waits for: they run inside its own, one at a time."""
     is_over: bool
 
     @property
@@ -48,11 +48,11 @@ class Bridge(Protocol):
         """The frame of the coroutine that runs it, where it stands beside that."""
 
     def begins_with(self, frame: FrameType) -> bool:
-        """Whether a frame is the outermost of its stack."""
+        """Return True if a frame is the outermost of the bridge's stack."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether its task was dropped: it runs to its end, and can wait for nothing any more."""
+        """True if its task was dropped: it runs to its end, and can wait for nothing."""
 
     def wait_for(self, waiting: Waiting) -> None:
         """Return when it has happened. A cancellation of the task does not end the wait."""
@@ -98,18 +98,18 @@ async def within(bridge: Bridge, coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def waiting_bridge() -> Bridge | None:
-    """Return the bridge that waits for this code, on the event loop; None if none does."""
+    """Return the bridge that waits for this code on the event loop; None if there is none."""
     bridge = _waiting.get()
     return None if bridge is None or bridge.is_over else bridge
 
 
 def current_bridge() -> Bridge | None:
-    """Return the bridge that this code runs in; None if it runs in none, and has to block where it waits."""
+    """Return the bridge that this code runs in; None if it runs in none, so that waiting blocks the thread."""
     return thread.bridge
 
 
 def caller_of(frame: FrameType) -> FrameType | None:
-    """Return the frame that called another one; for the outermost of a bridge, that of the coroutine that runs it."""
+    """Return the frame that called another one; for a bridge's outermost frame, that of the coroutine that runs it."""
     if frame.f_back is not None or (bridge := thread.bridge) is None or not bridge.begins_with(frame):
         return frame.f_back
     return bridge.outer_frame

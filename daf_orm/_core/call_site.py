@@ -1,4 +1,4 @@
-"""Where in the user's code something began, for messages and reports."""
+"""The place in the user's code where something began, for messages and reports."""
 
 import sys
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ def _home(package: str) -> str:
 
 
 FOREIGN = (str(Path(__file__).parents[1]) + "/", _home("django"), _home("asgiref"), _home("asyncio"))
-"""Where files lie that are never the user's: Django's, asgiref's, asyncio's and ours."""
+"""Folders that are never the user's code: Django, asgiref, asyncio and DAF."""
 _FOREIGN_FILES = frozenset(spec.origin for name in ("contextlib", "threading") if (spec := find_spec(name)))
 
 
@@ -33,7 +33,7 @@ class CallSite(NamedTuple):
 
 
 def find_call_site() -> CallSite:
-    """Return the innermost frame of the running code that belongs to neither Django, asgiref, asyncio nor us."""
+    """Return the innermost frame of the running code that belongs to neither Django, asgiref, asyncio nor DAF."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
     last = frame
     while frame is not None:

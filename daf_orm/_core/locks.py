@@ -23,15 +23,15 @@ T = TypeVar("T")
 class Waiter(Generic[T]):
     """One place in a queue.
 
-    The queue may be served on a worker thread, for an event loop. ``loop`` is the one that waits; None: a thread.
+    The queue may be served on a worker thread, for an event loop. ``loop`` is the one that waits; None: a thread waits.
     """
 
     __slots__ = ("_callbacks", "_claim", "_error", "_gate", "_item", "_place", "_woken", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
-        self._place = new_ticket()  # for what comes first: that it is served, or that it leaves
-        self._claim = new_ticket()  # to what was handed over, perhaps as the event loop was closed
+        self._place = new_ticket()  # taken by what comes first: handing over the item, or withdrawing
+        self._claim = new_ticket()  # to the item, which may be handed over as the event loop is closed
         self._item: T | None = None
         self._error: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
@@ -50,7 +50,7 @@ class Waiter(Generic[T]):
         self._item = item
         if not take(self._place):
             return False
-        # Nothing wakes it any more on a closed loop, which other waiters may keep from being collected with its tasks.
+        # A closed loop wakes no task. Other waiters may keep the loop, and so its tasks, from being collected.
         return self._wake() or not take(self._claim)
 
     def fail(self, error: Exception) -> None:
@@ -60,16 +60,16 @@ class Waiter(Generic[T]):
             self._wake()
 
     def withdraw(self) -> bool:
-        """Leave. False if the item was handed over first: it is then in :meth:`item` and must be dealt with."""
+        """Leave. False if the item was handed over first: the caller must then release :meth:`item`."""
         return take(self._place) or not take(self._claim)
 
     def item(self) -> T | None:
-        """Return what was handed over; None if the wait was made to fail."""
+        """Return the item that was handed over; None if the wait was made to fail."""
         return None if self._error is not None else self._item
 
     @property
     def has_failed(self) -> bool:
-        """Whether the wait was made to fail: nothing was handed over."""
+        """True if the wait was made to fail: no item was handed over."""
         return self._error is not None
 
     def when_given(self, func: Callable[[], object]) -> None:
@@ -90,7 +90,7 @@ class Waiter(Generic[T]):
         return self.outcome()
 
     def as_future(self) -> asyncio.Future[None]:
-        """Return a future of the event loop's that is done when the item is handed over."""
+        """Return a future of the event loop that is done when the item is handed over."""
         assert self._woken is not None
         return self._woken
 
@@ -102,7 +102,7 @@ class Waiter(Generic[T]):
         return self.outcome()
 
     def outcome(self) -> T:
-        """Take what was handed over, after the wait; TimeoutError if that was nothing."""
+        """Return the item after the wait, and claim it. TimeoutError if none was handed over."""
         if self._place:
             raise TimeoutError
         if self._error is not None:
@@ -111,7 +111,7 @@ class Waiter(Generic[T]):
         return cast("T", self._item)
 
     def _wake(self) -> bool:
-        """Wake who waits. False if the event loop was closed meanwhile."""
+        """Wake the waiting task or thread. False if the event loop was closed meanwhile."""
         if self._woken is None:
             assert self._gate is not None
             self._gate.release()
@@ -177,7 +177,7 @@ class WaitQueue(Generic[T]):
 class FifoLock:
     """A lock for one call at a time, taken in order of arrival by coroutines and threads alike.
 
-    It belongs to whoever took it, not to a thread: an event loop takes it and a worker thread gives it back.
+    It belongs to the call that took it, not to a thread: an event loop takes it and a worker thread releases it.
     """
 
     thread: int | None = None
@@ -192,7 +192,7 @@ class FifoLock:
 
     @property
     def taken(self) -> bool:
-        """Whether somebody's turn it is."""
+        """True while a call has the turn."""
         return self._taken
 
     async def acquire(self, timeout: float | None) -> None:
@@ -241,7 +241,10 @@ class FifoLock:
             waiter.when_given(func)
 
     def acquire_unless(self, given_up: Callable[[], bool], interval: float) -> bool:
-        """Wait for the turn on a worker thread, asking every ``interval`` seconds whether to go on. False if not."""
+        """Wait for the turn on a worker thread. Every ``interval`` seconds ``given_up()`` is asked: True ends the wait.
+
+        Return False if it was given up.
+        """
         if (bridge := current_bridge()) is not None:
             return bool(bridge.wait_until_done(self._acquire_unless_on_loop(given_up, interval)))
         waiter = self._join(None)
@@ -282,7 +285,7 @@ class FifoLock:
                 if waiter is None:
                     self._taken = False
                     return
-            if waiter.give(None):  # without the lock: what when_free() has left is called in here
+            if waiter.give(None):  # without the lock: this calls the functions given to when_free()
                 return
 
     def _join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[None] | None:
@@ -310,7 +313,7 @@ class FifoLock:
 
 
 class FifoSemaphore:
-    """A number of places, taken on event loops in order of arrival and given back on any thread."""
+    """A number of slots, taken on event loops in order of arrival and released on any thread."""
 
     __slots__ = ("_free", "_lock", "_queue")
 
@@ -320,7 +323,7 @@ class FifoSemaphore:
         self._free = places
 
     async def acquire(self, timeout: float | None) -> None:
-        """Wait for a place; TimeoutError after ``timeout`` seconds (None: for ever)."""
+        """Wait for a slot; TimeoutError after ``timeout`` seconds (None: for ever)."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -346,7 +349,7 @@ class FifoSemaphore:
             self._queue.fail_all(error)
 
     def release(self) -> None:
-        """Give a place back; the first waiter has it next."""
+        """Release a slot; the first waiter has it next."""
         with self._lock:
             while (waiter := self._queue.pop()) is not None:
                 if waiter.give(None):

@@ -1,9 +1,9 @@
-"""Few of the threads that calls run on compute at once.
+"""Limit how many of the threads that calls run on compute at the same time.
 
 Problem: threads that compute take the interpreter's lock from each other and from the event loop, and each time costs
 two of them a sleep. Mechanism: a call begins in a *place*, of which there are few, on the thread of its lease.
-Invariant: a call that waits keeps no other call waiting. It loses its place to those in the queue once it has waited
-for its database for a moment, or runs for much longer than calls do.
+Invariant: a call that waits keeps no other call waiting. It loses its place to queued calls once it has waited for its
+database for a moment, or runs for much longer than calls do.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 4
 """Places. With two, gathered calls that wait 2 ms each for a server took about half as long again, for no less CPU."""
 MOMENT: Final = 0.001
-"""Seconds that a call may wait for its database in its place while others want it; the queue is looked at as often."""
+"""Seconds that a call may wait for its database in its place while others are queued. The queue is checked at the same
+interval."""
 LONG: Final = 0.01
-"""Seconds after which a call that does not say what it does may wait for anything."""
+"""Seconds after which a call that has not reported a wait is assumed to wait."""
 
 
 class Place:
-    """What a call has while it computes."""
+    """The right of a call to compute."""
 
     __slots__ = ("_held", "began", "waits_since")
 
@@ -42,50 +43,50 @@ class Place:
         self._held = new_ticket()
 
     def leave(self) -> bool:
-        """Let another thread have it. False if it has been left."""
+        """Leave it to another thread. False if it has been left before."""
         return take(self._held)
 
     def is_idle(self, now: float) -> bool:
-        """Whether its call only waits, as far as can be seen."""
+        """Return True if its call seems to be waiting only."""
         waits_since = self.waits_since
         return now - waits_since > MOMENT if waits_since else now - self.began > LONG
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     place: Place | None = None
 
 
-_here = _Here()
+_thread_state = _ThreadState()
 
 
 def begin_waiting() -> Place | None:
-    """Take note that the call on this thread waits for its database. Return what :func:`end_waiting` needs."""
-    if (place := _here.place) is not None:
+    """Record that the call on this thread waits for its database. Return the argument for :func:`end_waiting`."""
+    if (place := _thread_state.place) is not None:
         place.waits_since = time.monotonic()
     return place
 
 
 def end_waiting(place: Place | None) -> None:
-    """Take note that it goes on."""
+    """Record that the call goes on."""
     if place is not None:
         place.waits_since = 0.0
 
 
 class Runnable(Protocol):
-    """A call that is to run on a thread."""
+    """A call to be run on a thread."""
 
     def __call__(self) -> object:
         """Run it. It must not raise."""
 
     def refuse(self, error: BaseException) -> None:
-        """It will not run, since its thread has ended."""
+        """Fail, since its thread has ended: the call will not run."""
 
 
 class Places:
-    """Lets calls of event loops begin, few at once."""
+    """Lets calls of event loops begin, a few at the same time."""
 
     def __init__(self) -> None:
-        # Each operation on these is atomic: no lock, which a thread that is to be woken would have to wait for.
+        # Each operation on these is atomic. With a lock, a woken thread would have to wait for it.
         self._calls: deque[tuple[Runnable, Executor]] = deque()
         self._free = [None] * AT_ONCE
         self._taken: dict[Place, None] = {}
@@ -127,16 +128,16 @@ class Places:
             self._free.append(None)
 
     def _run(self, place: Place, call: Runnable) -> None:
-        _here.place = place
+        _thread_state.place = place
         try:
             call()
         finally:
-            _here.place = None
+            _thread_state.place = None
             self._give_back(place)
             self._begin_calls()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While calls are queued, give them the places of calls that wait."""
+        """Give the places of waiting calls to queued calls, as long as there are any."""
         if not self._calls:
             self._watching.discard(loop)
             return
@@ -149,9 +150,9 @@ class Places:
 
 
 class CallThread(ThreadPoolExecutor):
-    """One thread for the calls of a lease, which take turns for places with those of others.
+    """One thread for the calls of a lease, which queue for places with those of other leases.
 
-    What is submitted runs on it without a place.
+    Other functions submitted to it run without a place.
     """
 
     def __init__(self, places: Places) -> None:

@@ -1,1 +1,1 @@
-"""Everything private of Django's and asgiref's that DAF touches."""
+"""Every private name of Django and asgiref that DAF uses."""

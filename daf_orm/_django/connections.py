@@ -1,4 +1,4 @@
-"""How ``django.db.connections`` finds the lease: that of the running hop first, Django's own connection otherwise."""
+"""Let ``django.db.connections`` find the lease of the running hop first, and Django's own connection otherwise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _activation = threading.Lock()
 
 
 class OrderedCallback:
-    """A callback for after the commit that synchronous code in an async block has registered, and when."""
+    """A callback for after the commit, registered by synchronous code in an async block, with its number."""
 
     def __init__(self, func: Callable[[], object]) -> None:
         functools.update_wrapper(self, func, updated=())
@@ -69,7 +69,7 @@ class LeasedConnections:
     def __getattr__(self, alias: str) -> Any:
         if (hop := thread_state.hop) is None:
             if is_outside_scopes() and not on_event_loop():
-                return self._find_threads_own(alias)  # what purely synchronous code pays ends here
+                return self._find_threads_own(alias)  # purely synchronous code takes this short path
             lease = None
             refuse_stray(alias)
         else:
@@ -91,7 +91,7 @@ class LeasedConnections:
         return shared if shared is not None else getattr(self._django, alias)
 
     def _find_threads_own(self, alias: str) -> Any:
-        """Return a thread's own connection. It is Django's to keep; asking its storage each time would cost more."""
+        """Return a thread's own connection, remembered here because Django's storage is slower to ask."""
         try:
             return getattr(self._known, alias)
         except AttributeError:
@@ -146,7 +146,7 @@ def _create_connection(create: Callable[[str], BaseDatabaseWrapper], alias: str)
 
 
 def _shared_outside_leases(alias: str) -> BaseDatabaseWrapper | None:
-    """Return it for code without a lease too: bare hops in a test, and what is allowed to block the event loop.
+    """Return the shared connection for code without a lease too: bare hops in a test, and code that may block the loop.
 
     Django itself would open another connection there, to the test's tables without its rows, or to an empty memory.
     """
@@ -164,7 +164,7 @@ def _unless_in_bridge(get_running_loop: Callable[[], asyncio.AbstractEventLoop])
     @functools.wraps(get_running_loop)
     def get_blocked_loop() -> asyncio.AbstractEventLoop:
         if bridges.current_bridge() is not None:
-            raise RuntimeError("What runs here can wait on the event loop.")
+            raise RuntimeError("Code in a bridge can wait on the event loop.")
         return get_running_loop()
 
     return get_blocked_loop
@@ -172,7 +172,7 @@ def _unless_in_bridge(get_running_loop: Callable[[], asyncio.AbstractEventLoop])
 
 def _run_in_task(call: Any) -> Any:
     @functools.wraps(call)
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - what it replaces
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it replaces
         bridge = bridges.current_bridge()
         if bridge is None:
             return call(self, *args, **kwargs)
@@ -182,7 +182,7 @@ def _run_in_task(call: Any) -> Any:
 
 
 class _ThreadHandler:
-    """In the place of asgiref's method: looked up on the event loop, in the task whose code is sent to a thread."""
+    """Replaces asgiref's method: looked up on the event loop, in the task whose code is sent to a thread."""
 
     def __init__(self, handler: Any) -> None:
         self.__wrapped__ = handler
@@ -218,22 +218,22 @@ PATCHES = PatchTable(
         owner=django_asyncio,
         name="get_running_loop",
         wrapper=_unless_in_bridge,
-        why="code that runs on the event loop itself does not block it, also where a method of Django's is replaced",
+        why="code that runs on the event loop itself does not block it, also where Django's methods are replaced",
     ),
     Patch(
-        owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="what runs in a worker thread is a hop"
+        owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="code sent to a worker thread is a hop"
     ),
 )
 
 
 def handles_hops_of(handler: Any) -> bool:
-    """Whether what asgiref runs in a thread goes through ``handler``, its own method, and ours, but no other."""
+    """Return True if asgiref's hops go through ``handler``, its own method, and DAF's, but no other."""
     found = vars(SyncToAsync)["thread_handler"]
     return type(found) is _ThreadHandler and found.__wrapped__ is handler
 
 
 def is_active() -> bool:
-    """Whether ``django.db.connections`` sees leases."""
+    """Return True if ``django.db.connections`` sees leases."""
     return isinstance(django_connections._connections, LeasedConnections)  # type: ignore[attr-defined]
 
 
@@ -249,18 +249,18 @@ def activate() -> None:
             if (wrapper := getattr(storage, alias, None)) is not None:
                 remember_memory(alias, wrapper)
         owners.PATCHES.activate()
-        PATCHES.activate()  # the last: who finds us active needs all of it
+        PATCHES.activate()  # the last, because is_active() must mean that all of it is active
 
 
 def deactivate() -> None:
-    """Put Django and asgiref back as they were."""
+    """Restore Django and asgiref."""
     with _activation:
         PATCHES.deactivate()
         owners.PATCHES.deactivate()
 
 
 def forget() -> None:
-    """In the child of a fork: this thread has no hop, and locks may have been held in the parent process."""
+    """Reset state in the child of a fork: this thread has no hop, and locks may be held by the parent process."""
     global _activation  # noqa: PLW0603
     _activation = threading.Lock()
     thread_state.hop = None

@@ -1,6 +1,6 @@
 """A *hop*: one run of synchronous code that asgiref moved to this thread.
 
-Only inside a hop does the lease in the context apply: a thread that merely inherited the context
+The lease in the context applies only inside a hop. A thread that merely inherited the context
 (``thread_inherit_context``, Python 3.14) was not handed the lease, and an event loop's thread must not query at all.
 """
 
@@ -34,33 +34,33 @@ logger = logging.getLogger("daf_orm")
 
 
 class _ThreadState(threading.local):
-    """What is known of this thread."""
+    """State of this thread."""
 
     hop: Hop | None = None
     """The hop that it is in."""
     is_outside = False
-    """Whether its own connections are asked for, whatever hop it is in."""
+    """True while the thread's own connections are used, whatever hop it is in."""
 
 
 thread_state = _ThreadState()
 _borrowed: dict[int | None, Lease] = {}
 """The leases that hops of foreign code have taken, by thread."""
 lend_to_thread: Callable[[Owner, asyncio.AbstractEventLoop], Lease] | None = None
-"""How synchronous code on a thread gets a lease; the pool, which knows this module, puts it here."""
+"""Lends a lease to synchronous code on a thread. The pool, which imports this module, sets it."""
 
 
 class Hop:
     """One run of synchronous code on this thread. Hops nest where sync code waits for async code that hops back."""
 
     serves_parent = False
-    """Whether the thread is a sync parent's, which closes its own connections."""
+    """True if the thread is a sync parent's, which closes its own connections."""
     lease: Lease | None = None
     task: asyncio.Task[Any] | None = None
     has_test_turn = False
-    """Of the outermost: whether it has the turn on the connections of a test."""
+    """Of the outermost hop: True if it has the turn on the connections of a test."""
     loop: asyncio.AbstractEventLoop | None = None
     borrowed: Lease | None = None
-    """Of the outermost, without a lease: the one that it has taken for its queries."""
+    """Of the outermost hop, if it had no lease: the one that it has taken for its queries."""
     moved_from: Lease | None = None
     """The lease that the call was begun on, if it had to go on on another."""
     _guests: dict[str, Guest] | None = None
@@ -83,13 +83,13 @@ class Hop:
 
     @property
     def owner(self) -> Owner:
-        """Whose call it is."""
+        """The owner of the hop's call."""
         if self._owner is None or self._owner.ended:
             self._owner = owners.owner_here(self.task)
         return self._owner
 
     def held(self, alias: str) -> Guest | None:
-        """Return the wrapper that code of this hop has been given before it had a lease."""
+        """Return the wrapper that code of this hop has got before it had a lease."""
         return None if self._guests is None else self._guests.get(alias)
 
     def guest(self, alias: str) -> Guest | None:
@@ -99,14 +99,14 @@ class Hop:
         return None if (guest := self.owner.guest(alias)) is None else self.have(guest)
 
     def have(self, guest: Guest) -> Guest:
-        """Let the hop have a wrapper, until it ends."""
+        """Give a wrapper to the hop, until it ends."""
         if self._guests is None:
             self._guests = {}
         self._guests[guest.alias] = guest
         return guest
 
     def borrow(self) -> Lease:
-        """Take a lease for the rest of the hop: the one that its owner keeps, or one of its own. Waits for it."""
+        """Take a lease for the rest of the hop: the one that its owner keeps, or a new one. Waits for it."""
         while self.borrowed is None:
             assert self.loop is not None
             assert lend_to_thread is not None
@@ -117,7 +117,7 @@ class Hop:
                 break
             pinned: Lease | None = self.owner.pinned
             lease = pinned or lend_to_thread(self.owner, self.loop)
-            # All calls of an owner with one thread run there in order: the turn may be that of one behind us.
+            # All calls of an owner with one thread run there in order: the turn may be that of a later call.
             self._has_borrowed_turn = self.owner.executor is None
             if self._has_borrowed_turn:
                 lease.take_turn_blocking(get_settings().TIMEOUT)
@@ -153,7 +153,7 @@ class Hop:
                 lease.turn.release()
 
     def _end_left_blocks(self) -> None:
-        """Roll back the async blocks of tasks that were left behind when this thread stopped waiting for them."""
+        """Roll back the async blocks of tasks that still ran when this thread stopped waiting for them."""
         thread = threading.current_thread()
         parent: Lease | None = getattr(thread, PARENT_LEASE, None)
         if parent is None or not parent.blocks:
@@ -202,7 +202,7 @@ class Hop:
             hop.has_test_turn = True
 
     def end(self) -> None:
-        """Give back the turn, and what the hop has borrowed."""
+        """Release the turn, and return the leases that the hop has borrowed."""
         if self._holds_turn:
             assert self.lease is not None
             self.lease.turn.release()
@@ -219,7 +219,7 @@ class Hop:
 
 
 def on_event_loop() -> bool:
-    """Whether code here would block an event loop. Dearer ways to ask raise an exception."""
+    """Return True if code here would block an event loop. asyncio's public function raises instead, which is slower."""
     return asyncio._get_running_loop() is not None and bridges.thread.bridge is None
 
 
@@ -279,13 +279,13 @@ def run_on_lease(lease: Lease, func: Callable[[], T], task: asyncio.Task[Any] | 
 
 
 def move_hop(begun: Lease, lease: Lease) -> None:
-    """Let the running call go on on another lease of its owner's, whose turn it has, with the wrappers that it has."""
+    """Continue the running call on another lease of its owner, whose turn it has, with its wrappers."""
     hop = current_hop()
     while hop is not None and hop.lease is not begun:
         hop = hop.outer
     assert hop is not None
     guests = begun.take_wrappers()
-    begun.moved_to, lease.runs_for = lease, begun  # what stops the call stops it there
+    begun.moved_to, lease.runs_for = lease, begun  # a request to stop the call must reach it there
     lease.turn.thread = identify()
     hop.moved_from, hop.lease = begun, lease
     if hop.borrowed is begun:
@@ -305,7 +305,7 @@ def _end_move(begun: Lease, lease: Lease, *, keeps_transactions: bool) -> None:
 
 
 def _lease_of_waiting_thread(owner: Owner) -> Lease | None:
-    """Return the lease of a thread that waits for the code which sent us here, and so does nothing with it."""
+    """Return the lease of a thread that waits for the code which sent this hop, and so does not use it."""
     executor = executor_above()
     while executor is not None:
         lease = _borrowed.get(executor._work_thread.ident)
@@ -316,7 +316,7 @@ def _lease_of_waiting_thread(owner: Owner) -> Lease | None:
 
 
 def _lease_of_waiting_call(hop: Hop) -> Lease | None:
-    """Return the lease of a call on an event loop that waits for the code which sent us here."""
+    """Return the lease of a call on an event loop that waits for the code which sent this hop."""
     caller = bridges.waiting_bridge()
     if caller is None or caller.lease.owner is not hop.owner:
         return None

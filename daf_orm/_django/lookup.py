@@ -1,4 +1,4 @@
-"""Which lease the running code's connections are on."""
+"""Find the lease that the running code's connections are on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ELSEWHERE = (
 
 
 def borrows(hop: Hop) -> bool:
-    """Whether code in a hop without a lease has its owner's wrapper: not a sync parent's, which has its own."""
+    """Return True if code in a hop without a lease has its owner's wrapper. A sync parent's code has its own."""
     return not (test_connections or hop.outermost.serves_parent or on_event_loop())
 
 
@@ -58,7 +58,7 @@ def _check(lease: Lease, alias: str, hop: Hop) -> None:
 
 
 def _note_own_use(hop: Hop, alias: str) -> Lease | None:
-    """Where no lease is in use: return the one that the owner keeps, or that of a memory database."""
+    """Return the lease that the owner keeps, or that of a memory database, if no lease is in use."""
     parent: Lease | None = getattr(threading.current_thread(), PARENT_LEASE, None)
     if parent is not None and parent.blocks:
         _check(parent, alias, hop)
@@ -68,7 +68,7 @@ def _note_own_use(hop: Hop, alias: str) -> Lease | None:
 
 
 def attach_here(guest: Guest) -> None:
-    """Let a wrapper have the connection of the call that uses it. A hop without a lease takes one for it."""
+    """Give a wrapper the connection of the call that uses it. A hop without a lease takes one for it."""
     hop = current_hop()
     if hop is None or on_event_loop() or hop.outermost.serves_parent:
         raise InterfaceError(_ELSEWHERE.format(alias=guest.alias, owner=guest.owner.name))
@@ -79,7 +79,7 @@ def attach_here(guest: Guest) -> None:
 
 
 def is_running_here(lease: Lease) -> bool:
-    """Whether this code is part of a call on a lease."""
+    """Return True if this code is part of a call on a lease."""
     hop = current_hop()
     while hop is not None and hop.lease is not lease:
         hop = hop.outer

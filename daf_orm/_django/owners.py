@@ -1,4 +1,4 @@
-"""Whose call it is: the request's, that of another ``ThreadSensitiveContext``, or the task's."""
+"""Find the owner of a call: a request, another ``ThreadSensitiveContext``, or a task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDED.end()
 
 
 def owner_here(task: asyncio.Task[Any] | None = None) -> Owner:
-    """Return who owns what the running code sets on a connection. ``task`` is who sent it to this thread.
+    """Return the owner of the state that the running code sets on a connection. ``task`` sent the code to this thread.
 
     Raises InterfaceError if the code was started by an owner that has ended since, and had kept a connection.
     """
@@ -47,8 +47,8 @@ def owner_here(task: asyncio.Task[Any] | None = None) -> Owner:
     task = task or current_task()
     if ended is not None and ended.was_pinned:
         raise InterfaceError(
-            f"{describe_task(task)} was started by {ended.name}, which has ended since, and the connection that it had "
-            "set something on has gone back. Await the task before the request ends, or start it as a background task."
+            f"{describe_task(task)} was started by {ended.name}, which has ended since and has returned the connection "
+            "with its settings. Await the task before the request ends, or start it as a background task."
         )
     if task is None:
         return Owner("code outside a task")
@@ -59,7 +59,7 @@ def owner_here(task: asyncio.Task[Any] | None = None) -> Owner:
 
 
 def enter_owner(name: str, executor: Executor | None = None) -> tuple[Owner, Token[Owner | None]]:
-    """Let this task, and those it starts, be a new owner. ``executor`` has the one thread of all of its calls."""
+    """Make this task, and those it starts, a new owner. ``executor`` has the one thread of all of its calls."""
     owner = Owner(name, executor=executor)
     return owner, _owner.set(owner)
 
@@ -82,8 +82,8 @@ def end_owner(owner: Owner) -> Future[None] | None:
 
 
 def _context_exit(leave: Any) -> Any:
-    def __aexit__(self: ThreadSensitiveContext, *exc_info: Any) -> Any:  # noqa: N807 - what it replaces
-        # It stays there: tasks that outlive the context must not find a new one, which nothing would end.
+    def __aexit__(self: ThreadSensitiveContext, *exc_info: Any) -> Any:  # noqa: N807 - the method that it replaces
+        # The owner stays there: tasks that outlive the context must not get a new one, which would never end.
         owner: Owner = vars(self).setdefault(_OWNER, _ENDED) if self.token else _ENDED
         left = leave(self, *exc_info)
         return left if owner is _ENDED else _ended_with(owner, left)
@@ -104,13 +104,13 @@ PATCHES = PatchTable(
         owner=ThreadSensitiveContext,
         name="__aexit__",
         wrapper=_context_exit,
-        why="what a request has set on its connection ends with it",
+        why="settings that a request has made on its connection end with it",
     )
 )
 
 
 def end_with_task(owner: Owner) -> None:
-    """End an owner that is a task with it, from any thread."""
+    """End an owner that is a task when the task ends. May be called from any thread."""
     if (task := owner.task) is not None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             task.get_loop().call_soon_threadsafe(task.add_done_callback, lambda _: end_owner(owner))

@@ -1,4 +1,4 @@
-"""The private names of Django's and asgiref's that ``daf_orm`` depends on, each with what for.
+"""The private names of Django and asgiref that ``daf_orm`` depends on, each with its use.
 
 ``tests/scenarios/test_private_names.py`` fails where an installed version lacks one, or where the code uses another.
 """
@@ -8,8 +8,8 @@ from typing import Final
 
 PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "asgiref.current_thread_executor:CurrentThreadExecutor": {
-        "_broken": "whether a synchronous parent has returned",
-        "_old_executor": "the parent around that one",
+        "_broken": "True if a synchronous parent has returned",
+        "_old_executor": "the outer parent",
         "_work_thread": "the parent's thread",
     },
     "asgiref.sync:AsyncToSync": {
@@ -19,8 +19,8 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "asgiref.sync:SyncToAsync": {
         "__call__": "wrapped by count_hops(); a tool that has wrapped it gets asgiref's hops",
         "_restore_context": "carries context variables across, and its Local to another thread",
-        "threadlocal": "how async_to_sync in a thread finds the event loop, and what a cancellation is to reach",
-        "thread_handler": "what runs in the worker thread, wrapped to know where a hop begins and ends",
+        "threadlocal": "lets async_to_sync in a thread find the event loop, and names the tasks to cancel",
+        "thread_handler": "runs the code in the worker thread; wrapped to know where a hop begins and ends",
     },
     "django.db.backends.base.base:BaseDatabaseWrapper": {
         "_thread_ident": "the thread of an in-memory connection",
@@ -31,8 +31,8 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "django.db.models.query:QuerySet": {
         "_fetch_all": "fetches rows and prefetches in one hop",
-        "_fields": "whether values() was called",
-        "_prefetch_done": "whether there is anything to fetch",
+        "_fields": "set if values() was called",
+        "_prefetch_done": "True if nothing is left to prefetch",
         "_prefetch_related_lookups": "the same",
         "_result_cache": "the same",
     },

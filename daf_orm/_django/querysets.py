@@ -1,4 +1,4 @@
-"""Querysets and managers: what nothing public of Django's tells, or does."""
+"""Querysets and managers: facts and actions for which Django has no public name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def needs_fetch(queryset: Any) -> bool:
-    """Return True if the rows of a queryset, or what it prefetches, have not been fetched yet."""
+    """Return True if the rows of a queryset, or its prefetches, have not been fetched yet."""
     if queryset._result_cache is None:
         return True
     return bool(queryset._prefetch_related_lookups) and not queryset._prefetch_done
 
 
 def fetch_of(queryset: Any) -> Callable[[], None]:
-    """Return the function that fetches the rows, and what is prefetched with them."""
+    """Return the function that fetches the rows and their prefetches."""
     fetch: Callable[[], None] = queryset._fetch_all
     return fetch
 

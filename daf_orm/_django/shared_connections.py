@@ -18,11 +18,11 @@ memory_connections: dict[str, weakref.WeakSet[BaseDatabaseWrapper]] = {}
 test_connections: dict[str, BaseDatabaseWrapper] = {}
 _tests_sharing = 0
 test_turn = FifoLock()
-"""Whose turn it is on a test's connections: a lease's, or that of a hop without one."""
+"""Held by the lease, or the hop without one, that uses a test's connections now."""
 
 
 def shared_connection(alias: str) -> BaseDatabaseWrapper | None:
-    """Return the connection that leases borrow instead of having their own: a running test's, or a memory database."""
+    """Return the connection that leases borrow: a running test's, or a memory database's. None if there is none."""
     if (of_test := test_connections.get(alias)) is not None:
         return of_test
     for wrapper in tuple(memory_connections.get(alias, ())):
@@ -51,12 +51,12 @@ def unshare_test_connections() -> None:
 
 
 def in_test() -> bool:
-    """Whether leases use a test's connections."""
+    """Return True if leases use a test's connections."""
     return bool(test_connections)
 
 
 def remember_memory(alias: str, wrapper: BaseDatabaseWrapper) -> None:
-    # The main thread's is the one: tests and scripts create the tables there. It is noted whatever its name is now,
+    # Only the main thread's connection counts: tests and scripts create the tables there. The database's name does not,
     # because a test runner renames a database to its in-memory twin later on.
     if database_of(wrapper).may_live_in_memory and threading.current_thread() is threading.main_thread():
         memory_connections.setdefault(alias, weakref.WeakSet()).add(wrapper)

@@ -1,4 +1,4 @@
-"""Strays: connections that code opens in threads of asyncio's own, outside any lease."""
+"""Strays: connections that code opens in asyncio's own threads, outside any lease."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _RUN_IN_EXECUTOR = _WorkItem.run.__code__
 
 
 def refuse_stray(alias: str) -> None:
-    """A to_thread() call in an atomic block has its context but not its lease: its rows would not be the block's."""
+    """Raise TransactionManagementError for a query from to_thread() in an atomic block.
+
+    Such a call has the block's context but not its lease: its rows would not be in the transaction.
+    """
     block = None if thread_state.is_outside else holds_block()
     if block is None or on_event_loop() or not _was_sent_here():
         return
@@ -38,7 +41,7 @@ def refuse_stray(alias: str) -> None:
 
 
 def _was_sent_here() -> bool:
-    """Whether an executor runs this code: a thread may also have inherited its context from whoever started it."""
+    """Return True if an executor runs this code. A thread may also have inherited the context of its creator."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code is _RUN_IN_EXECUTOR:
@@ -48,8 +51,8 @@ def _was_sent_here() -> bool:
 
 
 def report_stray(wrapper: BaseDatabaseWrapper) -> None:
-    """Say where a thread of asyncio's default executor opens a connection that nothing will close."""
-    is_outside = thread_state.is_outside  # asked about, and not connected
+    """Log a connection that a thread of asyncio's default executor opens, since nothing will close it."""
+    is_outside = thread_state.is_outside  # the pool inspects the wrapper, and does not connect
     if current_hop() is None and not is_outside and threading.current_thread().name.startswith("asyncio_"):
         _strays[wrapper] = origin = find_call_site()
         logger.warning(

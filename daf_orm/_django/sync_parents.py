@@ -1,4 +1,4 @@
-"""Sync parents: threads that are blocked in ``async_to_sync`` and run what asgiref sends back to them meanwhile."""
+"""Sync parents: threads that are blocked in ``async_to_sync`` and run the code that asgiref sends back meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARENT_LEASE = "_daf_orm_lease"  # kept on the thread itself: it ends with the t
 
 
 def _variable_of(local: Any) -> contextvars.ContextVar[Any] | None:
-    """Return the context variable behind a ``Local`` of asgiref's; None if it is not kept in one."""
+    """Return the context variable behind asgiref's ``Local``; None if it is not kept in one."""
     empty = contextvars.Context()
     empty.run(setattr, local, "current", None)
     variables = list(empty)
@@ -35,7 +35,7 @@ _EXECUTORS = _variable_of(AsyncToSync.executors)
 
 
 def executor_above() -> CurrentThreadExecutor | None:
-    """Return what ``async_to_sync`` has set in this context. Where it has not, ``Local`` takes 10 times as long."""
+    """Return the executor that ``async_to_sync`` has set in this context, if any. ``Local`` is 10 times slower."""
     if _EXECUTORS is not None and _EXECUTORS.get(None) is None:
         return None
     return getattr(AsyncToSync.executors, "current", None)
@@ -49,12 +49,12 @@ def parent_executor() -> CurrentThreadExecutor | None:
     while executor is not None and executor._broken:  # a parent that has returned since
         executor = executor._old_executor
     if executor is not None and executor._work_thread is threading.current_thread():
-        return None  # asyncio.run() inside a hop: the parent runs this very loop and serves nobody
+        return None  # asyncio.run() inside a hop: the parent runs this very loop and serves no other code
     return executor
 
 
 def is_sync_parent() -> bool:
-    """Whether this thread is itself a sync parent which runs what comes next while it waits."""
+    """Return True if this thread is itself a sync parent, which runs the code sent to it while it waits."""
     executor = executor_above()
     while executor is not None:
         if executor._work_thread is threading.current_thread():
@@ -64,7 +64,7 @@ def is_sync_parent() -> bool:
 
 
 def parent_lease(executor: CurrentThreadExecutor) -> Lease:
-    """Return the one lease there is on a sync parent's thread."""
+    """Return the only lease of a sync parent's thread."""
     thread = executor._work_thread
     with _making:
         lease = getattr(thread, PARENT_LEASE, None)
@@ -75,7 +75,7 @@ def parent_lease(executor: CurrentThreadExecutor) -> Lease:
 
 
 def forget_parent() -> None:
-    """In the child of a fork: this thread is no sync parent's."""
+    """Reset state in the child of a fork: this thread is no sync parent's."""
     global _making  # noqa: PLW0603 - the lock may have been held in the parent process
     _making = threading.Lock()
     if hasattr(threading.current_thread(), PARENT_LEASE):
@@ -83,17 +83,17 @@ def forget_parent() -> None:
 
 
 def has_quit(executor: Executor) -> bool:
-    """Whether it is a sync parent's that has returned. Given work, it would hand it to the next parent, elsewhere."""
+    """Return True for the executor of a sync parent that has returned. It would pass work to the next parent."""
     return getattr(executor, "_broken", False) is True and hasattr(executor, "_work_thread")
 
 
 def leave_to_parent(executor: Any, work: Callable[[], object]) -> None:
-    """Have the work done by a parent that has returned: at the end of the hop it is in, or of its next call."""
+    """Leave work to a parent that has returned. It is done at the end of the parent's current hop or next call."""
     vars(executor._work_thread).setdefault(_LEFT_CALLS, []).append(work)
 
 
 def end_left_calls() -> None:
-    """On a sync parent's thread: do what finalizers have left to it, before its connections are looked over."""
+    """Do the work that finalizers have left to a sync parent's thread, before its connections are checked."""
     thread = threading.current_thread()
     lease: Lease | None = getattr(thread, PARENT_LEASE, None)
     if lease is None or not lease.has_left_calls:
@@ -106,5 +106,5 @@ def end_left_calls() -> None:
 
 
 def waits_in_turn(lease: Lease, executor: CurrentThreadExecutor) -> bool:
-    """Whether the parent's thread runs a call on this lease which, further down, waits for us."""
+    """Return True if the parent's thread runs a call on this lease which, further down, waits for this code."""
     return lease.turn.thread == executor._work_thread.ident and executor is not lease.executor

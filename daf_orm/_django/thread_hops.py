@@ -1,10 +1,10 @@
 """A run of synchronous code on a worker thread, as asgiref's ``sync_to_async(thread_sensitive=False)`` makes it.
 
-It keeps what that promises: context variables cross both ways, an exception that is being handled is handled in the
-thread too, ``async_to_sync`` there finds the event loop, and a cancellation reaches what that waits for. It takes less:
-the event loop is woken once, by the last thing that the thread does.
+It keeps the promises of asgiref. Context variables cross both ways. An exception that is being handled is handled in
+the thread too. ``async_to_sync`` there finds the event loop, and a cancellation reaches the code that it waits for. It
+is cheaper: the event loop is woken once, by the last step of the thread.
 
-Tools that count or trace hops wrap methods of asgiref's class. While one does, every hop is asgiref's own.
+Tools that count or trace hops wrap methods of ``SyncToAsync``. While one is active, every hop is asgiref's own.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def are_ours() -> bool:
-    """Whether no tool looks at asgiref's hops."""
+    """Return True if DAF may make hops itself, because no tool has wrapped asgiref's."""
     return SyncToAsync.__call__ is _CALL and leased_connections.handles_hops_of(_HANDLER)
 
 
 async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
-    """Run ``func`` on a thread of the executor and return its result. Any exception comes through as it is.
+    """Run ``func`` on a thread of the executor and return its result. Its exceptions are raised unchanged.
 
     When the task is cancelled, CancelledError is raised at once: the function goes on. But if it waits for async code,
     by ``async_to_sync``, that is cancelled instead.
@@ -56,7 +56,7 @@ async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
 
 
 async def _cancel(task: asyncio.Task[Any]) -> bool:
-    """Cancel a task that the thread waits for. False if it has ended by that: else its function deals with it."""
+    """Cancel a task that the thread waits for. False if that has ended it: else its function handles it."""
     task.cancel()
     try:
         await task
@@ -66,14 +66,14 @@ async def _cancel(task: asyncio.Task[Any]) -> bool:
 
 
 class _Run:
-    """What the worker thread runs for a hop."""
+    """A hop's work for the worker thread."""
 
     def __init__(self, func: Callable[[], Any]) -> None:
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
         self.outcome: asyncio.Future[Any] = self.loop.create_future()
         self.tasks_below: list[asyncio.Task[Any]] = []
-        """What the thread waits for in ``async_to_sync``."""
+        """The tasks that the thread waits for in ``async_to_sync``."""
         self.has_ended = False
         self._func = func
         self._task = asyncio.current_task()
@@ -90,7 +90,7 @@ class _Run:
         known.task_context = self.tasks_below
         try:
             self._result = hops.run_as_hop(self._run_in_context, self._task, self.loop)
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting task
             self._error = error
         self._wake()
 
@@ -99,7 +99,7 @@ class _Run:
             self.loop.call_soon_threadsafe(self._end)
 
     def refuse(self, error: BaseException) -> None:
-        """Let who waits raise the error."""
+        """Let the waiting task raise the error."""
         self._error = error
         self._wake()
 
@@ -107,7 +107,7 @@ class _Run:
         return self.context.run(self._run)
 
     def _run(self) -> Any:
-        _restore_context(self.context)  # each Local of asgiref's becomes this thread's
+        _restore_context(self.context)  # asgiref's Local objects get their values in this thread
         if self._handled is None:
             return self._func()
         try:
@@ -128,13 +128,13 @@ class _Run:
         del self.outcome  # an error leads to frames that lead here: no circle
 
     async def wait_again(self) -> Any:
-        """Wait for the outcome, after a cancellation that the function deals with."""
+        """Wait for the outcome, after a cancellation that the function handles."""
         self.outcome = self.loop.create_future()
         return await self.outcome
 
 
 def _own(name: str) -> Any:
-    """Return a method of asgiref's class; None if a tool has replaced it already."""
+    """Return a method of ``SyncToAsync``; None if a tool has replaced it already."""
     found = vars(SyncToAsync)[name]
     is_asgirefs = type(found) is FunctionType and found.__globals__ is vars(asgiref.sync)
     return found if is_asgirefs else None

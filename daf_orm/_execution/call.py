@@ -1,8 +1,8 @@
-"""A synchronous call on a lease, and what happens to the lease then.
+"""A synchronous call on a lease, and the lease's state after it.
 
-How it runs, and what a cancellation may do to it, is known by its route (:mod:`daf_orm._execution.routes`). All have
-this in common: the call itself cleans up and gives back what it holds, where it runs, so that nothing is lost when its
-task is cancelled, cancelled again, or dropped with its event loop.
+Its route (:mod:`daf_orm._execution.routes`) knows how the call runs, and what a cancellation may do to it. On every
+route the call itself cleans up and returns what it holds, where it runs. So nothing is lost when its task is cancelled,
+cancelled again, or dropped with its event loop.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ STOP_INTERVAL = 0.05
 
 
 class Call(Generic[T]):
-    """One run of ``func`` on a lease. The caller has the lease's turn; ``ending`` gives it, or the lease, back.
+    """One run of ``func`` on a lease. The caller has the lease's turn; ``ending`` releases it, or returns the lease.
 
-    ``func`` is told whether the task has been cancelled by then, which only a *final* call lives to see: the end of a
+    ``func`` is called with True if the task has been cancelled by then. Only a *final* call is: the end of a
     transaction or cursor is never stopped.
     """
 
     _cancelled: asyncio.CancelledError | None = None
     _ended = False
-    """Whether no request to stop may reach the connection any more."""
+    """True once no request to stop may reach the connection any more."""
 
     def __init__(self, lease: Lease, func: Callable[[bool], T], ending: Ending, *, final: bool = False) -> None:
         self._lease = lease
@@ -39,14 +39,14 @@ class Call(Generic[T]):
         self._final = final
 
     async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
-        """Run the call and return its result. Any exception of ``func`` comes through as it is.
+        """Run the call and return its result. Exceptions of ``func`` are raised unchanged.
 
         ``cancelled``: a cancellation that a final call has held back so far; it is raised when the call has ended.
         """
         raise NotImplementedError
 
     def _run(self) -> T:
-        """Run it where it has its lease, and end it."""
+        """Run ``func`` where it has its lease, and end the call."""
         lease = self._lease
         try:
             if not lease.is_ready:
@@ -66,37 +66,37 @@ class Call(Generic[T]):
             self._lease.connections.make_ready()
 
     def _settle(self) -> None:
-        """From here on no request to stop may reach the connection."""
+        """End the time in which a request to stop may reach the connection."""
         raise NotImplementedError
 
     def _give_up(self) -> None:
-        """The call will never run."""
-        if self._final and self._lease.connections is not None:  # what it was to end is still open
+        """End a call that will never run."""
+        if self._final and self._lease.connections is not None:  # the block or cursor that it was to end is still open
             self._lease.connections.needs_cleaning = True
         self._ending(self._lease, used=False)
 
 
 class Ending:
-    """What happens to a lease when a call on it has ended. ``used`` is False if the call never ran."""
+    """The action on a lease when a call on it has ended. ``used`` is False if the call never ran."""
 
     def is_of(self, scope: Scope) -> bool:  # noqa: ARG002 - only EndScope has one
-        """Whether it is the end of this scope."""
+        """Return True if it is the end of this scope."""
         return False
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
-        """See to the lease and its turn. On the worker thread if ``used``; without any I/O if not."""
+        """Act on the lease and its turn. On the worker thread if ``used``; without any I/O if not."""
         raise NotImplementedError
 
 
 class KeepTurn(Ending):
-    """The call ran within a turn that stays with whoever has it."""
+    """Keeps the turn: the call ran within a longer one."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Do nothing."""
 
 
 class EndTurn(Ending):
-    """Another call may run on the lease; its task goes on holding it."""
+    """Releases the turn: another call may run on the lease, which its task still holds."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:  # noqa: ARG002 - one signature for every ending
         """Let the next call have its turn."""
@@ -104,7 +104,7 @@ class EndTurn(Ending):
 
 
 class GiveBack(Ending):
-    """The lease was taken for this call alone."""
+    """Returns the lease, which was taken for this call alone."""
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
         """Clean the lease's connections and return it."""
@@ -114,24 +114,24 @@ class GiveBack(Ending):
             lease.home.finish(lease)
         elif lease.home is not None:
             lease.home.put_back(lease)
-        lease.turn.release()  # who still waits for it finds the lease ended
+        lease.turn.release()  # a call that still waits for the turn finds the lease ended
 
 
 KEEP_TURN, END_TURN, GIVE_BACK = KeepTurn(), EndTurn(), GiveBack()
 
 
 class EndScope(Ending):
-    """A scope ends with the call; the last one on the lease gives it back."""
+    """Ends a scope with the call; the last one on the lease returns it."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
     def is_of(self, scope: Scope) -> bool:
-        """Whether it is the end of this scope."""
+        """Return True if it is the end of this scope."""
         return scope is self._scope
 
     def __call__(self, lease: Lease, *, used: bool) -> None:
-        """Give the lease back, or leave it to the scopes that go on."""
+        """Return the lease, or leave it to the scopes that go on."""
         lease.scopes.discard(self._scope)
         self._scope.leave_share()
         if self._scope.is_guest:

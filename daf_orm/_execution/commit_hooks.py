@@ -1,4 +1,4 @@
-"""Calling what ``on_commit()`` has registered in async code."""
+"""Call the callbacks that ``on_commit()`` has registered in async code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("daf_orm")
 
 
 async def run_hooks(hooks: list[CommitHook]) -> None:
-    """Call the callbacks in order; synchronous ones in a thread. A robust one's error is logged, another's raised."""
+    """Call the callbacks in order; synchronous ones in a thread. A robust one's error is logged, any other raised."""
     for hook in hooks:
         try:
             if iscoroutinefunction(hook.func):
@@ -70,7 +70,7 @@ _started: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak re
 
 
 def start(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a task of its own, which is kept until it ends."""
+    """Run a coroutine in a new task, which is kept until it ends."""
     task = asyncio.get_running_loop().create_task(work)
     _started.add(task)
     task.add_done_callback(_started.discard)

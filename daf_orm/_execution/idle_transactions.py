@@ -1,7 +1,7 @@
 """Atomic blocks that keep their connection while their task waits for something else, such as another server.
 
-The mechanism: one timer for each block, which compares the time with the last end of a turn on the block's lease. Where
-that is too long ago, the chain of coroutines that the task is suspended in leads to the line it waits at.
+Mechanism: one timer for each block compares the time with the last end of a turn on the block's lease. If that is too
+long ago, the chain of coroutines that the task is suspended in leads to the line where it waits.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ logger = logging.getLogger("daf_orm")
 INTERVAL: Final = 60.0
 """Seconds between two messages about blocks that begin at the same line."""
 MAX_ORIGINS: Final = 1000
-"""Lines that are remembered as logged; past that number it starts again."""
+"""Lines that are remembered as logged; beyond that number all are forgotten."""
 
 _Suspended = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 class IdleWatch:
-    """Looks now and then whether an atomic block uses its connection, for as long as the block is open."""
+    """Checks at intervals that an atomic block uses its connection, for as long as the block is open."""
 
     __slots__ = ("_due", "_find_task", "_limit", "_loop", "_reported", "_scope", "_since", "_thread", "_timer")
 
@@ -45,16 +45,16 @@ class IdleWatch:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        # Weak: the timer, and so the loop, must not keep a task alive that everybody else has dropped.
+        # Weak: the timer, and so the loop, must not keep a task alive that all other code has dropped.
         self._find_task = weakref.ref(task) if task is not None else _no_task
-        self._since = 0.0  # how far back the loop is known to have run its callbacks in time
+        self._since = 0.0  # since then the loop is known to have run its callbacks in time
         self._reported = 0.0  # the end of the last turn before the wait that was reported
         self._arm(limit)
 
     def stop(self) -> None:
-        """Leave nothing on the loop."""
+        """Remove the timer from the loop."""
         self._scope = None
-        if threading.get_ident() == self._thread:  # a finalizer may run in any: there the timer will find no scope
+        if threading.get_ident() == self._thread:  # a finalizer may run in any thread: the timer then finds no scope
             self._timer.cancel()
 
     def _arm(self, delay: float) -> None:
@@ -65,7 +65,7 @@ class IdleWatch:
         scope, now = self._scope, time.monotonic()
         if scope is None or not scope.is_alive:
             return
-        if now - self._due > self._limit / 10:  # the loop was blocked: perhaps the task waits for nothing but its turn
+        if now - self._due > self._limit / 10:  # the loop was blocked: perhaps the task waits only for its turn
             self._since = now
         turn = scope.lease.turn
         idle = 0.0 if turn.taken else now - max(turn.ended, self._since)
@@ -76,7 +76,7 @@ class IdleWatch:
 
 
 def watch(scope: Scope) -> IdleWatch | None:
-    """Watch an atomic block, to be stopped when it ends. None where that is not wanted, or nothing could be seen.
+    """Watch an atomic block, to be stopped when it ends. None if that is off, or if nothing could be seen.
 
     On a sync parent's thread the whole block has the turn, so its pauses do not show.
     """
@@ -109,7 +109,7 @@ def _parts(step: Any) -> tuple[FrameType | None, object]:
 
 
 def _behind(awaited: object) -> object:
-    """Look through the objects that stand for ``__anext__()`` and ``__await__()``, and have no attribute for what."""
+    """Look through the objects that stand for ``__anext__()`` and ``__await__()``, which have no public attributes."""
     if awaited is None or isinstance(awaited, _Suspended) or inspect.isclass(awaited):
         return awaited
     return next((each for each in gc.get_referents(awaited) if isinstance(each, _Suspended)), None)
@@ -117,7 +117,7 @@ def _behind(awaited: object) -> object:
 
 # Reporting
 
-_logged: dict[CallSite, tuple[float, int]] = {}  # block -> (when it was last logged, how often it was not since then)
+_logged: dict[CallSite, tuple[float, int]] = {}  # block -> (time it was last logged, times unlogged since then)
 
 
 def _report(block: CallSite, task: asyncio.Task[Any] | None, seconds: float) -> None:
@@ -142,7 +142,7 @@ def _report(block: CallSite, task: asyncio.Task[Any] | None, seconds: float) -> 
 
 
 def _times_to_log(block: CallSite) -> int:
-    """Return how often it has happened since it was logged, this time included; 0 if that was not long ago."""
+    """Return the number of times since it was last logged, this one included; 0 if that was not long ago."""
     now = time.monotonic()
     if block not in _logged and len(_logged) >= MAX_ORIGINS:
         _logged.clear()
@@ -152,4 +152,4 @@ def _times_to_log(block: CallSite) -> int:
     return unlogged + 1 if is_due else 0
 
 
-_IDLE = "The atomic block at %s has held its connection for %.1f s %s.%s Do that before or after the block."
+_IDLE = "The atomic block at %s has held its connection for %.1f s %s.%s Move the wait before or after the block."

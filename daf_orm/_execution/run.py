@@ -5,8 +5,8 @@
 2. The task has a lease (in ``atomic``, ``cursor``, ``aiterator``): the code runs on that lease, when it is its turn.
 3. Otherwise a lease is taken for this one call, cleaned in the same thread hop, and given back.
 
-A call that is cancelled while it waits leaves the queue and never runs. :mod:`daf_orm._execution.call` says what
-happens to one that runs.
+A call that is cancelled while it waits leaves the queue and never runs. :mod:`daf_orm._execution.call` describes the
+calls that run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 async def run(func: Callable[[], T], *, in_thread: bool = False) -> T:
-    """Run ``func`` by the three rules and return what it returns.
+    """Run ``func`` by the three rules and return its result.
 
     ``in_thread``: on a thread also where the lease's connections could wait on the event loop.
     """
@@ -74,7 +74,7 @@ async def run(func: Callable[[], T], *, in_thread: bool = False) -> T:
 
 
 def _waiting_call() -> Bridge | None:
-    """Return the call on this event loop that waits for this code; None if none does, or a thread does."""
+    """Return the call on this event loop that waits for this code; None if none does, or if a thread does."""
     caller = waiting_bridge()
     return None if caller is None or sync_parents.parent_executor() is not None else caller
 
@@ -97,7 +97,7 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
     before = enter_if_outside(scope)
     try:
         if not scope.is_alive:
-            raise InterfaceError(f"What was opened at {scope.origin} is closed.")
+            raise InterfaceError(f"The block, cursor or iteration opened at {scope.origin} is closed.")
         if (caller := _waiting_call()) is not None and caller.lease is scope.lease:
             return await _run_within(caller, func, in_thread=False)
         if _on_parent(scope.lease):
@@ -107,7 +107,7 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
         await _take_turn(scope.lease, stands, copying=scope)
         if not scope.is_alive:
             scope.lease.turn.release()
-            raise InterfaceError(f"What was opened at {scope.origin} was closed while a call on it waited.")
+            raise InterfaceError(f"The block, cursor or iteration opened at {scope.origin} was closed meanwhile.")
         return await call_on(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
     finally:
         return_to(before)
@@ -144,9 +144,9 @@ async def open_scope(alias: str | None = None, *, within: Scope | None = None) -
 
 
 async def open_iteration(owner: Owner | None) -> Scope:
-    """Hold a lease for an iteration. It shares the pool with other iterations, and leaves some to who does not iterate.
+    """Hold a lease for an iteration. Iterations share a part of the pool, so that other calls find a lease.
 
-    ``owner`` is who has made the iterator, if tasks of other owners may drive it: its own queries go on beside it.
+    ``owner`` has made the iterator, if tasks of other owners may drive it: its own queries go on beside it.
     """
     if innermost_scope() is not None or _is_beside_parent() or _waiting_call() is not None:
         return await open_scope()
@@ -182,9 +182,9 @@ async def _scope_on_pinned(origin: CallSite, alias: str | None = None, owner: Ow
 
 
 async def _join_pinned(scope: Scope) -> Scope | None:
-    """Let a scope hold a lease that its owner's other tasks use too: a block keeps them waiting until it has ended.
+    """Let a scope hold a lease that its owner's other tasks use too. A block makes them wait until it has ended.
 
-    None if the owner has given the lease up meanwhile.
+    Return None if the owner has returned the lease meanwhile.
     """
     lease = scope.lease
     if scope.alias is None:
@@ -218,9 +218,9 @@ def _is_beside_parent() -> bool:
 
 
 async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
-    """Run ``last_call`` on the scope's lease, whatever cancellations arrive; the last scope on it gives it back.
+    """Run ``last_call`` on the scope's lease, whatever cancellations arrive; the last scope on it returns it.
 
-    ``last_call`` is told whether the task has been cancelled. If it has, CancelledError is raised afterwards.
+    ``last_call`` is called with True if the task has been cancelled; CancelledError is then raised afterwards.
     """
     lease = scope.lease
     if lease.connections is not None and sync_parents.parent_executor() is not None:
@@ -241,7 +241,7 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
 
 
 async def _close_within_call(scope: Scope, caller: Bridge, last_call: Callable[[bool], T]) -> T:
-    """Do the same inside a call which has the lease's turn and waits for this code."""
+    """Close a scope inside a call that has the lease's turn and waits for this code."""
     cancelled = await _acquire_finally(caller.turn)
     outside = enter_scope(scope)
     try:
@@ -252,7 +252,7 @@ async def _close_within_call(scope: Scope, caller: Bridge, last_call: Callable[[
 
 
 async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
-    """Do the same where a hop waits for us which may have the lease's turn: the lease goes back when that hop ends."""
+    """Close a scope inside a waiting hop, which may have the lease's turn. The lease is returned when that hop ends."""
     outside = enter_scope(scope)
     try:
         return await call_on(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
@@ -266,7 +266,7 @@ async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
 
 
 def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
-    """Do the same from a finalizer, where nothing can be awaited: a worker thread sees to it, soon."""
+    """Close a scope from a finalizer, where nothing can be awaited: a worker thread does it soon."""
     context = contextvars.copy_context()
     context.run(enter_scope, scope)
     step_back(scope)
@@ -277,15 +277,15 @@ def abandon_scope(scope: Scope, last_call: Callable[[bool], object]) -> None:
 
 
 def _on_parent(lease: Lease) -> bool:
-    """Whether a call must run on the thread of a sync parent.
+    """Return True if a call must run on the thread of a sync parent.
 
-    Its own lease's always do. On another one a hop that waits for us may have the turn: we run within that.
+    On the parent's own lease every call must. On another lease a waiting hop may have the turn: the call runs in that.
     """
     return lease.connections is None or sync_parents.parent_executor() is not None
 
 
 def _start() -> None:
-    """See that what a lease needs is there: Django finds it, dropped tasks give it back, stalls are noticed."""
+    """Activate what a lease needs: Django's lookup, finalizers for dropped tasks, and the watchdog."""
     leased_connections.activate()
     finalizers.start()
     if watchdog.wanted:
@@ -293,7 +293,7 @@ def _start() -> None:
 
 
 async def _take_lease() -> tuple[Lease, bool]:
-    """Return a lease, and whether we are guests on it: in the turn of a call which waits for us."""
+    """Return a lease, and True if this code is a guest on it: in the turn of a call that waits for it."""
     _start()
     if (executor := sync_parents.parent_executor()) is None:
         return await get_pool().lend(), False
@@ -302,7 +302,7 @@ async def _take_lease() -> tuple[Lease, bool]:
 
 async def _parent_lease(executor: CurrentThreadExecutor) -> tuple[Lease, bool]:
     lease = sync_parents.parent_lease(executor)
-    if lease.has_left_calls:  # they have its turn
+    if lease.has_left_calls:  # those have its turn
         await _end_left_calls()
     if sync_parents.waits_in_turn(lease, executor):
         return lease, True
@@ -326,7 +326,7 @@ async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None
 
 
 async def _run_once(func: Callable[[], T], *, in_thread: bool = False) -> T:
-    """Run ``func`` on the lease that its owner keeps, or on one that is taken for it alone."""
+    """Run ``func`` on the lease that its owner keeps, or on one that is taken for this call alone."""
     if sync_parents.parent_executor() is not None:
         lease, is_guest = await _take_lease()
         ending = KEEP_TURN if is_guest else GIVE_BACK
@@ -345,7 +345,7 @@ async def _run_once(func: Callable[[], T], *, in_thread: bool = False) -> T:
 
 
 async def _acquire_finally(turn: FifoLock) -> asyncio.CancelledError | None:
-    """Wait for the turn as long as it takes; return the cancellation that arrived meanwhile, if one did."""
+    """Wait for the turn without a time limit; return the cancellation that arrived meanwhile, if one did."""
     cancelled = None
     while True:
         try:
@@ -357,6 +357,6 @@ async def _acquire_finally(turn: FifoLock) -> asyncio.CancelledError | None:
 
 
 _NESTED_LOOP = (
-    "asyncio.run() was called by synchronous code that has a connection in use, and what it runs wants the same "
+    "asyncio.run() was called by synchronous code that has a connection in use, and the new loop's code needs the same "
     "connection: each would wait for the other. Use asgiref's async_to_sync() there, or make the calling code async."
 )

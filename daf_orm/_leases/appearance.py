@@ -1,4 +1,4 @@
-"""What an owner has set on a wrapper of Django's, and how its other wrappers get it."""
+"""The attributes that an owner has set on one Django wrapper, and their copies on its other wrappers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Appearance:
         self.alias = wrapper.alias
 
     def _note_attributes(self) -> None:
-        """Note what a new wrapper looks like."""
+        """Record the attributes of a new wrapper."""
         values = vars(self.wrapper)
         self._names = attributes_of(type(self.wrapper), self.alias, values)
         self._at_first = self._names.get_shown(values)
@@ -41,7 +41,7 @@ class Appearance:
         raise NotImplementedError
 
     def look_like(self, first: Appearance) -> None:
-        """Show what the owner has set on another of its wrappers."""
+        """Copy the attributes that the owner has set on another of its wrappers."""
         if first is self:
             self._shown = self.shows()
             return
@@ -70,25 +70,25 @@ class Appearance:
                 continue
             try:
                 additions[name] = carried(value, others)
-            except CannotCarry:  # it would use the other's connection, which another thread has
+            except CannotCarry:  # it would use the other wrapper's connection, which another thread has
                 del additions[name]
         return additions
 
     def note_what_it_shows(self) -> None:
-        """From now on there are two of the owner's: what is set on this one, the other has to show."""
+        """Record the present state, since the owner has a second wrapper now, which has to follow later changes."""
         self._shown = self.shows()
 
     def shows(self) -> tuple[Any, ...]:
-        """Return what the owner has set on it."""
+        """Return the attributes, execute wrappers and debug flag that the owner has set on it."""
         if self._is_plain():
             return _NOTHING
         wrappers = [each for each in tuple(self.wrapper.execute_wrappers) if not self.is_own(each)]
         return self.additions(), wrappers, self.wrapper.force_debug_cursor
 
     def additions(self, *, whole: bool = False) -> dict[str, Any]:
-        """Return the attributes that it had not at first, with those of others if one of them was changed.
+        """Return the attributes that it had not at first, with changed ones if any was changed.
 
-        ``whole``: with the plain values among these in any case.
+        ``whole``: with the plain values among the first attributes in any case.
         """
         values = vars(self.wrapper).copy()  # another thread may be using it
         names = values.keys() - self._names.own
@@ -110,15 +110,15 @@ class Appearance:
         return values.keys() <= names.plain and not (names.shown and self._is_changed(values))
 
     def _is_changed(self, values: dict[str, Any]) -> bool:
-        """Whether a value that it had at first is another by now."""
+        """Return True if an attribute that it had at first has another value now."""
         try:
             return bool(self._names.get_shown(values) != self._at_first)
-        except Exception:  # noqa: BLE001 - code has deleted one, or put there what cannot be compared
+        except Exception:  # noqa: BLE001 - code has deleted one, or set a value that cannot be compared
             return True
 
     @property
     def is_patched(self) -> bool:
-        """Whether code has replaced a method of this one wrapper by one that a second wrapper cannot have."""
+        """Return True if code has replaced a method of this wrapper by one that a second wrapper cannot have."""
         values, names = vars(self.wrapper), self._names
         if values.keys() <= names.unpatched:
             return False
@@ -136,7 +136,7 @@ class Appearance:
         return True
 
     def _has_changed(self) -> bool:
-        """After a call: return True if the owner has set something on it that its other wrappers have to show."""
+        """Return True after a call if the owner has set something on it that its other wrappers have to show."""
         if self._shown is None or self._shown == (shown := self.shows()):
             return False
         self._deleted |= self._shown[0].keys() - shown[0].keys()

@@ -1,4 +1,4 @@
-"""What a wrapper of Django's looks like: which attributes it has at first, and what code has made of them."""
+"""The attributes that a Django wrapper has at first, so that later changes by code can be told from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATE: Final = frozenset(
     health_check_done _thread_sharing_count _thread_ident run_commit_hooks_on_set_autocommit_on _named_cursor_idx
     """.split()
 )
-"""Attributes of a wrapper that are about its present transaction and connection."""
+"""Attributes of a wrapper that belong to its present transaction and connection."""
 
 _MADE: Final = frozenset(
     """
@@ -25,7 +25,7 @@ _MADE: Final = frozenset(
     run_on_commit _thread_sharing_lock
     """.split()
 )
-"""Attributes that each wrapper has of its own, and that are not plain values."""
+"""Attributes that each wrapper makes for itself, and that are not plain values."""
 DJANGOS: Final = _STATE | {
     "savepoint_ids",
     "atomic_blocks",
@@ -33,27 +33,27 @@ DJANGOS: Final = _STATE | {
     "execute_wrappers",
     "_thread_sharing_lock",
 }
-"""Attributes that Django changes itself, and that :mod:`daf_orm._leases.reset` sees to."""
+"""Attributes that Django changes itself, and that :mod:`daf_orm._leases.reset` resets."""
 MANY: Final = 256
-"""How many classes, and names of attributes of one, are remembered."""
+"""Number of classes, and of attribute names of one class, that are remembered."""
 
 
 class Attributes:
-    """Of the attributes that a new wrapper of some class has."""
+    """The names of the attributes that a new wrapper of some class has."""
 
     def __init__(self, values: dict[str, Any], of_django: frozenset[str]) -> None:
         self.own = self.unpatched = frozenset(values)
-        """``unpatched``: with names that wrappers have had later on, and that are no methods."""
+        """``unpatched`` grows by names that wrappers have got later, and that are no methods."""
         self.plain = self.own | of_django
         """With names of attributes that Django sets later."""
         self.shown = tuple(
             name for name, value in values.items() if name not in _STATE and name not in _MADE and not callable(value)
         )
-        """Those whose values another wrapper has to show, if code changes them."""
+        """The names of attributes whose changes another wrapper has to show."""
         self._get: Any = operator.itemgetter(*self.shown) if self.shown else _nothing_of
 
     def get_shown(self, values: dict[str, Any]) -> Any:
-        """Return the values that another wrapper has to show. KeyError if code has deleted one."""
+        """Return the values that another wrapper has to show. Raises KeyError if code has deleted one."""
         found = self._get(values)
         return found if len(self.shown) != 1 else (found,)
 
@@ -62,7 +62,7 @@ _known: dict[tuple[type[Any], str, int], Attributes] = {}
 
 
 def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attributes:
-    """Return what is known of a new wrapper's attributes, most often the same for each of its class."""
+    """Return the names of a new wrapper's attributes, remembered by class, because they are mostly the same."""
     key = (kind, alias, len(values))
     if (known := _known.get(key)) is None or not values.keys() <= known.own:
         if len(_known) >= MANY:  # instrumentation makes a class for each connection
@@ -71,18 +71,18 @@ def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attrib
     return known
 
 
-def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - of all that gets some
-    """Stand in for what gets values, where there are none."""
+def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - the signature of an itemgetter
+    """Stand in for an ``itemgetter`` of no names."""
     return ()
 
 
 @functools.lru_cache(maxsize=64)
 def not_set_by_code(kind: Any) -> frozenset[str]:
-    """Return the names of attributes that are about the present connection, or that Django works out by itself."""
+    """Return the names of attributes that belong to the present connection, or that Django computes and caches."""
     return _STATE | {name for name in dir(kind) if isinstance(getattr(kind, name, None), cached_property)}
 
 
 @functools.lru_cache(maxsize=1024)
 def is_method(kind: type[Any], name: str) -> bool:
-    """Whether a class has a method of this name."""
+    """Return True if a class has a method of this name."""
     return callable(getattr(kind, name, None))

@@ -1,4 +1,4 @@
-"""The session of a connection that leases borrow: what owners set on it is taken away between their calls."""
+"""The session of a connection that leases borrow: an owner's changes are removed between its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Attributes:
-    """What a borrowed wrapper looks like: what neither Django nor :mod:`daf_orm._leases.reset` sees to."""
+    """A borrowed wrapper's attributes, without those that Django and :mod:`daf_orm._leases.reset` handle."""
 
     def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
         self.values = {name: value for name, value in vars(wrapper).items() if name not in DJANGOS}
@@ -24,7 +24,7 @@ class _Attributes:
         self.force_debug_cursor = wrapper.force_debug_cursor
 
     def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Let the wrapper look like that again."""
+        """Restore the wrapper's attributes."""
         if wrapper.execute_wrappers != self.execute_wrappers:
             wrapper.execute_wrappers[:] = self.execute_wrappers
         wrapper.force_debug_cursor = self.force_debug_cursor
@@ -36,7 +36,7 @@ class _Attributes:
 
 
 class Changes:
-    """What an owner has set on a borrowed wrapper."""
+    """An owner's changes to a borrowed wrapper."""
 
     def __init__(self, before: _Attributes, after: _Attributes) -> None:
         missing = object()
@@ -46,27 +46,27 @@ class Changes:
         self._execute_wrappers = [each for each in after.execute_wrappers if each not in before.execute_wrappers]
         self._force_debug_cursor = after.force_debug_cursor and not before.force_debug_cursor
         self.of_session: Any = None
-        """What ``Database.apply`` sets again; None if nothing was set."""
+        """The argument for ``Database.apply``; None if the session was not changed."""
         self.options: tuple[Any, ...] = ()
-        """Of the driver's connection, as its owner has left them."""
+        """Options of the driver's connection, as its owner has left them."""
 
     def put_on(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Set it again."""
+        """Make the changes again."""
         vars(wrapper).update(self._values)
         wrapper.execute_wrappers.extend(self._execute_wrappers)
         wrapper.force_debug_cursor = wrapper.force_debug_cursor or self._force_debug_cursor
 
 
 class BorrowedSession:
-    """Watches a wrapper that stays open whatever happens: a test's, or the only one of an in-memory database.
+    """Watches a wrapper that always stays open: a test's, or the only one of an in-memory database.
 
-    Others have it between two calls of an owner's. What the owner has set is taken away then, and set again after.
-    ``kept`` is how its owner has left it, when it had it last; None if it has not had it.
+    Between two calls of an owner other owners use it. The owner's changes are removed then, and made again later.
+    ``kept`` has the changes of its owner's last use; None if there was none.
     """
 
     def __init__(self, wrapper: BaseDatabaseWrapper, kept: Changes | None) -> None:
         self.snapshot: Any = None
-        """What was there before its owner set something; None if it has not."""
+        """The session's state before its owner changed it; None if it has not."""
         self._wrapper = wrapper
         self._database = database_of(wrapper)
         self._attributes = _Attributes(wrapper)
@@ -96,13 +96,13 @@ class BorrowedSession:
                 setattr(connection, name, value)
 
     def _execute(self, execute: Any, sql: str, *arguments: Any) -> Any:
-        """Look at a statement, as an execute wrapper: before the first that may leave something, note what is there."""
+        """Take a snapshot before the first statement that may change the session. An execute wrapper."""
         if self.snapshot is None and self._database.effect_of(self._wrapper, sql) is not Effect.NONE:
             self.snapshot = self._database.snapshot(self._wrapper)
         return execute(sql, *arguments)
 
     def leave(self) -> Changes:
-        """Let the wrapper look as it did before. Return what its owner will find when it has it again. May raise."""
+        """Restore the wrapper. Return the changes, which its owner gets back with its next use. May raise."""
         wrapper = self._wrapper
         with contextlib.suppress(ValueError):  # its owner has removed it
             wrapper.execute_wrappers.remove(self._execute)
@@ -116,7 +116,7 @@ class BorrowedSession:
         return changes
 
     def restore(self) -> None:
-        """Restore what the session was at first. May raise."""
+        """Restore the session's first state. May raise."""
         if self.snapshot is not None and self._wrapper.connection is not None:
             self._database.restore(self._wrapper, self.snapshot)
             self.snapshot = None

@@ -1,7 +1,7 @@
-"""What code has put on one wrapper of Django's, for a second one of the same owner's.
+"""Copy callables that code has put on one Django wrapper to a second wrapper of the same owner.
 
 Instrumentation such as django-debug-toolbar's replaces ``connection.cursor`` by a function that has the wrapper in its
-closure. On another wrapper that function has to be about the other one.
+closure. On another wrapper that function has to refer to the other one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class CannotCarry(Exception):
-    """A callable may refer to its wrapper in a way that is not seen."""
+    """A callable may refer to its wrapper in a way that cannot be seen."""
 
 
 def carried(value: Any, others: Mapping[int, Any]) -> Any:
-    """Return the same, about other objects: ``others`` has what stands for each, by its ``id()``.
+    """Return a copy of a callable that refers to other objects: ``others`` has the replacement of each, by ``id()``.
 
-    Raises CannotCarry if that cannot be done.
+    Raises CannotCarry if it cannot be copied.
     """
     if id(value) in others:
         return others[id(value)]
@@ -64,7 +64,7 @@ def _carried_function(function: types.FunctionType, others: Mapping[int, Any]) -
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # it is empty yet
+    except ValueError:  # it is still empty
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the pool lends: one driver's connection per alias, and the wrappers that have them for now."""
+"""The unit that the pool lends: one driver's connection per alias, and the wrappers that use them at present."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("daf_orm")
 _LOST = (
-    "The connection {alias!r} that {owner} had set something on was lost, and with it a role, a search path, a lock or "
-    "whatever it was: set it again, or end the request."
+    "The connection {alias!r} of {owner} was lost, and with it the state that was set there: a role, a search path, a "
+    "lock or other settings. Set it again, or end the request."
 )
 
 
@@ -44,20 +44,20 @@ class ConnectionSet:
         places: Places,
     ) -> None:
         self.wrappers: dict[str, BaseDatabaseWrapper] = {}
-        """Those that have a connection of the set's for now."""
+        """The wrappers that have one of the set's connections at present."""
         self.thread = CallThread(places)
-        """Where its calls run: what code keeps in ``threading.local`` across a transaction, as django-cachalot does."""
+        """The thread of its calls. Code may keep values in its ``threading.local``, as django-cachalot does."""
         self.idle_since = 0.0
         self.needs_cleaning = False
-        """Whether the end of its last lease could not be carried out."""
+        """True if its last lease could not be cleaned at its end."""
         self._sessions: dict[str, Session] = {}
         self._guests: dict[str, Guest] = {}
         self._begun: set[str] = set()  # aliases whose connection this lease has used
-        self._with_cursors: set[Guest] = set()  # that have kept a cursor, and may have no connection between two calls
+        self._with_cursors: set[Guest] = set()  # have kept a cursor, and may have no connection between two calls
         self._borrowed: dict[str, tuple[BorrowedSession, int, Owner]] = {}  # with the atomic depth at the time
         self._on_return: Callable[[], None] | None = None
-        self._expires: dict[str, tuple[float, float]] = {}  # alias -> (when opened, when to be closed)
-        self._used: dict[str, float] = {}  # alias -> when last used
+        self._expires: dict[str, tuple[float, float]] = {}  # alias -> (time opened, time to close)
+        self._used: dict[str, float] = {}  # alias -> time of last use
         self._max_lifetime = max_lifetime
         self._max_idle = max_idle
         self._configuration = configuration
@@ -66,7 +66,7 @@ class ConnectionSet:
     # A wrapper's turn
 
     def attach(self, alias: str, guest: Guest, lease: Any) -> bool:
-        """Let a wrapper have the alias's connection. False if that had died while idle, and will be opened anew."""
+        """Give a wrapper the alias's connection. False if that had died while idle, and will be opened anew."""
         session = self._session(alias, guest.wrapper)
         if session.wrapper is not None:
             self._detach(alias)
@@ -86,7 +86,7 @@ class ConnectionSet:
     def _session(self, alias: str, wrapper: BaseDatabaseWrapper) -> Session:
         session = self._sessions.get(alias)
         if session is not None and session.settings["NAME"] != wrapper.settings_dict["NAME"]:
-            self._drop(alias)  # a test runner has renamed it in place
+            self._drop(alias)  # a test runner has renamed the database in place
             session = None
         if session is None:
             session = self._sessions[alias] = Session(
@@ -95,7 +95,7 @@ class ConnectionSet:
         return session
 
     def new_guest(self, alias: str, owner: Owner) -> Guest | None:
-        """Return a new wrapper for the owner, made without a detour through Django; None if it has to be made there."""
+        """Return a new wrapper for the owner; None if Django has to make it."""
         session = self._sessions.get(alias)
         if session is None or (entry := django_connections.settings.get(alias)) is None:
             return None
@@ -118,7 +118,7 @@ class ConnectionSet:
         return guest
 
     def take_guests(self) -> list[Guest]:
-        """Take the connections from their wrappers, which are still the running call's."""
+        """Take the connections from their wrappers, which the running call still uses."""
         guests = [self._detach(alias) for alias in tuple(self._guests)]
         for guest in guests:
             guest.is_taken = True
@@ -128,9 +128,9 @@ class ConnectionSet:
     def borrow(
         self, alias: str, wrapper: BaseDatabaseWrapper, owner: Owner, on_return: Callable[[], None] | None = None
     ) -> None:
-        """Use somebody else's connection, and leave it as it was: in-memory SQLite has only the one.
+        """Use a connection of another owner, and restore it afterwards: in-memory SQLite has only one.
 
-        ``on_return`` is called when the last one that was borrowed has been given back.
+        ``on_return`` is called when the last borrowed connection has been returned.
         """
         self._on_return = on_return
         if alias not in self._borrowed:
@@ -141,31 +141,34 @@ class ConnectionSet:
 
     @property
     def has_borrowed(self) -> bool:
-        """Whether a connection of somebody else's is in use."""
+        """True while a borrowed connection is in use."""
         return bool(self._borrowed)
 
     # While it is lent
 
     def own(self) -> list[BaseDatabaseWrapper]:
-        """Return the connections in use that are ours to stop and to close: all but the borrowed ones."""
+        """Return the connections in use that DAF may stop and close: all but the borrowed ones."""
         return [wrapper for alias, wrapper in tuple(self.wrappers.items()) if alias not in self._borrowed]
 
     def open_aliases(self) -> list[str]:
-        """Return the aliases that have an open connection of our own."""
+        """Return the aliases that have an open connection of this set."""
         return [session.alias for session in tuple(self._sessions.values()) if session.is_open]
 
     def make_ready(self) -> None:
-        """Before the first call of a lease: carry out the end of the last one, if it could not be."""
+        """Clean the connections before a lease's first call, if the last lease could not be cleaned."""
         if self.needs_cleaning:
             self.needs_cleaning = False
             self.clean("a lease that could not be ended")
 
     def is_in_transaction(self) -> bool:
-        """Whether one is open on a connection in use, by Django's means or by hand."""
+        """Return True if a transaction is open on a connection in use, begun by Django or by SQL."""
         return any(reset.is_in_transaction(wrapper) for wrapper in self.wrappers.values() if wrapper.connection)
 
     def configure(self, wrapper: BaseDatabaseWrapper | None = None) -> None:
-        """Set what ``CONFIGURE`` wants for the running call, on one open connection or all that are in use."""
+        """Apply the settings of ``CONFIGURE`` for the running call, to one open connection or all that are in use.
+
+        Raises TransactionManagementError if an open atomic block began with other settings.
+        """
         if self._configuration is None:
             return
         values = self._configuration() or {}
@@ -182,7 +185,7 @@ class ConnectionSet:
                 )
 
     def forget(self, alias: str) -> None:
-        """Let the alias's next use begin with a wrapper of its own, as ``del connections[alias]`` does."""
+        """Let the alias's next use begin with a new wrapper, as ``del connections[alias]`` does."""
         if alias in self._guests:
             self._guests[alias].revoke()
             self._drop(alias)
@@ -190,9 +193,9 @@ class ConnectionSet:
     # Its end
 
     def leave_untouched(self) -> bool:
-        """After a call that has left nothing on any connection, as most do: have them ready for the next lease.
+        """Prepare the connections for the next lease without cleaning, after a call that has changed none of them.
 
-        Return False, and do nothing, if something may have been left. No I/O.
+        Return False, and do nothing, if a call may have changed one. No I/O.
         """
         if self._borrowed or self._with_cursors or self.needs_cleaning:
             return False
@@ -210,13 +213,13 @@ class ConnectionSet:
         return True
 
     def rest(self, origin: object, *, keeps_transactions: bool = False) -> tuple[bool, bool]:
-        """After a call: end its transaction. Return whether all was well, and whether its owner has to have it again.
+        """End a call's transaction. Return two values: False if it had to be repaired; True if the owner keeps the set.
 
-        ``keeps_transactions``: one that the call has left open is its owner's, to be ended by a later call.
+        ``keeps_transactions``: a later call of the owner may end a transaction that this call has left open.
         """
         healthy, stays = True, False
         for alias, wrapper in tuple(self.wrappers.items()):
-            if alias in self._borrowed:  # it is restored after each call: others have it too
+            if alias in self._borrowed:  # it is restored after each call: other owners use it too
                 continue
             guest, session = self._guests[alias], self._sessions[alias]
             guest.holds_transaction = (keeps_transactions or guest.holds_transaction) and reset.is_in_transaction(
@@ -240,7 +243,7 @@ class ConnectionSet:
         return healthy, stays or bool(self._with_cursors) or any(s.is_touched for s in self._sessions.values())
 
     def lay_down(self) -> None:
-        """Between two calls on a pinned lease: take the connections from their wrappers, which stay the owner's."""
+        """Take the connections from their wrappers between two calls on a pinned lease. Wrappers stay the owner's."""
         for alias in tuple(self._borrowed):
             self._give_back(alias)
         for alias, guest in tuple(self._guests.items()):
@@ -248,7 +251,7 @@ class ConnectionSet:
                 self._detach(alias)
 
     def clean(self, origin: object, *, is_rested: bool = False) -> bool:
-        """Make every connection fit for the next lease. False if one had to be repaired or closed.
+        """Clean every connection for the next lease. False if one had to be repaired or closed.
 
         ``is_rested``: :meth:`rest` has just ended the transactions.
         """
@@ -288,7 +291,7 @@ class ConnectionSet:
         return is_idle or alias not in django_connections.settings
 
     def _clean_session(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
-        """Let the next owner find nothing of this one's. False if that failed, and the connection was closed for it."""
+        """Remove the owner's session state. False if that failed, so that the connection was closed."""
         try:
             if not self._sessions[alias].clean():
                 reset.close(wrapper)
@@ -299,7 +302,7 @@ class ConnectionSet:
         return True
 
     def close(self) -> None:
-        """Close all connections of our own, for good."""
+        """Close all connections of the set permanently."""
         self.thread.shutdown(wait=False)
         for alias in tuple(self._borrowed):
             self._give_back(alias)
@@ -307,7 +310,7 @@ class ConnectionSet:
             self._drop(alias)
 
     def leave_to_parent(self) -> None:
-        """In the child of a fork: let go of the idle connections, which are the parent process's."""
+        """Forget the idle connections in the child of a fork: they are the parent process's."""
         for session in self._sessions.values():
             session.leave_to_parent()
 
@@ -338,7 +341,7 @@ class ConnectionSet:
                 reset.close_for_good(wrapper)
 
     def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether the connection has reached its age, or belongs back in the pool of ``OPTIONS["pool"]``."""
+        """Return True if the connection has reached its maximum age, or belongs to the pool of ``OPTIONS["pool"]``."""
         if wrapper.connection is None:
             return False
         if wrapper.settings_dict["OPTIONS"].get("pool") or alias not in django_connections.settings:

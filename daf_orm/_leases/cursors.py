@@ -1,4 +1,4 @@
-"""Cursors on leased connections, which know when they are closed, and to whom they belong."""
+"""Cursors on leased connections. Each knows its owner, and whether it is closed."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
 
 
 class Guest(Protocol):
-    """What a cursor tells, and asks."""
+    """The interface that a cursor needs of its wrapper's guest."""
 
     session: Session | None
 
     def note_cursor(self, cursor: Any) -> None:
-        """Take note of a cursor that is open."""
+        """Record an open cursor."""
 
     def forget_cursor(self, cursor: Any) -> None:
-        """Take note that it has been closed."""
+        """Record that the cursor has been closed."""
 
     def look_at(self, sql: Any, cursor: Any) -> None:
-        """Before a statement is sent: keep the session if it may change that."""
+        """Check a statement before it is sent: keep the session if the statement may change it."""
 
     def look_again(self, sql: Any, cursor: Any) -> None:
-        """Look at what execute wrappers have made of a statement, if they have."""
+        """Check a statement again if execute wrappers have changed it."""
 
     def touch_beyond_sql(self, cursor: Any) -> None:
-        """Keep the session: what is done to it next is not seen by Django."""
+        """Keep the session before a change that Django does not see."""
 
     @property
     def is_server_pooled(self) -> bool:
-        """Whether each transaction may be in another session of the server's."""
+        """True if each transaction may be in another session of the server."""
 
 
 class LeasedCursor(CursorWrapper):
-    """A cursor of Django's on a leased connection, which knows when it is closed.
+    """Django's cursor on a leased connection, which reports when it is closed.
 
-    Instrumentation may make one of a subclass that it derives from ours, around the same cursor of the driver's.
+    Instrumentation may make one of a subclass that it derives from this, around the same driver's cursor.
     """
 
     daf_orm_guest: Guest
@@ -60,14 +60,14 @@ class LeasedCursor(CursorWrapper):
         return super()._executemany(sql, param_list, *ignored)  # type: ignore[misc] # the stubs leave it out
 
     def close(self) -> None:
-        """Close it."""
+        """Close the cursor."""
         guest = self.daf_orm_guest
         guest.forget_cursor(self)
-        vars(self).pop(FAILED, None)  # it is to be used no more
+        vars(self).pop(FAILED, None)  # it cannot be used again
         self.cursor.close()
 
     def look_at_copy(self, sql: Any) -> None:
-        """Do for a COPY, which the driver sends, what is done for every statement that Django sends."""
+        """Check a COPY, which the driver sends, as every statement that Django sends."""
         guest = self.daf_orm_guest
         guest.look_at(sql, self)
         if guest.session is not None and guest.session.is_server_pooled:
@@ -98,11 +98,11 @@ class LeasedCursor(CursorWrapper):
 
 
 class RevokedCursor:
-    """In the place of a driver's cursor whose connection is another's by now."""
+    """Replaces a driver's cursor whose connection serves another owner now."""
 
     def __init__(self, owner: str) -> None:
         self._message = (
-            f"A cursor that {owner} had opened was used after that had ended: its connection serves others. Close "
+            f"A cursor that {owner} had opened was used after its owner had ended: its connection serves others. Close "
             "cursors where you open them: `with connection.cursor() as cursor`."
         )
 
@@ -117,7 +117,7 @@ class RevokedCursor:
 
 @functools.cache
 def leased_kind(kind: type[Any]) -> type[Any] | None:
-    """Return the class of a cursor that is watched; None for one that cannot be."""
+    """Return the class of a watched cursor; None for one that cannot be watched."""
     if not issubclass(kind, CursorWrapper) or issubclass(kind, LeasedCursor):
         return None
     return LeasedCursor if kind is CursorWrapper else type(kind.__name__, (LeasedCursor, kind), {})

@@ -1,4 +1,4 @@
-"""A wrapper of Django's, and the driver's connection that it has for a call."""
+"""A guest: a Django wrapper of an owner, and the driver's connection that it has for a call."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """Whose the wrapper is: an owner."""
+    """The owner of a wrapper."""
 
     lost: str
     last_used: dict[str, Guest]
 
     @property
     def name(self) -> str:
-        """Who it is, for messages."""
+        """The owner's name in messages."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it will be kept any more."""
+        """True if no more of its state will be kept."""
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
-        """The task that it is, if it is one."""
+        """The asyncio task that is the owner, if one is."""
 
     def discard(self, guest: Guest) -> None:
         """Forget a wrapper."""
 
 
 class Guest(Appearance):
-    """A wrapper of Django's that belongs to an owner, and has a driver's connection for a call, or for longer."""
+    """A Django wrapper that belongs to an owner, and has a driver's connection for a call, or for longer."""
 
     def __init__(self, owner: Host, wrapper: BaseDatabaseWrapper) -> None:
         self.owner = owner
@@ -64,10 +64,10 @@ class Guest(Appearance):
         self.is_taken = True
         self._looked_at: Any = None
         self.holds_transaction = False
-        """Whether a call has left a transaction open, for its owner to end."""
-        # By the drivers' cursors: of one, instrumentation may have made a second wrapper.
+        """True if a call has left a transaction open, for its owner to end."""
+        # By the driver's cursor, since instrumentation may have made a second wrapper around one.
         self._cursors: dict[int, weakref.ref[LeasedCursor]] = {}  # those that have not been closed
-        self._named: set[int] = set()  # of those, the server's own, which last until they are closed
+        self._named: set[int] = set()  # those on the server, which last until they are closed
         self._install(wrapper)
 
     def _install(self, wrapper: BaseDatabaseWrapper) -> None:
@@ -77,32 +77,32 @@ class Guest(Appearance):
         self._database = database_of(wrapper)
         self._patience = self._database.patience(wrapper, self._is_stopping)
         if self._patience is not None:
-            wrapper.execute_wrappers.append(self._patience)  # innermost: what it repeats is the statement alone
+            wrapper.execute_wrappers.append(self._patience)  # innermost: it repeats the statement alone
         be_leased(wrapper, self)
         self._note_attributes()
 
     def retire(self) -> None:
-        """Its owner has ended: let nothing of the wrapper refer to it, so that both are freed at once."""
+        """Let the wrapper refer to nothing, since its owner has ended, so that both are freed at once."""
         be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
         forget_helpers(self.wrapper)
         self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
         self._first_wrappers, self._patience = [], None
 
     def is_own(self, execute_wrapper: Any) -> bool:
-        """Whether an execute wrapper is DAF's."""
+        """Return True if an execute wrapper is DAF's."""
         return execute_wrapper == self._execute or execute_wrapper is self._patience
 
     @property
     def has_left_something(self) -> bool:
-        """Whether a call has left a cursor, a transaction or a method of its own on it."""
+        """True if a call has left a cursor, a transaction or a replaced method."""
         return self.holds_transaction or self.has_open_cursors or self.is_patched
 
-    # What Django calls
+    # Called by Django
 
     def connect(self, connect: Callable[[], None]) -> None:
-        """Have the lease's connection; open one if it has none.
+        """Get the lease's connection; open one if it has none.
 
-        No connection is kept that was stopped halfway: a search path or a role that was to be set would be missing.
+        A connection whose opening was stopped is closed: a search path or a role might not have been set.
         """
         if self.session is None:
             self._attach()
@@ -123,7 +123,7 @@ class Guest(Appearance):
         attach_here(self)
 
     def commit(self, commit: Callable[[], None]) -> None:
-        """Let no commit follow the cancellation of the call it belongs to: the block it ends rolls back instead."""
+        """Commit, unless the call has been cancelled: then raise CallCancelled, so that its block rolls back."""
         if self._is_stopping():
             raise CallCancelled("The task that wanted this commit has been cancelled; it is rolled back.")
         lease = self.lease
@@ -138,15 +138,15 @@ class Guest(Appearance):
             if self.session is not None:
                 self.session.end_transaction()
             if lease is not None:
-                with COMMITS:  # from here on it must not be cut off
+                with COMMITS:  # cut_off_commits() must not see it from here on
                     lease.committing = None
 
     def set_autocommit(self, set_autocommit: Callable[..., None], autocommit: Any, *args: Any, **kwargs: Any) -> None:
-        """Let a block that has lost its connection end without a new one, which would only be put in the same state."""
+        """Set autocommit. A block that has lost its connection ends without a new one, which would need no change."""
         wrapper = self.wrapper
         if self.session is not None:
             self.session.end_transaction()
-            if not autocommit:  # a block begins with what its caller wants now
+            if not autocommit:  # a block begins with its caller's settings
                 self.lease.connections.configure(wrapper)
         if (
             wrapper.connection is None
@@ -157,9 +157,9 @@ class Guest(Appearance):
         set_autocommit(autocommit, *args, **kwargs)
 
     def close(self, close: Callable[[], None]) -> None:
-        """Close the connection. What had been set on it has not been lost."""
+        """Close the connection. Its settings do not count as lost."""
         connection: Any = self.wrapper.connection
-        with unwatched(connection):  # Django's pool calls functions of the user's with what it gets back
+        with unwatched(connection):  # Django's pool calls the user's functions with returned connections
             close()
         if self.session is not None and self.wrapper.connection is None:
             self.session.forget()
@@ -168,7 +168,7 @@ class Guest(Appearance):
         return self.lease is not None and self.lease.is_stopping
 
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
-        """Look at a statement, as an execute wrapper."""
+        """Check a statement before it is sent. An execute wrapper."""
         cursor = context["cursor"]
         try:
             self.look_at(sql, cursor)
@@ -190,15 +190,15 @@ class Guest(Appearance):
             raise
 
     def look_again(self, sql: Any, cursor: CursorWrapper) -> None:
-        """Look at what execute wrappers have made of a statement, if they have."""
+        """Check a statement again if execute wrappers have changed it."""
         looked_at, self._looked_at = self._looked_at, None
         if sql is not looked_at:
             self.look_at(sql, cursor)
 
     def look_at(self, sql: Any, cursor: CursorWrapper) -> None:
-        """Before a statement is sent: have a connection for it, and keep that if the statement may change its session.
+        """Check a statement before it is sent: get a connection, and keep it if the statement may change its session.
 
-        Raises CallCancelled if its task has been cancelled, InterfaceError if what the owner had set has been lost.
+        Raises CallCancelled if the task has been cancelled, InterfaceError if the owner's session state has been lost.
         """
         if self.session is None:  # a cursor that was kept
             self._attach()
@@ -206,7 +206,7 @@ class Guest(Appearance):
         assert session is not None
         if self.owner.lost:
             message = self.owner.lost
-            if self.owner.task is not None:  # one that may live for ever, and can set it again
+            if self.owner.task is not None:  # a task may live for ever, and can set its state again
                 self.owner.lost = ""
             raise InterfaceError(message)
         if lease.is_stopping:
@@ -221,14 +221,14 @@ class Guest(Appearance):
         before = self.session
         self.lease.keep()
         assert self.session is not None
-        if self.session is not before:  # the call goes on where the owner's other state is
+        if self.session is not before:  # the call goes on on the connection with the owner's other state
             self._renew(cursor)
             self.lease.connections.configure(self.wrapper)
             self.session.look_at(sql)
         self.session.is_touched = True
 
     def _renew(self, cursor: CursorWrapper) -> None:
-        """Let a cursor be one of the connection that the call has gone on on."""
+        """Move a cursor to the connection that the call has moved to."""
         is_named = getattr(cursor.cursor, "name", None)
         fresh = self.wrapper.chunked_cursor() if is_named else self.wrapper.cursor()
         self.forget_cursor(cursor)
@@ -236,7 +236,7 @@ class Guest(Appearance):
         self.note_cursor(cursor)
 
     def _use_again(self, cursor: CursorWrapper) -> None:
-        """Let a cursor whose statement has failed, and that has been forgotten for it, execute another one."""
+        """Use a cursor again for a statement after one that failed, which had removed it from the list."""
         del vars(cursor)[FAILED]
         if getattr(cursor.cursor, "connection", None) is self.wrapper.connection:
             self.note_cursor(cursor)
@@ -246,7 +246,7 @@ class Guest(Appearance):
     # Cursors
 
     def watch(self, wrapped: Any) -> Any:
-        """Let a new cursor of Django's be one that is known."""
+        """Make a new Django cursor a watched one, and record it."""
         kind: Any = type(wrapped)
         if (kind := leased_kind(kind)) is not None:
             wrapped.__class__ = kind
@@ -264,19 +264,19 @@ class Guest(Appearance):
         self._cursors[number] = weakref.ref(cursor)
         if getattr(inner, "name", None):
             self._named.add(number)
-        elif number in self._named:  # of one that was dropped, and is open on the server
+        elif number in self._named:  # of a cursor that was dropped, and is open on the server
             self._named.discard(number)
             if self.session is not None:
                 self.session.lose_track()
 
     def attach(self, session: Session, lease: Any) -> None:
-        """Have a connection of a lease's."""
+        """Get a connection of a lease."""
         self.session, self.lease, self.is_taken = session, lease, True
         if self._patience is not None:
             self._patience.sqlite_waits = session.sqlite_waits
 
     def detach(self) -> None:
-        """Have none any more."""
+        """Lose the connection."""
         if self._patience is not None and self.session is not None:
             self.session.sqlite_waits = self._patience.sqlite_waits
         self.session = self.lease = None
@@ -285,17 +285,17 @@ class Guest(Appearance):
         self.is_taken = False
 
     def revoke(self) -> None:
-        """Never be lent again: its owner has thrown it away."""
+        """Take the wrapper out of use: its owner has thrown it away."""
         self.owner.discard(self)
 
     def forget_cursor(self, cursor: CursorWrapper) -> None:
-        """Take note that a cursor has been closed."""
+        """Record that a cursor has been closed."""
         self._cursors.pop(id(cursor.cursor), None)
         self._named.discard(id(cursor.cursor))
 
     @property
     def has_open_cursors(self) -> bool:
-        """Whether code has kept a cursor that it has not closed."""
+        """True if code has kept a cursor that it has not closed."""
         if not self._cursors:
             return False
         self._cursors = {key: cursor for key, cursor in self._cursors.items() if cursor() is not None}
@@ -305,7 +305,7 @@ class Guest(Appearance):
         return bool(self._cursors)
 
     def touch_beyond_sql(self, cursor: CursorWrapper) -> None:
-        """Keep the session: what is done to it next is not seen by Django."""
+        """Keep the session before a change that Django does not see."""
         if self.session is None:
             self._attach()
         before = self.session
@@ -317,7 +317,10 @@ class Guest(Appearance):
             self._renew(cursor)
 
     def use_past_django(self, sql: Any) -> None:
-        """Before code uses the driver's connection by itself: keep the session, and close the connection in the end."""
+        """Keep the session before other code than Django's uses the driver's connection; it is closed in the end.
+
+        Raises InterfaceError outside the owner's calls, CallCancelled if the task has been cancelled.
+        """
         session, lease = self.session, self.lease
         assert session is not None
         assert is_running_here is not None
@@ -339,14 +342,14 @@ class Guest(Appearance):
 
     @property
     def is_server_pooled(self) -> bool:
-        """Whether each transaction may be in another session of the server's."""
+        """True if each transaction may be in another session of the server."""
         if self.session is None:
             self._attach()
         assert self.session is not None
         return self.session.is_server_pooled
 
     def revoke_cursors(self) -> None:
-        """Close the cursors that have been kept. They raise InterfaceError from now on. Does I/O."""
+        """Close the cursors that code has kept. They raise InterfaceError from now on. Does I/O."""
         for reference in tuple(self._cursors.values()):
             if (cursor := reference()) is None:
                 continue
@@ -358,6 +361,6 @@ class Guest(Appearance):
 
 
 is_running_here: Callable[[Any], bool] | None = None
-"""Whether a call on a lease is what runs here; ``daf_orm._django.lookup`` puts it here."""
+"""Returns True if this code is part of a call on the lease. ``daf_orm._django.lookup`` sets it."""
 attach_here: Callable[[Guest], None] | None = None
-"""How a wrapper gets the connection of the call that uses it; ``daf_orm._django.lookup`` puts it here."""
+"""Gives a wrapper the connection of the call that uses it. ``daf_orm._django.lookup`` sets it."""

@@ -1,9 +1,9 @@
 """A lease: one set of database connections, lent to a task.
 
-The problem: Django ties a connection to a thread, and async code changes threads at every hop. The mechanism: the
-connections belong to a :class:`Lease`; the task that holds one has it in a context variable, as a :class:`Scope`;
-``daf_orm._django.connections`` makes ``django.db.connections`` look there. The invariant: a lease's connections are
-used by one call at a time, and by no task that is outside the innermost atomic block open on them.
+Problem: Django ties a connection to a thread, and async code changes threads at every hop. Mechanism: connections
+belong to a :class:`Lease`. The task that holds one has it in a context variable, as a :class:`Scope`, and
+``daf_orm._django.connections`` makes ``django.db.connections`` look there. Invariant: a lease's connections are used by
+one call at a time, and by no task that is outside the innermost atomic block open on them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("daf_orm")
 _MOMENT = 0.05
-"""Seconds after which a thread that waits for its turn asks whether it still has to."""
+"""Seconds between two checks of a waiting thread that it still has to wait."""
 
 
 class Home(Protocol):
-    """Where a lease comes from: the pool."""
+    """The pool that a lease comes from."""
 
     def finish(self, lease: Lease, *, keeps_transactions: bool = False) -> None:
         """Clean the lease's connections and take it back, unless its owner keeps it. On a worker thread."""
@@ -54,10 +54,10 @@ class Home(Protocol):
 
     @property
     def executor(self) -> Executor:
-        """Threads that are always to be had."""
+        """Threads that are always available."""
 
     def end(self, lease: Lease) -> Future[None]:
-        """Take a pinned lease back, as its owner has ended."""
+        """Take a pinned lease back, because its owner has ended."""
 
 
 class Copying(NamedTuple):
@@ -71,43 +71,43 @@ class Copying(NamedTuple):
 class Lease:
     """One loan: of a set of connections from the pool, or of a sync parent's thread with the connections it has.
 
-    Each call that needs one makes one: what few of them have stands on the class.
+    Every call that needs one makes one, so rarely used attributes stand on the class.
     """
 
     scopes: set[Scope]
-    """Who holds it: the last of them to end gives it back, since scopes may overlap without being nested."""
+    """The scopes that hold it. The last of them to end returns it, since scopes may overlap without being nested."""
     owner: Owner | None = None
-    """Whose calls it is for; None for a sync parent's thread."""
+    """The owner of its calls; None for a sync parent's thread."""
     running: Callable[[], None] | None = None
-    """Of a lease whose call runs on an event loop: ends the call, if the loop is closed."""
+    """Of a lease whose call runs on an event loop: ends the call if the loop is closed."""
     gate: FifoLock | None = None
-    """Of a pinned lease: held by an atomic block, beside which the owner's other tasks wait."""
+    """Of a pinned lease: held by an atomic block while the owner's other tasks wait."""
     sent: bool = False
-    """Whether a statement has been sent."""
+    """True if a statement has been sent."""
     stopping: bool = False
-    """Whether the call that was begun on it is being cancelled."""
+    """True while the call that was begun on it is being cancelled."""
     moved_to: Lease | None = None
     """The lease that the running call has gone on on."""
     runs_for: Lease | None = None
     """The lease that the running call was begun on, if that was another one."""
     committing: tuple[BaseDatabaseWrapper, float] | None = None
-    """The connection whose COMMIT is under way, and when that was sent, by ``time.monotonic()``."""
+    """The connection whose COMMIT is under way, and the time it was sent, by ``time.monotonic()``."""
     pinned_for: str = ""
-    """Why it is pinned, for messages."""
+    """The reason why it is pinned, for messages."""
     blocks: dict[str, Scope]
     """The innermost open atomic block per alias."""
     origin: CallSite | None = None
-    """Where it is held across awaits; None while it is lent for a single call."""
+    """The place where it is held across awaits; None while it is lent for a single call."""
     copying: Copying | None = None
-    """The COPY in progress, beside which the connection can do nothing else."""
+    """The COPY in progress, during which the connection can do nothing else."""
     cancelled_in_block: bool = False
-    """Whether a call was cancelled inside the transaction, which must then not be taken for a success."""
+    """True if a call was cancelled inside the transaction, which then must not commit."""
     is_ready: bool = False
-    """Whether its first call has looked the connections over."""
+    """True once its first call has checked the connections."""
     is_orphan: bool = False
-    """Whether its event loop was found closed, and it is about to be taken back."""
+    """True if its event loop was found closed, and it is about to be taken back."""
     has_left_calls: bool = False
-    """Of a sync parent's thread: whether a finalizer has left a last call to it."""
+    """Of a sync parent's thread: True if a finalizer has left a last call to it."""
     ended: bool = False
     forgotten: bool = False
     """Set in the child of a fork: the connections are the parent process's."""
@@ -124,48 +124,48 @@ class Lease:
         self.connections = connections
         """None for a sync parent's thread."""
         self.executor = executor
-        """Where the calls run."""
+        """The executor of the calls."""
         self.loop = loop
         self.home = home
-        """Who takes it back; None for a sync parent's thread."""
+        """The pool that takes it back; None for a sync parent's thread."""
         self.runs_on_loop = runs_on_loop
-        """Whether all of its connections can wait on an event loop, so that calls need no thread."""
+        """True if all of its connections can wait on an event loop, so that calls need no thread."""
         self.turn = FifoLock()
         self.scopes = set()
         self.blocks = {}
 
     def lend_to(self, owner: Owner) -> None:
-        """Let it be for the calls of an owner."""
+        """Let it serve the calls of an owner."""
         self.owner = owner
         self.executor = owner.executor or self.executor
 
     @property
     def has_own_thread(self) -> bool:
-        """Whether nothing but its calls runs where they do."""
+        """True if its calls have a thread to themselves."""
         return self.connections is not None and self.executor is self.connections.thread
 
     @property
     def has_lost_loop(self) -> bool:
-        """Whether the event loop that waits for its calls is closed."""
+        """True if the event loop that waits for its calls is closed."""
         return self.loop is not None and self.loop.is_closed()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the running call is being cancelled: nothing more is sent to a server on its behalf."""
+        """True while the running call is being cancelled: nothing more is sent to a server for it."""
         return self.stopping or (self.runs_for is not None and self.runs_for.stopping)
 
     def may_move(self) -> bool:
-        """Whether the running call may go on on another lease, as if it had begun there."""
+        """Return True if the running call may go on on another lease, as if it had begun there."""
         return not (self.sent or self.scopes or self.connections is None or self.connections.is_in_transaction())
 
     def can_be_joined(self) -> bool:
-        """Whether a call that has begun elsewhere may go on here: no transaction of the owner's is open."""
+        """Return True if a call that began elsewhere may go on here: no transaction of the owner is open."""
         return self.connections is not None and not self.connections.is_in_transaction()
 
     def poison(self) -> bool:
-        """After a cancelled call: let Django refuse further statements in its transaction. True if it was in one.
+        """Let Django refuse further statements in the transaction of a cancelled call. True if it was in one.
 
-        PostgreSQL aborts the transaction, SQLite may have rolled it back: neither may be mistaken for a success.
+        PostgreSQL aborts the transaction, SQLite may have rolled it back: in both cases it must not look successful.
         """
         inside = [wrapper for wrapper in self.in_use() if wrapper.in_atomic_block]
         for wrapper in inside:
@@ -178,13 +178,13 @@ class Lease:
         return committing[0] if committing is not None and committing[1] <= moment else None
 
     def in_use(self) -> list[BaseDatabaseWrapper]:
-        """Return the connections of the running call that are ours to stop and to close."""
+        """Return the connections of the running call that DAF may stop and close."""
         connections = (self.moved_to or self).connections
         return [] if connections is None else connections.own()
 
     @property
     def is_pinned(self) -> bool:
-        """Whether its owner keeps it, and still can."""
+        """True if its owner keeps it, and still can."""
         return self.owner is not None and self.owner.pinned is self and not (self.owner.ended or self.forgotten)
 
     def keep(self) -> None:
@@ -201,7 +201,7 @@ class Lease:
         return None if guest is None else self.attach(guest)
 
     def attach(self, guest: Guest) -> BaseDatabaseWrapper:
-        """Let a wrapper of the owner's have the connection of its alias."""
+        """Give one of the owner's wrappers the connection of its alias."""
         assert self.connections is not None
         if not self.connections.attach(guest.alias, guest, self) and self.home is not None:
             self.home.count_lost(1)
@@ -210,7 +210,7 @@ class Lease:
     # Turns
 
     async def take_turn(self, scope: Scope | None, timeout: float | None) -> None:
-        """Wait until the caller's call may run. ``scope`` is where it stands."""
+        """Wait until the caller's call may run. ``scope`` is the caller's scope, if any."""
         gate = None if self.is_in_block(scope) else self.gate
         if gate is not None:
             await self.pass_gate(timeout)
@@ -229,7 +229,7 @@ class Lease:
             raise self._name_block(timeout) from error
 
     def take_turn_blocking(self, timeout: float, is_given_up: Callable[[], bool] | None = None) -> None:
-        """Do the same as :meth:`take_turn` on a thread, for a caller that stands in no block of this lease."""
+        """Wait on a thread like :meth:`take_turn`, for a caller that is in no block of this lease."""
         deadline, gate = time.monotonic() + timeout, self.gate
 
         def is_over() -> bool:
@@ -250,7 +250,7 @@ class Lease:
         return self.connections.take_guests()
 
     def close_gate(self) -> None:
-        """Make a gate, as the lease is pinned: the block that the running call stands in has passed it."""
+        """Make a gate, as the lease is pinned. The block that the running call is in holds it."""
         self.gate = FifoLock()
         for scope in self.blocks.values():
             outermost, outer = scope, scope.outer
@@ -263,14 +263,14 @@ class Lease:
                 outermost.holds_gate = True
 
     def leave_gate(self, scope: Scope) -> None:
-        """Let the others pass, as the block that they waited for has ended."""
+        """Let the other tasks pass, as the block that they waited for has ended."""
         if scope.holds_gate:
             scope.holds_gate = False
             assert self.gate is not None
             self.gate.release()
 
     def is_in_block(self, scope: Scope | None) -> bool:
-        """Whether a scope stands in an atomic block on this lease."""
+        """Return True if a scope is in an atomic block on this lease."""
         while scope is not None:
             if scope.alias is not None and scope.lease is self:
                 return True
@@ -289,8 +289,8 @@ class Lease:
         """Raise InterfaceError if a COPY other than that of ``scope`` is in progress: a query would wait for ever."""
         if self.copying is not None and self.copying.scope is not scope:
             raise InterfaceError(
-                f"A COPY is in progress on this connection, begun at {self.copying.scope.origin}: nothing else can be "
-                "done with it. Leave its `async with` block first, or query outside the cursor and the transaction."
+                f"A COPY is in progress on this connection, begun at {self.copying.scope.origin}: it can do nothing "
+                "else meanwhile. Leave its `async with` block first, or query outside the cursor and the transaction."
             )
 
     def check(self, alias: str, scope: Scope | None, caller: str) -> None:

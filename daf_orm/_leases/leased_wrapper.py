@@ -1,6 +1,7 @@
 """The class of wrappers that belong to an owner: a subclass of the backend's, whose methods ask their guest.
 
-Methods on the class, not on each wrapper: a request makes one, and what refers to itself is freed late, as garbage.
+The methods are on the class, not on each wrapper: a request makes a wrapper, and one that refers to itself would be
+freed late, by the garbage collector.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 _HELPERS: Final = ("client", "creation", "features", "introspection", "ops", "validation")
-"""What a wrapper of Django's makes of its attributes ``…_class``. Each refers to the wrapper."""
+"""The objects that a Django wrapper makes of its attributes ``…_class``. Each refers to the wrapper."""
 _LEASED: Final = "daf_orm_leased"  # kept on the class itself: instrumentation may make one per connection
 _METHODS: Final = frozenset(
     {
@@ -25,17 +26,17 @@ _METHODS: Final = frozenset(
         *("make_cursor", "make_debug_cursor"),
     }
 )
-"""What a wrapper with a guest does otherwise."""
+"""The methods that a wrapper with a guest changes."""
 
 
 class Guest(Protocol):
-    """What a wrapper asks before it does what changes its connection."""
+    """The interface that a wrapper needs of its guest."""
 
     def connect(self, connect: Callable[[], None]) -> None:
-        """Have a connection of a lease's; ``connect`` opens one."""
+        """Get a lease's connection; ``connect`` opens one."""
 
     def commit(self, commit: Callable[[], None]) -> None:
-        """Commit, if that may be."""
+        """Commit, if that is allowed."""
 
     def set_autocommit(self, set_autocommit: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         """Begin or end a transaction."""
@@ -44,14 +45,14 @@ class Guest(Protocol):
         """Close the connection."""
 
     def watch(self, wrapped: Any) -> Any:
-        """Let a new cursor of Django's be one that is known."""
+        """Make a new Django cursor a watched one, and record it."""
 
     def use_past_django(self, sql: Any) -> None:
-        """Before code uses the driver's connection by itself: keep the session."""
+        """Keep the session before other code than Django's uses the driver's connection."""
 
 
 def be_leased(wrapper: BaseDatabaseWrapper, guest: Guest) -> None:
-    """Let a wrapper, just made, ask a guest."""
+    """Let a new wrapper ask a guest."""
     kind = _leased_class(cast("Any", type(wrapper)))
     if type(wrapper) is not kind:
         wrapper.__class__ = kind
@@ -64,15 +65,15 @@ def be_leased(wrapper: BaseDatabaseWrapper, guest: Guest) -> None:
 
 
 def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
-    """Return the guest that a wrapper asks, if it has one."""
+    """Return the guest of a wrapper, if it has one."""
     guest: Guest | None = vars(wrapper).get("daf_orm_guest")
     return guest
 
 
 def forget_helpers(wrapper: BaseDatabaseWrapper) -> None:
-    """Let go of what refers to the wrapper, but for what its backend has made otherwise than Django does.
+    """Delete the helpers that refer to the wrapper, except those that its backend makes in another way than Django.
 
-    Code that still wants it gets it made again.
+    Code that still needs one gets a new one.
     """
     values = vars(wrapper)
     for name, kind in cast("Any", wrapper).daf_orm_helpers:
@@ -94,7 +95,7 @@ class _Helper:
 
 
 class _OwnMethod:
-    """In the place of a method that a backend has put on its wrapper itself, where none of the class's is found."""
+    """Replaces a method that a backend has put on its wrapper itself, which hides that of the class."""
 
     def __init__(self, wrapper: BaseDatabaseWrapper, name: str, method: Callable[..., Any]) -> None:
         self._wrapper = wrapper
@@ -112,17 +113,17 @@ class _OwnMethod:
         return getattr(guest, self._name)(self._method, *args, **kwargs)
 
 
-_Backend: Any = object  # a backend's wrapper comes behind this class
+_Backend: Any = object  # in the order of base classes a backend's wrapper follows this class
 
 
 class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
-    """What a backend's wrapper does otherwise if it has a guest."""
+    """The methods of a backend's wrapper that a guest changes."""
 
     daf_orm_guest: Guest | None = None
     daf_orm_helpers: tuple[tuple[str, Any], ...] = ()
 
     def __init_subclass__(cls, **_: Any) -> None:
-        """Tell the backend nothing: what it wants to know of subclasses is about those of its own."""
+        """Keep the subclass from the backend, whose own hook expects only its own subclasses."""
 
     def connect(self) -> None:
         if (guest := self.daf_orm_guest) is None:
@@ -163,16 +164,16 @@ class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
 
 
 def _leased_class(backend: Any) -> Any:
-    """Return the subclass of a backend's wrapper, under its name. Without a guest it does what the backend's does."""
+    """Return the subclass of a backend's wrapper, with its name. Without a guest it behaves like the backend's."""
     if issubclass(backend, _Leased):
         return backend
     if (known := vars(backend).get(_LEASED)) is not None:
         return known
-    helpers = [name for name in _HELPERS if getattr(backend, name, None) is None]  # else it is a property of its own
+    helpers = [name for name in _HELPERS if getattr(backend, name, None) is None]  # else it is the backend's property
     members: dict[str, Any] = {name: _Helper(name) for name in helpers}
     members |= {"__module__": backend.__module__, "__qualname__": backend.__qualname__, "__doc__": backend.__doc__}
     members |= {"daf_orm_helpers": tuple((name, getattr(backend, f"{name}_class", None)) for name in helpers)}
-    # Nor is a metaclass of the backend's told, which may register classes by name, or want something of them.
+    # The backend's metaclass does not run either: it may register classes by name, or require attributes.
     make: Any = abc.ABCMeta.__new__ if isinstance(backend, abc.ABCMeta) else type.__new__
     leased = make(type(backend), backend.__name__, (_Leased, backend), members)
     setattr(backend, _LEASED, leased)

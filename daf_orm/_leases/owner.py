@@ -1,9 +1,9 @@
-"""Who a connection's state belongs to, and the wrappers of Django's that it has.
+"""The owner of a connection's state, and its Django wrappers.
 
 Django's code finds one ``DatabaseWrapper`` per request: attributes, execute wrappers and query logs set on it are there
-in the request's next call, and in no other request. So a wrapper belongs to its :class:`Owner` and is never lent again;
-what is lent, call by call, is the driver's connection. The owner has a second wrapper while two of its calls run at
-once.
+in the request's next call, and in no other request. So a wrapper belongs to its :class:`Owner` and is never lent again.
+The pool lends the driver's connection, call by call. The owner has a second wrapper while two of its calls run at the
+same time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Owner:
-    """A request, a ``ThreadSensitiveContext``, a background task; or else an asyncio task."""
+    """A request, a ``ThreadSensitiveContext``, a background task, or any other asyncio task."""
 
     pinned: Any = None
     """The lease that it keeps until it ends."""
     was_pinned = False
     lost = ""
-    """What was lost with a connection that it kept: a request may not go on without, a task is told once."""
+    """The message about state lost with a connection that it kept. A request cannot go on; a task gets it once."""
     _ended = False
 
     def __init__(
@@ -37,24 +37,24 @@ class Owner:
     ) -> None:
         self._name = name
         self.executor = executor
-        """The one thread for all of its calls, where it has one."""
+        """The one thread for all of its calls, if it has one."""
         self.kept: dict[str, Any] = {}
-        """How it has left a connection that it borrowed, by alias."""
+        """Its changes to connections that it borrowed, by alias."""
         self.last_used: dict[str, Guest] = {}
-        """The wrapper that was used last, by alias: what has been set on it, others show."""
+        """The wrapper that was used last, by alias. The others copy the attributes set on it."""
         self._task = weakref.ref(task) if task is not None else None
         self._guests: dict[str, list[Guest]] = {}
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """Who it is, for messages."""
+        """The owner's name in messages."""
         task = self.task
         return self._name or (f"task {task.get_name()!r}" if task is not None else "a task")
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it will be kept any more."""
+        """True if no more of its state will be kept."""
         if not self._ended and self._task is not None:
             task = self._task()
             self._ended = task is None or task.done()
@@ -62,13 +62,13 @@ class Owner:
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
-        """The task that it is; None if it is something else, or gone."""
+        """The asyncio task that is the owner; None if none is, or if it is gone."""
         return None if self._task is None else self._task()
 
     def end(self) -> None:
-        """Keep nothing any more. What still runs is not disturbed."""
+        """Keep no more state. Calls that still run are not disturbed."""
         self._ended = True
-        if not self._lock.acquire(blocking=False):  # a finalizer may be here, in code that holds it
+        if not self._lock.acquire(blocking=False):  # a finalizer may run this in code that holds the lock
             return
         try:
             guests, self._guests, self.last_used = self._guests, {}, {}
@@ -93,7 +93,7 @@ class Owner:
         return guest
 
     def add(self, alias: str, wrapper: BaseDatabaseWrapper) -> Guest:
-        """Take a new wrapper, which shows what has been set on the first."""
+        """Add a new wrapper, with the attributes that were set on the first."""
         guest = Guest(self, wrapper)
         with self._lock:
             guests = self._guests.setdefault(alias, [])

@@ -1,8 +1,8 @@
-"""A driver's connection, or cursor, in the hands of code that is not Django's.
+"""A driver's connection, or cursor, used by other code than Django's.
 
-``connection.connection`` and ``cursor.cursor`` are the driver's own: no execute wrapper of Django's sees what code does
-with them. So the class of each becomes a subclass whose methods look who calls them. What backends, drivers and DAF do
-is known otherwise. Before anything else, the owner keeps the session, and the connection is closed in the end.
+``connection.connection`` and ``cursor.cursor`` are the driver's own: Django's execute wrappers do not see how code uses
+them. So the class of each becomes a subclass whose methods look at their caller. Calls of backends, drivers and DAF are
+tracked elsewhere. Before any other call, the owner keeps the session, and the connection is closed in the end.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ _OF_TYPES: Final = "psycopg.types."
 """Registers types on a connection at the request of other code."""
 _known_packages: tuple[str, ...] = ("django.", "daf_orm.")
 _known_modules: set[str] = set()
-"""Names of modules that have been found to be known: those of packages, backends and drivers."""
+"""Names of modules that belong to known packages, backends and drivers."""
 _instruments: set[str] = set()
-"""Modules of what stands in for a driver's connection, as OpenTelemetry has it: the code that calls it counts."""
+"""Modules of proxies around a driver's connection, such as OpenTelemetry's: the code that calls the proxy counts."""
 
 
 class Watcher(Protocol):
-    """What has a driver's connection: a session."""
+    """The session that has a driver's connection."""
 
     watched_of_cursor: tuple[str, ...]
-    """Names of methods of the cursors that the connection makes for such code."""
+    """Names of watched methods of the cursors that the connection makes."""
 
     def has(self, connection: Any) -> bool:
-        """Whether it has this very connection."""
+        """Return True if it has this very connection."""
 
     def use_past_django(self, connection: Any, sql: Any) -> None:
-        """Allow its use by other code than Django's, or raise InterfaceError. ``sql`` is what it sends, if known."""
+        """Allow other code than Django's to use it, or raise InterfaceError. ``sql`` is the statement, if known."""
 
 
 def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tuple[str, ...]) -> None:
-    """Look at who uses methods and properties of the driver's connection that a wrapper has just opened."""
-    global _known_packages  # noqa: PLW0603 - there are as many as drivers
+    """Watch the callers of methods and properties of the driver's connection that a wrapper has just opened."""
+    global _known_packages  # noqa: PLW0603 - one for each driver
     connection: Any = wrapper.connection
     driver: str = getattr(getattr(wrapper, "Database", None), "__name__", "")
     package = f"{driver.partition('.')[0]}."
@@ -61,7 +61,7 @@ def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tupl
 
 
 def watch_cursor(cursor: Any, names: tuple[str, ...]) -> None:
-    """Look at who uses methods of a driver's cursor."""
+    """Watch the callers of methods of a driver's cursor."""
     try:
         cursor.__class__ = _watched(cursor.__class__, names)
     except TypeError:  # its class is not Python's
@@ -70,7 +70,7 @@ def watch_cursor(cursor: Any, names: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def unwatched(connection: Any) -> Iterator[None]:
-    """Look at no use of a driver's connection, and at none later if it is closed, or given to another."""
+    """Do not watch a driver's connection in the block, nor later if it is closed or given away."""
     attributes: dict[str, Any] = getattr(connection, "__dict__", {})
     reference = attributes.pop(_WATCHER, None)
     try:
@@ -101,7 +101,7 @@ def _watched(kind: type[Any], names: tuple[str, ...]) -> type[Any]:
 def _watched_method(method: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
-        frame = sys._getframe(1)  # noqa: SLF001 - who calls
+        frame = sys._getframe(1)  # noqa: SLF001 - the caller
         if frame.f_globals.get("__name__") not in _known_modules and not _is_known(frame):
             connection = getattr(self, "connection", self)
             watcher: Watcher | None = getattr(connection, _WATCHER, _nothing)()
@@ -117,7 +117,7 @@ def _watched_method(method: Any, name: str) -> Callable[..., Any]:
 
 
 def _nothing() -> None:
-    """Stand in for the watcher of a connection that has none."""
+    """Stand in for a reference to the watcher, on a connection that has none."""
 
 
 def _is_known(frame: FrameType | None) -> bool:

@@ -1,4 +1,4 @@
-"""The state every connection is in when its lease ends: quiet, in autocommit, outside any transaction.
+"""The state of every connection when its lease ends: no statement running, in autocommit, outside any transaction.
 
 Everything here does I/O and runs on a worker thread, in the hop that ends the lease.
 """
@@ -18,7 +18,7 @@ _POLLIN = getattr(select, "POLLIN", 0)
 
 
 def clean(wrapper: BaseDatabaseWrapper, *, origin: object, keeps_session: bool = False) -> bool:
-    """Bring a connection back to its clean state; close it where that is not certain.
+    """Bring a connection back to its clean state; close it if that is not certain.
 
     ``keeps_session``: its owner has set something there, which ending a transaction does not undo.
     Return False if something was wrong with it. ``origin`` names the borrower in the report. Never raises.
@@ -40,7 +40,7 @@ def clean(wrapper: BaseDatabaseWrapper, *, origin: object, keeps_session: bool =
 
 
 def close(wrapper: BaseDatabaseWrapper) -> None:
-    """Close a connection, whatever state it is in. Never raises. SQLite keeps the one that is a memory database."""
+    """Close a connection in any state. Never raises. SQLite keeps the connection of a memory database."""
     _forget_transaction(wrapper)
     try:
         wrapper.close()
@@ -50,14 +50,14 @@ def close(wrapper: BaseDatabaseWrapper) -> None:
 
 
 def close_for_good(wrapper: BaseDatabaseWrapper) -> None:
-    """Close a connection that will not be used again, a memory database's too. Never raises."""
+    """Close a connection that will not be used again, also one of a memory database. Never raises."""
     close(wrapper)
     if wrapper.connection is not None:
         BaseDatabaseWrapper.close(wrapper)
 
 
 def has_died(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether the server hung up on an idle connection. No round trip: its socket is asked whether it has ended."""
+    """Return True if the server hung up on an idle connection. Without a round trip, unless its socket is readable."""
     if wrapper.connection is None:
         return False
     if database_of(wrapper).is_closed(wrapper):
@@ -65,7 +65,7 @@ def has_died(wrapper: BaseDatabaseWrapper) -> bool:
     socket = socket_of(wrapper)
     if socket < 0 or not _is_readable(socket):
         return False
-    # Something arrived on an idle connection: a farewell, or a harmless notice. Only a round trip can tell.
+    # Something arrived on an idle connection: the end, or a harmless notice. Only a round trip shows which.
     return not wrapper.is_usable()
 
 
@@ -81,14 +81,14 @@ def leave_blocks(wrapper: BaseDatabaseWrapper, depth: int) -> bool:
 
 def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
     is_open = _in_transaction(wrapper) if leave_blocks(wrapper, 0) else True
-    if is_open is None:  # it cannot be known: to be sure
+    if is_open is None:  # unknown: roll back to be sure
         with cut_off_if_silent(wrapper):
             wrapper.rollback()
     if not is_open:
         return True
     logger.error(
         "A transaction was left open on connection %r by %s; it was rolled back. "
-        "End it where it began, best with daf_orm.transaction.atomic().",
+        "End it where it began, preferably with daf_orm.transaction.atomic().",
         wrapper.alias,
         origin,
     )
@@ -99,7 +99,7 @@ def _end_transaction(wrapper: BaseDatabaseWrapper, origin: object) -> bool:
 
 
 def is_in_transaction(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether code has begun a transaction and not ended it, by Django's means or by hand."""
+    """Return True if code has begun a transaction and not ended it, by Django's means or by SQL."""
     return wrapper.in_atomic_block or (
         wrapper.connection is not None
         and (wrapper.autocommit != wrapper.settings_dict["AUTOCOMMIT"] or bool(_in_transaction(wrapper)))
@@ -107,7 +107,7 @@ def is_in_transaction(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 def _in_transaction(wrapper: BaseDatabaseWrapper) -> bool | None:
-    """Whether a transaction is open; None if that cannot be known."""
+    """Return True if a transaction is open; None if that cannot be known."""
     database = database_of(wrapper)
     if wrapper.connection is None:
         return False
@@ -130,7 +130,7 @@ def _is_pristine(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 def _forget_transaction(wrapper: BaseDatabaseWrapper) -> bool:
-    """Reset what Django remembers of a transaction that its server no longer knows. True if that was nothing."""
+    """Reset Django's record of a transaction that its server no longer has. True if there was none."""
     nothing = not wrapper.in_atomic_block
     wrapper.in_atomic_block = False
     wrapper.needs_rollback = False

@@ -1,4 +1,4 @@
-"""A scope: a stretch of a task during which it holds a lease. The innermost one is in a context variable."""
+"""A scope: a period of a task during which it holds a lease. The innermost one is in a context variable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ next_number = itertools.count().__next__
 
 @dataclass(frozen=True, slots=True)
 class CommitHook:
-    """A callback for after the commit. A robust one's errors are logged instead of raised, as in Django."""
+    """A callback for after the commit. Errors of a robust one are logged instead of raised, as in Django."""
 
     func: Callable[[], object]
     robust: bool
@@ -33,31 +33,31 @@ class CommitHook:
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """A stretch of a task during which it holds a lease: an atomic block, a cursor or an iteration."""
+    """A period of a task during which it holds a lease: an atomic block, a cursor or an iteration."""
 
     lease: Lease
     outer: Scope | None
     origin: CallSite
     alias: str | None = None
-    """The alias of an atomic block; None for a scope without a transaction of its own."""
+    """The alias of an atomic block; None for a scope without a transaction."""
     task: str = field(default_factory=lambda: describe_task(current_task()))
     depth: int = -1
-    """Of an atomic block: how many of Django's are around it on its connection; -1 until it has begun."""
+    """Of an atomic block: the number of Django blocks around it on its connection; -1 until it has begun."""
     is_open: bool = True
     is_abandoned: bool = False
-    """Whether its task dropped it, so that whoever still has it in the context is not one of its child tasks."""
+    """True if its task dropped it, so that other code with it in its context is no child task of the block."""
     holds_gate: bool = False
-    """Whether the other tasks of a pinned lease's owner wait for it."""
+    """True if the other tasks of a pinned lease's owner wait for it."""
     share: FifoSemaphore | None = None
-    """Of an iteration that has a lease of its own: where its place among those is."""
+    """Of an iteration with a separate lease: the semaphore in which it has a slot."""
     is_guest: bool = False
-    """Whether it uses the turn of a call on a sync parent's thread which waits for it."""
+    """True if it uses the turn of a waiting call on a sync parent's thread."""
     hooks: list[CommitHook] = field(default_factory=list)
-    """What to call when the outermost atomic block has committed, in order."""
+    """The callbacks for after the commit of the outermost atomic block, in order."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether code in it may still use the lease."""
+        """True if code in it may still use the lease."""
         if not self.is_open or self.lease.ended or self.lease.forgotten:
             return False
         if self.alias is not None:  # blocks on different databases may end in any order
@@ -66,7 +66,7 @@ class Scope:
 
     @property
     def has_ended_block(self) -> bool:
-        """Whether this scope, or one around it, is an atomic block that has ended."""
+        """True if this scope, or one around it, is an atomic block that has ended."""
         scope: Scope | None = self
         while scope is not None and (scope.alias is None or scope.is_open):
             scope = scope.outer
@@ -79,14 +79,14 @@ class Scope:
             share.release()
 
     def leads_to(self, other: Scope) -> bool:
-        """Whether ``other`` is this scope or one around it."""
+        """Return True if ``other`` is this scope or one around it."""
         scope: Scope | None = self
         while scope is not None and scope is not other:
             scope = scope.outer
         return scope is other
 
     def take_out(self, ended: Scope) -> None:
-        """Let what is around ``ended`` be around the scope inside it, which goes on without it."""
+        """Remove the ended scope from the chain of this one, which goes on without it."""
         scope: Scope | None = self
         while scope is not None and scope.outer is not ended:
             scope = scope.outer
@@ -94,7 +94,7 @@ class Scope:
             scope.outer = ended.outer
 
     def is_inside(self, block: Scope) -> bool:
-        """Whether this scope is the given atomic block, or was opened in it with no other of its alias between."""
+        """Return True if this scope is the given block, or was opened in it with no other of its alias between."""
         scope: Scope | None = self
         while scope is not None and (scope.alias != block.alias or scope.lease is not block.lease):
             scope = scope.outer
@@ -123,19 +123,19 @@ def innermost_scope() -> Scope | None:
 
 
 def is_outside_scopes() -> bool:
-    """Whether this context was made in no scope at all."""
+    """Return True if this context was made in no scope."""
     return _scope.get() is None
 
 
 def enter_scope(scope: Scope) -> Scope | None:
-    """Make the scope the one that this task, and what it calls or starts, sees. Return the one it saw before."""
+    """Make the scope current for this task, and for its calls and new tasks. Return the scope that was current."""
     before = _scope.get()
     _scope.set(scope)
     return before
 
 
 def enter_if_outside(scope: Scope) -> Scope | None:
-    """Enter the scope unless the context is inside it already. Return what the context saw before."""
+    """Enter the scope unless the context is inside it already. Return the scope that was current."""
     before = _scope.get()
     if before is None or not before.leads_to(scope):
         _scope.set(scope)
@@ -143,12 +143,12 @@ def enter_if_outside(scope: Scope) -> Scope | None:
 
 
 def return_to(before: Scope | None) -> None:
-    """Undo :func:`enter_scope`, given what it returned."""
+    """Undo :func:`enter_scope`, given its result."""
     _scope.set(before)
 
 
 def step_back(scope: Scope) -> None:
-    """Put the task back in the scope around this one, if it is in it.
+    """Make the outer scope current again, if this one is current.
 
     By value, not by token: a generator may be left in another context than the one it was entered in.
     """
@@ -157,9 +157,9 @@ def step_back(scope: Scope) -> None:
 
 
 def leave_scope(scope: Scope, before: Scope | None) -> None:
-    """End the scope, and put the task back where it was ``before`` the end began, or else in the scope around this one.
+    """End the scope, and make current the scope ``before`` the end began, or else the one around this one.
 
-    Scopes may overlap: who was in a younger one stays there.
+    Scopes may overlap: a task in a younger scope stays there.
     """
     scope.is_open = False
     scope.lease.scopes.discard(scope)
@@ -170,7 +170,7 @@ def leave_scope(scope: Scope, before: Scope | None) -> None:
 
 
 def holds_block() -> Scope | None:
-    """Return an atomic block that this context is in, without a word about ended ones; None if there is none."""
+    """Return an atomic block that this context is in, without an error for ended ones; None if there is none."""
     scope = _scope.get()
     while scope is not None and (scope.alias is None or not scope.is_alive):
         scope = scope.outer

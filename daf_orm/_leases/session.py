@@ -1,8 +1,8 @@
-"""The session of one connection that the pool keeps: what its owner may have left there, and how it becomes clean.
+"""The session of one pooled connection: the state that its owner may have left there, and its cleaning.
 
-The pool keeps drivers' connections, and no wrappers of Django's: a :class:`Session` is attached to the wrapper of the
-owner that it is lent to. What statements do to the server's session is looked at before they are sent; the options of
-the driver's connection are compared when the lease ends; what is set on the wrapper stays with its owner.
+The pool keeps drivers' connections, and no Django wrappers: a :class:`Session` is attached to the wrapper of the owner
+that it is lent to. Statements are checked before they are sent, for their effect on the server's session. The options
+of the driver's connection are compared when the lease ends. Attributes of the wrapper stay with its owner.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ class Session:
     ) -> None:
         self.alias = wrapper.alias
         self.settings = dict(wrapper.settings_dict)
-        """With which the connection was opened."""
+        """The settings with which the connection was opened."""
         self.origin = origin
         """The alias's entry in ``DATABASES``."""
         self.watched_of_cursor = database_of(wrapper).watched_of_cursor
         self.connection: Any = None
         """The driver's connection while no wrapper has it."""
         self.wrapper: BaseDatabaseWrapper | None = None
-        """The wrapper that has it."""
+        """The wrapper that has the connection."""
         self.is_touched = False
-        """Whether its owner has to have this very connection again."""
+        """True if its owner has to get this very connection again."""
         self.opened = 0.0
-        """When the connection was opened, by ``time.monotonic()``."""
+        """The time at which the connection was opened, by ``time.monotonic()``."""
         self.sqlite_waits: tuple[Any, float] = (None, 0.0)
-        """How long SQLite itself waits for a lock, and on which connection."""
+        """A connection, and the seconds that SQLite itself waits for a lock on it."""
         self.configured: dict[str, Any] = {}
-        """What ``CONFIGURE`` has set."""
+        """The settings that ``CONFIGURE`` has made."""
         self._effect = Effect.NONE
         self._type = type(wrapper)
         self._database = database_of(wrapper)
         self.is_server_pooled = server_pooled and self._database.can_be_pooled_by_server
-        """Whether each transaction may be in another session of the server's."""
+        """True if each transaction may be in another session of the server."""
         self._is_transaction_configured = False
         self._sends_unseen = sends_unseen_statements(wrapper)
         self._options: tuple[Any, ...] = ()
@@ -71,7 +71,7 @@ class Session:
         self._is_new = False
 
     def attach(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Let a wrapper have the connection, if there is one; else it will connect by itself."""
+        """Give a wrapper the connection, if there is one; else the wrapper will open one."""
         self.wrapper = wrapper
         if self.connection is None:
             return
@@ -97,7 +97,7 @@ class Session:
         return wrapper
 
     def _learn_facts(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Keep what Django has asked the server about itself: no owner needs to ask again."""
+        """Keep the server's facts that Django has asked for, so that no other owner has to ask again."""
         lengths = len(vars(wrapper)), len(vars(wrapper.features))
         if lengths == self._lengths:
             return
@@ -110,12 +110,12 @@ class Session:
             }
 
     def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:
-        """Return a new wrapper as ``django.db.connections`` makes them, if the alias still has these settings."""
+        """Return a new wrapper, as ``django.db.connections`` makes them, if the alias still has these settings."""
         return self._type(settings, self.alias) if settings is self.origin else None
 
     @contextlib.contextmanager
     def housekeeping(self) -> Iterator[BaseDatabaseWrapper]:
-        """Let a wrapper that belongs to nobody have the connection."""
+        """Give the connection to a wrapper without an owner, for the block."""
         wrapper = self._type(self.settings, self.alias)
         wrapper.inc_thread_sharing()
         self.attach(wrapper)
@@ -126,11 +126,11 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection, attached or not."""
+        """True if there is a connection, attached or not."""
         return self.connection is not None or (self.wrapper is not None and self.wrapper.connection is not None)
 
     def connect(self, connect: Callable[[], None]) -> None:
-        """Connect; note how the driver's connection is set, and what receivers of ``connection_created`` do."""
+        """Connect; record the driver's options, and the effect of ``connection_created`` receivers."""
         wrapper = self.wrapper
         assert wrapper is not None
         before = dict(vars(wrapper))
@@ -140,11 +140,11 @@ class Session:
             connect()
         finally:
             self._is_new = False
-        if not _has_receivers():  # what was sent is Django's own: each new connection has it
+        if not _has_receivers():  # only Django has sent statements, which each new connection gets
             self._effect = Effect.NONE
         self.settings = dict(wrapper.settings_dict)
         if self.origin is not None and self.settings != lease_settings(self._type(self.origin, self.alias)):
-            self.is_touched, self._effect = True, Effect.UNKNOWN  # its owner has gone elsewhere, and alone
+            self.is_touched, self._effect = True, Effect.UNKNOWN  # its owner has changed the settings, for itself only
         self._attributes = {
             name: value
             for name, value in vars(wrapper).items()
@@ -157,18 +157,21 @@ class Session:
         self._options = self._database.options_of(wrapper.connection)
 
     def leave_to_parent(self) -> None:
-        """In the child of a fork: let go of the connection, which is the parent process's."""
+        """Forget the connection in the child of a fork: it is the parent process's."""
         if self.connection is not None:
             self._database.leave_to_parent(self.connection)
 
     def forget(self) -> None:
-        """A connection that is gone has left nothing."""
+        """Forget the state of a connection that is gone."""
         self._effect, self.is_touched = Effect.NONE, False
         self.configured = {}
         self._facts = ({}, {})
 
     def look_at(self, sql: Any) -> bool:
-        """Look at a statement that is about to be sent. Return True if its owner has to keep the session for it."""
+        """Check a statement before it is sent. Return True if its owner has to keep the session for it.
+
+        Raises InterfaceError for one that needs a session where ``SERVER_POOLED`` is set.
+        """
         assert self.wrapper is not None
         if self.is_server_pooled:
             kind, problem = self._database.judge(self.wrapper, sql)
@@ -184,17 +187,17 @@ class Session:
         return not self._is_new
 
     def has(self, connection: Any) -> bool:
-        """Whether it has this very connection of the driver's, attached or not."""
+        """Return True if it has this very connection of the driver, attached or not."""
         return connection is not None and (
             self.connection is connection or (self.wrapper is not None and self.wrapper.connection is connection)
         )
 
     def use_past_django(self, connection: Any, sql: Any) -> None:
-        """Before code uses the driver's connection by itself: let its owner keep the session, of which track is lost.
+        """Let the owner keep the session before other code than Django's uses the driver's connection.
 
-        ``sql`` is what it sends, if that is known. Raises InterfaceError if the connection is not the caller's.
+        ``sql`` is the statement, if that is known. Raises InterfaceError if the connection is not the caller's.
         """
-        if self._is_new:  # a receiver of connection_created, whose work is initial state
+        if self._is_new:  # a receiver of connection_created, whose statements are initial state
             return
         wrapper = self.wrapper
         guest = None if wrapper is None else guest_of(wrapper)
@@ -207,7 +210,7 @@ class Session:
             )
 
     def start_lease(self) -> bool:
-        """Before its first use on a lease, look the connection over. False if it had died, and is closed."""
+        """Check the connection before its first use on a lease. False if it had died, and is closed."""
         wrapper = self.wrapper
         if wrapper is None or wrapper.connection is None:
             return True
@@ -217,7 +220,7 @@ class Session:
         if wrapper.settings_dict.get("CONN_HEALTH_CHECKS"):
             wrapper.health_check_enabled, wrapper.health_check_done = True, False  # type: ignore[attr-defined]
         self._database.learn(wrapper)
-        if _has_receivers():  # they are told of each owner
+        if _has_receivers():  # the signal is sent for each owner
             self._is_new = True
             try:
                 connection_created.send(sender=type(wrapper), connection=wrapper)
@@ -227,7 +230,7 @@ class Session:
         return True
 
     def configure(self, values: Mapping[str, Any]) -> None:
-        """Set what ``CONFIGURE`` wants and the connection does not have yet. Outside transactions."""
+        """Apply the settings of ``CONFIGURE`` that the connection does not have yet. Outside transactions."""
         wrapper = self.wrapper
         assert wrapper is not None
         if not self._database.takes_settings:
@@ -240,16 +243,16 @@ class Session:
         wanted |= dict.fromkeys(self.configured.keys() - wanted.keys())
         changes = {name: value for name, value in wanted.items() if self.configured.get(name, _UNKNOWN) != value}
         if changes:
-            self.configured |= dict.fromkeys(changes, _UNKNOWN)  # whatever happens now
+            self.configured |= dict.fromkeys(changes, _UNKNOWN)  # in case the statement fails
             self._database.configure(wrapper, changes)
             if wrapper.autocommit:  # else a rollback would revert them
                 self.configured |= changes
 
     def execute(self, sql: Any, execute: Callable[[], Any], *, many: bool = False) -> Any:
-        """Execute a statement, in a transaction that has what ``CONFIGURE`` wants if it cannot be set before.
+        """Execute a statement; in a transaction with the settings of ``CONFIGURE`` if those cannot be made before.
 
-        One whose prepared plan an ALTER has made stale is planned anew, if nothing of it can have been done. Else its
-        error is raised, and the connection is not lent again.
+        If an ALTER has made a prepared plan stale, the statement is planned again, unless it may have had an effect.
+        In that case its error is raised, and the connection is not lent again.
         """
         try:
             return self._execute_configured(sql, execute)
@@ -259,10 +262,10 @@ class Session:
             wrapper = self.wrapper
             assert wrapper is not None
             is_repeatable = not (many or self.is_touched) and self._database.may_repeat(sql)
-            if not is_repeatable or self._database.in_transaction(wrapper):  # which it has ended
+            if not is_repeatable or self._database.in_transaction(wrapper):  # the error has ended the transaction
                 self.lose_track()
                 raise
-            traceback.clear_frames(error.__traceback__)  # it lives on as garbage, and with it the cursor
+            traceback.clear_frames(error.__traceback__)  # the error lives on as garbage, and with it the cursor
             self._database.forget_plans(wrapper)
             return self._execute_configured(sql, execute)
 
@@ -291,23 +294,23 @@ class Session:
         return execute()
 
     def end_transaction(self) -> None:
-        """Take note that the next statement may be in another transaction."""
+        """Record that the next statement may be in another transaction."""
         self._is_transaction_configured = False
 
     def begin_copy(self) -> None:
-        """Before rows are copied, where a proxy stands in front: they need the settings too."""
+        """Apply the settings before rows are copied, if a proxy gives each transaction another session."""
         if not self.configured:
             return
         assert self.wrapper is not None
         if self.wrapper.autocommit and not self._database.in_transaction(self.wrapper):
             raise InterfaceError(
-                f"COPY on {self.alias!r} outside a transaction, which would lack the settings of DAF_ORM['CONFIGURE']. "
+                f"COPY on {self.alias!r} outside a transaction would lack the settings of DAF_ORM['CONFIGURE']. "
                 "Open transaction.atomic() around it."
             )
         self._execute_configured("COPY", lambda: None)
 
     def lacks(self, values: Mapping[str, Any]) -> list[str]:
-        """Return the names of those that are not set as wanted."""
+        """Return the names of settings that do not have these values."""
         if not self._database.takes_settings:
             return []
         wanted = {name: None if value is None else str(value) for name, value in values.items()}
@@ -317,23 +320,23 @@ class Session:
 
     @property
     def needs_cleaning(self) -> bool:
-        """Whether the next owner must not have it as it is."""
+        """True if the next owner must not get it before it is cleaned."""
         return self.is_touched or self._effect is not Effect.NONE
 
     def lose_track(self) -> None:
-        """Take note that statements may be sent that nothing looks at."""
+        """Record that statements may be sent unseen."""
         self._effect = Effect.UNKNOWN
         if self.wrapper is not None and self.wrapper.connection is not None:
             self._database.lose_track(self.wrapper)
 
     @property
     def has_other_options(self) -> bool:
-        """Whether the driver's connection has been set otherwise than it was."""
+        """True if options of the driver's connection have changed."""
         wrapper = self.wrapper
         return wrapper is not None and self._options != self._database.options_of(wrapper.connection)
 
     def is_untouched(self) -> bool:
-        """Whether its owner has left nothing at all on it, as far as is known without asking the server. No I/O."""
+        """Return True if its owner has left no state on it, as far as is known without asking the server. No I/O."""
         wrapper = self.wrapper
         return (
             wrapper is not None
@@ -344,12 +347,12 @@ class Session:
         )
 
     def end_lease(self) -> None:
-        """Take note that its owner's transactions have ended."""
+        """Record that its owner's transactions have ended."""
         assert self.wrapper is not None
         self._database.end_lease(self.wrapper)
 
     def clean(self) -> bool:
-        """Make the session what it was at first. False if the connection has to be closed. May raise."""
+        """Restore the session's first state. False if the connection has to be closed. May raise."""
         wrapper = self.wrapper
         assert wrapper is not None
         self.end_lease()
@@ -368,7 +371,7 @@ class Session:
 
 
 def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether a backend that is not Django's may send statements past Django's cursors, as django-tenants does."""
+    """Return True if a backend that is not Django's may send statements past Django's cursors, like django-tenants."""
     return not all(
         str(getattr(getattr(type(wrapper), name, None), "__module__", "")).startswith("django.")
         for name in ("_cursor", "cursor")
@@ -377,14 +380,14 @@ def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
 
 _UNKNOWN: Final = object()
 _SERVER_POOLED: Final = (
-    "{problem}, and DAF_ORM['SERVER_POOLED'] says that each transaction has another session. Send what begins or ends "
-    "a transaction by itself, and use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a transaction, "
-    "or DAF_ORM['CONFIGURE']; for all else, give this code a database alias that leads past the proxy."
+    "{problem}, and DAF_ORM['SERVER_POOLED'] says that each transaction has another session. Send a statement that "
+    "begins or ends a transaction alone. Use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a "
+    "transaction, or DAF_ORM['CONFIGURE']; for all else, give this code a database alias that bypasses the proxy."
 )
 
 
 def _has_receivers() -> bool:
-    """Return True if code other than Django's wants to know of new connections."""
+    """Return True if code other than Django's receives ``connection_created``."""
     return any(not _is_djangos(entry[1]) for entry in connection_created.receivers)
 
 

@@ -1,6 +1,6 @@
-"""Pinned leases: those that owners keep, because their calls have set something on the connections.
+"""Pinned leases: those that owners keep, because their calls have changed the session of a connection.
 
-At most ``max_pinned`` of a pool's leases are pinned, so that calls without a session of their own find one.
+At most ``max_pinned`` of a pool's leases are pinned, so that calls without session state find one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from daf_orm._leases.owner import Owner
 
 PIN_PATIENCE = 1.0
-"""Seconds that all pinned connections may be idle while an owner waits to pin one: it is refused then."""
+"""Seconds that all pinned connections may be idle while an owner waits to pin one. Then the owner is refused."""
 _TWO_SESSIONS = (
-    "{owner} would have two sessions: it sets something on a connection of its own while another of its calls runs in "
-    "which it has done so already ({origin}). Await the one before the other, or set it first, before any query."
+    "{owner} would have two sessions: one of its calls sets something on its connection while another runs that has "
+    "done so already ({origin}). Await one call before the other, or set it before any query."
 )
 
 
@@ -37,7 +37,7 @@ class Pins:
     ) -> None:
         self.max_pinned = max_pinned or max(1, max_size - 1)
         self.closed = False
-        """Whether the pool is closed, so that waiting to pin is in vain."""
+        """True once the pool is closed, so that no call may wait to pin."""
         self._max_size = max_size
         self._timeout = timeout
         self._keeps_first = keeps_first
@@ -54,8 +54,8 @@ class Pins:
     def keep(self, lease: Lease) -> None:
         """Pin a lease to its owner, before its session is changed. On the worker thread of its call.
 
-        The call goes on on another lease if the owner has pinned that. Raises InterfaceError if it cannot, since it has
-        begun on its own; TooManyRequests if no more may be pinned, and none of those that are is in use.
+        The call goes on on another lease if the owner has pinned that. Raises InterfaceError if it cannot, because it
+        has begun on its own lease. Raises TooManyRequests if no more may be pinned and no pinned lease is in use.
         """
         owner, deadline = lease.owner, time.monotonic() + self._timeout
         assert owner is not None
@@ -73,9 +73,9 @@ class Pins:
                 return
 
     def keep_late(self, lease: Lease, owner: Owner) -> bool:
-        """Pin a lease for what a call has left behind: an open cursor or transaction, a driver's option.
+        """Pin a lease for state that a call has left: an open cursor or transaction, a driver's option.
 
-        Beyond ``max_pinned`` too: what is there already can only be kept or lost. False if the owner has another.
+        Allowed beyond ``max_pinned``: this state can only be kept or lost. False if the owner has pinned another.
         """
         with self._lock:
             if owner.pinned is None:
@@ -89,7 +89,7 @@ class Pins:
                 self._pin(lease, owner)
 
     def unpin(self, lease: Lease) -> None:
-        """Let another owner pin instead. Under the lock."""
+        """Let another owner pin instead. The caller holds the lock."""
         if lease in self._leases:
             del self._leases[lease]
             if lease.owner is not None and lease.owner.pinned is lease:
@@ -97,7 +97,7 @@ class Pins:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let calls that wait to pin raise PoolClosed. Under the lock."""
+        """Let calls that wait to pin raise PoolClosed. The caller holds the lock."""
         self.closed = True
         self._changed.notify_all()
 
@@ -119,13 +119,13 @@ class Pins:
                     return None
                 if self.closed:
                     raise PoolClosed("The pool was closed while this call waited to keep its connection.")
-                # Twice in a row: where the process itself stood still for a moment, they only look idle.
+                # Twice in a row: after the process itself stood still for a moment, leases in use look idle.
                 idle_looks = 0 if self.are_in_use() else idle_looks + 1
                 if lease.is_stopping or time.monotonic() > deadline or idle_looks > 1:
                     raise self._too_many()
                 if bridge is None:
                     self._changed.wait(PIN_PATIENCE / 4)
-            if bridge is not None:  # on the event loop, which nothing can notify without waking all of them
+            if bridge is not None:  # on the event loop, where a notification would have to wake all of them
                 bridge.wait_until_done(asyncio.sleep(PIN_PATIENCE / 10))
 
     def _may_pin(self, owner: Owner) -> bool:
@@ -142,13 +142,13 @@ class Pins:
         held = "; ".join(lease.pinned_for for lease in self._leases)
         return TooManyRequests(
             f"{len(self._leases)} owners keep the connection on which they have set something, and no more may "
-            f"(DAF_ORM['MAX_PINNED'] is {self.max_pinned}, of MAX_SIZE {self._max_size}): {held}. Set it by "
+            f"(DAF_ORM['MAX_PINNED'] is {self.max_pinned}, of MAX_SIZE {self._max_size}): {held}. Make the settings by "
             "DAF_ORM['CONFIGURE'] or in a transaction by SET LOCAL, which keep no connection, or raise MAX_SIZE."
         )
 
 
 def _move(lease: Lease, other: Lease) -> bool:
-    """Let the call go on on its owner's other lease, whose turn it has. False if that has ended meanwhile."""
+    """Continue the call on its owner's other lease, whose turn it has. False if that lease has ended meanwhile."""
     if lease.is_stopping:
         raise CallCancelled("The task that wanted this statement has been cancelled; it was not sent.")
     if other.ended:

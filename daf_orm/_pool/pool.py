@@ -1,4 +1,4 @@
-"""The connection pool: lends leases, first come, first served, and takes them back clean.
+"""The connection pool: lends leases, first come, first served, and cleans them when they are returned.
 
 There is one per process, whatever the number of event loops. Vocabulary and statistics are psycopg_pool's. A lease
 has its own thread for as long as its connections are open; a few others stop statements and close connections.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from daf_orm._leases.owner import Owner
 
 logger = logging.getLogger("daf_orm")
-_REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten what holds them"
+_REMEDY = "Raise DAF_ORM['MAX_SIZE'] or shorten the calls that hold them"
 _OF_A_TEST = "A test has one: start the task inside the block that holds it, or make the test transactional. Held at"
 
 
@@ -73,11 +73,11 @@ class ConnectionPool:
         self.timeout = timeout
         self.max_iterating = max_iterating or max(1, max_size - 1)
         self.iterations = FifoSemaphore(self.max_iterating)
-        """Places for iterations with a lease of their own, which clients may read from as slowly as they like."""
+        """Slots for iterations on a separate lease, which may last as long as a slow client reads."""
         self.keeps_first = keeps_first
-        """Whether owners keep the first lease they get: ``POOL_MODE = "session"``."""
+        """True if owners keep the first lease they get: ``POOL_MODE = "session"``."""
         self.in_test = shared_connections.in_test()
-        """Whether its leases borrow a test's connections."""
+        """True if its leases borrow a test's connections."""
         self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
         self._pins = Pins(
             self._lock, max_size=max_size, max_pinned=max_pinned, timeout=timeout, keeps_first=keeps_first
@@ -137,7 +137,7 @@ class ConnectionPool:
         return lease
 
     def lend_to_thread(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> Lease:
-        """Lend a lease to synchronous code on a thread, which waits here. ``loop`` is the one that waits for it."""
+        """Lend a lease to synchronous code on a thread, which blocks here. ``loop`` is the one that waits for it."""
         lease, waiter = self._stock.lend_or_join(owner, loop, None)
         if lease is not None:
             self._trimmer.start(loop)
@@ -157,7 +157,7 @@ class ConnectionPool:
     def finish(self, lease: Lease, *, keeps_transactions: bool = False) -> None:
         """End a call: clean the lease's connections and take it back, unless its owner keeps it. Does I/O.
 
-        ``keeps_transactions``: one that the call has left open makes the owner keep it.
+        ``keeps_transactions``: a transaction that the call has left open makes the owner keep the lease.
         """
         connections = self._stock.lent.get(lease)
         if connections is None or lease.forgotten or lease.scopes:
@@ -174,7 +174,7 @@ class ConnectionPool:
             self._end_threads()
 
     def put_back(self, lease: Lease) -> None:
-        """Take a lease back that has not been used. Does no I/O: any thread may call it."""
+        """Take back a lease that has not been used. Does no I/O: any thread may call it."""
         if lease.is_pinned or lease.scopes:
             return
         if lease in self._pins and lease.connections is not None:
@@ -184,7 +184,7 @@ class ConnectionPool:
             self._end_threads()
 
     def end(self, lease: Lease) -> Future[None]:
-        """Take a pinned lease back, whose owner has ended: as soon as no call runs on it, or with its last scope."""
+        """Take back a pinned lease whose owner has ended: as soon as no call runs on it, or with its last scope."""
         done: Future[None] = Future()
 
         def finish() -> None:
@@ -204,18 +204,18 @@ class ConnectionPool:
         self._pins.keep(lease)
 
     def share(self, lease: Lease, owner: Owner) -> None:
-        """Let all calls of an owner run on a lease that an iteration of its own holds, driven by other tasks."""
+        """Let all calls of an owner run on a lease that its iteration holds, though other tasks drive that."""
         self._pins.share(lease, owner)
 
     def _has_to_be_kept(self, lease: Lease) -> bool:
-        """Return True if its owner keeps it, whatever its calls leave behind."""
+        """Return True if its owner keeps it, whatever state its calls leave."""
         owner = lease.owner
         if owner is None:
             return self.keeps_first
         return self.keeps_first or owner.executor is not None or (owner.pinned is lease and lease.is_pinned)
 
     def _is_kept(self, lease: Lease, connections: ConnectionSet, *, keeps_transactions: bool) -> bool | None:
-        """After a call: end its transaction. Return whether the owner keeps the lease; None if it cannot."""
+        """End a call's transaction. Return True if the owner keeps the lease; None if it must not, False otherwise."""
         owner = lease.owner
         if owner is None or owner.ended or self.closed:
             return None
@@ -246,12 +246,12 @@ class ConnectionPool:
 
     @property
     def closed(self) -> bool:
-        """Whether the pool lends no more."""
+        """True if the pool lends no more."""
         return self._stock.closed
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a lease."""
+        """Number of calls that wait for a lease."""
         return len(self._stock.queue)
 
     def is_starved(self) -> bool:
@@ -259,11 +259,11 @@ class ConnectionPool:
         return self._stock.is_starved()
 
     def holders(self) -> list[str]:
-        """Return where the leases that are out are held."""
+        """Return the places where the leases in use are held."""
         return self._stock.holders()
 
     def name_holders(self) -> str:
-        """Return the same as one text, for messages."""
+        """Return the places where the leases in use are held, as one text for messages."""
         return ", ".join(self._stock.holders()) or "none is held by now"
 
     def too_many_iterations(self, timeout: float) -> PoolTimeout:
@@ -271,7 +271,7 @@ class ConnectionPool:
         return PoolTimeout(
             f"{self.max_iterating} iterations hold a connection each, and no other ended within {timeout} s "
             f"(DAF_ORM['MAX_ITERATING'], of MAX_SIZE {self.max_size}): {self.name_holders()}. Load the rows of short "
-            "results at once, read from slow clients less at a time, or raise both."
+            "results at once, send slow clients less at a time, or raise both."
         )
 
     def count_lost(self, number: int) -> None:
@@ -282,10 +282,10 @@ class ConnectionPool:
     # Closing
 
     async def aclose(self, timeout: float | None = 5.0) -> None:
-        """Lend no more, let waiters raise PoolClosed, wait for the leases that are out, close every connection.
+        """Lend no more, let waiters raise PoolClosed, wait for the leases in use, close every connection.
 
-        After ``timeout`` seconds (None: no limit) it gives up waiting, logs where leases are still held, and returns;
-        those are closed when they end. A COMMIT that its server has not answered by then is cut off, and named.
+        After ``timeout`` seconds (None: no limit) it stops waiting, logs where leases are still held, and returns;
+        those are closed when they end. A COMMIT that its server has not answered by then is cut off, and logged.
         """
         idle, last_return = self._shut()
         await asyncio.shield(asyncio.wrap_future(self._threads.close(idle)))
@@ -299,7 +299,7 @@ class ConnectionPool:
         self._end_threads()
 
     def close(self) -> None:
-        """Do the same from synchronous code, without waiting for leases that are out."""
+        """Close the pool from synchronous code, without waiting for the leases in use."""
         idle, _ = self._shut()
         if hops.on_event_loop():
             self._threads.close(idle)
@@ -310,14 +310,14 @@ class ConnectionPool:
     def cut_off_commits(self, patience: float | None = None) -> int:
         """Cut off each COMMIT that was sent ``patience`` seconds ago (None: 5) and is not answered. Does not block.
 
-        Return their number. Each is logged: whether it has taken effect is in doubt.
+        Return their number. Each is logged, because it may or may not have taken effect.
         """
         with self._lock:
             lent = tuple(self._stock.lent)
         return cut_off_commits(lent, patience)
 
     def open(self) -> None:
-        """Lend again after :meth:`aclose`, as an application does that is started twice in one process."""
+        """Lend again after :meth:`aclose`, for an application that is started twice in one process."""
         with self._lock:
             if self.closed:
                 self._pins.closed = False
@@ -325,7 +325,7 @@ class ConnectionPool:
                 self._threads.restart()
 
     def forget(self) -> None:
-        """In the child of a fork: let go of everything without touching the parent's sockets."""
+        """Forget all leases in the child of a fork, without touching the parent's sockets."""
         stock = self._stock
         for lease in stock.lent:
             lease.forgotten = True
@@ -358,7 +358,7 @@ class ConnectionPool:
         return waiter.wait_blocking(max(left, 0.0))
 
     def _give_up(self, waiter: Waiter[Lease], error: BaseException, timeout: float) -> Lease:
-        """A wait has failed: leave the queue, unless a lease was handed over at the same moment."""
+        """Leave the queue after a failed wait, unless a lease was handed over at the same moment."""
         waiting = self._stock.leave_queue(waiter)
         if waiting is None and (lease := waiter.item()) is not None:
             if isinstance(error, TimeoutError):
@@ -373,7 +373,7 @@ class ConnectionPool:
         raise error
 
     def _defer_giving_back(self, waiter: Waiter[Lease]) -> None:
-        """A finalizer's way to give up: no lock. The queue passes over a waiter that has withdrawn."""
+        """Give up from a finalizer, which takes no lock. The queue passes over a waiter that has withdrawn."""
         if not waiter.withdraw():
             finalizers.defer(lambda: self._put_back_from(waiter))
 
@@ -388,8 +388,8 @@ def _new_lease(
     connections: ConnectionSet,
     loop: asyncio.AbstractEventLoop | None,
 ) -> Lease:
-    """Return a lease of a pool, which its bookkeeping only refers to weakly: a pool is freed with its last use."""
+    """Return a lease of a pool, which it refers to weakly: a pool is freed with its last use."""
     return Lease(connections, connections.thread, loop, home(), runs_on_loop=runs_on_loop)
 
 
-_inherited: list[Any] = []  # kept alive on purpose: finalizers would say goodbye on the parent process's sockets
+_inherited: list[Any] = []  # kept alive on purpose: finalizers would send goodbyes on the parent process's sockets

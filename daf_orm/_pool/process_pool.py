@@ -1,4 +1,4 @@
-"""The process's pool: made from ``DAF_ORM`` at its first use, and anew when settings change or the process forks."""
+"""The process's pool: made from ``DAF_ORM`` at its first use, and again when settings change or the process forks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _pool_lock = threading.Lock()
 
 
 def _lend_to_thread(owner: Owner, loop: asyncio.AbstractEventLoop) -> Lease:
-    with hops.outside_hops():  # the pool that may have to be made asks for the thread's own connections
+    with hops.outside_hops():  # making the pool looks at the thread's own connections
         pool = get_pool()
     return pool.lend_to_thread(owner, loop)
 
@@ -55,7 +55,7 @@ def get_pool() -> ConnectionPool:
         if _pool is None:
             if apps.ready and not apps.is_installed("daf_orm"):
                 logger.warning(
-                    '"daf_orm" is not in INSTALLED_APPS: Django\'s own a… methods stay as they are, and '
+                    '"daf_orm" is not in INSTALLED_APPS: Django\'s own a… methods are unchanged, and '
                     "nothing checks the DAF_ORM setting."
                 )
             leased_connections.activate()
@@ -90,7 +90,7 @@ def effective_max_size(settings: Settings) -> int:
 
 
 def _runs_on_event_loop(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether a connection can wait on an event loop. Those of ``OPTIONS["pool"]`` are psycopg's own."""
+    """Return True if a connection can wait on an event loop. Those of ``OPTIONS["pool"]`` are psycopg's own."""
     return getattr(wrapper, "runs_on_event_loop", False) and not wrapper.settings_dict["OPTIONS"].get("pool")
 
 
@@ -113,7 +113,7 @@ def current_pool() -> ConnectionPool | None:
 
 
 def reset_pool() -> None:
-    """Close the pool, if there is one; the next call makes a new one from the settings then in force."""
+    """Close the pool, if there is one; the next call makes a new one from the current settings."""
     global _pool
     with _pool_lock:
         pool, _pool = _pool, None

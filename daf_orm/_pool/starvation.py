@@ -1,4 +1,4 @@
-"""A warning for calls that wait while every connection is pinned by an owner that does nothing with it."""
+"""A warning for calls that wait while every connection is pinned by an owner that does not use it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import asyncio
 
 WARNING_INTERVAL = 10.0
-"""Seconds between two warnings that calls wait for connections which nothing uses."""
+"""Seconds between two warnings that calls wait for unused connections."""
 logger = logging.getLogger("daf_orm")
 
 
@@ -24,32 +24,32 @@ class Pool(Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a lease."""
+        """Number of calls that wait for a lease."""
 
     def is_starved(self) -> bool:
         """Return True if all leases are pinned, and none is in use."""
 
     def name_holders(self) -> str:
-        """Return where the leases are held, for messages."""
+        """Return the places where the leases are held, as one text for messages."""
 
 
 class StarvationWatch:
-    """Looks at a pool every ``PIN_PATIENCE`` seconds, for as long as calls wait for a lease."""
+    """Checks a pool every ``PIN_PATIENCE`` seconds, for as long as calls wait for a lease."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = weakref.ref(pool)  # a pool that was replaced may go
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
-        """Event loops that have a look scheduled."""
+        """Event loops that have a check scheduled."""
         self._warned = float("-inf")
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look at the pool after a while. On the event loop."""
+        """Schedule a check of the pool. On the event loop."""
         if loop not in self._loops:
             self._loops.add(loop)
             loop.call_later(PIN_PATIENCE, self.look, loop)
 
     def look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Warn if the calls that wait are starved, and look again later if there are any. On the event loop."""
+        """Warn if the waiting calls are starved, and schedule another check while any call waits. On the event loop."""
         self._loops.discard(loop)
         if (pool := self._pool()) is not None and pool.waiting:
             self.warn()
@@ -62,9 +62,9 @@ class StarvationWatch:
             return
         self._warned = now
         logger.warning(
-            "%d calls wait for a connection, and all %d are kept by owners that do nothing with them: %s. If those "
+            "%d calls wait for a connection, and all %d are kept by owners that do not use them: %s. If those owners "
             "wait for one of the calls, all wait until DAF_ORM['TIMEOUT']. Raise MAX_SIZE above the number of requests "
-            "that keep one, or set what they need by DAF_ORM['CONFIGURE'].",
+            "that keep one, or make their settings by DAF_ORM['CONFIGURE'].",
             pool.waiting,
             pool.max_size,
             pool.name_holders(),

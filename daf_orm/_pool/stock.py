@@ -1,4 +1,4 @@
-"""The bookkeeping of a pool: idle connections, leases that are out, and calls that wait. It does no I/O."""
+"""The bookkeeping of a pool: idle connections, leases in use, and waiting calls. It does no I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COUNTERS = (
 
 
 class Stock:
-    """At most ``max_size`` sets of connections. ``lock`` is the pool's; a method takes it unless it says "locked"."""
+    """At most ``max_size`` sets of connections. ``lock`` is the pool's; methods marked "locked" do not take it."""
 
     def __init__(  # noqa: PLR0913 - each is the pool's
         self,
@@ -47,7 +47,7 @@ class Stock:
     ) -> None:
         self.closed = False
         self.idle: list[ConnectionSet] = []
-        """Last in, first out: what is not needed ages at the front."""
+        """Last in, first out: unneeded sets age at the front."""
         self.lent: dict[Lease, ConnectionSet] = {}
         self.queue: WaitQueue[Lease] = WaitQueue()
         self._lock = lock
@@ -59,7 +59,7 @@ class Stock:
         self._new_lease = new_lease
         self._size = 0  # idle, lent, or being closed
         self._loop: asyncio.AbstractEventLoop | None = None  # that the last lease was lent to
-        self._serves_several = False  # whether the leases that are out may be those of several event loops
+        self._serves_several = False  # True if the leases in use may be those of several event loops
         self._emptied: list[Future[None]] = []  # for the return of the last lease
         self._counters = dict.fromkeys(_COUNTERS, 0)
 
@@ -68,7 +68,7 @@ class Stock:
     def lend_or_join(
         self, owner: Owner, loop: asyncio.AbstractEventLoop, waits_on: asyncio.AbstractEventLoop | None
     ) -> tuple[Lease | None, Waiter[Lease] | None]:
-        """Return a lease for an owner; if there is none free, a place in the queue. ``waits_on``: None for a thread.
+        """Return a lease for an owner; if none is free, a place in the queue. ``waits_on``: None for a thread.
 
         Raises PoolClosed, and TooManyRequests if the queue is full.
         """
@@ -88,7 +88,7 @@ class Stock:
             return None, self.queue.join(waits_on)
 
     def leave_queue(self, waiter: Waiter[Lease]) -> int | None:
-        """Let a waiter leave. Return how many still wait; None if a lease was handed over at the same moment."""
+        """Remove a waiter. Return how many still wait; None if a lease was handed over at the same moment."""
         with self._lock:
             self.queue.leave(waiter)
             if not waiter.withdraw():
@@ -97,7 +97,7 @@ class Stock:
             return len(self.queue)
 
     def take_back(self, lease: Lease) -> bool:
-        """Put the lease's connections among the idle ones. False if the pool is closed: close them instead."""
+        """Put the lease's connections among the idle ones. False if the pool is closed: the caller closes them."""
         with self._lock:
             connections = self.lent.pop(lease, None)
             if connections is None or lease.forgotten:
@@ -127,7 +127,7 @@ class Stock:
     # Closing
 
     def take_surplus(self, oldest_allowed: float) -> list[ConnectionSet]:
-        """Take out what has been idle since before ``oldest_allowed``, down to ``min_size``. Locked."""
+        """Remove sets that have been idle since before ``oldest_allowed``, down to ``min_size``. Locked."""
         surplus: list[ConnectionSet] = []
         while self.idle and self._size - len(surplus) > self._min_size:
             if self.idle[0].idle_since > oldest_allowed:
@@ -140,13 +140,13 @@ class Stock:
         return self._size > number
 
     def discard(self, number: int) -> None:
-        """Make room for as many new sets, since as many are closed now: there are never more than ``max_size``."""
+        """Make room for ``number`` new sets, since as many are closed now: there are never more than ``max_size``."""
         with self._lock:
             self._size -= number
             self._serve()
 
     def shut(self) -> tuple[list[ConnectionSet], Future[None] | None]:
-        """Lend no more. Return the idle connections, and what is done when the last lease is back. Locked."""
+        """Lend no more. Return the idle connections, and a future for the return of the last lease. Locked."""
         self.closed = True
         idle, self.idle = self.idle, []
         self._size -= len(idle)
@@ -193,7 +193,7 @@ class Stock:
             return len(self._pins) == len(self.lent) >= self._max_size and not self._pins.are_in_use()
 
     def holders(self) -> list[str]:
-        """Return where the leases that are out are held, with how often."""
+        """Return the places where the leases in use are held, with their numbers."""
         with self._lock:
             known = [lease.pinned_for or lease.origin for lease in self.lent]
         places = Counter(str(place) for place in known if place is not None)
@@ -222,7 +222,7 @@ class Stock:
         return lease
 
     def _serve(self) -> None:
-        """Lend to the first waiters what has become free."""
+        """Lend free connections to the first waiters."""
         while self.queue and (connections := self._take()) is not None:
             waiter = self.queue.pop()
             assert waiter is not None

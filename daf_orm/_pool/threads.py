@@ -1,4 +1,4 @@
-"""The pool's threads: they stop statements and close connections. A lease's calls have a thread of their own."""
+"""The pool's threads: they stop statements and close connections. A lease's calls run in a separate thread."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class PoolThreads:
         self.executor = self._new_executor()
 
     def submit(self, func: Callable[[], None], lease: Lease) -> None:
-        """Run ``func`` where the lease's calls run if that is a thread of its own, and also after the end."""
+        """Run ``func`` in the lease's thread if it has one, else in the pool's. Works after the end too."""
         try:
             (lease.executor if lease.has_own_thread else self.executor).submit(func)
         except RuntimeError:  # ended
             threading.Thread(target=func, name="daf_orm-end").start()
 
     def close(self, sets: Iterable[ConnectionSet]) -> Future[None]:
-        """Close connections: that is I/O, and Django refuses it on an event loop's thread."""
+        """Close connections in a thread: that is I/O, and Django refuses it on an event loop's thread."""
         try:
             return self.executor.submit(close_all, sets)
         except RuntimeError:  # ended
@@ -39,7 +39,7 @@ class PoolThreads:
             return done
 
     def end(self) -> None:
-        """Let the threads end, once they have done what they were given."""
+        """Let the threads end, once they have done their work."""
         self._ended = True
         self.executor.shutdown(wait=False)
 
@@ -50,7 +50,7 @@ class PoolThreads:
             self.executor = self._new_executor()
 
     def _new_executor(self) -> ThreadPoolExecutor:
-        # Each lease's call may have to be stopped, from a thread other than its own.
+        # Any lease's call may have to be stopped, from a thread other than its own.
         return ThreadPoolExecutor(self._max_size + 1, thread_name_prefix="daf_orm")
 
 

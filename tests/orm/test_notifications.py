@@ -91,7 +91,7 @@ async def test_a_name_of_no_channel_is_refused(channels: tuple[str, ...]) -> Non
 @pytest.mark.postgresql
 async def test_a_proxy_in_transaction_mode_cannot_listen(settings) -> None:
     settings.DAF_ORM = {"SERVER_POOLED": True}
-    with pytest.raises(InterfaceError, match="past the proxy"):
+    with pytest.raises(InterfaceError, match="bypasses the proxy"):
         async with notifications("orders"):
             pytest.fail("It listens.")
 

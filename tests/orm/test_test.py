@@ -439,7 +439,7 @@ class TestDjangosOwnRunner:
     def test_a_guard_that_sees_nothing_fails_the_run(self, project: Project) -> None:
         output = project.run(CLEAN, runner="own.Runner", beside=BLIND)
 
-        assert "RuntimeError: daf_orm's guard does not see a blocking call" in output
+        assert "RuntimeError: daf_orm's guard does not detect a blocking call" in output
 
     @pytest.mark.parametrize("start_method", ["fork", "spawn"])
     def test_the_mixin_of_runners_guards_a_runner_of_the_users_own(self, project: Project, start_method: str) -> None:

@@ -1,4 +1,4 @@
-"""How a call runs: on a worker thread, on the thread of a synchronous parent, or on the event loop itself."""
+"""The routes of a call: a worker thread, the thread of a synchronous parent, or the event loop itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def call_on(  # noqa: PLR0913 - what, where, on whose behalf, and what then
+def call_on(  # noqa: PLR0913 - function, place, task, and ending
     lease: Lease,
     func: Callable[[bool], T],
     ending: Ending,
@@ -31,7 +31,7 @@ def call_on(  # noqa: PLR0913 - what, where, on whose behalf, and what then
 ) -> Call[T]:
     """Return a call by the route that its lease has.
 
-    ``in_thread``: by a worker thread also where the connections could wait on the event loop. ``within`` is the call
+    ``in_thread``: on a worker thread also where the connections could wait on the event loop. ``within`` is the call
     that waits for this one and has the lease's turn.
     """
     owner = lease.owner
@@ -43,5 +43,5 @@ def call_on(  # noqa: PLR0913 - what, where, on whose behalf, and what then
 
 @functools.cache
 def _native_call() -> Any:
-    """Return the class of calls on the event loop. It needs greenlet, which only they do."""
+    """Return the class of calls on the event loop. Only it needs greenlet."""
     return importlib.import_module(f"{__name__}.native").NativeCall

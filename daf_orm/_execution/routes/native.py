@@ -1,10 +1,10 @@
 """A call that runs on the event loop itself: where it has to wait for its database, the loop goes on.
 
-The mechanism: the code runs in a greenlet, its *bridge*. Where it has to wait, it switches to the coroutine that runs
-it, which awaits and switches back. So the task stays the current task, and context variables are its own.
+Mechanism: the code runs in a greenlet, its *bridge*. Where it has to wait, it switches to the coroutine that runs it,
+which awaits and switches back. So the task stays the current task, and context variables are its own.
 
-The garbage collector does not look into the stack of a greenlet. So nothing there may refer to the task, or a task that
-its loop has dropped would never be ended.
+Invariant: nothing in the stack of a greenlet refers to the task. The garbage collector does not look into that stack,
+so a task that its loop has dropped would never be ended.
 
 Needs the package greenlet.
 """
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger("daf_orm")
 PATIENCE: Final = 0.01
-"""Seconds that a bridge may keep the event loop before it lets others have a turn."""
+"""Seconds that a bridge may keep the event loop before it lets other callbacks run."""
 
 
 class _Breath:
-    """What a bridge waits for that only wants others to have their turn."""
+    """The value a bridge switches with to let other callbacks of the loop run."""
 
 
 _BREATH: Final = _Breath()
 _AWAITABLE: Final = object()
-"""What a bridge says that waits for what it has put into its attribute ``_awaitable``."""
+"""The value a bridge switches with to wait for its attribute ``_awaitable``."""
 
 
 class Done:
-    """The end of a task, which goes on whatever happens to who waits for it."""
+    """The end of a task that goes on even if the bridge that waits for it is cancelled."""
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self._task = task
@@ -61,11 +61,11 @@ class Done:
 
     @property
     def has_happened(self) -> bool:
-        """Whether it has ended."""
+        """True once the task has ended."""
         return self._task.done()
 
     def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a new future, which is done when it has ended."""
+        """Return a new future, which is done when the task has ended."""
         self._future = loop.create_future()
         return self._future
 
@@ -91,7 +91,7 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
 
     def __init__(self, func: Callable[[], Any], lease: Lease, outer: Bridge | None = None) -> None:
         greenlet.__init__(self, func)
-        self.gr_context = getcurrent().gr_context  # the task's own: what is set on either side is seen on the other
+        self.gr_context = getcurrent().gr_context  # the task's own: both sides see the variables that either sets
         self.loop = asyncio.get_running_loop()
         self.lease = lease
         if outer is not None:
@@ -99,7 +99,7 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
 
     @property
     def turn(self) -> FifoLock:
-        """A lock for the calls of what it waits for."""
+        """A lock for the calls of the code that it waits for."""
         if self._turn is None:
             self._turn = FifoLock()
         return self._turn
@@ -111,20 +111,20 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         return frame
 
     def begins_with(self, frame: FrameType) -> bool:
-        """Whether a frame is the outermost of its stack."""
+        """Return True if a frame is the outermost of the bridge's stack."""
         return frame.f_code is _BEGIN
 
     # In the bridge
 
     def wait_for(self, waiting: Waiting) -> None:
-        """Return when it has happened."""
+        """Return when the event has happened."""
         if not self.is_cut:
             self.parent.switch(waiting)
 
     def wait_until_done(self, awaitable: Awaitable[Any]) -> Any:
         """Return what the awaitable returns, and raise what it raises."""
         if self.is_cut:
-            raise RuntimeError("The task that ran this code was dropped, and nothing can be awaited any more.")
+            raise RuntimeError("The task that ran this code was dropped: nothing can be awaited any more.")
         self._awaitable = awaitable
         del awaitable  # it may lead to the task
         return self.parent.switch(_AWAITABLE)
@@ -134,7 +134,7 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
         self.wait_for(Done(task))
 
     def run_within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Do the same for code whose calls run inside the one that waits here."""
+        """Return the result of a coroutine whose calls run inside the call that waits here, or raise its error."""
         self._coroutine = coroutine
         del coroutine  # it may lead to the task
         return self.wait_until_done(bridges.within(self, self._take_coroutine()))
@@ -154,8 +154,8 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
     async def drive(self, when_cancelled: Callable[[asyncio.CancelledError], None]) -> Any:
         """Run the code to its end; return what it returns, and raise what it raises.
 
-        ``when_cancelled`` is told of cancellations that arrive while the code waits for its database: they do not end
-        the wait. Where it awaits something else, they end that, as in any coroutine.
+        ``when_cancelled`` is called with a cancellation that arrives while the code waits for its database: it does not
+        end that wait. A cancellation ends other waits, as in any coroutine.
         """
         step = self._resume()
         while not self.dead:
@@ -171,14 +171,14 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
                     value = await awaitable
                 except GeneratorExit:
                     raise
-                except BaseException as error:  # noqa: BLE001 - the code gets it where it waits
+                except BaseException as error:  # noqa: BLE001 - raised in the code that waits
                     step = self._resume(error=error)
                 else:
                     step = self._resume(value)
         return step
 
     def cut(self) -> None:
-        """The task was dropped: let the code run to its end without waiting. Raises what it raises.
+        """Run the code of a dropped task to its end without waiting. Raises its error.
 
         Raises BridgeElsewhere in another thread than the loop's.
         """
@@ -204,7 +204,7 @@ class Bridge(greenlet):  # type: ignore[misc] # it is not typed in full
             when_cancelled(error)
 
     def _resume(self, *value: Any, error: BaseException | None = None) -> Any:
-        """Switch to the code until it waits again, or ends. What is known of this thread is its own meanwhile."""
+        """Switch to the code until it waits again, or ends. It has its own thread state meanwhile."""
         known, state = bridges.thread, hops.thread_state
         outer, hop = known.bridge, state.hop
         known.bridge, state.hop = self, self.hop
@@ -258,13 +258,13 @@ class NativeCall(Call[T]):
         return result
 
     def cut(self) -> None:
-        """The task was dropped, or its loop is closed: end the call now. Its connections are closed, which rolls back.
+        """End the call of a dropped task or closed loop now. Its connections are closed, which rolls back.
 
         Never raises.
         """
         if self._bridge.is_over:
             return
-        self._lease.stopping = not self._ended  # what ends the call may still clean up
+        self._lease.stopping = not self._ended  # code that ends the call may still clean up
         connections: list[Any] = [wrapper.connection for wrapper in self._lease.in_use()]
         try:
             self._bridge.cut()
@@ -286,7 +286,7 @@ class NativeCall(Call[T]):
             raise RuntimeError("The function raised StopIteration.") from error
 
     def _stop_statement(self, error: asyncio.CancelledError) -> None:
-        """The task was cancelled while the call waits for its server: have the statement stopped, if it may be."""
+        """Have the statement stopped, if it may be: the task was cancelled while the call waits for its server."""
         self._cancelled = self._cancelled or error
         if self._final or self._ended or self._stopper is not None:
             return
@@ -296,7 +296,7 @@ class NativeCall(Call[T]):
     async def _keep_stopping(self) -> None:
         patience = time.monotonic() + CANCEL_TIMEOUT
         while not self._ended:
-            # asyncio.run() cancels all tasks in the end: the statement that one of them waits for has to end, too.
+            # asyncio.run() cancels all tasks at its end. The statement that one of them waits for has to end, too.
             with contextlib.suppress(asyncio.CancelledError):
                 await self._request_stop_on_loop(patience)
                 await asyncio.sleep(STOP_INTERVAL)
@@ -309,7 +309,7 @@ class NativeCall(Call[T]):
                 cut_off(wrapper)
 
     def _settle(self) -> None:
-        """In the bridge: from here on no request to stop may reach the connection."""
+        """End the time in which a request to stop may reach the connection. In the bridge."""
         self._ended = True
         if self._stopper is not None:
             if self._bridge.is_cut:
@@ -321,4 +321,4 @@ class NativeCall(Call[T]):
             self._lease.cancelled_in_block |= self._lease.poison()
 
 
-_BEGIN: Final = NativeCall._begin.__code__  # noqa: SLF001 - it stands below its class
+_BEGIN: Final = NativeCall._begin.__code__  # noqa: SLF001 - the class's own module

@@ -1,8 +1,8 @@
 """A call on a worker thread, or on that of a synchronous parent.
 
-The worker, not the awaiting task, ends the call: it cleans up and gives back what the call holds, in the same hop, so
-that nothing is lost when the task is cancelled, cancelled again, or dropped with its event loop. A task that is
-cancelled waits until the worker is done; only then is CancelledError raised.
+The worker, not the awaiting task, ends the call: it cleans up and returns what the call holds, in the same hop. So
+nothing is lost when the task is cancelled, cancelled again, or dropped with its event loop. A cancelled task waits
+until the worker is done; then CancelledError is raised.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ logger = logging.getLogger("daf_orm")
 
 
 class ThreadCall(Call[T]):
-    """A call that a thread runs. ``on_parent``: the thread of the sync parent that waits for us.
+    """A call that a thread runs. ``on_parent``: the thread of the sync parent that waits for this code.
 
-    ``subject`` is what the call is about, for tools that count hops by name; by default ``func``.
+    ``subject`` is the function that the call is named after in tools that count hops; by default ``func``.
     """
 
     _done = False
     _wake: Callable[[], None] | None = None
     _stopping: threading.Event | None = None
 
-    def __init__(  # noqa: PLR0913 - what, where, on whose behalf, and what then
+    def __init__(  # noqa: PLR0913 - function, place, task, and ending
         self,
         lease: Lease,
         func: Callable[[bool], T],
@@ -67,7 +67,7 @@ class ThreadCall(Call[T]):
     # On the event loop
 
     async def perform(self, cancelled: asyncio.CancelledError | None = None) -> T:
-        """Run the call and return its result, as :meth:`Call.perform` says."""
+        """Run the call and return its result, as :meth:`Call.perform` does."""
         self._cancelled = cancelled
         while True:
             try:
@@ -86,7 +86,7 @@ class ThreadCall(Call[T]):
                     finalizers.defer(self._perform_without_task)
                 raise
             except BaseException:
-                if self._abandon():  # no thread could be had
+                if self._abandon():  # no thread took it
                     self._give_up()
                 raise
             if self._cancelled is not None:
@@ -110,11 +110,13 @@ class ThreadCall(Call[T]):
         try:
             executor.submit(context.run, self._call_quietly)
         except RuntimeError:  # the pool is closed and shut down
-            logger.warning("The pool is closed: what a dropped task held since %s is not ended.", self._lease.origin)
+            logger.warning(
+                "The pool is closed: the lease of a dropped task, held since %s, was lost.", self._lease.origin
+            )
             self._give_up()
 
     def _hop(self) -> Any:
-        self._ticket = new_ticket()  # a hop that was cancelled may still reach its thread: there it finds its own taken
+        self._ticket = new_ticket()  # a cancelled hop may still reach its thread: there it finds its own ticket taken
         if not self._on_parent and thread_hops.are_ours():
             return thread_hops.hop(self._lease.executor, functools.partial(self.begin, self._ticket))
         hop = _on_parent if self._on_parent else _hop_to(self._lease.executor)
@@ -125,13 +127,13 @@ class ThreadCall(Call[T]):
         return take(self._ticket)
 
     async def _wind_up(self) -> None:
-        """The task was cancelled while the call runs: stop it if it may be stopped, wait until its thread is done."""
+        """Stop the call of a cancelled task if it may be stopped, and wait until its thread is done."""
         if not self._final:
             self._request_stop()
         done = asyncio.get_running_loop().create_future()
-        self._wake = _waker(done)  # before the look at _done, which the worker sets before its look at _wake
+        self._wake = _waker(done)  # before _done is read, because the worker sets _done before it reads _wake
         while not (self._done or done.done()):
-            with contextlib.suppress(asyncio.CancelledError):  # the first one is raised when the connection is quiet
+            with contextlib.suppress(asyncio.CancelledError):  # the first one is raised when the thread is done
                 await asyncio.shield(done)
 
     def _perform_without_task(self) -> None:
@@ -143,7 +145,7 @@ class ThreadCall(Call[T]):
     # On the worker thread
 
     def begin(self, ticket: list[bool]) -> T | None:
-        """Run the call, unless it was taken back. Its outcome is that of the hop."""
+        """Run the call, unless it was taken back. The hop returns its result, or raises its error."""
         if not take(ticket):
             return None
         try:
@@ -163,7 +165,7 @@ class ThreadCall(Call[T]):
         return super()._run()
 
     def _run_in_hop_of_parent(self) -> T:
-        """Run within the turn that the waiting hop may have: ``binding`` finds the lease through the context."""
+        """Run within the turn that the waiting hop may have: the lookup finds the lease through the context."""
         hop = hops.current_hop()
         assert hop is not None
         hop.task = self._task
@@ -185,13 +187,13 @@ class ThreadCall(Call[T]):
         try:
             self.begin(self._ticket)
         except Exception:
-            logger.exception("Ending what a dropped task held since %s failed.", self._lease.origin)
+            logger.exception("Ending the work that a dropped task held since %s failed.", self._lease.origin)
 
     # Stopping, from a second worker thread
 
     def _request_stop(self) -> None:
         if self._on_parent or self._lease.connections is None:
-            return  # the connection is the parent's: its statement is waited for
+            return  # the connection is the parent's: its statement is not stopped
         with self._aim:
             if self._ended:
                 return
@@ -223,7 +225,7 @@ class ThreadCall(Call[T]):
 
 
 class HopOfCall:
-    """What the worker thread runs for a call, under the name of what the call is about: tracers read it."""
+    """The function that the worker thread runs for a call, named after the call's subject for tracers."""
 
     def __init__(self, call: ThreadCall[Any], ticket: list[bool]) -> None:
         self.subject = subject = _unwrapped(call.subject)
@@ -244,7 +246,7 @@ def _unwrapped(func: Any) -> Any:
 
 
 def _named(template: Any, hop: HopOfCall) -> Any:
-    """Return an asgiref hop as the template is one: to make one, asgiref inspects and decorates what it is given."""
+    """Return an asgiref hop copied from a template, since asgiref inspects and decorates the function of a new one."""
     made = object.__new__(type(template))
     names = {"__module__": hop.__module__, "__qualname__": hop.__qualname__, "__name__": hop.__name__}
     vars(made).update(vars(template), func=hop, __wrapped__=hop, **names)

@@ -109,7 +109,7 @@ async def test_the_line_of_the_block_and_of_the_await_are_logged(log: Log) -> No
     assert (record.name, record.levelname) == ("daf_orm", "WARNING")
     assert record.getMessage() == (
         f"The atomic block at {block} has held its connection for {fields_of(record)['seconds']:.1f} s while awaiting "
-        f"at {place} (await log.event.wait()). Do that before or after the block."
+        f"at {place} (await log.event.wait()). Move the wait before or after the block."
     )
 
 

@@ -409,7 +409,7 @@ async def test_who_waits_in_session_mode_for_long_polls_is_told_so_while_it_wait
     async with asyncio.timeout(PATIENCE):
         polls, written, _ = await long_polls(10)
         waiting = asyncio.create_task(in_a_request(by))
-        await until(lambda: "all 10 are kept by owners that do nothing with them: request GET '/'" in caplog.text)
+        await until(lambda: "all 10 are kept by owners that do not use them: request GET '/'" in caplog.text)
         assert not waiting.done()
         written.set()
         assert await waiting == [0]
@@ -515,7 +515,7 @@ async def test_a_wrapper_that_outlives_its_owner_is_refused(pool_with):
 
     (wrapper,) = await in_a_request(sync_to_async(lambda: connections["default"]))
 
-    with pytest.raises(InterfaceError, match=r"request GET '/' was used after that had ended"):
+    with pytest.raises(InterfaceError, match=r"request GET '/' had opened was used after its owner had ended"):
         await database_sync_to_async(use)(wrapper)
 
 
@@ -720,7 +720,7 @@ async def test_a_request_does_not_go_on_without_the_role_that_it_had(pool_with):
         with pytest.raises(OperationalError):
             await Counter.objects.acount()
         for _ in range(2):
-            with pytest.raises(InterfaceError, match=r"that request GET '/' had set something on was lost"):
+            with pytest.raises(InterfaceError, match=r"of request GET '/' was lost"):
                 await Counter.objects.acount()
 
     await in_a_request(request)
@@ -1029,7 +1029,7 @@ async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connect
         assert wrapper.creation.connection is wrapper
         wrapper.close()
         wrapper.close_if_unusable_or_obsolete()
-        with pytest.raises(InterfaceError, match="request GET '/' was used after that had ended"):
+        with pytest.raises(InterfaceError, match="request GET '/' had opened was used after its owner had ended"):
             wrapper.cursor()
 
     await sync_to_async(use)()
@@ -1175,7 +1175,7 @@ async def test_a_cursor_made_around_one_that_outlives_its_owner_is_refused(pool_
         await keep()
 
     await in_a_request(work)
-    with pytest.raises(InterfaceError, match="request GET '/' was used after that had ended"):
+    with pytest.raises(InterfaceError, match="request GET '/' had opened was used after its owner had ended"):
         type(kept[0])(kept[0].cursor, kept[0].db)
 
 
