@@ -1,1 +1,1 @@
-"""Database backends of Django's that can wait on the event loop."""
+"""Django's database backends with connections that can wait on the event loop."""

@@ -1,4 +1,4 @@
-"""What DAF must know of a database, in one file each."""
+"""Database-specific facts and actions, in one file for each database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: dict[str, type[Database]] = {"mysql": MySQL, "postgresql": PostgreSQL, "
 
 
 def database_of(wrapper: BaseDatabaseWrapper) -> Database:
-    """Return what is known of a connection's database."""
+    """Return the capabilities of a connection's database."""
     return _database(wrapper.vendor)
 
 

@@ -1,12 +1,12 @@
 """Stop a statement that a worker thread is running, from another thread.
 
-PostgreSQL takes a request to cancel, MariaDB and MySQL a KILL QUERY, SQLite can be interrupted; any other database is
-waited for. Such a request does nothing between two statements, so it is repeated until the call has ended; and what
-ends the call waits for a request under way, which would else strike the connection's next user.
+PostgreSQL takes a request to cancel, MariaDB and MySQL a KILL QUERY, SQLite can be interrupted. Statements of any other
+database run to their end. Such a request does nothing between two statements, so it is repeated until the call has
+ended. The end of the call waits for a request under way, which would otherwise hit the connection's next user.
 
-What must not be stopped, the end of a transaction or of a server-side cursor, has an end all the same: a server that
-does not answer is cut off, which rolls back what was to be rolled back. A COMMIT alone is waited for, until the process
-ends (``ConnectionPool.cut_off_commits()``).
+The end of a transaction or of a server-side cursor must not be stopped, but it has a time limit. A server that does not
+answer is cut off, which rolls back. A COMMIT alone has no limit, until the process ends
+(``ConnectionPool.cut_off_commits()``).
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from daf_orm.databases.base import CANCEL_TIMEOUT
 
 logger = logging.getLogger("daf_orm")
 COMMITS = threading.Lock()
-"""Held while a COMMIT is cut off, and as one ends: none is cut off that has ended."""
+"""Held while a COMMIT is cut off, and when one ends, so that none is cut off after its end."""
 
 
 def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
-    """Have what this connection is executing stopped. False if the request did not get through."""
+    """Stop the statement that this connection executes. False if the request did not get through."""
     try:
         database_of(wrapper).stop(wrapper)
     except Exception:
@@ -38,7 +38,7 @@ def stop_statement(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 async def stop_statement_on_loop(wrapper: BaseDatabaseWrapper) -> bool:
-    """Do the same on the event loop, for a connection that can wait there."""
+    """Stop the statement of a connection that can wait on the event loop. False if the request did not get through."""
     connection: Any = wrapper.connection
     try:
         await connection.cancel_on_loop(CANCEL_TIMEOUT)
@@ -49,7 +49,7 @@ async def stop_statement_on_loop(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 def cut_off(wrapper: BaseDatabaseWrapper) -> None:
-    """Shut the connection's socket, so that a thread which waits for a silent server gets an error instead."""
+    """Shut down the connection's socket, so that a thread that waits for a silent server gets an error."""
     if (descriptor := socket_of(wrapper)) < 0:
         return
     logger.warning("The server of %r does not answer; its connection is cut.", wrapper.alias)
@@ -63,7 +63,7 @@ def socket_of(wrapper: BaseDatabaseWrapper) -> int:
         return -1
     try:
         return database_of(wrapper).socket_of(wrapper.connection)
-    except Exception:  # noqa: BLE001 - drivers raise for a connection that is closed already
+    except Exception:  # noqa: BLE001 - drivers raise for a connection that is already closed
         return -1
 
 
@@ -80,7 +80,7 @@ class CutOffIfSilent:
         if (bridge := current_bridge()) is not None and not bridge.is_cut:
             self._timer = bridge.loop.call_later(CANCEL_TIMEOUT, self._strike)
             return self
-        # A thread of its own: every other one may be waiting for this server. Rolling back is the exception.
+        # A new thread, since every other one may be waiting for this server. Rollbacks are rare.
         self._timer = threading.Timer(CANCEL_TIMEOUT, self._strike)
         self._timer.daemon = True
         self._timer.start()

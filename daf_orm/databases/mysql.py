@@ -1,8 +1,8 @@
-"""MySQL and MariaDB, by mysqlclient; PyMySQL as far as Django takes it.
+"""MySQL and MariaDB, by mysqlclient; PyMySQL as far as Django supports it.
 
-mysqlclient lets no second thread touch a connection that is executing, and does not say whether a transaction is open.
-So what a second thread needs is noted when the connection is opened, and the server is asked for the transaction after
-statements that may have begun one.
+mysqlclient lets no second thread touch a connection that is executing, and does not tell if a transaction is open. So
+the facts that a second thread needs are recorded when the connection is opened, and the server is asked for the
+transaction after statements that may have begun one.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     year yearweek truncate
     """.split()
 )
-"""Functions that set nothing, hold nothing beyond their transaction, and call no code of the user's; and words before
-a parenthesis that call nothing."""
+"""Functions that set nothing, hold nothing beyond their transaction, and call no user code; and words before a
+parenthesis that call nothing."""
 RESETTABLE: Final = frozenset("get_lock release_lock release_all_locks last_insert_id nextval lastval setval".split())
 STATEMENTS: Final = frozenset("SET USE LOCK UNLOCK PREPARE DEALLOCATE HANDLER FLUSH".split())
 KEEPING: Final = Grammar().keeping | frozenset("REPLACE SHOW DESCRIBE DESC DO KILL LOAD HELP".split())
@@ -91,18 +91,18 @@ _ROLLED_BACK: Final = (1213, 1020)
 _IN_TRANSACTION_ALREADY: Final = 1568  # ER_CANT_CHANGE_TX_CHARACTERISTICS
 _STATUS_IN_TRANSACTION: Final = 1  # of the protocol, as PyMySQL has it
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
-"""A COMMIT cannot be stopped, so a server that vanishes without a word must be noticed by TCP. The drivers have no
-options for these."""
+"""A COMMIT cannot be stopped, so TCP must notice a server that vanishes silently. The drivers have no options for
+these."""
 
 
 class _Opened(NamedTuple):
-    """What a second thread has to know of a connection: asking mysqlclient is not allowed while it executes."""
+    """The facts that a second thread needs of a connection: mysqlclient must not be asked while it executes."""
 
     number: int
-    """The server's name for it."""
+    """The server's number for it."""
     descriptor: int
     inode: int
-    """Of its socket, by which it is known to be the same."""
+    """Of its socket, to check that it is still the same."""
 
 
 class MySQL(Database):
@@ -127,11 +127,11 @@ class MySQL(Database):
         super().__init__()
         self._opened: WeakKeyDictionary[Any, _Opened] = WeakKeyDictionary()
         self._unsure: WeakSet[Any] = WeakSet()
-        """Drivers' connections on which a transaction may be open that their driver does not show."""
+        """Drivers' connections that may have an open transaction which their driver does not show."""
         self._tables: dict[str, frozenset[str]] = {}
-        """Tables and views by database that run code which may leave something on a session."""
+        """Tables and views, by database, with code that may leave something on a session."""
         self._changing: WeakSet[Any] = WeakSet()
-        """Drivers' connections whose owners may have changed that."""
+        """Drivers' connections whose owners may have changed such tables and views."""
         post_migrate.connect(self._forget_tables, dispatch_uid="daf_orm.databases.mysql")
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave_to_parent)
@@ -147,7 +147,7 @@ class MySQL(Database):
         return int(row[0])
 
     def note_opened(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Note the connection's number and socket; have TCP notice a server that has vanished."""
+        """Record the connection's number and socket; let TCP notice a server that has vanished."""
         connection: Any = wrapper.connection
         descriptor = int(connection.fileno()) if hasattr(connection, "fileno") else -1  # PyMySQL keeps it to itself
         self._opened[connection] = _Opened(int(connection.thread_id()), descriptor, _inode(descriptor))
@@ -159,7 +159,7 @@ class MySQL(Database):
                         copy.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask which tables have triggers, and views functions, that may set something; once, and after changes."""
+        """Ask for tables with triggers, and views with functions, that may set something. The result is cached."""
         name, connection = _name_of(wrapper), wrapper.connection
         if name in self._tables or connection is None:
             return
@@ -169,7 +169,7 @@ class MySQL(Database):
                 unclean = {table.lower() for table, code in cursor.fetchall() if self._leaves(_text(code))}
                 cursor.execute(_VIEWS)
                 views = {table.lower(): _text(code) for table, code in cursor.fetchall()}
-        except Exception:  # until it is known, every statement counts as one that sets
+        except Exception:  # until it succeeds, every statement counts as one that sets something
             logger.debug("The triggers of %r could not be read.", wrapper.alias, exc_info=True)
             return
         unclean |= {view for view, code in views.items() if not code or self._leaves(code)}
@@ -180,11 +180,11 @@ class MySQL(Database):
     # While it is lent
 
     def cursors_of(self, cursor: Any) -> tuple[Any, ...]:
-        """Return Django's, and the driver's inside it."""
+        """Return Django's cursor, and the driver's inside it."""
         return cursor, getattr(cursor, "cursor", cursor)
 
     def stop(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Send KILL QUERY, on a connection of its own."""
+        """Send KILL QUERY, on a separate connection."""
         opened = self._opened.get(wrapper.connection)
         if opened is None:
             return
@@ -199,14 +199,14 @@ class MySQL(Database):
             connection.close()
 
     def socket_of(self, connection: Any) -> int:
-        """Return the descriptor that was noted, if it is still that of the connection."""
+        """Return the descriptor that was recorded, if it is still the connection's."""
         opened = self._opened.get(connection)
         if opened is None or opened.inode != _inode(opened.descriptor):
             return -1
         return opened.descriptor
 
     def is_closed(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether it has been closed, by code or by its driver; after an error, also whether the server has hung up."""
+        """Return True if code or its driver has closed it; after an error, also if the server has hung up."""
         connection: Any = wrapper.connection
         if not connection.open:
             return True
@@ -218,7 +218,7 @@ class MySQL(Database):
         return wrapper.errors_occurred and _has_hung_up(opened.descriptor)
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
-        """Return what a statement may leave, also by triggers of the tables that it names, and by views."""
+        """Return a statement's effect, also by triggers of the tables that it names, and by views."""
         effect = super().effect_of(wrapper, sql)
         if effect is Effect.UNKNOWN or _RUNS_ANYTHING.match(sql):
             self.lose_track(wrapper)
@@ -240,13 +240,13 @@ class MySQL(Database):
         self._changing.add(wrapper.connection)
 
     def aborts_transaction(self, error: BaseException) -> bool:
-        """Whether it is a deadlock, by which InnoDB has rolled back more than the statement."""
+        """Return True for a deadlock, by which InnoDB has rolled back more than the statement."""
         return error.args[:1] != () and error.args[0] in _ROLLED_BACK
 
     # Its end
 
     def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
-        """Return what the driver has heard last; None where mysqlclient does not show it."""
+        """Return the driver's last status; None where mysqlclient does not show it."""
         connection: Any = wrapper.connection
         if getattr(connection, "server_status", 0) & _STATUS_IN_TRANSACTION:  # PyMySQL
             return True
@@ -255,13 +255,13 @@ class MySQL(Database):
         return None if connection in self._unsure else False  # the answer to a statement that failed has no status
 
     def ask_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
-        """Ask by a statement that is refused in a transaction. MySQL has no other that needs no privilege."""
+        """Ask by a statement that is refused in a transaction. No other one works without a privilege."""
         connection: Any = wrapper.connection
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ WRITE")
                 cursor.execute("ROLLBACK")  # so that it is not for the next transaction
-        except Exception as error:  # what cannot be asked is rolled back, or closed
+        except Exception as error:  # if it cannot be asked, it is rolled back or closed
             if error.args[:1] != (_IN_TRANSACTION_ALREADY,):
                 logger.debug("Whether %r is in a transaction could not be asked.", wrapper.alias, exc_info=True)
             return True
@@ -269,22 +269,22 @@ class MySQL(Database):
         return bool(connection.get_autocommit() != wrapper.autocommit)
 
     def roll_back(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Roll back, and undo a ``SET autocommit`` of which Django does not know."""
+        """Roll back, and undo a ``SET autocommit`` that Django does not know of."""
         connection: Any = wrapper.connection
         wrapper.rollback()
         if connection.get_autocommit() != wrapper.autocommit:
             connection.autocommit(wrapper.autocommit)
 
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask for triggers again where they may have been changed."""
+        """Ask for triggers again if they may have been changed."""
         if wrapper.connection in self._changing:
             self._changing.discard(wrapper.connection)
             self._tables.pop(_name_of(wrapper), None)
 
     def reset(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Log in again, which ends all that a session has, and set what Django and the driver set at first."""
+        """Log in again, which ends all session state, and make the first settings of Django and the driver again."""
         connection: Any = wrapper.connection
-        fresh: Any = type(wrapper)(wrapper.settings_dict, wrapper.alias)  # on which nothing of the owner's is
+        fresh: Any = type(wrapper)(wrapper.settings_dict, wrapper.alias)  # without the owner's changes
         parameters: dict[str, Any] = fresh.get_connection_params()
         if not hasattr(connection, "change_user") or parameters.keys() & _LOGIN_ELSEWHERE:  # PyMySQL; a file
             return False
@@ -310,7 +310,7 @@ class MySQL(Database):
         return True
 
     def _leaves(self, code: str) -> bool:
-        # One word for all that a body may begin with; it may set fields of its row, and variables of its own.
+        # A body may begin with any word; it may set fields of its row, and its own variables.
         body = code.replace(";", " ")
         return (
             "@" in body
@@ -319,7 +319,7 @@ class MySQL(Database):
         )
 
     def _leave_to_parent(self) -> None:
-        """In the child of a fork: let the farewells of the parent's connections, whenever they end here, go nowhere."""
+        """Redirect the parent's sockets in the child of a fork, so that closing them sends the server nothing."""
         nowhere = os.open(os.devnull, os.O_RDWR)
         for opened in tuple(self._opened.values()):
             if opened.inode == _inode(opened.descriptor):
@@ -332,7 +332,7 @@ class MySQL(Database):
 
 _BLOCK: Final = re.compile(r"\bBEGIN\b", re.IGNORECASE)
 _OF_THE_SESSION: Final = frozenset({"init_command", "sql_mode", "cursorclass", "database", "db", "collation"})
-"""Parameters of a connection that one which only stops a statement does without."""
+"""Parameters of a connection that are left out where it only stops a statement."""
 _LOGIN_ELSEWHERE: Final = frozenset({"read_default_file", "read_default_group"})
 
 
@@ -352,7 +352,7 @@ def _inode(descriptor: int) -> int:
 
 
 def _has_hung_up(descriptor: int) -> bool:
-    """Whether the peer has closed the connection and nothing more is to be read from it."""
+    """Return True if the peer has closed the connection and no more data can be read from it."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             return not copy.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))

@@ -39,7 +39,7 @@ RESET: Final = (
     "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; "  # first: the role may not be allowed to do the rest
     "SELECT pg_catalog.pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL; DISCARD TEMP; DISCARD SEQUENCES; RESET ALL"
 )
-"""What DISCARD ALL does, but for prepared statements, which are psycopg's own, in one round trip."""
+"""The effect of DISCARD ALL in one round trip, except for prepared statements, which are psycopg's own."""
 LEASE_OPTIONS: Final = MappingProxyType(
     {
         "connect_timeout": 10,  # seconds
@@ -49,7 +49,7 @@ LEASE_OPTIONS: Final = MappingProxyType(
         "tcp_user_timeout": 60_000,  # milliseconds
     }
 )
-"""Neither connecting nor a COMMIT can be cancelled, so a server that vanishes without a word must be noticed by TCP."""
+"""Neither connecting nor a COMMIT can be cancelled, so TCP must notice a server that vanishes silently."""
 _IDLE: Final = 0  # psycopg.pq.TransactionStatus.IDLE
 _INERROR: Final = 3  # psycopg.pq.TransactionStatus.INERROR
 _CODE: Final = """
@@ -66,8 +66,8 @@ _CODE: Final = """
     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
-"""Tables with triggers, policies, rules or defaults, and views: each with the SQL that it runs, "" where that is not
-known."""
+"""Tables with triggers, policies, rules or defaults, and views: each with the SQL that it runs, "" if that is
+unknown."""
 _DEPENDENTS: Final = """
     SELECT c.relname, w.ev_class, d.refobjid FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
     JOIN pg_class c ON c.oid = w.ev_class
@@ -75,11 +75,11 @@ _DEPENDENTS: Final = """
     UNION
     SELECT c.relname, i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
 """
-"""Views, each with what it reads from; tables, each with its partitions and the tables that inherit from it."""
+"""Views, each with its source relations; tables, each with its partitions and the tables that inherit from it."""
 
 
 class _PostGIS(Database):
-    """What statements do where functions that begin with ``st_`` are PostGIS's."""
+    """Effects of statements where functions that begin with ``st_`` are PostGIS's."""
 
     grammar = Grammar(
         keeping=KEEPING,
@@ -119,7 +119,7 @@ class PostgreSQL(Database):
         self._gis = _PostGIS()
         self._is_harmless = lru_cache(maxsize=4096)(self._find_out_if_harmless)
         self._tables: dict[tuple[Any, ...], frozenset[str]] = {}
-        """Tables by database whose triggers, policies or rules may leave something on a session."""
+        """Tables, by database, whose triggers, policies or rules may leave something on a session."""
         self._stale: set[tuple[Any, ...]] = set()
         """Databases whose tables may have changed since."""
         self._changing: set[int] = set()
@@ -127,7 +127,7 @@ class PostgreSQL(Database):
         post_migrate.connect(self._forget_tables, dispatch_uid="daf_orm.databases.postgresql")
 
     def client_connections(self, wrapper: BaseDatabaseWrapper) -> int | None:
-        """Ask for ``max_connections``, less those that are kept for superusers."""
+        """Ask for ``max_connections``, less those reserved for superusers."""
         with wrapper.cursor() as cursor:
             cursor.execute(
                 "SELECT current_setting('max_connections')::int"
@@ -138,7 +138,7 @@ class PostgreSQL(Database):
         return int(row[0])
 
     async def listen(self, wrapper: BaseDatabaseWrapper, channels: Sequence[str]) -> Listener | None:
-        """Open an asynchronous connection of psycopg's, and LISTEN."""
+        """Open psycopg's asynchronous connection, and LISTEN."""
         driver: Any = wrapper.Database  # type: ignore[attr-defined] # each backend has its own
         if not hasattr(driver, "AsyncConnection"):  # psycopg2
             return None
@@ -153,11 +153,11 @@ class PostgreSQL(Database):
                 await connection.close()
                 raise
         except driver.Error as error:
-            raise OperationalError(f"{wrapper.alias!r} could not be listened to: {error}") from error
+            raise OperationalError(f"LISTEN failed on {wrapper.alias!r}: {error}") from error
         return _Listening(connection, driver.Error, wrapper.alias)
 
     def stop(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Send a request to cancel, on a connection of its own."""
+        """Send a request to cancel, on a separate connection."""
         connection: Any = wrapper.connection
         if hasattr(connection, "cancel_safe"):
             connection.cancel_safe(timeout=CANCEL_TIMEOUT)
@@ -169,20 +169,20 @@ class PostgreSQL(Database):
         return int(connection.pgconn.socket if hasattr(connection, "pgconn") else connection.fileno())
 
     def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
-        """Return what libpq has heard last."""
+        """Return libpq's last status."""
         return bool(_status(wrapper))
 
     def has_aborted(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether the server refuses all statements until the transaction ends."""
+        """Return True if the server refuses all statements until the transaction ends."""
         return _status(wrapper) == _INERROR
 
     def has_other_isolation(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether psycopg's connection has been given another level."""
+        """Return True if psycopg's connection has got another level."""
         wanted = getattr(wrapper, "isolation_level", None)
         return wanted is not None and getattr(wrapper.connection, "isolation_level", None) not in (None, wanted)
 
     def is_as_lent(self, wrapper: BaseDatabaseWrapper, options: tuple[Any, ...]) -> bool:
-        """Ask libpq, which says of a lost connection that its transaction's state is unknown."""
+        """Ask libpq, which reports the transaction status of a lost connection as unknown."""
         connection = wrapper.connection
         if not hasattr(connection, "pgconn"):  # psycopg2
             return super().is_as_lent(wrapper, options)
@@ -193,7 +193,7 @@ class PostgreSQL(Database):
         )
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask the catalogue which tables run code, once per database, and again after tables have changed."""
+        """Ask the catalogue for the tables that run code, once per database, and again after tables have changed."""
         name, connection = self._name_of(wrapper), wrapper.connection
         if (
             (name in self._tables and name not in self._stale)
@@ -201,12 +201,12 @@ class PostgreSQL(Database):
             or not connection.autocommit
         ):
             return
-        if connection.pgconn.transaction_status:  # an error here would be that transaction's
+        if connection.pgconn.transaction_status:  # an error here would abort that transaction
             return
         try:
             rows = connection.execute(_CODE).fetchall()
             dependents = connection.execute(_DEPENDENTS).fetchall()
-        except Exception:  # a statement time-out, say: until it is known, every statement counts as one that sets
+        except Exception:  # such as a statement time-out: until it succeeds, every statement counts as one that sets
             logger.debug("The catalogue of %r could not be read.", wrapper.alias, exc_info=True)
         else:
             unclean = {oid: table for table, code, oid in rows if not code or self._leaves(code)}
@@ -216,7 +216,7 @@ class PostgreSQL(Database):
             self._stale.discard(name)
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
-        """Return what a statement may leave, also by triggers, policies and rules of the tables that it names."""
+        """Return a statement's effect, also by triggers, policies and rules of the tables that it names."""
         is_gis = getattr(wrapper.features, "gis_enabled", False)
         name = self._name_of(wrapper)
         if (
@@ -233,7 +233,8 @@ class PostgreSQL(Database):
         if effect is Effect.NONE and may_use_tables(sql):
             if name not in self._tables or name in self._stale:
                 self.learn(wrapper)
-            # Where it cannot be asked, in a transaction: what was known before holds, but not for who has changed it.
+            # In a transaction the catalogue cannot be asked. The old answer holds, except for the connection that
+            # has changed tables.
             knows = name not in self._stale or id(wrapper.connection) not in self._changing
             tables = self._tables.get(name) if knows else None
             is_clean = tables is not None and not names_any(tables, sql)
@@ -241,7 +242,7 @@ class PostgreSQL(Database):
         return effect
 
     def _find_out_if_harmless(self, sql: str, tables: frozenset[str], is_gis: bool) -> bool:  # noqa: FBT001 - of a cache
-        """Whether a statement leaves nothing, where these are the tables that run code which may."""
+        """Return True if a statement leaves nothing. ``tables`` are those that run code which may."""
         grammar = (self._gis if is_gis else self).grammar
         return (
             grammar.effect_of(sql) is Effect.NONE
@@ -250,19 +251,19 @@ class PostgreSQL(Database):
         )
 
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask the catalogue again, now that what has been changed is committed."""
+        """Ask the catalogue again, now that changes are committed."""
         if id(wrapper.connection) in self._changing:
             self._changing.discard(id(wrapper.connection))
             self._stale.update(self._tables)
 
     def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:
-        """Give settings of the session other values, in one round trip."""
+        """Change settings of the session, in one round trip."""
         calls = ", ".join(["set_config(%s, %s, false)"] * len(changes))
         with wrapper.wrap_database_errors, wrapper.connection.cursor() as cursor:
             cursor.execute(f"SELECT {calls}", [part for change in changes.items() for part in change])
 
     def configure_transaction(self, wrapper: BaseDatabaseWrapper, values: Mapping[str, str | None]) -> None:
-        """Set them until the transaction ends, in one round trip."""
+        """Make settings until the transaction ends, in one round trip."""
         settings = {name: value for name, value in values.items() if value is not None}
         calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
         if settings:
@@ -270,7 +271,7 @@ class PostgreSQL(Database):
                 cursor.execute(f"SELECT {calls}", [part for setting in settings.items() for part in setting])
 
     def judge(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Verdict:
-        """Return what is known of a statement, which may be one of psycopg's own objects."""
+        """Return the verdict on a statement, which may be one of psycopg's own objects."""
         if isinstance(sql, bytes):
             sql = sql.decode(errors="replace")
         elif not isinstance(sql, str) and hasattr(sql, "as_string"):
@@ -278,12 +279,12 @@ class PostgreSQL(Database):
         return server_pooling.judge(str(sql))
 
     def may_repeat(self, sql: Any) -> bool:
-        """Whether it is one statement that is planned before any of it is done."""
+        """Return True for one statement that is planned before any of it is executed."""
         text = without_literals(sql) if isinstance(sql, str) else None
         return text is not None and PLANNED.fullmatch(text) is not None
 
     def leave_to_parent(self, connection: Any) -> None:
-        """Close this process's copy of a connection; what says farewell to the server goes nowhere."""
+        """Close this process's copy of a connection, without a message to the server."""
         if not hasattr(connection, "pgconn") or connection.closed:  # psycopg2
             return
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -292,7 +293,7 @@ class PostgreSQL(Database):
         connection.close()
 
     def has_stale_plan(self, error: BaseException) -> bool:
-        """Whether it is "cached plan must not change result type", in whatever language."""
+        """Return True for "cached plan must not change result type", in any language."""
         return getattr(getattr(error.__cause__, "diag", None), "source_function", "") == "RevalidateCachedQuery"
 
     def forget_plans(self, wrapper: BaseDatabaseWrapper) -> None:
@@ -315,7 +316,7 @@ class PostgreSQL(Database):
         return settings.get("HOST"), str(settings.get("PORT")), settings.get("NAME")
 
     def _leaves(self, code: str) -> bool:
-        code = code.removesuffix(";").replace("nextval(", "abs(")  # of a serial column: what lastval() says is no state
+        code = code.removesuffix(";").replace("nextval(", "abs(")  # of a serial column: lastval() is no session state
         return self.grammar.effect_of(f"SELECT {code}") is not Effect.NONE
 
     def _forget_tables(self, **_: object) -> None:
@@ -331,19 +332,19 @@ class _Listening:
         self._alias = alias
 
     async def hear(self) -> list[tuple[str, str, int]]:
-        """Wait for what is notified next, and return it with what came at once."""
+        """Wait for the next notification, and return it with those that came at the same time."""
         try:
             return [
                 (found.channel, found.payload, found.pid) async for found in self._connection.notifies(stop_after=1)
             ]
         except self._error as error:
             raise OperationalError(
-                f"The connection that listened on {self._alias!r} is lost, and with it what was notified meanwhile: "
-                "listen again, and then look once at what the notifications are about."
+                f"The connection that listened on {self._alias!r} is lost, and notifications sent meanwhile with it: "
+                "listen again, and then query the rows that they are about once."
             ) from error
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close the connection."""
         await self._connection.close()
 
 

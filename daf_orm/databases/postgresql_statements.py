@@ -1,4 +1,4 @@
-"""PostgreSQL's statements and functions: what they leave in a session, and which of them use tables."""
+"""PostgreSQL's statements and functions: their effect on a session, and those that use tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HARMLESS: Final = COMMON_FUNCTIONS | frozenset(
     websearch_to_tsquery width_bucket word_similarity
     """.split()
 )
-"""Functions that set nothing, hold nothing beyond their transaction, and call no code of the user's."""
+"""Functions that set nothing, hold nothing beyond their transaction, and call no user code."""
 RESETTABLE: Final = frozenset(
     """
     set_config nextval currval lastval setval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock
@@ -48,7 +48,7 @@ STATEMENTS: Final = frozenset(
 PLANNED: Final = re.compile(
     r"[\s(]*+(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|TABLE|MERGE)\b[^;]*+;?\s*+", re.IGNORECASE
 )
-"""One statement that is planned before any of it is done."""
+"""One statement that is planned before any of it is executed."""
 DDL: Final = re.compile(r"\b(?:CREATE|ALTER|DROP)\b", re.IGNORECASE)
 OF_CATALOGUE: Final = re.compile(
     r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|START|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|SHOW)\b"

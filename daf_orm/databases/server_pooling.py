@@ -1,8 +1,8 @@
-"""What may be sent to PostgreSQL through a proxy that gives each transaction another session of the server's.
+"""Statements that may be sent to PostgreSQL through a proxy that gives each transaction another session.
 
 A statement that sets something for its session alone is a mistake there: the next transaction does not find it, and
-another client's does. So are transactions begun or ended among other statements: what comes after them would run
-without the settings that ``CONFIGURE`` wants.
+another client's does. A transaction begun or ended among other statements is a mistake too: statements after it would
+run without the settings of ``CONFIGURE``.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from daf_orm.databases.statements import without_literals
 
 
 class Kind(Enum):
-    """How a statement is sent where each transaction has to be configured."""
+    """The way a statement is sent where each transaction has to be configured."""
 
     ORDINARY = 1
     """In a transaction that has been configured."""
     CONTROL = 2
-    """As it is: it begins or ends a transaction."""
+    """Unchanged, because it begins or ends a transaction."""
     PLAIN = 3
-    """As it is: it cannot run in a transaction, or has to be the first in one."""
+    """Unchanged, because it cannot run in a transaction, or has to be the first in one."""
 
 
 class Verdict(NamedTuple):
-    """What is known of a statement."""
+    """The kind of a statement, and the reason for refusing it, if any."""
 
     kind: Kind
     problem: str = ""
-    """Why it is refused, as the beginning of a sentence about an alias; "" if it is not."""
+    """The reason for refusing it, as the beginning of a sentence about an alias; "" if it is not refused."""
 
 
 @lru_cache(maxsize=4096)
 def judge(sql: str) -> Verdict:
-    """Return what is known of a string of one or more statements. Takes time linear in its length."""
+    """Return the verdict on a string of one or more statements. Takes time linear in its length."""
     text = without_literals(sql)
     if text is None:
-        return _judge_raw(sql)
+        return _classify_raw(sql)
     if words := _session_words(text):
         return Verdict(Kind.ORDINARY, _SETS.format(words=words))
     parts = [part for part in text.split(";") if part.strip()]
@@ -51,8 +51,8 @@ def judge(sql: str) -> Verdict:
     return Verdict(Kind.PLAIN if len(parts) == 1 and _PLAIN.match(text) else Kind.ORDINARY)
 
 
-def _judge_raw(sql: str) -> Verdict:
-    """Judge what is not understood: a DO, or a string with a backslash. Words in a string count, too."""
+def _classify_raw(sql: str) -> Verdict:
+    """Return the verdict on a DO, or on a string with a backslash. Words in a string literal count, too."""
     if words := _session_words(sql) or _first_words(_SET_INSIDE, sql):
         return Verdict(Kind.ORDINARY, _SETS.format(words=words))
     if not _DO.match(sql) and (words := _first_words(_CONTROL_INSIDE, sql)):
@@ -73,7 +73,7 @@ def _first_words(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _third_argument(text: str, start: int) -> str:
-    """Return the third argument of a call whose arguments begin there; "" if it has not three."""
+    """Return the third argument of a call whose arguments begin there; "" if it does not have three."""
     depth, number, begin = 1, 1, start
     for mark in _MARKS.finditer(text, start, start + _LONG):
         if mark[0] == "(":
@@ -98,13 +98,13 @@ _OF_SESSION: Final = re.compile(
       | \b(pg_(?:try_)?advisory_lock(?:_shared)?|setseed)"?\s*+\(""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""What only a session can keep, where it is asked for in plain words."""
+"""Statements that need a session, as far as plain words show it."""
 _SET_CONFIG: Final = re.compile(r"""\b(set_config)"?\s*+\(""", re.IGNORECASE)
 _IS_LOCAL: Final = re.compile(r"(?:is_local\s*(?:=>|:=)\s*)?true(?:\s*::\s*bool(?:ean)?)?", re.IGNORECASE)
 _LOCAL_ARGUMENT: Final = 3
 _MARKS: Final = re.compile(r"%\(\w+\)s|[(),]")
 _LONG: Final = 2000
-"""Characters in which the arguments of a call have to end."""
+"""Characters within which the arguments of a call have to end."""
 _CONTROL: Final = re.compile(
     r"\s*(BEGIN|START|COMMIT|END|ABORT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b))\b", re.IGNORECASE
 )

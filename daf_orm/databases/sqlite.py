@@ -1,7 +1,7 @@
 """SQLite: a session that cannot be reset, and the wait for the write lock, in order of arrival.
 
 SQLite waits in C, where ``interrupt()`` does not reach it, and wakes at random, so that some writers starve. On a lease
-it waits for short moments only; between them we ask whether the call has been cancelled, and whose turn it is.
+it waits for short moments only. Between them DAF checks for a cancellation of the call, and for its turn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Connection(sqlite3.Connection):
-    """sqlite3's, by a class that can be changed."""
+    """sqlite3's connection, of a class that can be changed."""
 
 
 class SQLite(Database):
@@ -50,7 +50,7 @@ class SQLite(Database):
     may_live_in_memory = True
 
     def options_for(self, wrapper: BaseDatabaseWrapper) -> Mapping[str, Any]:
-        """Return those of a database file: another thread may be writing to it."""
+        """Return the options for a database file, to which another thread may be writing."""
         if _in_memory(wrapper):
             return {}
         driver = getattr(wrapper, "Database", None)
@@ -59,43 +59,43 @@ class SQLite(Database):
         return {**OPTIONS, "factory": Connection}
 
     def patience(self, wrapper: BaseDatabaseWrapper, is_given_up: Callable[[], bool]) -> LockPatience | None:
-        """Wait for the lock of a database file, whose transactions begin with it."""
+        """Wait for the lock of a database file whose transactions begin with it."""
         if _in_memory(wrapper) or not takes_lock_at_once(wrapper):
             return None
         return LockPatience(wrapper, wrapper.settings_dict["OPTIONS"]["timeout"], is_given_up)
 
     def has_it_alone(self, wrapper: BaseDatabaseWrapper) -> bool:
-        """Whether the database is in memory."""
+        """Return True if the database is in memory."""
         return _in_memory(wrapper)
 
     def stop(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Interrupt what SQLite computes."""
+        """Interrupt the running statement."""
         connection: Any = wrapper.connection
         connection.interrupt()
 
     def is_closed(self, wrapper: BaseDatabaseWrapper) -> bool:  # noqa: ARG002 - as for all databases
-        """There is no server to be lost."""
+        """Return False: no server can be lost."""
         return False
 
     def in_transaction(self, wrapper: BaseDatabaseWrapper) -> bool | None:
-        """Return what SQLite knows."""
+        """Return SQLite's own status."""
         return bool(getattr(wrapper.connection, "in_transaction", False))
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
-        """Return what a statement may leave. A PRAGMA that only asks leaves nothing."""
+        """Return a statement's effect. A PRAGMA that only reads a value leaves nothing."""
         if isinstance(sql, str) and _QUESTION.fullmatch(sql):
             return Effect.NONE
         return super().effect_of(wrapper, sql)
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:
-        """Return what PRAGMAs are set to, and the names of attached databases and temporary tables."""
+        """Return the values of PRAGMAs, and the names of attached databases and temporary tables."""
         connection: Any = wrapper.connection
         if connection is None:
             return None
         return _pragmas(connection), _attached(connection), _temporary(connection)
 
     def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:
-        """Return PRAGMAs that are set otherwise, and new databases and temporary tables with what is in them."""
+        """Return changed PRAGMAs, and new databases and temporary tables with their contents."""
         connection: Any = wrapper.connection
         before, attached, temporary = snapshot
         pragmas = {name: value for name, value in _pragmas(connection).items() if value != before[name]}
@@ -104,13 +104,13 @@ class SQLite(Database):
         return (pragmas, databases, tables) if pragmas or databases or tables else None
 
     def apply(self, wrapper: BaseDatabaseWrapper, changes: Any) -> None:
-        """Attach and make them again, and set PRAGMAs last: they may forbid to write."""
+        """Attach databases and make tables again, and set PRAGMAs last, since they may forbid writing."""
         connection: Any = wrapper.connection
         pragmas, databases, tables = changes
         first = "temp_store"  # it drops all temporary tables
         if first in pragmas:
             connection.execute(f"PRAGMA {first} = {pragmas[first]}")
-        there = _attached(connection)  # in a transaction, where a database that was written to cannot be detached
+        there = _attached(connection)  # in a transaction a database that was written to cannot be detached
         for name, file, content in databases:
             if name not in there:
                 connection.execute(f'ATTACH ? AS "{name}"', [file])
@@ -125,7 +125,7 @@ class SQLite(Database):
                 connection.execute(f"PRAGMA {name} = {value}")
 
     def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:
-        """Set PRAGMAs as they were; detach and drop what has been attached and made since."""
+        """Restore PRAGMAs; detach the new databases and drop the new temporary tables."""
         connection: Any = wrapper.connection
         pragmas, attached, temporary = snapshot
         for name, value in pragmas.items():
@@ -143,13 +143,13 @@ _QUESTION: Final = re.compile(
     re.IGNORECASE,
 )
 _CREATE: Final = re.compile(r"^(CREATE (?:UNIQUE )?(?:TABLE|INDEX|VIEW|TRIGGER) )", re.IGNORECASE)
-"""How SQLite has written down a temporary thing: without a word of that."""
+"""The text that SQLite keeps of a temporary table, index, view or trigger: without TEMP."""
 PRAGMAS: Final = (
     *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
     *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
     *("automatic_index", "cache_size", "synchronous", "temp_store", "full_column_names", "short_column_names"),
 )
-"""Those that change what statements of the same connection do."""
+"""The PRAGMAs that change the effect of statements on the same connection."""
 
 
 def _in_memory(wrapper: BaseDatabaseWrapper) -> bool:
@@ -161,23 +161,23 @@ def _pragmas(connection: Any) -> dict[str, Any]:
 
 
 def _ask(connection: Any, sql: str) -> Any:
-    """Execute a query whose rows are tuples, whatever code has set."""
+    """Execute a query whose rows are tuples, whatever row factory code has set."""
     cursor = connection.cursor()
     cursor.row_factory = None
     return cursor.execute(sql)
 
 
 def _content(connection: Any, name: str) -> tuple[str, str, bytes]:
-    """Return an attached database's name and file, and what is in it if it has none."""
+    """Return an attached database's name and file, and its contents if it has no file."""
     file = next(file for _, each, file in _ask(connection, "PRAGMA database_list") if each == name)
-    if Path(file).is_absolute():  # else in memory, whatever SQLite calls it
+    if Path(file).is_absolute():  # else it is in memory
         return name, file, b""
     is_empty = not _ask(connection, f'PRAGMA "{name}".page_count').fetchone()[0]
     return name, ":memory:", b"" if is_empty else connection.serialize(name=name)
 
 
 def _temporary_content(connection: Any, names: set[tuple[str, str]]) -> list[tuple[str, str, list[Any]]]:
-    """Return the statements that make the temporary things again, tables first, and the rows of those."""
+    """Return the statements that make the temporary tables and the rest again, tables first, with the tables' rows."""
     found = _ask(
         connection,
         "SELECT upper(type), name, sql FROM sqlite_temp_master WHERE sql IS NOT NULL ORDER BY type <> 'table', rowid",
@@ -206,7 +206,7 @@ OPTIONS: Final = {"transaction_mode": "IMMEDIATE", "timeout": 30.0}
 writes fails with "database is locked" at once when another one wrote in between; an immediate one waits its turn."""
 
 MOMENT: Final = 0.05
-"""Seconds that SQLite itself waits for the lock; after that we look around."""
+"""Seconds that SQLite itself waits for the lock, before DAF checks again."""
 
 _turns: dict[str, FifoLock] = {}
 _turns_lock = threading.Lock()
@@ -220,12 +220,12 @@ class LockPatience:
         self._timeout = timeout
         self._gone = gone
         self.readers = 0
-        """Iterations that this connection is in the middle of: they keep the file from being written to."""
+        """Iterations in progress on this connection, during which the file cannot be written to."""
         self.sqlite_waits: tuple[Any, float] = (None, timeout)
         self._turn = _turn_for(str(wrapper.settings_dict["NAME"]))
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
-        """Execute a statement. Inside a transaction the lock is ours already, or waiting would be a deadlock."""
+        """Execute a statement. Inside a transaction the connection has the lock, or waiting would be a deadlock."""
         if many or self._in_transaction():
             self._let_sqlite_wait(self._timeout)
             return execute(sql, params, many, context)
@@ -242,7 +242,7 @@ class LockPatience:
         except OperationalError as error:
             if not _is_locked(error) or self._gone():
                 raise
-            if self.readers:  # whoever has the lock may be waiting for us to finish reading
+            if self.readers:  # the connection that has the lock may be waiting for these to finish reading
                 raise OperationalError(_READING.format(alias=self._wrapper.alias)) from error
             _let_go_of_cursors(error)
         deadline = time.monotonic() + self._timeout
@@ -256,7 +256,7 @@ class LockPatience:
                     _let_go_of_cursors(error)
 
     def _let_sqlite_wait(self, seconds: float) -> None:
-        """Set how long SQLite itself waits, where that is not what it is set to. It is not stopped while it does."""
+        """Set the time that SQLite itself waits, if it has another value. SQLite cannot be stopped meanwhile."""
         connection = self._wrapper.connection
         if connection is not None and self.sqlite_waits != (connection, seconds):
             connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
@@ -267,13 +267,13 @@ class LockPatience:
 
 
 def takes_lock_at_once(wrapper: BaseDatabaseWrapper) -> bool:
-    """Whether transactions begin with the write lock. Those that ask for it later leave the waiting to SQLite."""
+    """Return True if transactions begin with the write lock. For others, only SQLite itself can wait."""
     mode = wrapper.settings_dict["OPTIONS"].get("transaction_mode") or ""
     return str(mode).upper() in {"IMMEDIATE", "EXCLUSIVE"}
 
 
 def count_reader(wrapper: BaseDatabaseWrapper, change: int) -> None:
-    """Take note that an iteration on this connection has begun (1) or ended (-1)."""
+    """Record that an iteration on this connection has begun (1) or ended (-1)."""
     for execute_wrapper in wrapper.execute_wrappers:
         if isinstance(execute_wrapper, LockPatience):
             execute_wrapper.readers += change
@@ -287,7 +287,7 @@ _READING = (
 
 
 class _Place:
-    """A place among this process's writers to one file. Who waits too long, or is gone, tries without its turn."""
+    """A place among this process's writers to one file. A writer that times out, or is cancelled, tries without it."""
 
     def __init__(self, turn: FifoLock, deadline: float, gone: Callable[[], bool]) -> None:
         self._turn, self._deadline, self._gone = turn, deadline, gone
@@ -307,7 +307,7 @@ def _turn_for(name: str) -> FifoLock:
 
 
 def _let_go_of_cursors(error: BaseException) -> None:
-    """Clear the frames of an attempt that is made again: errors of Django's refer to themselves, and live on."""
+    """Clear the frames of an attempt that is repeated: Django's errors refer to themselves, and live on."""
     traceback.clear_frames(error.__traceback__)
 
 
@@ -317,7 +317,7 @@ def _is_locked(error: OperationalError) -> bool:
 
 
 def _after_fork() -> None:
-    """In the child of a fork: whose turn it was in the parent, nobody here would end."""
+    """Forget all turns in the child of a fork: the parent's calls will not release them here."""
     global _turns, _turns_lock
     _turns, _turns_lock = {}, threading.Lock()
 

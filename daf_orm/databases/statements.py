@@ -1,7 +1,7 @@
-"""What a statement may do to the session of its connection.
+"""The effect of a statement on the session of its connection.
 
-Nothing is parsed: a statement is recognised, or it is not. One that is not understood counts as one whose effect no
-reset undoes, which costs a new connection and harms nothing. Time is linear in the length of the statement.
+Nothing is parsed: a statement is recognised, or it is not. An unrecognised one counts as one whose effect no reset
+undoes, which costs a new connection and is safe. Time is linear in the length of the statement.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ COMMON_FUNCTIONS: Final = frozenset(
 
 
 class Effect(IntEnum):
-    """What is left of a statement once its transaction has ended, the least first."""
+    """The effect of a statement that remains when its transaction has ended, the least first."""
 
     NONE = 0
     RESETTABLE = 1
-    """A setting, a role, a lock, a temporary table: what a reset undoes."""
+    """A setting, a role, a lock, a temporary table: state that a reset removes."""
     UNKNOWN = 2
     """The connection cannot be lent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar:
-    """The words of a database's SQL by what they do. Words are in upper case, functions in lower case."""
+    """The words of a database's SQL by their effect. Words are in upper case, functions in lower case."""
 
     keeping: frozenset[str] = frozenset(
         """
         SELECT INSERT UPDATE DELETE WITH VALUES TABLE EXPLAIN SAVEPOINT RELEASE ROLLBACK BEGIN COMMIT START
         """.split()
     )
-    """First words of statements that leave nothing by themselves."""
+    """First words of statements that alone leave nothing."""
     lasting: frozenset[str] = frozenset(
         """
         CREATE ALTER DROP TRUNCATE COMMENT GRANT REVOKE REINDEX ANALYZE VACUUM
@@ -54,19 +54,19 @@ class Grammar:
     harmless_functions: frozenset[str] | None = COMMON_FUNCTIONS
     """Functions that leave nothing; None: all but those in ``unknown_functions``."""
     harmless_prefix: str = ""
-    """What else leaves nothing if its name begins with it."""
+    """A prefix of names of other functions that leave nothing."""
     resettable_functions: frozenset[str] = frozenset()
     has_local_settings: bool = True
-    """Whether SET LOCAL and SET TRANSACTION are for the present transaction alone. MySQL's are for the session, and for
+    """True if SET LOCAL and SET TRANSACTION are for the present transaction alone. MySQL's are for the session, and for
     the next transaction."""
     unknown_functions: frozenset[str] = field(default_factory=frozenset)
     has_backslash_escapes: bool | None = None
-    """Whether a backslash escapes a quote in a string; None: that is a setting of the server's."""
+    """True if a backslash escapes a quote in a string; None: that depends on a setting of the server."""
     has_hash_comments: bool = True
-    """Whether ``#`` begins a comment. On PostgreSQL it is an operator."""
+    """True if ``#`` begins a comment. On PostgreSQL it is an operator."""
 
     def effect_of(self, sql: str) -> Effect:
-        """Return what a string of one or more statements may leave."""
+        """Return the effect of a string of one or more statements."""
         bare = without_literals(sql, has_backslash_escapes=self.has_backslash_escapes)
         if bare is not None and "'temp'" in sql.lower():  # SQLite takes strings for names
             return Effect.UNKNOWN
@@ -118,10 +118,10 @@ class Grammar:
 
 
 def without_literals(sql: str, *, has_backslash_escapes: bool | None = None) -> str | None:
-    """Return the statement with its strings emptied and without comments; None if it cannot be told where one ends.
+    """Return the statement with its strings emptied and without comments; None if the end of one cannot be found.
 
-    A body in dollar quotes is one, unless it is that of a ``DO``, which runs at once. ``has_backslash_escapes`` is
-    whether a backslash escapes a quote; None: where that would make a difference, it cannot be told.
+    A body in dollar quotes is a string, except in a ``DO``, which runs at once. ``has_backslash_escapes`` is True if a
+    backslash escapes a quote; None: unknown, so that a statement for which it matters gives None.
     """
     if _DO.match(sql) and ("'" in sql or "$" in sql):
         return None
@@ -177,7 +177,7 @@ _FIRST_WORD: Final = re.compile(r"[\s(]*([A-Za-z]+)")
 # Comments, but not the operators #> and #- of JSON; and assignments to MySQL's variables.
 _COMMENT: Final = re.compile(r"/\*|--|#(?!>|-)|:=")
 _PLAIN_COMMENT: Final = re.compile(r"/\*|--|:=")
-# What stands before a parenthesis: a word, or the end of a quoted name.
+# A word before a parenthesis, or the end of a quoted name.
 _CALL: Final = re.compile(r"""((?<![\w$.])[^\W\d][\w$.]*+|\.\s*+[\w$]++|["`\]])\s*+\(""")
 # The table of a list of columns: INSERT INTO "book" ("title"), CREATE TABLE book (title text).
 _COLUMNS: Final = re.compile(
@@ -186,7 +186,7 @@ _COLUMNS: Final = re.compile(
 _WRITES: Final = ("INSERT", "REPLACE")
 _INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 _LONG: Final = 200
-"""Characters in which a quoted name has to end."""
+"""Characters within which a quoted name has to end."""
 _KEYWORDS: Final = frozenset(
     """
     ALL AND ANY ARRAY AS BETWEEN BY CASE CHECK CONFLICT DISTINCT ELSE END EXCEPT EXISTS FILTER FROM GROUP HAVING IN

@@ -1,4 +1,4 @@
-"""The wrapper of Django's PostgreSQL backend, whose connections can wait on the event loop."""
+"""The wrapper for Django's PostgreSQL backend, with connections that can wait on the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations as Djang
 from daf_orm._core.bridge import current_bridge
 
 try:
-    import greenlet  # noqa: F401 - to say it in time
+    import greenlet  # noqa: F401 - to report it early
     import psycopg
 
     from daf_orm.backends.postgresql import driver
@@ -31,11 +31,11 @@ _GUARDED: Final = (
     *("connect", "ensure_connection", "cursor", "commit", "rollback", "close", "savepoint", "savepoint_rollback"),
     *("savepoint_commit", "clean_savepoints", "get_new_connection", "create_cursor", "chunked_cursor"),
 )
-"""What Django refuses on an event loop, since it would block."""
+"""Methods that Django refuses on an event loop, since they would block it."""
 
 
 def _freed(backend: type[Any], name: str) -> Callable[..., Any]:
-    """Return a method that Django's guard looks at only where it would block."""
+    """Return a method that Django's guard checks only where it would block."""
     guarded = getattr(backend, name)
     plain = inspect.unwrap(guarded)
 
@@ -43,7 +43,7 @@ def _freed(backend: type[Any], name: str) -> Callable[..., Any]:
         found = getattr(backend, name)  # instruments and tests replace it
         return (found if current_bridge() is None or found is not guarded else plain)(self, *args, **kwargs)
 
-    # What reads stacks, as the guard does, finds Django's name.
+    # Code that reads stacks, as the guard does, finds Django's name.
     method.__code__ = method.__code__.replace(co_name=plain.__name__, co_qualname=plain.__qualname__)
     return functools.update_wrapper(method, plain)
 
@@ -53,7 +53,7 @@ def _freed_methods(backend: type[Any]) -> dict[str, Callable[..., Any]]:
 
 
 class DatabaseOperations(DjangoOperations):
-    """Django's, whose results let the event loop do other things now and then."""
+    """Django's operations, whose results let the event loop do other things at intervals."""
 
     compiler_module = "daf_orm.backends.postgresql.compiler"
 
@@ -63,7 +63,7 @@ vars(_Driver).update(vars(psycopg), connect=driver.Connection.connect)
 
 
 class DatabaseWrapper(django_backend.DatabaseWrapper):
-    """Django's wrapper. In a bridge (:mod:`daf_orm._core.bridge`) whatever waits for the server awaits it."""
+    """Django's wrapper. In a bridge (:mod:`daf_orm._core.bridge`) every wait for the server is awaited."""
 
     Database = _Driver
     ops_class = DatabaseOperations
@@ -72,7 +72,7 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
     locals().update(_freed_methods(django_backend.DatabaseWrapper))
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return Django's, with cursors of ours in the place of Django's."""
+        """Return Django's parameters, with DAF's cursor classes."""
         params: dict[str, Any] = super().get_connection_params()
         if self.settings_dict["OPTIONS"].get("pool"):  # its connections are psycopg's
             return params

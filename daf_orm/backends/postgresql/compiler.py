@@ -1,4 +1,4 @@
-"""Django's compilers, whose rows let the event loop do other things now and then."""
+"""Django's compilers, whose rows let the event loop do other things at intervals."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ROWS_PER_BREATH: Final = 100
 
 
 class SQLCompiler(django_compiler.SQLCompiler):
-    """Django's."""
+    """Django's compiler for SELECT."""
 
     def results_iter(self, results: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Return an iterator over the rows, which are made into instances as it goes on."""
+        """Return an iterator over the rows, which are made into instances while it runs."""
         rows: Iterator[Any] = iter(super().results_iter(results, *args, **kwargs))
-        # What is fetched in chunks is no list, and must not be read ahead of.
+        # Rows fetched in chunks are no list, and must not be read ahead.
         if not isinstance(results, list) or (len(results) == 1 and len(results[0]) <= ROWS_PER_BREATH):
             return rows
         return chain.from_iterable(_breathing(rows))

@@ -1,7 +1,7 @@
 """psycopg's connections and cursors, which wait on the event loop where their code runs there.
 
-Elsewhere they do what psycopg's do. What saves round trips stands here too: on the event loop a BEGIN and a SAVEPOINT
-are sent with the first statement after them, in libpq's pipeline mode, so that each error is that of its own command.
+On threads they behave like psycopg's. They also save round trips: on the event loop a BEGIN and a SAVEPOINT are sent
+with the next statement, in libpq's pipeline mode. So each error is still that of its command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from daf_orm._core.bridge import Bridge
 
-# ruff: noqa: SLF001 - what psycopg keeps to itself is listed in private_names.py
+# ruff: noqa: SLF001 - psycopg's private names are listed in private_names.py
 T = TypeVar("T")
 _IDLE: Final = pq.TransactionStatus.IDLE
 _SAVEPOINT: Final = re.compile(r'SAVEPOINT ("[A-Za-z0-9_-]+")')
@@ -39,7 +39,7 @@ _RELEASE: Final = re.compile(r'RELEASE SAVEPOINT ("[A-Za-z0-9_-]+")')
 _FOLDABLE: Final = re.compile(
     rb"(?:[\s(]|/\*[^*]*\*/)*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|MERGE|SET|SHOW|LOCK)\b", re.IGNORECASE
 )
-"""What may travel in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
+"""Statements that may be sent in libpq's pipeline mode. After a COPY in it a connection cannot be used any more."""
 _CLOSED: Final = "the connection is closed"
 # Releases without it pass no time-out.
 _TIMEOUT: Final[type[BaseException]] = getattr(errors, "_WaitTimeout", TimeoutError)
@@ -47,7 +47,7 @@ _CUT: Final = "The connection was closed: the task that used it was dropped."
 
 
 class Lock:
-    """In the place of psycopg's lock: where code on the event loop waits for it, the loop goes on."""
+    """Replaces psycopg's lock: where code on the event loop waits for it, the loop goes on."""
 
     def __init__(self) -> None:
         self._lock = FifoLock()
@@ -71,7 +71,7 @@ class Lock:
                 self._lock.acquire_blocking(limit)
             elif bridge.is_cut:
                 raise errors.OperationalError(_CUT)
-            else:  # whatever happens to its task: the end of a transaction may be waiting here
+            else:  # not stopped by a cancellation, since the end of a transaction may be waiting here
                 taking = bridge.loop.create_task(self._lock.acquire(limit))
                 bridge.wait_through(taking)
                 if not taking.done():  # the bridge was cut
@@ -83,16 +83,16 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release it."""
         self._lock.release()
 
     def locked(self) -> bool:
-        """Whether it is taken."""
+        """Return True if it is taken."""
         return self._lock.taken
 
 
 class Connection(psycopg.Connection[Any]):
-    """psycopg's connection."""
+    """psycopg's connection, with the changes that the module describes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,12 +100,12 @@ class Connection(psycopg.Connection[Any]):
         self.unsent: list[bytes] = []
         """Commands that cannot fail, and travel with the next statement."""
         self.defers_begin = False
-        """Whether a cursor of ours executes a statement, and sees to BEGIN."""
+        """True while DAF's cursor executes a statement, and sends BEGIN with it."""
         self._find_readiness: Callable[[], Readiness | None] = _nothing
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Connection:
-        """Connect as psycopg does, its lookup of host names included."""
+        """Connect like psycopg, with its lookup of host names."""
         bridge = current_bridge()
         if bridge is None:
             return super().connect(conninfo, **kwargs)
@@ -122,7 +122,7 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, *args, **kwargs)
         if bridge.is_cut:
             self.cut()
-        if self._find_readiness is _nothing:  # before anything is sent on a connection that a thread has opened
+        if self._find_readiness is _nothing:  # before the first wait on the loop, if a thread has opened it
             require_readers(bridge.loop)
         try:
             wants = next(gen)
@@ -170,20 +170,20 @@ class Connection(psycopg.Connection[Any]):
         raise errors.OperationalError(_CUT)
 
     def close_at_once(self) -> None:
-        """Close the connection, whatever it does, and have what its server still executes stopped. Does not block."""
+        """Close the connection in any state, and stop the statement that its server still executes. Does not block."""
         self._release()
         if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
             if capabilities.has_cancel_safe():
                 stop = self.pgconn.cancel_conn().blocking
             else:
                 stop = self.pgconn.get_cancel().cancel
-            # It would go on, and keep its locks, until it has an answer to send.
+            # The statement would go on, and keep its locks, until it has an answer to send.
             with contextlib.suppress(RuntimeError):  # the interpreter ends, or there are too many threads
                 threading.Thread(target=stop, name="daf_orm-stop", daemon=True).start()
         self.pgconn.finish()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._release()
         super().close()
 
@@ -193,14 +193,14 @@ class Connection(psycopg.Connection[Any]):
             readiness.release(errors.OperationalError(_CLOSED))
 
     def cancel_safe(self, *, timeout: float = 30.0) -> None:
-        """Ask the server to cancel what it executes."""
+        """Ask the server to cancel the running statement."""
         if (bridge := current_bridge()) is None:
             super().cancel_safe(timeout=timeout)
         else:
             bridge.wait_until_done(self.cancel_on_loop(timeout))
 
     async def cancel_on_loop(self, timeout: float) -> None:
-        """Ask the server to cancel what it executes, from another task."""
+        """Ask the server to cancel the running statement, from another task."""
         if not self._should_cancel():
             return
         if capabilities.has_cancel_safe():
@@ -213,19 +213,19 @@ class Connection(psycopg.Connection[Any]):
     # Round trips
 
     def take_unsent(self) -> list[bytes]:
-        """Return what has to be sent before a statement: BEGIN, where a transaction has to be begun, and savepoints."""
+        """Return the commands to send before a statement: BEGIN, if a transaction has to be begun, and savepoints."""
         unsent, self.unsent = self.unsent, []
         if not self._autocommit and self.pgconn.transaction_status == _IDLE:
             unsent.insert(0, self._get_tx_start_command())
         return unsent
 
     def _start_query(self) -> PQGen[None]:
-        """Begin a transaction, where there has to be one. A cursor of ours does so with its statement."""
+        """Begin a transaction if there is none. DAF's cursor does so with its statement."""
         if not self.defers_begin:
             yield from super()._start_query()
 
     def _after_unsent(self, gen: PQGen[T]) -> PQGen[T]:
-        """Send what was held back before anything else that the driver may do."""
+        """Send the commands that were held back before anything else that the driver sends."""
         for command in self.take_unsent():
             yield from self._exec_command(command)
         return (yield from gen)
@@ -260,7 +260,7 @@ def _expire(exchange: Exchange[Any], goes_on: bool) -> None:  # noqa: FBT001 - a
 
 
 class _Opening(AsyncConnection[Any]):
-    """psycopg's way to connect on an event loop, to a connection of ours."""
+    """psycopg's way to connect on an event loop, which makes DAF's connection."""
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
@@ -268,7 +268,7 @@ class _Opening(AsyncConnection[Any]):
 
 
 class _Folding:
-    """A cursor whose statement takes along what has to be sent before it."""
+    """A cursor that sends the commands held back together with its statement."""
 
     _conn: Connection
     _pgconn: Any
@@ -276,21 +276,21 @@ class _Folding:
     format: Any
 
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        """Send a statement. A savepoint is sent with what comes after it."""
+        """Send a statement. A savepoint is sent with the next statement."""
         if params is None and isinstance(query, str) and current_bridge() is not None and self._holds_back(query):
             self._reset()  # type: ignore[attr-defined]
             return self
         return super().execute(query, params, **kwargs)  # type: ignore[misc]
 
     def fetchmany(self, size: int = 0) -> list[Any]:
-        """Return the next rows, with a pause for others on the event loop, if that has done nothing else for long."""
+        """Return the next rows. On the event loop, pause first if it has done nothing else for long."""
         if (bridge := current_bridge()) is not None:
             bridge.breathe()
         rows: list[Any] = super().fetchmany(size)  # type: ignore[misc]
         return rows
 
     def _holds_back(self, query: str) -> bool:
-        """Hold a savepoint back; forget one that nothing has followed."""
+        """Hold a savepoint back; forget one that no statement has followed."""
         connection = self._conn
         if query[:1] not in "SR" or connection.autocommit or connection._pipeline:
             return False
@@ -311,7 +311,7 @@ class _Folding:
 
     def _execute_gen(self, *args: Any, **kwargs: Any) -> Any:
         connection = self._conn
-        # What the event loop has held back travels with a statement from a thread, too.
+        # Commands held back on the event loop are sent with a statement from a thread, too.
         takes_along = bool(connection.unsent) or current_bridge() is not None
         connection.defers_begin = takes_along and not connection._pipeline
         try:
@@ -366,7 +366,7 @@ class _Folding:
 _SEE_TO_UNSENT: Final = {
     each.__code__ for each in (_Folding._execute_gen, Connection._commit_gen, Connection._rollback_gen)
 }
-"""The exchanges that send, or forget, what was held back."""
+"""The exchanges that send, or forget, the commands held back."""
 
 
 class Cursor(_Folding, django_backend.Cursor):

@@ -1,7 +1,7 @@
 """One registration of a connection's socket with an event loop, which lasts from wait to wait.
 
-psycopg describes each exchange with the server as a generator, which yields what it waits for. Here the event loop's
-callbacks send it on, so that a round trip costs a task one wake-up, however many packets it has.
+psycopg describes each exchange with the server as a generator, which yields the events it waits for. Here the event
+loop's callbacks resume it, so that a round trip costs a task one wake-up, however many packets it has.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def require_readers(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class Exchange(Generic[T]):
-    """One generator of psycopg's, and what it has come to.
+    """One of psycopg's generators, and its outcome.
 
-    It stands on the stack of the code that waits, where the garbage collector does not look: so it knows what
-    wakes its task by a weak reference. The event loop knows that for as long as it watches the socket.
+    It stands on the stack of the code that waits, where the garbage collector does not look. So it refers weakly to the
+    registration that wakes its task. The event loop keeps that for as long as it watches the socket.
     """
 
     has_happened = False
@@ -57,25 +57,25 @@ class Exchange(Generic[T]):
 
     def __init__(self, generator: Generator[Any, Any, T], wants: int) -> None:
         self.wants = wants
-        """What it waits for, in psycopg's terms."""
+        """The events it waits for, as psycopg's flags."""
         self._generator = generator
 
     def renew_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a new future, which is done when this has happened."""
+        """Return a new future, which is done when the exchange has happened."""
         future = loop.create_future()
         if (readiness := self._readiness()) is not None:
             readiness.waiter = future
         return future
 
     def begin_at(self, find_readiness: Callable[[], Readiness | None]) -> None:
-        """Take note, by a weak reference, of what will send it on."""
+        """Remember, by a weak reference, the registration that will resume it."""
         self._find_readiness = find_readiness
 
     def _readiness(self) -> Readiness | None:
         return None if self._find_readiness is None else self._find_readiness()
 
     def advance(self, ready: int) -> None:
-        """Send the generator on. On the event loop."""
+        """Resume the generator. On the event loop."""
         try:
             self.wants = self._generator.send(ready)
         except StopIteration as end:
@@ -84,12 +84,12 @@ class Exchange(Generic[T]):
             self._end(None, error)
 
     def fail(self, error: BaseException) -> None:
-        """End it, whatever the generator waits for."""
+        """End it with an error, in any state of the generator."""
         if not self.has_happened:
             self._end(None, error)
 
     def result(self) -> T:
-        """Return what the generator returned, or raise what it raised."""
+        """Return the generator's result, or raise its error."""
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -108,8 +108,8 @@ class Exchange(Generic[T]):
 class Readiness:
     """A socket's registration with a loop, which owns it: without the loop it ends.
 
-    It is a duplicate of the descriptor: a connection may be closed in any thread, and its number may be another
-    socket's at once.
+    It watches a duplicate of the descriptor: a connection may be closed in any thread, and its number may at once be
+    another socket's.
     """
 
     __slots__ = ("__weakref__", "_descriptor", "_exchange", "_is_reading", "_is_writing", "loop", "waiter")
@@ -119,17 +119,17 @@ class Readiness:
         self._descriptor = os.dup(descriptor)
         self._exchange: Exchange[Any] | None = None
         self.waiter: asyncio.Future[None] | None = None
-        """What wakes the task of the exchange."""
+        """The future that wakes the task of the exchange."""
         self._is_reading = False
         self._is_writing = False
 
     def begin(self, exchange: Exchange[Any]) -> None:
-        """Send an exchange on whenever the socket is ready, until it has ended."""
+        """Resume an exchange whenever the socket is ready, until it has ended."""
         self._exchange = exchange
         self._watch(exchange.wants)
 
     def end(self) -> None:
-        """Forget the exchange, which has ended, and let its task go on."""
+        """Forget the exchange, which has ended, and wake its task."""
         waiter = self.waiter
         self._exchange = self.waiter = None
         if self._is_writing:
@@ -139,7 +139,7 @@ class Readiness:
 
     def release(self, error: Exception) -> None:
         """End the registration, from any thread. An exchange under way fails with this error."""
-        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the only way to ask that raises nothing
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the public function raises if there is none
             self._close(error)
         else:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its registrations with it
@@ -164,7 +164,7 @@ class Readiness:
 
     def _watch(self, wants: int) -> None:
         if wants & _READ and not self._is_reading:
-            # It outlives the task, whose context it must not keep.
+            # The callback outlives the task, whose context it must not keep.
             contextvars.Context().run(self.loop.add_reader, self._descriptor, self._on_readable)
             self._is_reading = True
         if not wants & _WRITE:
@@ -181,7 +181,7 @@ class Readiness:
     def _on_readable(self) -> None:
         exchange = self._exchange
         if exchange is None or not exchange.wants & _READ:
-            # A thread uses the connection, or its server says something unasked: it would be said again and again.
+            # A thread uses the connection, or its server has sent a notice: the loop would call this again and again.
             self.loop.remove_reader(self._descriptor)
             self._is_reading = False
             return
