@@ -215,7 +215,7 @@ class Database:
         return None
 
     def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:  # noqa: ARG002 - for those that can
-        """Return the argument for :meth:`apply` that makes the changes since the snapshot again; None: there are none."""
+        """Return the argument with which :meth:`apply` makes the changes since the snapshot again; None: no changes."""
         return None
 
     def restore(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> None:

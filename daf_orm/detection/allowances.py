@@ -1,4 +1,4 @@
-"""Blocking calls that are meant: a scope, a decorator, or a list in the settings. One that is not used is reported."""
+"""Intended blocking calls: a scope, a decorator, or a list in the settings. Unused ones are reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from daf_orm.detection.frames import Sighting
 
 MAX_PLACES = 10_000
-"""Places that are remembered, to report the unused: code that is made while a program runs has ever new ones."""
+"""Places that are remembered, to report the unused. The number is limited, since generated code has ever new ones."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclass(slots=True, eq=False)
 class Allowance:
-    """A place where blocking is allowed, and how often it was made use of."""
+    """A place where blocking is allowed, and the number of its uses."""
 
     reason: str
     place: str
@@ -37,14 +37,14 @@ class Allowance:
 class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own context managers
     """Let synchronous database code block the event loop, here: ``with allow_blocking(reason="once, at start"):``.
 
-    Also a decorator, of functions and coroutine functions. It holds for what the block calls and for tasks started in
+    Also a decorator, of functions and coroutine functions. It holds for the calls of the block and for tasks started in
     it, and replaces the environment variable ``DJANGO_ALLOW_ASYNC_UNSAFE``, which holds for everything. ``reason`` is
-    for whoever reads the code; ValueError if it is empty.
+    for readers of the code. Raises ValueError if it is empty.
     """
 
     def __init__(self, *, reason: str) -> None:
         if not reason.strip():
-            raise ValueError("allow_blocking() needs a reason: say why blocking the event loop is all right here.")
+            raise ValueError("allow_blocking() needs a reason: say why the event loop may be blocked here.")
         place = str(find_call_site())
         self._allowance = _scope_at(place, reason)
 
@@ -53,12 +53,12 @@ class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own c
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        # By value: one instance may be entered by many tasks, each in a context of its own.
+        # By value: one instance may be entered by many tasks, each in a separate context.
         current = _scope.get()
         _scope.set(current.outer if current is not None else None)
 
     def __call__(self, func: F) -> F:
-        """Allow it in every call of ``func``. TypeError for a generator, which would allow it to who iterates too."""
+        """Allow it in every call of ``func``. Raises TypeError for a generator: its consumer would be allowed, too."""
         if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(
                 f"@allow_blocking cannot decorate the generator {func.__qualname__}: write `with allow_blocking(reason"
@@ -96,7 +96,7 @@ def _scope_at(place: str, reason: str) -> Allowance:
 
 
 def allow_everywhere(allowance: Allowance) -> None:
-    """Let an allowance hold in every context, until :func:`disallow_everywhere`: a test's own."""
+    """Let an allowance hold in every context, until :func:`disallow_everywhere`. For the marker of a test."""
     _everywhere.append(allowance)
 
 
@@ -120,7 +120,7 @@ def find_allowance(sighting: Sighting) -> Allowance | None:
 
 
 def _find_listed(sighting: Sighting) -> Allowance | None:
-    """Match what called, from the user's line inwards, with the patterns of ``DAF_ORM["ALLOW_BLOCKING"]``."""
+    """Match the callers, from the user's line inwards, with the patterns of ``DAF_ORM["ALLOW_BLOCKING"]``."""
     patterns = get_settings().ALLOW_BLOCKING
     for frame in (sighting.user, *sighting.inner) if patterns else ():
         module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_qualname
@@ -136,12 +136,12 @@ def known() -> set[str]:
 
 
 def used_places() -> set[str]:
-    """Return the places of the allowances that were made use of."""
+    """Return the places of the allowances that were used."""
     return {allowance.place for allowance in (*_scopes.values(), *_listed.values()) if allowance.uses}
 
 
 def unused() -> Iterable[Allowance]:
-    """Return the allowances that were never made use of: scopes that were entered or made, patterns in the settings."""
+    """Return the unused allowances: scopes that were entered or made, patterns in the settings."""
     listed = [_allowance_for(pattern) for pattern in get_settings().ALLOW_BLOCKING]
     return [allowance for allowance in (*_scopes.values(), *listed) if not allowance.uses]
 

@@ -1,4 +1,4 @@
-"""The blocking calls that a project had when it adopted the guard: known, listed, and to become fewer."""
+"""The baseline: the blocking calls that a project had when it adopted the guard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Sighted(Protocol):
-    """A call that was seen: a BlockingCall of the guard's, or a finding of ``daf check``."""
+    """A call that was seen: the guard's BlockingCall, or a finding of ``daf check``."""
 
     @property
     def module(self) -> str:
@@ -28,7 +28,7 @@ class Sighted(Protocol):
 
     @property
     def operation(self) -> str:
-        """What was called, in Django's words."""
+        """The operation, in Django's words."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,7 +50,7 @@ class KnownCall:
 
 
 class Baseline:
-    """The entries of a file, each with a test that has seen it: if that test runs and does not, the entry is stale."""
+    """The entries of a file, each with a test that has seen it. If that test runs without it, the entry is stale."""
 
     def __init__(self, path: Path | None, entries: dict[KnownCall, str]) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class Baseline:
 
     @classmethod
     def load(cls, path: str | None) -> Self:
-        """Read the file. One that does not exist yet is an empty baseline. ValueError if it is not one of ours."""
+        """Read the file. A missing one is an empty baseline. Raises ValueError if the file is not a baseline."""
         if path is None:
             return cls(None, {})
         file = Path(path)
@@ -73,13 +73,13 @@ class Baseline:
         return cls(file, entries)
 
     def knows(self, call: Sighted, test: str) -> bool:
-        """Whether the call is in the file. Remembers that ``test`` has seen it."""
+        """Return True if the call is in the file. Remembers that ``test`` has seen it."""
         entry = KnownCall.of(call)
         self._seen.setdefault(entry, test)
         return entry in self._entries
 
     def has(self, call: Sighted) -> bool:
-        """Whether the call is in the file."""
+        """Return True if the call is in the file."""
         return KnownCall.of(call) in self._entries
 
     def test_of(self, call: Sighted) -> str | None:
@@ -91,7 +91,7 @@ class Baseline:
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
     def write(self, calls: Iterable[Sighted], tests: set[str]) -> None:
-        """Write the file anew: these calls, and what is known of tests other than ``tests``, which ran."""
+        """Write the file anew: these calls, and entries of tests that did not run. ``tests`` are those that ran."""
         assert self._path is not None
         kept = {entry: test for entry, test in self._entries.items() if test not in tests}
         kept |= {entry: self._seen[entry] for entry in map(KnownCall.of, calls)}
@@ -99,10 +99,10 @@ class Baseline:
         self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
 
     def seen_as_data(self) -> list[list[str]]:
-        """Return what was seen, fit to be sent to another process."""
+        """Return the calls that were seen, as data for another process."""
         return [[*asdict(entry).values(), test] for entry, test in self._seen.items()]
 
     def take_seen(self, data: list[list[str]]) -> None:
-        """Take over what another process has seen."""
+        """Add the calls that another process has seen."""
         for *fields, test in data:
             self._seen.setdefault(KnownCall(*fields), test)

@@ -1,4 +1,4 @@
-"""Where a remedy with ``await`` can be written, if not in the line that blocked: in the coroutine that called it."""
+"""A place for ``await``, if the line that blocked is not in a coroutine: the coroutine that called it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def where_await_can_stand(sighting: Sighting) -> str:
 
 
 def moved(suggestion: str, sighting: Sighting, hop: Callable[[str], str]) -> str:
-    """Return what to write where, for a suggestion that cannot be pasted into a function that is not async.
+    """Return a suggestion with its place, for one that cannot be pasted because the function is not async.
 
-    ``hop`` returns an expression done in a thread.
+    ``hop`` takes an expression and returns it done in a thread.
     """
     if sighting.can_await or not suggestion:
         return suggestion
@@ -44,7 +44,7 @@ def moved(suggestion: str, sighting: Sighting, hop: Callable[[str], str]) -> str
 
 
 def _drives_generator(sighting: Sighting, coroutine: FrameType) -> bool:
-    """Return True if the coroutine's line iterates over a generator, which would block wherever it is iterated."""
+    """Return True if the coroutine's line iterates over a generator, which would block in any place."""
     stack = [sighting.user, *sighting.outer]
     called = stack[stack.index(coroutine) - 1].f_code
     return bool(called.co_flags & inspect.CO_GENERATOR) and called.co_name != "<genexpr>"

@@ -1,4 +1,4 @@
-"""What was seen to block, a query or I/O: how it is described, and when it is one more step of the last."""
+"""A finding of the guard, a query or I/O: its description, and whether it is only a further step of the last one."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ logger = logging.getLogger("daf_orm")
 
 
 class Finding(Protocol):
-    """What the guard judges."""
+    """A finding on which the guard decides."""
 
     @property
     def sighting(self) -> Sighting:
-        """Who called, on whose stack."""
+        """The caller, and its stack."""
 
     @property
     def runs_unguarded(self) -> bool:
-        """Whether it runs where no guard is up."""
+        """True if it runs without DAF's guard."""
 
     def describe(self) -> BlockingCall:
         """Return the record."""
 
     def begins_anew(self) -> bool:
-        """Whether this is not one more step, a fetch after an execute, of what was recorded last."""
+        """Return False if it is a further step, a fetch after an execute, of the last recorded one."""
 
     def refusal(self) -> TransactionManagementError | None:
-        """Return why it cannot be let through here, whatever the mode; None if it can."""
+        """Return the error if it cannot be let through here in any mode; None if it can."""
 
 
 class _Entries(threading.local):
-    """Django's frames, called by the user's lines, that the last calls in this thread were recorded for."""
+    """The Django frames, called by the user's lines, for which the last calls in this thread were recorded."""
 
     query: FrameType | None = None
     io: FrameType | None = None
-    """The same of the last I/O: a query after it is news."""
+    """The frame of the last I/O. A query after it is new."""
 
 
 _entries = _Entries()
@@ -63,17 +63,17 @@ _entries = _Entries()
 
 @dataclass(frozen=True, slots=True)
 class QueryFinding:
-    """The database is asked."""
+    """A query, or another use of the database."""
 
     sighting: Sighting
 
     @property
     def runs_unguarded(self) -> bool:
-        """Whether Django's own check lets it pass."""
+        """True if Django's own check lets it pass."""
         return bool(os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"))
 
     def describe(self) -> BlockingCall:
-        """Name it by what of Django's was called."""
+        """Name it by the Django operation that was called."""
         operation = _identify(self.sighting)
         return _describe(self.sighting, operation, functools.partial(suggest, operation), hop)
 
@@ -99,17 +99,17 @@ class QueryFinding:
 
 @dataclass(frozen=True, slots=True)
 class IOFinding:
-    """Anything else that waits. ``remedy`` is given the source of the expression, and says what to write instead."""
+    """Any other blocking call. ``remedy`` takes the source of the expression and returns the suggestion."""
 
     sighting: Sighting
     operation: str
     remedy: Callable[[str], str]
     thread: Callable[[str], str]
-    """Returns an expression done in a thread."""
+    """Takes an expression and returns it done in a thread."""
     runs_unguarded = True
 
     def describe(self) -> BlockingCall:
-        """Name it as the table does; in a template, its author cannot do what ``remedy`` says."""
+        """Name it as the table does; in a template, whose author cannot follow ``remedy``, suggest what helps there."""
         called = _identify(self.sighting)
         operation = Operation(name=self.operation, template=called.template)
         remedy = self.remedy
@@ -120,7 +120,7 @@ class IOFinding:
         return _describe(self.sighting, operation, remedy, self.thread)
 
     def begins_anew(self) -> bool:
-        """Compare it with the last query, which may do I/O of its own, and with the last I/O."""
+        """Compare it with the last query, which may do I/O itself, and with the last I/O."""
         entry = _entry_of(self.sighting)
         if entry in (_entries.query, _entries.io):
             return False
@@ -129,7 +129,7 @@ class IOFinding:
         return True
 
     def refusal(self) -> None:
-        """Let it through anywhere: no transaction knows of it."""
+        """Return None: it may run anywhere, since no transaction depends on it."""
 
 
 def _entry_of(sighting: Sighting) -> FrameType:
@@ -137,7 +137,7 @@ def _entry_of(sighting: Sighting) -> FrameType:
 
 
 def _forget_soon() -> None:
-    # A frame keeps its variables alive: no longer than the loop's present callback.
+    # A frame keeps its variables alive, so it is kept no longer than the loop's present callback.
     asyncio.get_running_loop().call_soon(_forget)
 
 
@@ -172,7 +172,7 @@ def _identify(sighting: Sighting) -> Operation:
 
 
 def _or_default(func: Callable[[], T], default: T) -> T:
-    """Frames hold objects of any kind, and any loader their source: what cannot be described blocks all the same."""
+    """Return a default if a description fails, as it may: frames hold any objects, and loaders any source."""
     try:
         return func()
     except Exception:

@@ -1,4 +1,4 @@
-"""Who called: the proof that an event loop waits for it, the user's line, and the expression on that line.
+"""Look at the caller: the proof that an event loop waits for it, the user's line, and the expression on that line.
 
 A loop that runs in the thread proves nothing: Playwright's synchronous API and gevent run greenlets beside one. Proof
 is a coroutine, or a callback that the loop is calling, on the caller's own stack.
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
-_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - how asyncio calls every callback
-_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
+_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - asyncio calls every callback by it
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the public function raises if there is none
 _RUNNER = asyncio.runners.Runner.run.__code__
 _LIBRARIES = tuple(
     {sysconfig.get_paths()[key].rstrip("/") + "/" for key in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -35,7 +35,7 @@ _LIBRARIES = tuple(
 EXPRESSION_LENGTH = 500
 """Characters of a source expression that are kept."""
 MAX_FILES = 10_000
-"""File names whose kind is remembered: code that is made while a program runs has ever new ones."""
+"""File names whose kind is remembered. The number is limited, since generated code has ever new ones."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -46,9 +46,9 @@ class Sighting:
     user: FrameType
     """The innermost frame of the user's code."""
     inner: list[FrameType]
-    """What it called, down to the choke point, outermost first."""
+    """The frames that it called, down to the choke point, outermost first."""
     outer: list[FrameType] = field(default_factory=list)
-    """What called it, up to the loop, innermost first."""
+    """The frames that called it, up to the loop, innermost first."""
 
     @property
     def can_await(self) -> bool:
@@ -95,14 +95,14 @@ def expression(frame: FrameType) -> str:
 
 @lru_cache(MAX_FILES)
 def is_user_code(filename: str) -> bool:
-    """Whether a file is neither the standard library's, nor an installed package's, nor ours."""
+    """Return True if a file belongs neither to the standard library, nor to an installed package, nor to DAF."""
     if filename.startswith((*FOREIGN, "<frozen ")):
         return False
     return not filename.startswith(_LIBRARIES) and not any(part in filename for part in _INSTALLED)
 
 
 def _stack(frame: FrameType) -> list[FrameType]:
-    """Return the frames from this one out to the loop: who has started the loop is not to blame for what it runs."""
+    """Return the frames from this one out to the loop. The code that has started the loop is not to blame."""
     stack = []
     step: FrameType | None = frame
     while step is not None:
@@ -122,7 +122,7 @@ def _can_await(stack: Sequence[FrameType]) -> bool:
 def _waits(code: CodeType) -> bool:
     if code.co_flags & _COROUTINE or code is _CALLBACK:
         return True
-    # uvloop calls callbacks from C: nothing stands between them and whoever runs the loop.
+    # uvloop calls callbacks from C: no frame is between them and the code that runs the loop.
     return code is _RUNNER and type(_get_running_loop()).__module__.startswith("uvloop")
 
 

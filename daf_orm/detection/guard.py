@@ -1,9 +1,9 @@
-"""The guard at Django's choke points: whatever is about to block an event loop passes here, and is recorded.
+"""The guard at Django's choke points: every call that is about to block an event loop passes here, and is recorded.
 
-Off an event loop it costs one C call. Wherever Django refuses to block (``async_unsafe``) it asks the environment for
-``DJANGO_ALLOW_ASYNC_UNSAFE``, once it knows that a loop runs; and wherever it calls a database driver it enters
-``DatabaseErrorWrapper``. The guard stands at both, so it sees every backend, and cursors that were opened in a thread
-and are read on the loop, which Django lets pass.
+Off an event loop it costs one C call. Django refuses to block in ``async_unsafe``. Once that knows that a loop runs, it
+asks the environment for ``DJANGO_ALLOW_ASYNC_UNSAFE``. Wherever Django calls a database driver it enters
+``DatabaseErrorWrapper``. The guard is at both places, so it sees every backend. It also sees cursors that were opened
+in a thread and are read on the loop, which Django lets pass.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from daf_orm._core.blocking_call import BlockingCall
     from daf_orm.detection.findings import Finding, IOFinding
 
-_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the public function raises if there is none
 
 
 class BlockingCallWarning(RuntimeWarning):
@@ -50,10 +50,10 @@ class BlockingCallWarning(RuntimeWarning):
 
 
 class _ThreadState(threading.local):
-    """What the guard knows in this thread."""
+    """The guard's state in this thread."""
 
     at_work = False
-    """Whether the guard itself is running: what it reads, source files, is not the user's doing."""
+    """True while the guard itself runs: it reads source files, which the user's code does not."""
 
 
 _thread_state = _ThreadState()
@@ -69,7 +69,7 @@ _lets_run: Callable[[BlockingCall], bool] = _lets_nothing_run
 
 
 def _blocks_loop() -> bool:
-    """Whether a query here would block an event loop: on its thread, where its connection cannot wait for it."""
+    """Return True if a query here would block an event loop: on its thread, with a connection that cannot wait."""
     return _get_running_loop() is not None and bridges.thread.bridge is None
 
 
@@ -80,11 +80,11 @@ class _Environment:
     """Stands in for ``os.environ`` in ``async_unsafe``, which goes on if the variable that it asks for is set."""
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Judge the call that asks; return whether it may block."""
+        """Decide on the call that asks; return a value if it may block."""
         # inspect.stack() reads files; `name` is only asked for on a running loop.
         if name == _UNSAFE and current_mode() != "off" and _check(sys._getframe(1)):  # noqa: SLF001
             return "allowed"
-        return os.environ.get(name, default)  # Django's own guard decides, as without ours
+        return os.environ.get(name, default)  # Django's own guard decides, as without DAF's
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os.environ, name)
@@ -106,7 +106,7 @@ def _enter_driver(self: Any) -> None:
 
 
 def _iterate(self: Any) -> Iterator[Any]:
-    """Stand in for ``CursorWrapper.__iter__``, which looks once; a generator may be resumed elsewhere."""
+    """Stand in for ``CursorWrapper.__iter__``, which is checked only once; a generator may be resumed elsewhere."""
     with self.db.wrap_database_errors:
         for row in self.cursor:
             if _blocks_loop():
@@ -115,7 +115,7 @@ def _iterate(self: Any) -> Iterator[Any]:
 
 
 def _get_attribute(self: Any, name: str) -> Any:
-    """Stand in for ``CursorWrapper.__getattr__``, which hands out what only some drivers have as it is."""
+    """Stand in for ``CursorWrapper.__getattr__``, which returns unwrapped what only some drivers have."""
     found = getattr(self.cursor, name)
     if name in CursorWrapper.WRAP_ERROR_ATTRS:
         return self.db.wrap_database_errors(found)
@@ -142,7 +142,7 @@ _DRIVERS_OWN: Final = {**dict.fromkeys(("copy", "copy_expert", "copy_from", "cop
 
 
 def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Guard a backend's ``is_usable()``, which asks its driver past every wrapper of Django's."""
+    """Guard a backend's ``is_usable()``, which calls its driver past Django's wrappers."""
 
     @functools.wraps(probe)
     def is_usable(self: Any) -> bool:
@@ -154,12 +154,12 @@ def _guard_probe(probe: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _in_the_likeness(replacement: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return what makes a replacement look like the function that it stands in for."""
+    """Return a wrapper factory that makes a replacement look like the original function."""
     return lambda original: functools.update_wrapper(replacement, original)
 
 
 PATCHES: Final = PatchTable(
-    Patch(owner="django.utils.asyncio", name="os", replacement=_System(), why="whatever Django calls async_unsafe"),
+    Patch(owner="django.utils.asyncio", name="os", replacement=_System(), why="every function that is async_unsafe"),
     Patch(
         owner="django.db.utils:DatabaseErrorWrapper",
         name="__enter__",
@@ -182,11 +182,11 @@ PATCHES: Final = PatchTable(
 
 
 def _probes() -> Iterator[Patch]:
-    """Yield a patch for each backend in use that asks a server. SQLite's only says yes."""
+    """Yield a patch for each backend in use whose probe asks a server. SQLite's always returns True."""
     for engine in sorted({connections.settings[alias]["ENGINE"] for alias in connections}):
         try:
             backend = load_backend(engine).DatabaseWrapper
-        except ImproperlyConfigured:  # no driver, or no such backend: Django says so when it is used
+        except ImproperlyConfigured:  # no driver, or no such backend: Django raises it at its use
             continue
         owner = next((cls for cls in backend.__mro__ if "is_usable" in vars(cls)), BaseDatabaseWrapper)
         if iscoroutinefunction(vars(owner)["is_usable"]):
@@ -196,30 +196,30 @@ def _probes() -> Iterator[Patch]:
 
 
 def activate() -> None:
-    """Put the guard up. Idempotent."""
+    """Activate the guard. Idempotent."""
     if not is_active():
         PATCHES.activate((*PATCHES.patches, *{probe.owner: probe for probe in _probes()}.values()))
 
 
 def deactivate() -> None:
-    """Put Django back as it was."""
+    """Restore Django."""
     PATCHES.deactivate()
 
 
 def is_active() -> bool:
-    """Whether the guard is up."""
+    """Return True if the guard is active."""
     return PATCHES.is_active
 
 
 def is_armed() -> bool:
-    """Whether the guard sees a blocking call: it is shown one, on an event loop of its own."""
+    """Return True if the guard sees a blocking call that is made as a test, on a new event loop."""
 
     async def block() -> bool:
         with recorders.record_blocking() as calls, contextlib.suppress(SynchronousOnlyOperation):
             async_unsafe(lambda: None)()
         return bool(calls)
 
-    loop = asyncio.new_event_loop()  # asyncio.run() would also unset the thread's own
+    loop = asyncio.new_event_loop()  # asyncio.run() would also unset the thread's loop
     try:
         return loop.run_until_complete(block())
     finally:
@@ -227,12 +227,12 @@ def is_armed() -> bool:
 
 
 def is_at_work() -> bool:
-    """Whether it is the guard itself that runs in this thread."""
+    """Return True if the guard itself runs in this thread."""
     return _thread_state.at_work
 
 
 def force_mode(mode: str | None) -> str | None:
-    """Let ``mode`` win over ``DAF_ORM["BLOCKING"]``, as a test run's does; None undoes it. Return the mode before."""
+    """Let ``mode`` override ``DAF_ORM["BLOCKING"]``, for a test run; None undoes it. Return the mode before."""
     global _forced_mode  # one mode per process
     before, _forced_mode = _forced_mode, mode
     return before
@@ -242,9 +242,9 @@ Predicate: TypeAlias = "Callable[[BlockingCall], bool]"
 
 
 def let_run(predicate: Predicate) -> Predicate:
-    """In mode ``raise``, let calls run that would without a guard and that ``predicate`` knows. Return the one before.
+    """Let known calls run in mode ``raise``, if they would run without a guard. Return the predicate before.
 
-    At first there is one that knows none.
+    The first one knows no call.
     """
     global _lets_run  # one test run per process
     before, _lets_run = _lets_run, predicate
@@ -261,7 +261,7 @@ def current_mode() -> str:
 
 
 def _check(frame: FrameType) -> bool:
-    """Something is about to block a running loop's thread: decide, record, raise. False if that is not certain."""
+    """Decide on, record and raise a call that is about to block a running loop's thread. False if that is uncertain."""
     if _thread_state.at_work or _is_harmless(frame):
         return True
     _thread_state.at_work = True
@@ -277,7 +277,7 @@ def _check(frame: FrameType) -> bool:
 
 
 def check_io(finding: IOFinding) -> None:
-    """Judge what blocks without a database as a query is judged."""
+    """Decide on a call that blocks without a database, by the rules for queries."""
     if _thread_state.at_work:
         return
     _thread_state.at_work = True
@@ -314,7 +314,7 @@ def _refuse(call: BlockingCall) -> BlockingCallError:
 
 
 def _pass_on(call: BlockingCall, mode: str, block: list[BlockingCall] | None) -> None:
-    """Make a call known that is let through."""
+    """Record, and log or warn of, a call that is let through."""
     if block is not None:
         block.append(call)
         return
@@ -326,7 +326,7 @@ def _pass_on(call: BlockingCall, mode: str, block: list[BlockingCall] | None) ->
 
 
 def _is_harmless(frame: FrameType) -> bool:
-    """Whether Django refuses something on an event loop that would not block: it has nothing to do."""
+    """Return True if Django refuses a call on an event loop that would not block, since it has nothing to do."""
     func, args = frame.f_locals.get("func"), frame.f_locals.get("args") or (None,)
     if not isinstance(args, tuple) or not isinstance(args[0], BaseDatabaseWrapper):
         return False

@@ -1,4 +1,4 @@
-"""Where recorded calls go: to the innermost ``record_blocking()`` block, else to every recorder, else to the log."""
+"""Send recorded calls to the innermost ``record_blocking()`` block, else to every recorder, else to the log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Recorder(Protocol):
-    """Whoever wants to know of every call: the test plugin, the log."""
+    """A receiver of every call: the test plugin, the log."""
 
     def record(self, call: BlockingCall, error: BlockingCallError | None) -> None:
-        """Take note of a call; ``error`` is what is about to be raised for it, if anything is."""
+        """Record a call; ``error`` is the exception about to be raised for it, if any."""
 
 
 class CallList:
@@ -32,7 +32,7 @@ class CallList:
         self._errors[id(call)] = error
 
     def take(self) -> list[tuple[BlockingCall, BlockingCallError | None]]:
-        """Return what was recorded, less what was removed from ``calls`` meanwhile, and forget it."""
+        """Return the recorded calls, without those removed from ``calls`` meanwhile, and forget them."""
         taken = [(call, self._errors[id(call)]) for call in self.calls]
         self.calls.clear()
         self._errors.clear()
@@ -44,7 +44,7 @@ _block: ContextVar[list[BlockingCall] | None] = ContextVar("daf_orm.recorded", d
 
 
 def add_recorder(recorder: Recorder) -> None:
-    """Let a recorder know of every call from now on."""
+    """Pass every call to a recorder from now on."""
     _recorders.append(recorder)
 
 
@@ -54,14 +54,14 @@ def remove_recorder(recorder: Recorder) -> None:
 
 
 def set_recorders(recorders: list[Recorder]) -> list[Recorder]:
-    """Let these know of every call, and no others; return the others."""
+    """Pass every call to these recorders only; return the recorders before."""
     before = _recorders.copy()
     _recorders[:] = recorders
     return before
 
 
 def record(call: BlockingCall, error: BlockingCallError | None) -> None:
-    """Let the recorders know of a call."""
+    """Pass a call to the recorders."""
     for recorder in tuple(_recorders):
         recorder.record(call, error)
 
@@ -70,7 +70,7 @@ def record(call: BlockingCall, error: BlockingCallError | None) -> None:
 def record_blocking() -> Iterator[list[BlockingCall]]:
     """Collect the blocking calls of the block in a list, instead of raising: they run, and block.
 
-    ``with record_blocking() as calls:``. Tasks started in the block count too. What is collected here is reported
+    ``with record_blocking() as calls:``. Tasks started in the block count too. Calls collected here are reported
     nowhere else.
     """
     calls: list[BlockingCall] = []

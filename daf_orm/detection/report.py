@@ -1,4 +1,4 @@
-"""Blocking calls as people read them: grouped and counted by call site, as text, as JSON, and in the log."""
+"""Reports of blocking calls: grouped and counted by call site, as text, as JSON, and in the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_orm.blocking")
 
 MAX_SITES = 1000
-"""Call sites that the log keeps count of; past that number it starts again."""
+"""Call sites that the log counts; beyond that number it starts again."""
 
 _logged: Counter[tuple[str, int, str]] = Counter()
 
@@ -44,7 +44,7 @@ def as_json(calls: Iterable[BlockingCall]) -> str:
 
 
 def log(call: BlockingCall, level: int) -> None:
-    """Log a call with its fields in ``blocking_call``: a site's 1st, 10th, 100th… time, lest it fill the disk."""
+    """Log a call with its fields in ``blocking_call``: a site's 1st, 10th, 100th… time, so that the log stays small."""
     site = key(call)
     if site not in _logged and len(_logged) >= MAX_SITES:
         _logged.clear()
@@ -56,5 +56,5 @@ def log(call: BlockingCall, level: int) -> None:
 
 
 def key(call: BlockingCall) -> tuple[str, int, str]:
-    """Return the site and operation of a call: what calls are counted by."""
+    """Return the site and operation of a call, by which calls are counted."""
     return call.filename, call.lineno, call.operation

@@ -1,7 +1,7 @@
 """Evidence in Django's exception translator, ``DatabaseErrorWrapper``: code that enters it calls a database driver.
 
-Entering it does nothing by itself, so it proves a blocking call only where a synchronous driver is called inside. It
-proves none around an ``await``, on the connection of an asynchronous driver, and where a context manager passes it on.
+Entering it alone does nothing, so it proves a blocking call only where a synchronous driver is called inside. It proves
+none around an ``await``, on the connection of an asynchronous driver, and where a context manager passes it on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 from asgiref.sync import iscoroutinefunction
 
 MAX_SITES = 10_000
-"""Lines and classes whose kind is remembered: code that is made while a program runs has ever new ones."""
+"""Lines and classes whose kind is remembered. The number is limited, since generated code has ever new ones."""
 _DRIVERS_METHODS: Final = ("close", "commit", "cursor", "execute", "fetchone", "rollback")
 _AWAITS: Final = frozenset({"GET_AWAITABLE", "GET_ANEXT", "GET_YIELD_FROM_ITER"})
 _COROUTINE: Final = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -40,7 +40,7 @@ def calls_driver(connection: Any, frame: FrameType) -> bool:
 
 
 def is_asynchronous(subject: object) -> bool:
-    """Return True if a connection or cursor, of Django's kind or a driver's, is asked by ``await``."""
+    """Return True if a connection or cursor, Django's or a driver's, is used by ``await``."""
     return subject is not None and _is_asynchronous(cast("Hashable", type(subject)))
 
 

@@ -3,8 +3,8 @@
 ``python -m daf_orm.detection.watch uvicorn shop.asgi:application --workers 2``. The project has ``"daf_orm"`` in
 ``INSTALLED_APPS``; nothing else changes. ``--io`` finds blocking I/O too.
 
-Each process of the program writes what it sees to a file of its own at once: a server that is stopped by a signal, or
-killed, loses nothing. This program reads the files when the server has ended.
+Each process of the program writes its calls to a separate file at once, so a server that is stopped by a signal, or
+killed, loses none. This program reads the files when the server has ended.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from daf_orm._core.blocking_call import BlockingCallError
 
 DIRECTORY: Final = "DAF_ORM_WATCH"
-"""Environment variable: where processes write what they see."""
+"""Environment variable: the directory in which processes write their calls."""
 WITH_IO: Final = "DAF_ORM_WATCH_IO"
 _UNSEEN: Final = (
-    'No process of this program had the guard up. Add "daf_orm" to INSTALLED_APPS, and see that Django is set up there.'
+    'The guard was active in no process of this program. Add "daf_orm" to INSTALLED_APPS, and check that the program '
+    "sets up Django."
 )
 
 
@@ -64,7 +65,7 @@ class _Writer:
 
 
 def begin() -> None:
-    """Watch this process, if the program that started it asks for that."""
+    """Watch this process, if the program that started it asks for it."""
     if (directory := os.environ.get(DIRECTORY)) is None:
         return
     guard.force_mode("log")

@@ -1,4 +1,4 @@
-"""What was called: Django's name for it, its model and field, its SQL, and the template it was called from.
+"""The blocking operation: Django's name for it, its model and field, its SQL, and the template it was called from.
 
 All of it is read from the frames between the user's line and the choke point, outermost first.
 """
@@ -37,7 +37,7 @@ _PLUMBING = re.compile(
     | cached_property\.__get__$
     | async_unsafe\b.*
     | new_method_proxy\b.* | (Simple)?LazyObject\..* | lazy\b.* | empty\b.*
-    | AuthenticationMiddleware\.process_request\.<locals>\..*   # what request.user is made by
+    | AuthenticationMiddleware\.process_request\.<locals>\..*   # which make request.user
     | DatabaseErrorWrapper\..*
     | (ConnectionProxy|BaseConnectionHandler|LeasedConnections)\.(?!close_all).*
     | sensitive_variables\b.* | method_decorator\b.* | .*_wrapped_view$ | ContextDecorator\..*
@@ -52,13 +52,13 @@ _DRIVER = {"_execute": "execute", "_executemany": "executemany", "_iterate": "__
 
 @dataclass(slots=True, kw_only=True)
 class Operation:
-    """What the user's line called."""
+    """The operation that the user's line called."""
 
     name: str
     method: str = ""
     """The method's or function's own name."""
     owner: type | None = None
-    """The class of what it was called on."""
+    """The class of the object it was called on."""
     twin: str | None = None
     """Name of its async twin, if it has one."""
     model: str | None = None
@@ -68,13 +68,13 @@ class Operation:
     kind: str = "other"
     """``queryset``, ``manager``, ``relation`` (a lazy load), ``instance``, ``database`` or ``other``."""
     is_direct: bool = True
-    """Whether the user's line called it, without a library or a template between."""
+    """True if the user's line called it, without a library or a template between."""
     is_ordered: bool = False
-    """Of a queryset: whether it has an order."""
+    """Of a queryset: True if it has an order."""
     is_plain: bool = False
-    """Of a queryset: whether it can be filtered and ordered further, and has instances for rows."""
+    """Of a queryset: True if it can be filtered and ordered further, and its rows are instances."""
     peers: int = 0
-    """Of a lazy load: how many rows it loads for, where Django 6.1's ``FETCH_PEERS`` is in force."""
+    """Of a lazy load: the number of rows it loads for, where Django 6.1's ``FETCH_PEERS`` is in force."""
 
     @property
     def has_twin(self) -> bool:
@@ -127,7 +127,7 @@ def _of_queryset(queryset: Any, frame: FrameType) -> Operation:
 
 
 def _is_plain(queryset: Any) -> bool:
-    """Whether it can be filtered and ordered further, and has instances for rows."""
+    """Return True if it can be filtered and ordered further, and its rows are instances."""
     query = queryset.query
     return not (query.is_sliced or query.combinator or query.group_by or has_values_for_rows(queryset))
 
@@ -147,7 +147,7 @@ def _of_manager(manager: Any, frame: FrameType) -> Operation:
 
 
 def _accessor(manager: Any) -> str | None:
-    """Return the name that a related manager is an attribute by."""
+    """Return the attribute name of a related manager."""
     field = getattr(manager, "field", None)  # that of the other side: this is a reverse foreign key
     if field is not None and field.model is manager.model:
         return str(field.remote_field.accessor_name or field.remote_field.get_accessor_name())
@@ -214,7 +214,7 @@ def _of_database(subject: str, method: str) -> Operation:
 
 
 def _of_driver(below: Sequence[FrameType]) -> Operation:
-    """Name what reaches its choke point through wrappers alone: they have the function as ``func``."""
+    """Name an operation that reaches its choke point through wrappers alone: they have the function as ``func``."""
     for frame in below:
         func = frame.f_locals.get("func")
         if callable(func):
@@ -225,7 +225,7 @@ def _of_driver(below: Sequence[FrameType]) -> Operation:
 
 
 def _of_other(subject: Any, frames: Sequence[FrameType]) -> Operation:
-    """Name what has no recognizer by its outermost frame, and its model by the first query underneath."""
+    """Name an unrecognized operation by its outermost frame, and its model by the first query underneath."""
     method = frames[0].f_code.co_name
     if subject is None:
         twin = f"a{method}" if inspect.iscoroutinefunction(frames[0].f_globals.get(f"a{method}")) else None
@@ -256,7 +256,7 @@ def _self_of(frame: FrameType) -> Any:
 
 
 def _name_of(subject: object) -> str:
-    """Return the name of the nearest class of Django's that an object is of: a subclass says less."""
+    """Return the name of the nearest Django class of an object: a subclass says less."""
     classes = type(subject).__mro__
     return next((cls for cls in classes if cls.__module__.startswith("django.")), classes[0]).__name__
 
@@ -272,9 +272,9 @@ def _is_generic_foreign_key(subject: object) -> bool:
 
 
 def _below_template(inner: Sequence[FrameType]) -> tuple[Sequence[FrameType], str | None]:
-    """Leave out what renders the user's templates; say which line of them it was at.
+    """Leave out the frames that render the user's templates; return the rest, and the place in the template.
 
-    Templates of Django's own, those of forms and widgets, are part of what the user called.
+    Django's own templates, those of forms and widgets, are part of the operation.
     """
     last, place = -1, None
     for position, frame in enumerate(inner):

@@ -1,6 +1,6 @@
 """The source of an expression that blocked, taken apart and put together again as code to paste.
 
-Nothing is unparsed: what comes out is the user's own spelling.
+Nothing is unparsed: the result keeps the user's own spelling.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import ast
 import builtins
 
 _TAKES_ITERABLE = frozenset({"join", "extend", "writerows", "fromkeys", "from_iterable"})
-"""Methods that are not a queryset's, and evaluate the one argument they are given."""
+"""Methods that are not a queryset's, and evaluate their only argument."""
 
 _PRIMARIES = ast.Name | ast.Attribute | ast.Call | ast.Subscript
 
 
 class Expression:
-    """One expression. Whatever is asked of one that cannot be parsed, the answer is None."""
+    """One expression. If it cannot be parsed, every method returns None, or False for a question."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -47,7 +47,7 @@ class Expression:
         return f"await database_sync_to_async(lambda: {self.source})()"
 
     def listed(self) -> str | None:
-        """Return the iteration of the expression, or the iteration that it is, done in a worker thread."""
+        """Return the iteration over the expression, or the iterating expression itself, done in a worker thread."""
         if self.tree is None:
             return None
         if isinstance(self.tree, ast.Call) and _is_builtin(self.tree.func):
@@ -55,7 +55,7 @@ class Expression:
         return f"await database_sync_to_async(list)({self.source})"
 
     def receiver(self, method: str) -> str | None:
-        """Return what ``method`` was called on; for a special method, what the operator or function was given."""
+        """Return the object of a call of ``method``; for a special method, the operand of the operator or function."""
         call = self._call_of(method)
         if call is not None and isinstance(call.func, ast.Attribute):
             return self._primary(call.func.value)
@@ -66,7 +66,7 @@ class Expression:
 
     @property
     def awaits(self) -> bool:
-        """Whether there is an ``await`` in it."""
+        """True if there is an ``await`` in it."""
         return any(isinstance(node, ast.Await) for node in ast.walk(self.tree)) if self.tree else False
 
     @property
@@ -79,7 +79,7 @@ class Expression:
 
     @property
     def is_sliced(self) -> bool:
-        """Whether it is ``x[a:b]``."""
+        """True if it is ``x[a:b]``."""
         return isinstance(self.tree, ast.Subscript) and isinstance(self.tree.slice, ast.Slice)
 
     def item(self) -> str | None:
@@ -110,7 +110,7 @@ class Expression:
         return None
 
     def _primary(self, node: ast.expr) -> str:
-        """Return the source of a node such that an attribute of it can follow."""
+        """Return the source of a node, in a form that an attribute of it can follow."""
         return self._of(node) if isinstance(node, _PRIMARIES) else f"({self._of(node)})"
 
     def _of(self, node: ast.expr) -> str:
@@ -128,7 +128,7 @@ def _parse(source: str) -> ast.expr | None:
 
 
 def _operand(tree: ast.expr, method: str) -> ast.expr:
-    """Return what the outermost operator or function works on."""
+    """Return the operand of the outermost operator or function."""
     match tree:
         case ast.Call():
             return _iterated_argument(tree, method)

@@ -1,7 +1,8 @@
 """The source of the expression that an instruction belongs to, as its user wrote it, on one line.
 
-``co_positions`` has it, save what depends on the version of Python: the loop instead of what is iterated, the name of a
-method or function instead of its call, the names that are unpacked into. Those are narrowed or widened here.
+``co_positions`` has it, but in some cases the position depends on the version of Python. It may be that of the loop
+instead of the iterable, of a method's name instead of its call, or of the names that are unpacked into. Those positions
+are narrowed or widened here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
 _ITERATE = frozenset({"FOR_ITER", "TO_BOOL"})
-"""Where a generator expression goes on, or is taken for true, in what Python 3.14 makes of ``any(… for …)``."""
+"""Instructions that resume or test a generator expression, where Python 3.14 inlines ``any(… for …)``."""
 _UNPACK = frozenset({"UNPACK_SEQUENCE", "UNPACK_EX"})
 
 
@@ -47,7 +48,7 @@ def expression(code: CodeType, instruction: int, lines: tuple[str, ...]) -> str:
 
 
 def _narrow(source: str, code: CodeType) -> str:
-    """Return what a statement or a comprehension works on; any other expression as it is."""
+    """Return the operand of a statement or a comprehension; any other expression unchanged."""
     source = textwrap.dedent(source).strip()
     try:
         (statement,) = ast.parse(source).body
@@ -72,9 +73,9 @@ def _worked_on(statement: ast.stmt) -> ast.expr | None:
 
 
 def _start(lines: Sequence[str], last: int, end: int) -> tuple[int, int] | None:
-    """Return where the call, or the attribute, that ends there begins: the code's position is that of its name alone.
+    """Return the start of the call, or the attribute, that ends there, where the code's position is its name's alone.
 
-    So it is where the name stands on another line than what it is a name in.
+    That is the case if the name is on another line than the object.
     """
     try:
         tree = ast.parse("".join(lines))
@@ -87,9 +88,9 @@ def _start(lines: Sequence[str], last: int, end: int) -> tuple[int, int] | None:
 
 
 def _end_of_call(lines: Sequence[str], line: int, start: int, end: int) -> tuple[int, int] | None:
-    """Return where the call of the function that stands there ends, if a generator expression is all it is given.
+    """Return the end of the call of the function there, if its only argument is a generator expression.
 
-    Python 3.14 runs the loop of ``all()``, ``any()`` and ``tuple()`` in their place, at the position of the name alone.
+    Python 3.14 inlines the loop of ``all()``, ``any()`` and ``tuple()``, at the position of the name alone.
     """
     if not lines[line - 1].encode()[start:end].decode(errors="replace").isidentifier():
         return None
@@ -106,7 +107,7 @@ def _end_of_call(lines: Sequence[str], line: int, start: int, end: int) -> tuple
 
 
 def _on_one_line(source: str) -> str:
-    """Join the lines of an expression as one would write it if it fitted on one, without its comments."""
+    """Join the lines of an expression as if it fitted on one, without its comments."""
     joined = ""
     for part in _without_comments(source) if "\n" in source else [source]:
         if part.startswith((")", "]", "}")):

@@ -1,4 +1,4 @@
-"""What to write instead of a blocking call: code to paste where the user's own can be taken apart, else its pattern."""
+"""Suggest replacements for a blocking call: code to paste where the user's can be taken apart, else its pattern."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DATABASE: Final[Mapping[str, str]] = {
 
 
 def suggest(operation: Operation, source: str) -> str:
-    """Return a sentence that says what to write instead of ``source``, the expression that blocked."""
+    """Return a sentence with the replacement of ``source``, the expression that blocked."""
     expression = Expression(source)
     if operation.template:
         return _in_template(operation)
@@ -61,7 +61,7 @@ def _in_template(operation: Operation) -> str:
 
 
 def _for_relation(operation: Operation, expression: Expression) -> str:
-    known = operation.is_direct and not expression.awaits  # what is awaited here has no name yet
+    known = operation.is_direct and not expression.awaits  # an awaited instance has no name yet
     instance = (expression.owner_of(operation.field) if known else None) or "instance"
     field = operation.field
     if operation.name.endswith("DeferredAttribute"):
@@ -94,7 +94,7 @@ def _for_queryset(operation: Operation, expression: Expression) -> str:
 
 
 def _twin_of_operator(operation: Operation, queryset: str, expression: Expression) -> str | None:
-    """Return what does the work of an operator or statement, without fetching every row where that can be."""
+    """Return the async form of an operator or statement, without fetching every row where possible."""
     match operation.method:
         case "iterator":
             return f"async for row in {queryset}.aiterator()"
@@ -123,7 +123,7 @@ def _item(operation: Operation, queryset: str, item: str) -> str:
 
 
 def _for_method(operation: Operation, expression: Expression) -> str:
-    """Suggest the async twin of what is neither a queryset nor a lazy load; a hop to a thread if it has none."""
+    """Suggest the async twin of an operation that is neither a queryset's nor a lazy load, else a hop to a thread."""
     if operation.method == "get_user" and operation.owner is None and (user := _request_user(expression)):
         return user
     if operation.name.startswith("Paginator.") and hasattr(paginator, "AsyncPaginator"):
@@ -138,7 +138,7 @@ def _for_method(operation: Operation, expression: Expression) -> str:
 
 
 def _request_user(expression: Expression) -> str | None:
-    """Explain ``request.user``, which calls get_user() when it is first looked into."""
+    """Explain ``request.user``, which calls get_user() at its first use."""
     if expression.receiver("get_user") and "get_user(" in expression.source:
         return None
     request = expression.owner_of("user") or "request"

@@ -1,7 +1,7 @@
-"""What blocks besides the database: blockbuster's table, and our own rows for what it does not see.
+"""Functions that block besides the database: blockbuster's table, and DAF's rows for those that it lacks.
 
-Off the loop's thread, and for what has nothing to wait for (a socket that does not block, a lock that is free, a file
-in memory), a row is silent.
+A row is silent off the loop's thread. It is silent too if the call has nothing to wait for, such as a non-blocking
+socket, a free lock, or a file in memory.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class Row(NamedTuple):
     """One function that blocks."""
 
     owner: Any
-    """The module or class that has it itself: a class that got what it inherits would differ from its base."""
+    """The module or class that has it itself. A class that only inherits it would differ from its base afterwards."""
     name: str
     operation: str
     is_harmless: Callable[..., bool] = lambda *_, **__: False
-    """Whether it has nothing to wait for, called with these arguments."""
+    """Takes the call's arguments. Returns True if it has nothing to wait for."""
     allowed_in: Sequence[tuple[str, Iterable[str]]] = ()
     """Ends of file names, and the functions there that may call it."""
     named_after: tuple[str, ...] = ()
-    """Ends of file names: the outermost function from there is the one that people know it by."""
+    """Ends of file names: the outermost function from there has the name that users know."""
 
 
 TRIVIA: Final = frozenset({"os.getcwd", "os.stat", "os.access", "os.readlink"})
-"""What of blockbuster's is left out: what is answered from the kernel's memory. So is all of ``os.path``."""
+"""Functions of blockbuster that are left out, since the kernel's memory answers them. All of ``os.path`` is too."""
 _SHORT: Final = {"socket.socket.": "socket.", "ssl.SSLSocket.": "ssl.", "builtins.": ""}
 _EXECUTORS: Final = ("/concurrent/futures/_base.py", "/concurrent/futures/thread.py", "/concurrent/futures/process.py")
 _WAITS: Final = ("/threading.py", "/queue.py", *_EXECUTORS)
@@ -60,9 +60,9 @@ def rows() -> Iterator[Row]:
 
 
 def _of_blockbuster() -> Iterator[Row]:
-    """Read its functions' public attributes: how they are replaced, and what is raised, is our own affair."""
+    """Read its functions' public attributes. DAF replaces them and raises errors in its own way."""
     for name, function in import_module("blockbuster").BlockBuster().functions.items():
-        # A __next__ in C can be replaced, but not put back: os.scandir has a row of our own.
+        # A __next__ in C can be replaced, but not restored: DAF has a row for os.scandir.
         if name in TRIVIA or name == "os.scandir" or name.startswith("os.path.") or function.original_func is None:
             continue
         yield Row(
@@ -80,14 +80,14 @@ def _shorten(name: str) -> str:
 
 
 def _defining(owner: Any, name: str) -> Any:
-    """Return the class that a method of ``owner`` comes from; a module as it is."""
+    """Return the class that a method of ``owner`` comes from; a module unchanged."""
     return next((cls for cls in getattr(owner, "__mro__", ()) if name in vars(cls)), owner)
 
 
 def _of_the_standard_library() -> Iterator[Row]:
     yield Row(import_module("builtins"), "open", "open", _is_descriptor)
     yield Row(import_module("io"), "open", "open", _is_descriptor)  # pathlib's
-    yield Row(import_module("_io"), "open", "open", _is_descriptor)  # where pickle looks for it
+    yield Row(import_module("_io"), "open", "open", _is_descriptor)  # pickle looks for it there
     yield Row(import_module("os"), "scandir", "os.scandir")
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"):
         yield Row(import_module("socket"), name, f"socket.{name}")
@@ -114,7 +114,7 @@ def _has_ended(process: Any, *_: Any, **__: Any) -> bool:
 def _of_django() -> Iterator[Row]:
     for cache in _CACHES:
         for name in _CACHE_METHODS:
-            # Django asks whether a backend has its own; what it inherits calls what it has.
+            # Django asks for a backend's own methods; inherited ones call those.
             if name in vars(cache):
                 yield Row(cache, name, f"cache.{name}", named_after=("/django/core/cache/backends/base.py",))
     for hasher in _HASHERS:

@@ -1,11 +1,11 @@
 """The I/O tier: sleeping, files, sockets, locks, caches, mail and hashing on the event loop, recorded like a query.
 
 Opt-in. Problem: Python and its libraries block in passing all the time, to import, to log, to write a traceback, and a
-detector that flags those is switched off. So a call counts only if the user's own code, inside the event loop, is what
-called it, and nothing on the way is plumbing that is warmed once or that works for whoever debugs.
+detector that flags those is switched off. Mechanism: a call counts only if the user's own code, inside the event loop,
+has called it. No frame between may be plumbing that is warmed up once, or a debugger.
 
 Every function in the table (:mod:`daf_orm.detection.io.functions`) is replaced where it is looked up; off an event loop
-that costs one call more. What was imported by name before, as by ``from time import sleep``, is not seen.
+that costs one call more. Names imported before, as by ``from time import sleep``, are not seen.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from daf_orm.detection.io.functions import Row
 
 MISSING: Final = 'Finding blocking I/O needs blockbuster: pip install "django-daf[io]".'
-_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the only way to ask that raises nothing
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001 - the public function raises if there is none
 _LOOPS = frozenset({asyncio.events.Handle._run.__code__, asyncio.runners.Runner.run.__code__})  # noqa: SLF001
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -48,23 +48,23 @@ def _in(home: str | None, names: str) -> tuple[str, ...]:
     return tuple(str(Path(home).parent / name) + ("/" if name[-1] == "/" else "") for name in names.split())
 
 
-# Never flagged, wherever on the stack they are: a user's own module that is imported, a user's own log handler.
+# Never flagged, anywhere on the stack: a user's own module that is imported, a user's own log handler.
 _APART: Final = (
     *("<frozen importlib.", "<frozen linecache>", "<frozen runpy>"),
     *_in(os.__file__, "importlib/ logging/ linecache.py traceback.py warnings.py bdb.py pdb.py weakref.py pkgutil.py"),
 )
 _APART_INSTALLED: Final = ("/site-packages/_pytest/", "/site-packages/coverage/", "/pydevd", "/debugpy/")
-# Never flagged as what the user's line called: the loop's own work, and what is read once and kept.
+# Never flagged as the function that the user's line called: the loop's own work, and files read once and kept.
 _PLUMBING: Final = (
     *("uvloop/",),
     *_in(os.__file__, "asyncio/ gettext.py locale.py mimetypes.py tokenize.py inspect.py zoneinfo/"),
     *_in(django.__file__, "conf/ template/loaders/ utils/translation/ utils/autoreload.py views/debug.py"),
     *_in(django.__file__, "contrib/staticfiles/ contrib/auth/password_validation.py"),
-    # The guard of the database has judged these.
+    # The guard of the database has decided on these.
     *_in(django.__file__, "db/backends/ db/utils.py"),
     *(home for home in FOREIGN if "asgiref" in home),
 )
-# The same, of these functions: what makes a cache or a mail backend makes their directory.
+# The same for these functions: caches and mail backends make their directory when they are made.
 _MAKERS: Final = (
     ("/django/core/cache/backends/filebased.py", frozenset({"__init__"})),
     ("/django/core/mail/backends/filebased.py", frozenset({"__init__"})),
@@ -72,17 +72,17 @@ _MAKERS: Final = (
 
 
 def is_available() -> bool:
-    """Whether blockbuster is installed."""
+    """Return True if blockbuster is installed."""
     try:
         return find_spec("blockbuster") is not None
-    except ValueError:  # it is being kept from being imported
+    except ValueError:  # its import is being prevented
         return False
 
 
 def _set(owner: Any, name: str, value: Any) -> None:
     try:
         setattr(owner, name, value)
-    except TypeError:  # a type written in C; blockbuster depends on what can do it
+    except TypeError:  # a type written in C; blockbuster depends on a package that can set it
         import_module("forbiddenfruit").curse(owner, name, value)
 
 
@@ -90,7 +90,7 @@ PATCHES: Final = PatchTable(assign=_set)
 
 
 def activate() -> None:
-    """Look out for I/O too. Idempotent. Raise ImportError without blockbuster."""
+    """Detect I/O too. Idempotent. Raises ImportError without blockbuster."""
     if not is_active():
         made: dict[int, Callable[..., Any]] = {}
         PATCHES.activate(
@@ -105,12 +105,12 @@ def activate() -> None:
 
 
 def deactivate() -> None:
-    """Put everything back as it was."""
+    """Restore all functions."""
     PATCHES.deactivate()
 
 
 def is_active() -> bool:
-    """Whether I/O is looked out for."""
+    """Return True if I/O is detected."""
     return PATCHES.is_active
 
 
@@ -133,7 +133,7 @@ def _guarded(original: Callable[..., Any], row: Row) -> Callable[..., Any]:
     return guarded
 
 
-# Whose doing it is
+# The caller
 
 
 def _check(frame: FrameType, row: Row) -> None:
@@ -150,13 +150,13 @@ def _check(frame: FrameType, row: Row) -> None:
 
 
 def _inside_the_loop(frame: FrameType) -> list[FrameType]:
-    """Return the frames that the loop called, not those of whoever runs it, innermost first."""
+    """Return the frames that the loop called, not those of the code that runs it, innermost first."""
     stack: list[FrameType] = []
     step: FrameType | None = frame
     while step is not None and step.f_code not in _LOOPS:
         stack.append(step)
         step = caller_of(step)
-    if step is None:  # uvloop, run without a Runner: what is outside its outermost coroutine runs it
+    if step is None:  # uvloop, run without a Runner: frames outside its outermost coroutine run it
         while stack and not stack[-1].f_code.co_flags & _COROUTINE:
             stack.pop()
     return stack
@@ -167,7 +167,7 @@ def _is_apart(frame: FrameType) -> bool:
     return (
         filename.startswith(_APART)
         or any(part in filename for part in _APART_INSTALLED)
-        or frame.f_code.co_name == "__del__"  # runs whenever something is collected
+        or frame.f_code.co_name == "__del__"  # may run at any collection
     )
 
 
@@ -177,14 +177,14 @@ def _is_within(frame: FrameType, places: Iterable[tuple[str, Iterable[str]]]) ->
 
 
 def _is_the_users(sighting: Sighting) -> bool:
-    """Whether it is a line of the user's that blocks, not a library's task nor what is plumbing."""
+    """Return True if a line of the user blocks, not a library's task nor plumbing."""
     if not frames.is_user_code(sighting.user.f_code.co_filename):
         return False
     return not any(frame.f_code.co_filename.startswith(_PLUMBING) for frame in sighting.inner)
 
 
 def _name(sighting: Sighting, row: Row) -> str:
-    """Return the name that people know the function by: that of a lock is the queue's, or the event's."""
+    """Return the name that users know the function by: a lock's is the queue's, or the event's."""
     for frame in sighting.inner if row.named_after else ():
         if frame.f_code.co_filename.endswith(row.named_after) and not frame.f_code.co_flags & _COROUTINE:
             return f"cache.{frame.f_code.co_name}" if row.operation.startswith("cache.") else frame.f_code.co_qualname

@@ -1,4 +1,4 @@
-"""What to write instead of input and output that blocks: asyncio's or Django's own way, or a thread."""
+"""Suggest replacements for blocking input and output: asyncio's or Django's own way, or a thread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _REACHES_DATABASE: Final = frozenset({"call_command", "FieldFile.save", "FieldFi
 
 
 def remedy(operation: str, source: str) -> str:
-    """Return a sentence that says what to write instead of ``source``, the expression that blocked."""
+    """Return a sentence with the replacement of ``source``, the expression that blocked."""
     expression = Expression(source)
     if isinstance(expression.tree, ast.Await):
         instead = _in_thread_instead(expression, expression.tree.value) or "asyncio.to_thread()"
-        return f"What is awaited blocks in its own code. Call its synchronous twin in a thread: {instead}."
+        return f"The awaited code blocks inside. Call its synchronous twin in a thread: {instead}."
     if operation in _REACHES_DATABASE:
         return f"Do it in one hop: {expression.hopped() or 'await database_sync_to_async(func)(…)'}."
     if (twin := _awaited(operation, expression)) is not None:
@@ -42,7 +42,7 @@ def remedy(operation: str, source: str) -> str:
 
 
 def threaded(operation: str, source: str) -> str:
-    """Return the expression done in a thread: one that has a database connection, if it may ask for one."""
+    """Return the expression done in a thread, which has a database connection if the expression may use one."""
     expression = Expression(source)
     if operation in _REACHES_DATABASE:
         return expression.hopped() or "await database_sync_to_async(func)(…)"
@@ -99,7 +99,7 @@ def _threaded(expression: Expression) -> str:
 
 
 def _arguments(expression: Expression) -> str:
-    """Return what stands between the brackets of a call."""
+    """Return the source between the parentheses of a call."""
     call = expression.tree
     if not isinstance(call, ast.Call):
         return ""

@@ -1,4 +1,4 @@
-"""Stalls of event loops: where they were, how long they took; counted by line, and logged now and then."""
+"""Stalls of event loops: their places and lengths, counted by line, and logged at intervals."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_orm.blocking")
 
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
-_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - how asyncio calls every callback
+_CALLBACK = asyncio.events.Handle._run.__code__  # noqa: SLF001 - asyncio calls every callback by it
 _RUN_ONCE = asyncio.base_events.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]  # noqa: SLF001 - private
 _RUNNER = asyncio.runners.Runner.run.__code__
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the loop's thread was seen doing. Without a place the loop was calling nothing just then."""
+    """The call in which the loop's thread was seen. Without a place the loop was calling nothing just then."""
 
     place: CallSite | None = None
     expression: str = ""
     stack: tuple[str, ...] = ()
-    """Everything between the loop and the innermost call, innermost first."""
+    """The frames between the loop and the innermost call, innermost first."""
 
 
 def take_sample(thread: int) -> Sample:
-    """Look at what a loop is calling in another thread, which goes on meanwhile."""
-    running = _running(sys._current_frames().get(thread))  # noqa: SLF001 - there is no other way to see a thread
+    """Return the call that a loop makes in another thread, which goes on meanwhile."""
+    running = _running(sys._current_frames().get(thread))  # noqa: SLF001 - the only way to see a thread's frames
     if not running:
         return Sample()
     frame = next((each for each in running if is_user_code(each.f_code.co_filename)), running[0])
@@ -48,7 +48,7 @@ def take_sample(thread: int) -> Sample:
 
 
 def _running(frame: FrameType | None) -> list[FrameType]:
-    """Return what a loop is calling, innermost first; nothing if it waits for events."""
+    """Return the frames that a loop is calling, innermost first; an empty list if it waits for events."""
     stack: list[FrameType] = []
     depth = 0
     while frame is not None and frame.f_code not in (_RUN_ONCE, _RUNNER):
@@ -56,7 +56,7 @@ def _running(frame: FrameType | None) -> list[FrameType]:
         if frame.f_code.co_flags & _COROUTINE or frame.f_code is _CALLBACK:
             depth = len(stack)
         frame = frame.f_back
-    # uvloop waits and calls from C: whatever stands directly above the runner is a callback.
+    # uvloop waits and calls from C: the frame directly above the runner is a callback's.
     return stack if frame is not None and frame.f_code is _RUNNER else stack[:depth]
 
 
@@ -66,7 +66,7 @@ def _place(frame: FrameType) -> CallSite:
 
 @dataclass(slots=True)
 class Site:
-    """What is known of one line."""
+    """The counts of one line."""
 
     stalls: int = 0
     longest: float = 0.0
@@ -80,7 +80,7 @@ class Stalls:
     def __init__(self, *, interval: float, max_sites: int) -> None:
         self._interval = interval
         self._max_sites = max_sites
-        self._sites: dict[CallSite | None, Site] = {}  # whose last stall is longest ago stands first
+        self._sites: dict[CallSite | None, Site] = {}  # the site with the oldest last stall comes first
         self._stalls = 0
         self._longest = 0.0
 
@@ -94,7 +94,7 @@ class Stalls:
             site.logged_at, site.logged_stalls = now, site.stalls
 
     def prolong(self, sample: Sample, seconds: float) -> None:
-        """Take note that the stall added last at that place has lasted so long."""
+        """Record the present length of the stall added last at that place."""
         self._touch(sample, seconds)
 
     def get_stats(self) -> dict[str, Any]:
@@ -149,6 +149,6 @@ _SEEN = (
     "asyncio.to_thread(…), or daf_orm.database_sync_to_async(…) if it queries."
 )
 _UNSEEN = (
-    "The event loop %(verb)s blocked for %(seconds).2f s by nothing that it called.%(times)s Other threads kept the "
+    "The event loop %(verb)s blocked for %(seconds).2f s, but it was calling nothing.%(times)s Other threads kept the "
     "interpreter, or the machine has too little CPU."
 )

@@ -1,11 +1,11 @@
-"""A thread that notices when an event loop stands still, and says on which line of the user's code.
+"""A thread that notices when an event loop stands still, and logs the line of the user's code.
 
-The problem: one callback that computes or blocks makes every request of the process wait, and in production no guard
-raises. The mechanism: the thread asks each watched loop for a *beat*, a callback that notes the time. Where a beat is
-overdue, the stack of the loop's thread shows what the loop is calling instead. The invariants: a loop neither waits for
-the watchdog nor lives longer because of it, and time in which the watchdog itself could not run is no stall of a loop
-(the process was suspended), unless the loop's thread was computing meanwhile (a regular expression, a JSON parser:
-code in C that keeps the interpreter for itself).
+Problem: one callback that computes or blocks makes every request of the process wait, and in production no guard
+raises. Mechanism: the thread asks each watched loop for a *beat*, a callback that notes the time. If a beat is overdue,
+the stack of the loop's thread shows the call that keeps the loop. Invariants: a loop neither waits for the watchdog nor
+lives longer because of it. Time in which the watchdog itself could not run, since the process was suspended, is no
+stall. It is one if the loop's thread was computing meanwhile, in C code that keeps the interpreter's lock: a regular
+expression, a JSON parser.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from daf_orm.settings import WatchdogSettings, get_settings
 logger = logging.getLogger("daf_orm.blocking")
 
 PATIENCE: Final = 10
-"""A stall is logged when it is over, so that its length can be told, or when it lasts this many thresholds."""
+"""A stall is logged when it is over, with its length, or when it has lasted this many thresholds."""
 BUSY: Final = 4
-"""A thread that gets one in so many seconds of CPU time is computing, on a busy machine; a suspended one gets none."""
+"""A thread with one second of CPU time in this many is computing, on a busy machine; a suspended one gets none."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Beat:
 
 
 class WatchedLoop:
-    """An event loop, as the watchdog knows it."""
+    """The watchdog's record of an event loop."""
 
     __slots__ = ("answered", "beat", "cpu", "loop", "thread")
 
@@ -56,7 +56,7 @@ class WatchedLoop:
         self.loop = weakref.ref(loop)
         self.thread = threading.get_ident()
         self.answered = time.monotonic()
-        """When the last answer came."""
+        """The time of the last answer."""
         self.cpu = time.thread_time()
         """The CPU time of the loop's thread at the last answer."""
         self.beat: Beat | None = None
@@ -65,11 +65,11 @@ class WatchedLoop:
         """Note, on the loop, that it runs."""
         self.thread = threading.get_ident()
         beat.cpu = time.thread_time()
-        beat.answered = time.monotonic()  # last, since it is what the watchdog looks at first
+        beat.answered = time.monotonic()  # last, because the watchdog reads it first
 
 
 class Watchdog:
-    """The thread, the loops it watches, and what it has seen."""
+    """The thread, the loops it watches, and the stalls it has seen."""
 
     def __init__(self, settings: WatchdogSettings) -> None:
         self.stalls = Stalls(interval=settings.INTERVAL, max_sites=settings.MAX_SITES)
@@ -77,7 +77,7 @@ class Watchdog:
         self._tick = settings.THRESHOLD / 2
         self._loops: dict[int, WatchedLoop] = {}
         self._wake = threading.Event()
-        self._rests = False  # whether it waits for a loop to watch, or is about to look for one
+        self._rests = False  # True while it waits for a loop to watch, or is about to look for one
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="daf_orm-watchdog", daemon=True)
         self._thread.start()
@@ -107,15 +107,15 @@ class Watchdog:
                 try:
                     lives = self._attend(watched, now, late)
                 except Exception:
-                    logger.exception("The watchdog gives up on an event loop.")
+                    logger.exception("The watchdog stops watching an event loop after an error.")
                     lives = False
                 if not lives and self._loops.get(key) is watched:  # a new loop may have got the id of a dead one
                     del self._loops[key]
 
     def _pause(self) -> float:
-        """Wait for the next round, or for a loop to watch. Return by how many seconds that took too long, if by far."""
+        """Wait for the next round, or for a loop to watch. Return the seconds by which it came much too late, or 0."""
         self._wake.clear()
-        self._rests = True  # before the look at the loops: who adds one looks here afterwards, so one sees the other
+        self._rests = True  # before the loops are read: watch() adds its loop first, then reads this
         if self._stopped:
             return 0.0
         if not self._loops:
@@ -127,10 +127,10 @@ class Watchdog:
         return late if late > self._tick else 0.0
 
     def _attend(self, watched: WatchedLoop, now: float, late: float) -> bool:
-        """See to one loop. False if it is to be forgotten."""
+        """Check one loop. Return False if it is to be forgotten."""
         loop, beat = watched.loop(), watched.beat  # the loop in no variable that outlives this call
         if beat is not None and beat.answered is not None:
-            self._judge(watched, beat, beat.answered)
+            self._decide(watched, beat, beat.answered)
             beat = watched.beat = None
         if loop is None or loop.is_closed():
             return False
@@ -147,15 +147,15 @@ class Watchdog:
         return _ask(loop, watched, beat)
 
     def _look(self, watched: WatchedLoop, beat: Beat, now: float) -> None:
-        """Where a beat is overdue, see why."""
+        """Find the reason for an overdue beat."""
         overdue = now - beat.asked
         if overdue >= self._threshold and (beat.sample is None or beat.sample.place is None):
             beat.sample = take_sample(watched.thread)
         if overdue - beat.excused >= PATIENCE * self._threshold and not beat.is_counted:
             self._count(beat, overdue - beat.excused)
 
-    def _judge(self, watched: WatchedLoop, beat: Beat, answered: float) -> None:
-        """Tell from a beat that has come whether there was a stall."""
+    def _decide(self, watched: WatchedLoop, beat: Beat, answered: float) -> None:
+        """Count a stall if an answered beat came too late."""
         seconds = answered - beat.asked
         computed = beat.cpu - watched.cpu - max(0.0, beat.asked - watched.answered)  # at least, since it was asked
         if computed < beat.excused / BUSY:
@@ -185,7 +185,7 @@ def _ask(loop: asyncio.AbstractEventLoop, watched: WatchedLoop, beat: Beat) -> b
 # The process's watchdog
 
 wanted = True
-"""Whether :func:`watch_running_loop` has anything to do: False once the settings have said no."""
+"""False once the settings have turned the watchdog off, so that :func:`watch_running_loop` has nothing to do."""
 
 _watchdog: Watchdog | None = None
 _starting = threading.Lock()  # two loops may want the first one at once
@@ -225,12 +225,12 @@ def _stop(timeout: float = 0.0) -> None:
 
 def _stop_on_change(*, setting: str, **_: object) -> None:
     if setting == "DAF_ORM":
-        _stop()  # the next use of a loop starts it again, by the new settings
+        _stop()  # the next use of a loop starts it again, with the new settings
 
 
 def _forget_after_fork() -> None:
     global _watchdog, _starting, wanted
-    _watchdog, _starting, wanted = None, threading.Lock(), True  # the thread is the parent's, and so may the lock be
+    _watchdog, _starting, wanted = None, threading.Lock(), True  # the thread is the parent's; it may hold the lock
 
 
 setting_changed.connect(_stop_on_change, dispatch_uid="daf_orm.watchdog")

@@ -238,7 +238,7 @@ async def test_a_file_session_is_used_in_a_thread_because_its_coroutines_block(
         'Do it in a thread: await asyncio.to_thread(lambda: fresh()["basket"]).',
         'Do it in a thread: await asyncio.to_thread(fresh().get, "basket").',
         "Do it in a thread: await asyncio.to_thread(session.save).",
-        f"What is awaited blocks in its own code. {TWIN} await asyncio.to_thread(session.save).",
+        f"The awaited code blocks inside. {TWIN} await asyncio.to_thread(session.save).",
     ]
 
 

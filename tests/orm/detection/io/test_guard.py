@@ -164,7 +164,7 @@ def test_a_library_that_blocks_on_its_own_account_is_left_alone(seen: CallList, 
     with pytest.raises(BlockingCallError) as raised:
         asyncio.run(caller())
     assert raised.value.call.function.endswith("caller")
-    assert "What is awaited blocks" in raised.value.call.suggestion
+    assert "The awaited code blocks inside" in raised.value.call.suggestion
 
 
 def test_a_redis_cache_is_seen_before_it_connects(seen: CallList) -> None:
