@@ -437,7 +437,7 @@ def test_adapt_django_decides_whether_django_is_touched(adapt: bool) -> None:  #
 
 
 @pytest.mark.usefixtures("without_adapter")
-async def test_what_is_not_optional_keeps_djangos_own_iteration_working() -> None:
+async def test_without_the_optional_rows_djangos_own_iteration_works() -> None:
     await Counter.objects.abulk_create([Counter(name=name) for name in "abc"])
     _adapter.activate(optional=False)
 

@@ -58,7 +58,7 @@ def test_right_settings_are_no_error(settings) -> None:
     assert found("E001") == []
 
 
-# E002: what finds blocking I/O
+# E002: the package that finds blocking I/O
 
 
 def test_finding_io_without_blockbuster_is_an_error(settings, monkeypatch) -> None:
@@ -229,13 +229,13 @@ def test_a_configuration_is_for_postgresql(settings):
 
 
 class SearchPathWrapper(type(connections["default"])):
-    """As django-tenants' is: it sends a statement of its own before Django's."""
+    """Like django-tenants' wrapper, it sends another statement before Django's."""
 
     def _cursor(self, name=None):
         return super()._cursor(name)
 
 
-def test_a_backend_that_sets_something_by_itself_needs_sessions(settings, monkeypatch):
+def test_a_backend_that_sends_its_own_settings_needs_sessions(settings, monkeypatch):
     settings.DAF_ORM = {"SERVER_POOLED": True}
     assert checks.check_server_pooled() == []
 
@@ -280,7 +280,7 @@ def test_pghistory_with_its_middleware_or_a_thread_per_request_is_right(settings
 
 @pytest.fixture
 def with_cachalot() -> Iterator[None]:
-    """Its label says that it is installed: it patches Django for good."""
+    """Set the label that makes it look installed: the package itself patches Django permanently."""
     apps.app_configs["cachalot"] = AppConfig.create("django.contrib.humanize")
     apps.app_configs["cachalot"].name = "cachalot"
     yield

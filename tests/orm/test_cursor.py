@@ -1,4 +1,4 @@
-"""The async cursor: SQL on a lease of its own, or on that of the transaction around it."""
+"""The async cursor: SQL on a separate lease, or on that of the surrounding transaction."""
 
 import asyncio
 import threading
@@ -80,7 +80,7 @@ async def test_fetchmany_defaults_to_the_array_size() -> None:
         assert len(await cur.fetchmany()) == min(cur.arraysize, 3)
 
 
-async def test_fetchall_returns_what_is_left() -> None:
+async def test_fetchall_returns_the_remaining_rows() -> None:
     await create_events("a", "b", "c")
     async with cursor() as cur:
         await cur.execute(SELECT)

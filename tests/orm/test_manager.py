@@ -90,7 +90,7 @@ def test_from_queryset_takes_django_s_own_queryset() -> None:
     assert issubclass(manager._queryset_class, AsyncQuerySet)
 
 
-def test_from_queryset_names_the_class_as_it_is_told() -> None:
+def test_from_queryset_gives_the_class_the_given_name() -> None:
     manager_class = AsyncManager.from_queryset(library.BookQuerySet, "BookManager")
 
     assert manager_class.__name__ == "BookManager"

@@ -16,7 +16,7 @@ async def notify(channel: str, payload: str) -> None:
 
 
 @pytest.mark.postgresql
-async def test_what_is_notified_arrives_in_order_with_its_channel() -> None:
+async def test_notifications_arrive_in_order_with_their_channel() -> None:
     async with notifications("orders", 'odd "name"; --') as arriving:
         await notify("orders", "1")
         await notify('odd "name"; --', "2")

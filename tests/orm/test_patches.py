@@ -89,7 +89,7 @@ def test_rows_can_be_activated_one_by_one() -> None:
     assert (owner.first, owner.second) == (1, 1)
 
 
-def test_what_others_have_wrapped_since_is_seen() -> None:
+def test_a_replacement_that_other_code_has_wrapped_is_seen() -> None:
     owner = SimpleNamespace(number=1)
     table = PatchTable(Patch(owner=owner, name="number", replacement=2, why="a test"))
 
@@ -130,7 +130,7 @@ def test_one_that_others_have_wrapped_is_not_replaced_again() -> None:
     table.deactivate()
 
 
-def test_what_cannot_be_put_back_is_still_known() -> None:
+def test_a_row_that_cannot_be_undone_is_still_known() -> None:
     def assign(owner: object, name: str, value: object) -> None:
         if value == 1 and is_stuck:
             raise TypeError(name)

@@ -1,4 +1,4 @@
-"""What users import: the names are fixed, and importing them is free of settings, of other packages, of the views."""
+"""The public names: they are fixed, and importing them is free of settings, of other packages, of the views."""
 
 import ast
 import importlib
@@ -133,7 +133,7 @@ def test_a_stub_names_what_is_there_at_run_time(name: str) -> None:
     assert declared
 
     for found, method in declared:
-        if method.name != "__call__":  # only instances of Django's have it, of classes that it makes for them
+        if method.name != "__call__":  # only instances that Django makes have it, of generated classes
             assert parameters(method) == list(inspect.signature(getattr(found, method.name)).parameters), method.name
 
 
@@ -156,7 +156,7 @@ def test_every_public_name_has_a_docstring() -> None:
 def test_importing_it_needs_no_settings_and_no_other_package() -> None:
     packages = imported_by("import daf_orm") - set(sys.stdlib_module_names)
 
-    # The standard library's list of its own modules leaves out _sysconfigdata….
+    # The standard library's list of modules leaves out _sysconfigdata….
     assert {name for name in packages if not name.startswith("_")} <= {"asgiref", "daf_orm", "django", "sqlparse"}
 
 

@@ -275,7 +275,7 @@ async def test_a_chunk_size_is_refused_at_the_first_row_as_djangos_is() -> None:
         await anext(never_begun)
 
 
-async def test_aiterator_is_an_async_generator_to_who_asks() -> None:
+async def test_aiterator_is_an_async_generator_to_inspect_and_isinstance() -> None:
     await create_authors("a", "b")
     rows = Author.objects.aiterator()
 
@@ -363,7 +363,7 @@ async def test_an_error_of_the_database_in_aiterator_gives_its_lease_back() -> N
     assert lent() == 0
 
 
-async def test_aclose_ends_an_iteration_for_good() -> None:
+async def test_aclose_ends_an_iteration_permanently() -> None:
     await create_authors("a", "b", "c")
     rows = Author.objects.aiterator(chunk_size=1)
     await anext(rows)
@@ -409,7 +409,7 @@ async def test_aiterator_inside_a_transaction_sees_its_rows() -> None:
     assert await Author.objects.acount() == 0
 
 
-async def test_a_transaction_after_an_iteration_that_was_left_has_a_lease_of_its_own() -> None:
+async def test_a_transaction_after_an_iteration_that_was_left_has_a_new_lease() -> None:
     await create_authors("a", "b", "c")
 
     for number in range(100):  # the thread that fetched may still be busy when the loop is left

@@ -1,4 +1,4 @@
-"""``DAF_ORM``: what it may hold, what is said about the rest, and when it is read."""
+"""``DAF_ORM``: its keys, the errors for anything else, and the time when it is read."""
 
 import dataclasses
 
@@ -49,7 +49,7 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(key: str, meant: st
 
 
 @pytest.mark.parametrize("key", ["COLOUR", "", 7, None, ("MAX_SIZE",)])
-def test_an_unknown_key_like_none_of_ours_is_answered_with_all_of_them(key: object) -> None:
+def test_an_unknown_key_like_no_known_one_is_answered_with_all_of_them(key: object) -> None:
     (problem,) = problems({key: 1})
 
     assert repr(key) in problem
@@ -175,7 +175,7 @@ def test_the_idle_time_is_a_number_or_none() -> None:
     ]
 
 
-def test_what_is_left_out_of_the_watchdog_has_its_default(settings) -> None:
+def test_a_key_left_out_of_the_watchdog_has_its_default(settings) -> None:
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": 0.5}}
 
     assert WatchdogSettings(THRESHOLD=0.5, INTERVAL=60.0, MAX_SITES=1000) == get_settings().WATCHDOG
@@ -209,7 +209,7 @@ def test_the_defaults_are_those_of_the_design(settings) -> None:
     }
 
 
-def test_what_is_set_is_read(settings) -> None:
+def test_every_key_is_read(settings) -> None:
     settings.DAF_ORM = EXAMPLE
 
     assert dataclasses.asdict(get_settings()) == EXAMPLE

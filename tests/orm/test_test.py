@@ -1,4 +1,4 @@
-"""What tests of other projects may use: hops counted, and the guard in Django's own runner."""
+"""Tools for the tests of other projects: counted hops, and the guard in Django's own runner."""
 
 import asyncio
 import functools
@@ -40,7 +40,7 @@ async def test_an_async_method_is_one_hop() -> None:
 
 
 @pytest.mark.threads
-async def test_so_is_one_of_a_stock_model() -> None:
+async def test_a_call_of_a_stock_model_is_one_hop_too() -> None:
     counter = Counter(name="c")
 
     assert await names_of_hops(counter.asave) == {"Model.save": 1}
@@ -131,7 +131,7 @@ async def test_a_budget_does_not_hide_the_error_of_its_block() -> None:
 
 
 @pytest.mark.threads
-async def test_what_counts_hops_changes_nothing_else() -> None:
+async def test_counting_hops_changes_nothing_else() -> None:
     with count_hops() as hops:
         await Author.objects.acount()
     patched = SyncToAsync.__call__
@@ -187,7 +187,7 @@ async def names_a_tracer_sees(work: Callable[[], Awaitable[Any]], monkeypatch: p
 
 
 @pytest.mark.threads
-@pytest.mark.parametrize("model", [Counter, Author])  # a stock one, and one of ours
+@pytest.mark.parametrize("model", [Counter, Author])  # a stock one, and an AsyncModel
 async def test_a_tracer_reads_what_a_hop_runs(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         row = await model.objects.acreate(name="a")
@@ -272,8 +272,8 @@ OWN = """
 
     from daf_orm.test import BlockingDetectionRunnerMixin
 
-    def set_up(who):
-        print("set up by", who, file=sys.stderr)
+    def set_up(name):
+        print("set up by", name, file=sys.stderr)
 
     class Suite(ParallelTestSuite):
         process_setup = set_up
@@ -297,7 +297,7 @@ BLIND = """
 
 
 class Project:
-    """A project under test, whose tests Django runs in a process of its own."""
+    """A project under test, whose tests Django runs in a separate process."""
 
     def __init__(self, path: Path, zygote: Zygote) -> None:
         self._path = path
@@ -316,7 +316,7 @@ class Project:
             (self._path / f"{name}.py").write_text(source)
         environment = {**os.environ, "START_METHOD": self.start_method}
         arguments = ["manage.py", "test", *options]
-        if self.start_method == "spawn":  # which starts once more what its parent was started with
+        if self.start_method == "spawn":  # it starts the program of its parent again
             done = subprocess.run(
                 [sys.executable, *arguments],
                 cwd=self._path,
@@ -377,7 +377,7 @@ class TestDjangosOwnRunner:
         assert "in Fixtures.swallow: User.objects.count()" in output
         assert "FAILED (failures=1)" in output
 
-    def test_what_is_allowed_or_recorded_does_not_fail_it(self, project: Project) -> None:
+    def test_an_allowed_or_recorded_call_does_not_fail_it(self, project: Project) -> None:
         output = project.run("""
             class Meant(TestCase):
                 async def test_allowed(self):
@@ -395,7 +395,7 @@ class TestDjangosOwnRunner:
     def test_a_transactional_test_is_guarded_too(self, project: Project) -> None:
         assert "FAILED (failures=1)" in project.run(SWALLOWS.replace("(TestCase)", "(TransactionTestCase)"))
 
-    def test_so_is_one_of_unittests_own(self, project: Project) -> None:
+    def test_a_test_of_unittests_own_case_fails_too(self, project: Project) -> None:
         assert "FAILED (failures=1)" in project.run(SWALLOWS.replace("(TestCase)", "(IsolatedAsyncioTestCase)"))
 
     @pytest.mark.parametrize("start_method", ["fork", "spawn"])

@@ -19,7 +19,7 @@ from tests.project.library.models import Author, Counter, Publisher, Tag
 
 
 class Boom(Exception):
-    """What the tests raise."""
+    """The error that the tests raise."""
 
 
 async def names() -> set[str]:
@@ -173,7 +173,7 @@ def test_refuses_to_decorate_anything_else() -> None:
             transaction.atomic()(func)  # type: ignore[arg-type]
 
 
-async def test_each_alias_has_a_transaction_of_its_own() -> None:
+async def test_each_alias_has_its_own_transaction() -> None:
     with pytest.raises(Boom):
         async with transaction.atomic(using="other"):
             await Author.objects.using("other").acreate(name="lost")
@@ -323,7 +323,7 @@ async def test_one_atomic_object_may_serve_several_tasks(many_connections: None)
     async def succeeds() -> None:
         async with shared:
             entered.set()
-            if connection.vendor != "sqlite":  # where two blocks cannot be open at once
+            if connection.vendor != "sqlite":  # there, two blocks cannot be open at once
                 await failed.wait()
             await Author.objects.acreate(name="kept")
 

@@ -27,7 +27,7 @@ COVERED = [
     "SECURITY.md",
 ]
 # Not yet rewritten: a folder goes from here when it is.
-NOT_YET = ["daf_orm", "tests/orm"]
+NOT_YET = ["daf_orm/static", "tests/orm/static"]
 # These are written by a program, or consist of phrases that the rules find.
 LEFT_OUT = ["docs/shapes.md", "tests/prose/rules.py", "tests/prose/test_prose.py"]
 

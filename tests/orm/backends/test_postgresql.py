@@ -100,10 +100,10 @@ async def names() -> list[str]:
     return sorted([event.name async for event in Event.objects.all()])
 
 
-# Where it runs
+# The thread
 
 
-async def test_what_the_orm_calls_runs_in_the_task_on_its_thread_and_sees_its_context() -> None:
+async def test_user_code_of_the_orm_runs_in_the_task_on_its_thread_and_sees_its_context() -> None:
     seen: dict[str, object] = {}
 
     def note(**_: object) -> None:
@@ -367,7 +367,7 @@ def test_a_task_that_its_loop_drops_as_its_call_ends_gives_the_lease_back(monkey
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("in_block", [False, True])
-def test_what_a_loop_of_another_thread_has_left_behind_is_taken_back(pool_with: Any, in_block: object) -> None:
+def test_a_lease_left_behind_by_a_loop_of_another_thread_is_taken_back(pool_with: Any, in_block: object) -> None:
     pool_with(MAX_SIZE=1, TIMEOUT=10)
     is_left, may_end = threading.Event(), threading.Event()
 
@@ -583,7 +583,7 @@ async def test_code_that_holds_a_thread_lock_across_queries_ends_in_threads() ->
     assert len(await names()) == 12
 
 
-async def test_what_blocks_in_a_receiver_otherwise_than_by_a_query_is_named(blocking_calls: Any) -> None:
+async def test_a_blocking_call_other_than_a_query_in_a_receiver_is_named(blocking_calls: Any) -> None:
     def nap(**_: object) -> None:
         time.sleep(0.001)
 
@@ -594,7 +594,7 @@ async def test_what_blocks_in_a_receiver_otherwise_than_by_a_query_is_named(bloc
     blocking_calls.clear()
 
 
-def test_a_marked_function_is_called_as_it_is_elsewhere() -> None:
+def test_elsewhere_a_marked_function_is_called_directly() -> None:
     assert runs_in_thread(threading.current_thread)() is threading.current_thread()
 
 

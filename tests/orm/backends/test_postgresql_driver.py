@@ -1,4 +1,4 @@
-"""What the driver's connections hold back, and how they end, is not seen from outside."""
+"""The commands that the driver's connections hold back are invisible from outside, and so is the end of connections."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def on_loop(work: Callable[[], Any]) -> Any:
     return await query_to_async(work)()
 
 
-# What is held back
+# Commands held back
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_after_a_savepoint_a_cursor_has_no_rows() -> None:
     await on_loop(work)
 
 
-async def test_a_savepoint_of_a_wrong_name_is_an_error_of_its_own() -> None:
+async def test_a_savepoint_of_a_wrong_name_has_its_own_error() -> None:
     def work() -> None:
         with suppress(ZeroDivisionError), transaction.atomic(), connection.cursor() as opened:
             with pytest.raises(ProgrammingError, match="syntax error"):
@@ -211,7 +211,7 @@ async def test_the_position_of_an_error_is_that_in_its_own_statement() -> None:
     assert await on_loop(work) == "8"
 
 
-async def test_what_replaces_a_method_of_djangos_wrapper_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_replacement_of_a_wrappers_method_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = 0
     ensure_connection = BaseDatabaseWrapper.ensure_connection
 

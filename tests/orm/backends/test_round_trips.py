@@ -1,4 +1,4 @@
-"""Round trips, counted between the program and its server: what a network with latency makes slow."""
+"""Round trips, counted between the program and its server, since a slow network makes them slow."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def test_a_task_that_was_cancelled_is_passed_over():
     assert not lock.taken
 
 
-async def test_what_is_handed_over_as_the_time_is_up_counts():
+async def test_an_item_handed_over_as_the_time_is_up_counts():
     waiter = Waiter(asyncio.get_running_loop())
     wait = asyncio.create_task(waiter.wait(None))
     await until_it_waits(wait)
@@ -78,7 +78,7 @@ async def test_what_is_handed_over_as_the_time_is_up_counts():
     assert await wait == "item"
 
 
-async def test_what_is_not_handed_over_in_time_is_not_handed_over():
+async def test_an_item_not_handed_over_in_time_is_not_handed_over():
     waiter = Waiter(asyncio.get_running_loop())
     with pytest.raises(TimeoutError):
         await waiter.wait(0)
@@ -86,7 +86,7 @@ async def test_what_is_not_handed_over_in_time_is_not_handed_over():
     assert not waiter.give("item")
 
 
-async def test_a_wait_in_vain_leaves_the_queue():
+async def test_a_wait_that_times_out_leaves_the_queue():
     lock = FifoLock()
     await lock.acquire(None)
     with pytest.raises(PoolTimeout, match="in use by another call"):

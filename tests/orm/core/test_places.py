@@ -77,7 +77,7 @@ async def test_few_calls_run_at_once(threads: Threads, monkeypatch: pytest.Monke
 async def test_a_call_that_waits_keeps_none_waiting(
     threads: Threads, monkeypatch: pytest.MonkeyPatch, before: Callable[[], object], long: float
 ) -> None:
-    """Be it for its database, or for what nothing says."""
+    """It waits for its database, or for something unreported."""
     monkeypatch.setattr(places, "LONG", float(long))
     waiting = Crowd(before)
     for _ in range(AT_ONCE + 3):
@@ -101,7 +101,7 @@ async def test_places_are_neither_lost_nor_made(threads: Threads, monkeypatch: p
     await test_few_calls_run_at_once(threads, monkeypatch)
 
 
-async def test_what_is_submitted_runs_beside_them(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_submitted_functions_run_beside_them(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "LONG", float(PATIENCE))
     crowd = Crowd()
     for _ in range(AT_ONCE):

@@ -35,7 +35,7 @@ async def test_a_transaction_left_open_is_rolled_back(pool_with):
 
     await another(database_sync_to_async(begin_by_hand)())
     await another(Author.objects.acreate(name="kept"))
-    reset_pool()  # what is not committed by now is lost
+    reset_pool()  # uncommitted rows are lost now
 
     assert [author.name async for author in Author.objects.all()] == ["kept"]
 

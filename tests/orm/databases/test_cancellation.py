@@ -324,7 +324,7 @@ async def test_a_call_that_has_waited_for_the_lock_keeps_no_connection() -> None
         pinned: int = get_pool().get_stats()["connections_pinned"]
         return pinned
 
-    gc.disable()  # what failed attempts have left behind is garbage
+    gc.disable()  # the leftovers of failed attempts are garbage
     try:
         async with transaction.atomic():
             await Author.objects.acreate(name="holds the lock")

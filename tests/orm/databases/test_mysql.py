@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: what their sessions keep, their drivers do not tell, and only a second connection can stop."""
+"""MySQL and MariaDB: session state, facts that drivers do not tell, and statements stopped by a second connection."""
 
 import asyncio
 import socket
@@ -75,12 +75,12 @@ UNKNOWN = (
         *((sql, Effect.UNKNOWN) for sql in UNKNOWN),
     ],
 )
-def test_what_a_statement_may_leave(sql, effect):
+def test_the_effect_of_a_statement(sql, effect):
     assert MySQL.grammar.effect_of(sql) is effect
 
 
 @pytest.mark.parametrize("sql", ["BEGIN NOT ATOMIC SET @a = 1; END", "SET STATEMENT sql_mode = '' FOR CALL p()"])
-def test_what_a_compound_statement_may_leave_is_not_known(sql):
+def test_the_effect_of_a_compound_statement_is_unknown(sql):
     connection.ensure_connection()
     assert database_of(connection).effect_of(connection, sql) is Effect.UNKNOWN
 
@@ -220,7 +220,7 @@ async def test_a_transaction_left_open_is_rolled_back_and_reported(pool_with, ca
         await next_one(database_sync_to_async(leave)())
     for _ in range(3):
         await next_one(Author.objects.acreate(name="kept"))
-    reset_pool()  # what is not committed by now is lost
+    reset_pool()  # uncommitted rows are lost now
 
     assert [author.name async for author in Author.objects.all()] == ["kept"] * 3
     assert "A transaction was left open" in caplog.text
@@ -378,7 +378,7 @@ async def test_the_socket_of_a_connection_that_was_closed_is_nobodys():
         database, driver_connection = database_of(connection), connection.connection
         before = database.socket_of(driver_connection)
         driver_connection.close()
-        with socket.socket() as another_one:  # which may have its number
+        with socket.socket() as another_one:  # may have its number
             return before, another_one.fileno(), database.socket_of(driver_connection)
 
     before, _, after = await database_sync_to_async(look)()

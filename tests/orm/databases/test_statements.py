@@ -1,4 +1,4 @@
-"""What is said of a statement before it is sent: too much costs a connection, too little leaks state."""
+"""The effect of a statement, before it is sent: too much costs a connection, too little leaks state."""
 
 import gc
 import time
@@ -69,17 +69,17 @@ UNKNOWN = (
 
 @pytest.mark.parametrize("sql", NONE)
 @pytest.mark.parametrize("grammar", [PostgreSQL.grammar, SQLite.grammar])
-def test_what_django_compiles_leaves_nothing(grammar, sql):
+def test_a_statement_that_django_compiles_leaves_nothing(grammar, sql):
     assert grammar.effect_of(sql) is Effect.NONE
 
 
 @pytest.mark.parametrize("sql", RESETTABLE)
-def test_what_a_reset_undoes_is_known(sql):
+def test_a_resettable_statement_is_known(sql):
     assert PostgreSQL.grammar.effect_of(sql) is Effect.RESETTABLE
 
 
 @pytest.mark.parametrize("sql", UNKNOWN)
-def test_what_is_not_understood_is_unknown(sql):
+def test_a_statement_that_is_not_understood_is_unknown(sql):
     assert Database().effect_of(None, sql) in {Effect.UNKNOWN, Effect.NONE if sql == "" else Effect.UNKNOWN}
     if isinstance(sql, str) and sql:
         assert PostgreSQL.grammar.effect_of(sql) is Effect.UNKNOWN
@@ -89,7 +89,7 @@ def test_what_is_not_understood_is_unknown(sql):
     "sql",
     ["PRAGMA foreign_keys = OFF", "ATTACH 'x' AS y", "CREATE TEMP TABLE t (id)", "SELECT load_extension('x')"],
 )
-def test_what_stays_on_sqlite_is_known_to(sql):
+def test_a_statement_with_an_effect_on_sqlite_is_known(sql):
     assert SQLite.grammar.effect_of(sql) is not Effect.NONE
 
 
@@ -99,7 +99,7 @@ def test_functions_of_sqlite_leave_nothing():
     )
 
 
-def test_what_django_asks_one_database_alone_leaves_nothing():
+def test_a_statement_that_django_sends_to_one_database_alone_leaves_nothing():
     for sql in (
         'UPDATE "n" SET "i" = ("n"."i" # %s)',
         "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)",
@@ -116,7 +116,7 @@ def test_a_backslash_of_sqlite_is_a_character():
     assert SQLite.grammar.effect_of(r"SELECT '\', load_extension('x'), '\'") is Effect.UNKNOWN
 
 
-def test_where_nothing_is_known_only_common_functions_are():
+def test_an_unknown_database_knows_only_common_functions():
     effect_of = Database().grammar.effect_of
     assert effect_of("SELECT COUNT(*), LOWER(`a`) FROM `t` WHERE `id` IN (%s) LIMIT 21") is Effect.NONE
     assert effect_of("INSERT INTO `t` (`a`) VALUES (%s)") is Effect.NONE
@@ -180,7 +180,7 @@ def test_the_time_is_linear_in_the_length(part):
         "/* SET x = y; */ SELECT '--' FROM t /* traceparent='00-a' */",
     ],
 )
-def test_what_is_of_the_transaction_or_the_database_is_not_of_the_session(sql):
+def test_a_statement_for_the_transaction_or_the_database_is_not_for_the_session(sql):
     assert PostgreSQL.grammar.effect_of(sql) is Effect.NONE
 
 
@@ -217,5 +217,5 @@ def test_what_is_of_the_transaction_or_the_database_is_not_of_the_session(sql):
         "SELECT 1--1, set_config('a', 'b', false)",
     ],
 )
-def test_what_is_of_the_session_is_found(sql):
+def test_a_statement_for_the_session_is_found(sql):
     assert PostgreSQL.grammar.effect_of(sql) is not Effect.NONE

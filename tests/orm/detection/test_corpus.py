@@ -28,7 +28,7 @@ def shelf(transactional_db: None) -> Shelf:
 
 
 class Seen(list[tuple[BlockingCall, BlockingCallError | None]]):
-    """Every call that is recorded, in place of whoever else wants to know."""
+    """Every call that is recorded, instead of the other recorders."""
 
     def record(self, call: BlockingCall, error: BlockingCallError | None) -> None:
         self.append((call, error))
@@ -43,7 +43,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def run(new_event_loop: Callable[[], Any], shape: Shape, shelf: Shelf) -> None:
-    """Run a shape in a coroutine, and leave no connection of its own behind."""
+    """Run a shape in a coroutine, and leave none of its connections behind."""
     if shape.vendor not in {None, connection.vendor}:
         pytest.skip(f"a shape of {shape.vendor}")
     if shape.cold and connection.vendor == "sqlite" and connection.is_in_memory_db():

@@ -107,7 +107,7 @@ def pasted(call: BlockingCall) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_what_is_to_be_written_in_the_coroutine_does_the_same_without_blocking(books: None, name: str) -> None:
+async def test_the_code_suggested_for_the_coroutine_does_the_same_without_blocking(books: None, name: str) -> None:
     book = await Book.objects.aget()
     expected, call = await recorded(getattr(Calls(), name), book)
     names: dict[str, Any] = {**globals(), "database_sync_to_async": database_sync_to_async}
@@ -243,7 +243,7 @@ async def test_a_file_session_is_used_in_a_thread_because_its_coroutines_block(
 
 
 @pytest.mark.no_database
-async def test_other_sessions_have_twins_of_their_own(io_too: None, settings: Any, tmp_path: Path) -> None:
+async def test_other_sessions_have_their_own_twins(io_too: None, settings: Any, tmp_path: Path) -> None:
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
     }

@@ -19,7 +19,7 @@ each_loop = pytest.mark.parametrize("new_event_loop", LOOPS)
 
 
 class LoopBeside:
-    """Runs an event loop in a greenlet of its own, as Playwright does, and calls this one while it runs."""
+    """Runs an event loop in a separate greenlet, as Playwright does, and calls this one while it runs."""
 
     def __init__(self, new_event_loop: Callable[[], Any]) -> None:
         self._new_event_loop = new_event_loop

@@ -1,4 +1,4 @@
-"""The guard: what becomes of a call in each mode, where it is allowed, and who is told."""
+"""The guard: the effect of a call in each mode, the places where it is allowed, and its receivers."""
 
 import asyncio
 import inspect
@@ -28,7 +28,7 @@ from tests.project.library.models import Author
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> CallList:
-    """What is recorded here is not the plugin's to fail the test for."""
+    """The calls recorded here, which do not fail the test."""
     calls = CallList()
     monkeypatch.setattr(recorders, "_recorders", [calls])
     monkeypatch.setattr(guard, "_forced_mode", None)
@@ -39,7 +39,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> CallList:
 @pytest.fixture
 def mode(settings: Any, recorded: CallList) -> Any:
     if not (connection.vendor == "sqlite" and connection.is_in_memory_db()):
-        pytest.skip("what is let through opens a connection of its own here; the database makes no difference")
+        pytest.skip("a call that is let through opens another connection here; the database makes no difference")
 
     def choose(mode: str | None, **others: Any) -> CallList:
         settings.DAF_ORM = {"BLOCKING": mode, **others}
@@ -160,9 +160,7 @@ async def test_no_code_of_the_users_runs_to_describe_a_call(mode: Any) -> None:
     assert not read
 
 
-async def test_a_call_that_cannot_be_described_is_refused_all_the_same(
-    mode: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_that_cannot_be_described_is_refused_too(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mode("raise")
 
     def fail(*_: Any) -> Any:
@@ -237,10 +235,10 @@ async def a_generator() -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("generator", [a_generator, lambda: (yield)])
-def test_a_generator_is_not_decorated_since_it_would_allow_it_to_who_iterates(
+def test_a_generator_is_not_decorated_since_its_consumer_would_be_allowed_too(
     generator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(allowances, "_scopes", {})  # nobody uses this one
+    monkeypatch.setattr(allowances, "_scopes", {})  # this one stays unused
     with pytest.raises(TypeError, match=r"cannot decorate the generator .*: write `with allow_blocking"):
         allow_blocking(reason="a test")(generator)
 
@@ -290,7 +288,7 @@ async def test_another_pattern_does_not(mode: Any) -> None:
 
 
 @pytest.mark.usefixtures("many_connections")
-async def test_what_is_allowed_is_refused_inside_a_transaction_it_would_not_be_part_of() -> None:
+async def test_an_allowed_call_is_refused_inside_a_transaction_it_would_not_be_part_of() -> None:
     async with transaction.atomic():
         with (
             pytest.raises(TransactionManagementError, match="would run outside the transaction"),
@@ -305,7 +303,7 @@ async def test_what_is_allowed_is_refused_inside_a_transaction_it_would_not_be_p
 # Recording
 
 
-async def test_a_recorded_block_collects_runs_and_tells_nobody_else(
+async def test_a_recorded_block_collects_runs_and_tells_no_other_recorder(
     mode: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorded = mode("raise")

@@ -1,4 +1,4 @@
-"""What the documentation says is detected is what the corpus holds."""
+"""The documentation's list of detected shapes is the corpus."""
 
 import django
 import pytest
@@ -26,7 +26,7 @@ def test_a_shape_has_its_line_what_is_recorded_and_what_is_suggested() -> None:
     )
 
 
-def test_io_has_a_table_of_its_own_and_its_harmless_shapes_stand_with_the_others() -> None:
+def test_io_has_its_own_table_and_its_harmless_shapes_stand_with_the_others() -> None:
     lines = document([], [], Blocking, Harmless).splitlines()
 
     assert "| sleep | `time.sleep(0.001)` | `time.sleep` |" in lines

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.no_database
 
 
 class AsyncDriver:
-    """What an asynchronous driver's connection and cursor have."""
+    """The methods of an asynchronous driver's connection and cursor."""
 
     async def fetchone(self) -> tuple[int]:
         await asyncio.sleep(0)
@@ -37,7 +37,7 @@ class AsyncDriver:
 
 
 class Backend:
-    """A connection of Django's kind."""
+    """A connection like Django's."""
 
     vendor = "fake"
 
@@ -54,7 +54,7 @@ class Backend:
 
 
 class Driver:
-    """What a synchronous driver's connection and cursor have."""
+    """The methods of a synchronous driver's connection and cursor."""
 
     def fetchone(self) -> tuple[int]:
         return (42,)

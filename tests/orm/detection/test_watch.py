@@ -1,4 +1,4 @@
-"""A program under the guard: what it blocks with is listed when it ends, however it ends."""
+"""A program under the guard: its blocking calls are listed at its end, in whatever way it ends."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Watching changes nothing: what is patched looks and behaves as it did, to Django and to Python."""
+"""Watching changes nothing: a patched function looks and behaves as before, to Django and to Python."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_a_native_async_backend_is_asked_its_own_methods(tmp_path: Path) -
         ("get", ("key",)),
     ],
 )
-async def test_what_a_cache_inherits_is_named_by_what_was_called(tmp_path: Path, method: str, args: Any) -> None:
+async def test_an_inherited_cache_method_is_named_by_the_called_one(tmp_path: Path, method: str, args: Any) -> None:
     cache = FileBasedCache(str(tmp_path), {})
     await cache.aset("number", 1)
     with watching(on=True), record_blocking() as calls:

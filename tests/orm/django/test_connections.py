@@ -1,4 +1,4 @@
-"""How ``django.db.connections`` finds the lease, and the private names of Django and asgiref that this takes."""
+"""The lease behind ``django.db.connections``, and the private names of Django and asgiref that this needs."""
 
 import asyncio
 import contextvars
@@ -36,7 +36,7 @@ def is_closed(driver_connection: Any) -> bool:
     try:
         driver_connection.in_transaction  # noqa: B018 - a closed one refuses
         driver_connection.total_changes  # noqa: B018
-    except Exception:  # noqa: BLE001 - whatever the driver says
+    except Exception:  # noqa: BLE001 - drivers differ
         return True
     return False
 
@@ -133,7 +133,7 @@ def _bound() -> dict[str, Any]:
     }
 
 
-# Who sees the lease
+# Code that sees the lease
 
 
 def test_a_thread_has_its_own_connection_until_it_is_replaced_or_removed() -> None:
@@ -300,7 +300,7 @@ async def test_a_bare_hop_that_does_not_query_takes_no_lease(pool_with) -> None:
     assert pool.get_stats()["requests_num"] == int(connection.vendor == "sqlite" and connection.is_in_memory_db())
 
 
-async def test_what_runs_while_a_worker_waits_for_async_code_has_the_workers_lease() -> None:
+async def test_code_that_runs_while_a_worker_waits_for_async_code_has_the_workers_lease() -> None:
     used: list[object] = []
 
     def note() -> None:

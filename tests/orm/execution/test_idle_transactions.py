@@ -95,7 +95,7 @@ def timers() -> list[asyncio.TimerHandle]:
     return [timer for timer in scheduled if not timer.cancelled() and "IdleWatch" in repr(timer._callback)]
 
 
-# What is logged
+# Logged
 
 
 async def test_the_line_of_the_block_and_of_the_await_are_logged(log: Log) -> None:
@@ -202,7 +202,7 @@ def test_every_event_loop_will_do(log: Log, new_loop: Callable[[], asyncio.Abstr
 
 
 async def test_a_block_held_by_a_task_that_has_ended_is_logged_too(log: Log) -> None:
-    """As a fixture's is: it was entered in a task of its own."""
+    """Such as a fixture's, which was entered in a separate task."""
     block = transaction.atomic()
     await asyncio.create_task(block.__aenter__())
     await log.event.wait()
@@ -212,7 +212,7 @@ async def test_a_block_held_by_a_task_that_has_ended_is_logged_too(log: Log) -> 
     assert fields_of(log.records[0])["awaiting"] is None
 
 
-# How often
+# The frequency
 
 
 async def test_one_wait_is_logged_once(log: Log, looks: asyncio.Semaphore, every_time: None) -> None:
@@ -242,7 +242,7 @@ async def test_blocks_of_one_line_are_logged_once_in_the_interval(log: Log, look
     assert len(log.records) == 1
 
 
-def test_what_was_not_logged_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_that_were_not_logged_are_counted_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def times_at(now: float, line: int = 40) -> int:
         monkeypatch.setattr(time, "monotonic", lambda: now)
         return idle_transactions._times_to_log(CallSite("shop/views.py", line, "detail"))
@@ -259,7 +259,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(idle_transactions._logged) <= 3
 
 
-# What is not
+# Not logged
 
 
 async def test_a_long_query_is_no_idle_time(log: Log, looks: asyncio.Semaphore) -> None:
@@ -321,7 +321,7 @@ def test_the_transaction_of_a_sync_parent_is_left_alone(log: Log) -> None:
     assert Author.objects.get().name == "kept"
 
 
-# What is left on the loop
+# Timers left on the loop
 
 
 async def test_there_is_one_timer_for_a_lease_and_none_afterwards() -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("many_connections")
 
 
 class _Tenant:
-    """What cannot be told from another by its value."""
+    """An object that is no plain value: only its identity counts."""
 
 
 def with_other_attributes_for_each_alias(backend):
@@ -204,7 +204,7 @@ async def test_methods_on_the_wrapper_itself_are_called_with_the_connection_of_t
     assert pool.get_stats()["connections_open"] == 1
 
 
-async def test_what_a_backend_sets_at_first_and_code_changes_both_wrappers_show(backend_of):
+async def test_both_wrappers_show_an_attribute_that_the_backend_sets_and_code_changes(backend_of):
     backend_of(with_a_tenant)
     barrier, tenant = threading.Barrier(2, timeout=PATIENCE), _Tenant()
 

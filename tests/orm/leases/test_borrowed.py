@@ -1,4 +1,4 @@
-"""On in-memory SQLite and in tests all have one connection: what an owner has set is taken away between its calls."""
+"""Leases share one connection on in-memory SQLite and in tests: an owner's changes are removed between its calls."""
 
 import sqlite3
 
@@ -27,7 +27,7 @@ OWNERS = [in_a_context, in_a_task, in_a_request, in_tasks_of_a_request]
 @pytest.mark.parametrize("owner", OWNERS, ids=lambda func: func.__name__)
 @pytest.mark.parametrize("way", WAYS, ids=lambda func: func.__name__)
 @pytest.mark.parametrize("name", SQLITE)
-async def test_what_an_owner_sets_it_finds_and_no_other(owner, way, name):
+async def test_an_owner_finds_its_changes_and_no_other_owner_does(owner, way, name):
     change, look = SQLITE[name]
     if way is by_block and any(word in change for word in NOT_IN_A_TRANSACTION):
         pytest.skip("SQLite does nothing of it in a transaction")
@@ -55,7 +55,7 @@ def tables():
     run_sql("CREATE TABLE extra.more AS SELECT 42 AS answer")
 
 
-async def test_what_is_in_temporary_tables_and_attached_databases_is_kept():
+async def test_the_contents_of_temporary_tables_and_attached_databases_are_kept():
     found = await in_a_request(
         database_sync_to_async(tables),
         lambda: ask("INSERT INTO scratch VALUES (2, 'b')"),

@@ -1,4 +1,4 @@
-"""What instrumentation has put on one wrapper is on the other of its owner, and about that one."""
+"""A method that instrumentation has put on one wrapper is on its owner's other wrapper, and refers to that one."""
 
 import functools
 
@@ -48,7 +48,7 @@ def test_a_bound_method_and_a_partial_are_about_the_other_one(pair):
     assert carried(functools.partial(Wrapper.cursor, theirs), others)() == (ours, "a cursor")
 
 
-def test_what_does_not_know_the_wrapper_stays_the_same(pair):
+def test_a_callable_that_does_not_know_the_wrapper_stays_the_same(pair):
     _, _, others = pair
     log = []
 
@@ -84,7 +84,7 @@ def with_default(value):
     ],
     ids=["a tool's method", "a tool as a default", "the wrapper as a default", "in a list"],
 )
-def test_what_knows_the_wrapper_otherwise_cannot_be_carried(pair, make):
+def test_a_callable_that_hides_its_wrapper_cannot_be_carried(pair, make):
     theirs, _, others = pair
     with pytest.raises(CannotCarry):
         carried(make(theirs), others)

@@ -1,4 +1,4 @@
-"""What Django's compilers make of the ORM leaves a session untouched: no lookup and no function of it pins."""
+"""SQL that Django's compilers make leaves a session untouched: no lookup and no function of the ORM pins."""
 
 import asyncio
 import datetime as dt
@@ -56,7 +56,7 @@ NEEDS_EXTENSION = {"RandomUUID", "Random"}
 
 
 def functions_of_django():
-    """Yield every database function of Django's with as many arguments as it takes, if two kinds of them fit."""
+    """Yield every database function of Django with as many arguments as it takes, if two kinds of them fit."""
     for name, function in vars(functions).items():
         if not inspect.isclass(function) or name in NEEDS_EXTENSION or getattr(function, "arity", 0) is None:
             continue
@@ -104,7 +104,7 @@ async def test_no_lookup_pins(condition):
 
 
 async def has_pinned(expression):
-    """Return whether a query for it makes its owner keep the connection; None if the database has nothing like it."""
+    """Return True if a query for it makes its owner keep the connection; None if the database does not have it."""
     try:
         await Reading.objects.annotate(found=expression).values_list("found").afirst()
     except (AttributeError, DatabaseError, FieldError, TypeError, ValueError):  # the arguments are not of its kind

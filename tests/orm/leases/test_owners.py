@@ -1,4 +1,4 @@
-"""A request keeps its own: what an owner sets is there in its next call, and gone when it has ended. DESIGN §1."""
+"""Owners: the state that a request sets is there in its next call, and gone when it has ended. DESIGN §1."""
 
 import asyncio
 import contextvars
@@ -123,7 +123,7 @@ EVERY_WAY = [
 
 @pytest.mark.parametrize(("owner", "way"), EVERY_WAY, ids=lambda func: func.__name__)
 @pytest.mark.parametrize(("change", "look"), STATES)
-async def test_what_an_owner_sets_it_finds_and_no_other(pool_with, owner, way, change, look):
+async def test_an_owner_finds_its_changes_and_no_other_owner_does(pool_with, owner, way, change, look):
     if way is by_block and any(word in change for word in NOT_IN_A_TRANSACTION):
         pytest.skip("SQLite does nothing of it in a transaction")
     pool_with(MAX_SIZE=2)
@@ -131,7 +131,7 @@ async def test_what_an_owner_sets_it_finds_and_no_other(pool_with, owner, way, c
 
     ways = [each for each in WAYS if each is not by_async_to_sync and not (each is by_block and "query_only" in look)]
     _, *kept = await owner(way(change), *[each(look) for each in ways])
-    if owner is in_a_task and "advisory" in change:  # what awaits a plain task goes on beside the end of its session
+    if owner is in_a_task and "advisory" in change:  # code that awaits a plain task goes on before its session ends
         await until(lambda: not get_pool().get_stats()["connections_pinned"])
     (after,) = await owner(by_database_sync_to_async(look))
 
@@ -142,7 +142,7 @@ async def test_what_an_owner_sets_it_finds_and_no_other(pool_with, owner, way, c
 
 
 @pytest.mark.parametrize("owner", OWNERS, ids=lambda owner: owner.__name__)
-async def test_what_is_set_on_djangos_wrapper_is_its_owners_and_pins_nothing(pool_with, owner):
+async def test_attributes_of_djangos_wrapper_are_its_owners_and_pin_nothing(pool_with, owner):
     pool = pool_with(MAX_SIZE=2)
     seen = []
 
@@ -205,7 +205,7 @@ async def test_untouched_owners_share_connections(pool_with):
 
 @pytest.mark.postgresql
 async def test_calls_at_once_that_set_something_end_on_one_session(pool_with):
-    """The one that comes second goes on where the first has begun."""
+    """The second call goes on on the first one's connection."""
     pool_with(MAX_SIZE=4)
     barrier = threading.Barrier(2, timeout=PATIENCE)
 
@@ -321,8 +321,8 @@ async def test_no_more_are_pinned_than_allowed_and_the_rest_wait_their_turn(pool
 
 
 @pytest.mark.postgresql
-async def test_who_could_only_be_pinned_after_idle_holders_is_refused_by_name(pool_with):
-    """And who sets nothing is served: the last lease is for those."""
+async def test_an_owner_that_could_only_be_pinned_after_idle_holders_is_refused_by_name(pool_with):
+    """Owners that set nothing are served: the last lease is for those."""
     pool_with(MAX_SIZE=3, TIMEOUT=60.0)
     stop, polls = asyncio.Event(), []
 
@@ -348,7 +348,7 @@ async def test_who_could_only_be_pinned_after_idle_holders_is_refused_by_name(po
 
 
 async def long_polls(number):
-    """Let requests at once set something, and wait for a row. Return them, what they wait for, and who was refused."""
+    """Let requests set something at once, and wait for a row. Return them, their event, and the refused ones."""
     written, begun, refused = asyncio.Event(), [], []
 
     async def poll():
@@ -367,7 +367,7 @@ async def long_polls(number):
 
 
 @pytest.mark.postgresql
-async def test_ten_long_polls_on_ten_connections_let_in_who_writes_what_they_wait_for(pool_with):
+async def test_ten_long_polls_on_ten_connections_let_in_the_request_that_they_wait_for(pool_with):
     """One of the ten cannot keep its connection, and is told at once; the nine are answered."""
     pool_with(MAX_SIZE=10, TIMEOUT=300.0)
 
@@ -385,7 +385,7 @@ async def test_ten_long_polls_on_ten_connections_let_in_who_writes_what_they_wai
 
 
 @pytest.mark.postgresql
-async def test_who_must_set_something_beside_ten_long_polls_is_refused_by_name(pool_with):
+async def test_a_request_that_must_set_something_beside_ten_long_polls_is_refused_by_name(pool_with):
     pool_with(MAX_SIZE=10, TIMEOUT=300.0)
 
     async def write():
@@ -403,7 +403,7 @@ async def test_who_must_set_something_beside_ten_long_polls_is_refused_by_name(p
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("by", [Counter.objects.acount, sync_to_async(Counter.objects.count)], ids=["async", "hop"])
-async def test_who_waits_in_session_mode_for_long_polls_is_told_so_while_it_waits(pool_with, caplog, by):
+async def test_a_call_that_waits_in_session_mode_for_long_polls_is_named_in_a_warning(pool_with, caplog, by):
     pool_with(MAX_SIZE=10, TIMEOUT=300.0, POOL_MODE="session")
 
     async with asyncio.timeout(PATIENCE):
@@ -418,7 +418,7 @@ async def test_who_waits_in_session_mode_for_long_polls_is_told_so_while_it_wait
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("times", [1, 2])
-async def test_who_is_cancelled_while_it_waits_to_pin_leaves_nothing(pool_with, times):
+async def test_a_call_cancelled_while_it_waits_to_pin_leaves_nothing(pool_with, times):
     pool = pool_with(MAX_SIZE=2)
     stop, begun = asyncio.Event(), asyncio.Event()
 
@@ -686,7 +686,7 @@ async def test_an_owner_with_one_thread_may_gather_hops_of_both_kinds(pool_with)
     assert len(threads) == 1
 
 
-async def test_what_is_set_on_either_wrapper_the_next_call_finds(pool_with):
+async def test_the_next_call_finds_attributes_set_on_either_wrapper(pool_with):
     pool_with(MAX_SIZE=4)
     barrier = threading.Barrier(2, timeout=PATIENCE)
 
@@ -800,7 +800,7 @@ async def test_a_method_replaced_by_what_cannot_be_copied_keeps_its_connection(p
 
 
 @pytest.mark.postgresql
-async def test_what_an_execute_wrapper_makes_of_a_statement_is_looked_at(pool_with):
+async def test_a_statement_changed_by_an_execute_wrapper_is_checked(pool_with):
     pool = pool_with(MAX_SIZE=2)
 
     def prefix(execute, sql, *arguments):
@@ -817,7 +817,7 @@ async def test_what_an_execute_wrapper_makes_of_a_statement_is_looked_at(pool_wi
 
 
 async def test_the_calls_on_a_lease_run_in_one_thread(pool_with):
-    """What code keeps in threading.local across a transaction is there in each call, and at its end."""
+    """Values that code keeps in threading.local across a transaction are there in each call, and at its end."""
     pool_with(MAX_SIZE=4, TIMEOUT=PATIENCE)
     threads = {}
 
@@ -987,7 +987,7 @@ async def test_a_request_leaves_no_garbage_to_the_collector():
     async def query():
         await Author.objects.acount()
 
-    await in_a_request(query)  # what the first one makes once for all
+    await in_a_request(query)  # the first one makes what all others reuse
     await in_a_request(query)
     gc.collect()
     gc.disable()
@@ -1035,7 +1035,7 @@ async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connect
     await sync_to_async(use)()
 
 
-def test_a_backend_that_works_its_helpers_out_by_itself_keeps_its_own_way():
+def test_a_backend_that_makes_its_own_helpers_keeps_its_own_way():
     class Features:
         def __init__(self, wrapper):
             self.wrapper = wrapper

@@ -1,4 +1,4 @@
-"""What code does with the driver's connection by itself is its owner's, too. DESIGN §1, invariant 3."""
+"""Changes that code makes on the driver's own connection are its owner's, too. DESIGN §1, invariant 3."""
 
 import asyncio
 import gc
@@ -136,7 +136,7 @@ OF_POSTGRESQL = {
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("kind", OF_POSTGRESQL)
-async def test_what_is_set_on_psycopgs_connection_the_next_one_does_not_find(pool_with, kind):
+async def test_the_next_owner_does_not_find_settings_of_psycopgs_connection(pool_with, kind):
     pool_with(MAX_SIZE=1)
 
     before, after, others = await left_to(*OF_POSTGRESQL[kind])
@@ -146,7 +146,7 @@ async def test_what_is_set_on_psycopgs_connection_the_next_one_does_not_find(poo
 
 
 async def has_died_of(change):
-    """Return whether the next owner has another connection than the one that was changed."""
+    """Return True if the next owner has another connection than the one that was changed."""
     identify = database_sync_to_async(lambda: id(drivers_own()))
     kept = []  # so that no new one has the same number
 
@@ -176,7 +176,7 @@ async def has_died_of(change):
     ],
     ids=["trace", "progress", "authorizer", "function", "limit", "script", "autocommit"],
 )
-async def test_what_is_set_on_sqlites_connection_goes_with_its_owner(pool_with, change):
+async def test_settings_of_sqlites_connection_go_with_their_owner(pool_with, change):
     pool_with(MAX_SIZE=1)
     assert await has_died_of(change)
 
@@ -198,7 +198,7 @@ async def test_types_that_are_registered_on_a_connection_go_with_their_owner(poo
     ],
     ids=["database", "character set", "query", "encoders"],
 )
-async def test_what_is_set_on_mysqls_connection_goes_with_its_owner(pool_with, change):
+async def test_settings_of_mysqls_connection_go_with_their_owner(pool_with, change):
     pool_with(MAX_SIZE=1)
     assert await has_died_of(change)
 
@@ -249,7 +249,7 @@ def _error_of(func):
     return None
 
 
-async def test_it_stays_with_who_has_pinned_it(pool_with):
+async def test_it_stays_with_the_owner_that_has_pinned_it(pool_with):
     pool_with(MAX_SIZE=1)
     change, question = STATES[connection.vendor]
 
@@ -363,7 +363,7 @@ def test_a_class_that_instrumentation_makes_for_one_connection_goes_with_it():
 
 @pytest.mark.sqlite_file
 async def test_a_driver_that_is_not_pythons_makes_its_connections_itself(pool_with, monkeypatch):
-    """SQLCipher's has a class of its own, for which Python's must not be put in."""
+    """SQLCipher's has another class, which must not be replaced by Python's."""
 
     class Other:
         Connection = type("Connection", (sqlite3.Connection,), {"__module__": "sqlcipher"})

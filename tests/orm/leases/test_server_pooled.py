@@ -1,4 +1,4 @@
-"""``SERVER_POOLED``: a proxy gives each transaction another session of the server's. DESIGN §1."""
+"""``SERVER_POOLED``: a proxy gives each transaction another session of the server. DESIGN §1."""
 
 import asyncio
 import contextvars
@@ -39,7 +39,7 @@ def ask(sql):
 OF_SESSION = {
     "SET app.tenant = 'a'": "SET app.tenant",
     "set  session search_path to a": "set session search_path",
-    "SELECT 1; SET ROLE nobody": "SET ROLE",
+    "SELECT 1; SET ROLE reader": "SET ROLE",
     "/* tenant */ SET app.tenant = 'a'": "SET app.tenant",
     "RESET ALL": "RESET",
     "DISCARD ALL": "DISCARD",
@@ -95,13 +95,13 @@ AMONG_OTHERS = [
 
 @pytest.mark.no_database
 @pytest.mark.parametrize(("sql", "words"), OF_SESSION.items())
-def test_what_only_a_session_can_keep_is_recognised(sql, words):
+def test_a_statement_that_needs_a_session_is_recognised(sql, words):
     assert judge(sql).problem == f"{words} sets something on the session of {{alias!r}}"
 
 
 @pytest.mark.no_database
 @pytest.mark.parametrize("sql", OF_TRANSACTION)
-def test_what_ends_with_its_transaction_is_let_through(sql):
+def test_a_setting_that_ends_with_its_transaction_is_let_through(sql):
     assert judge(sql).problem == ""
 
 
@@ -113,7 +113,7 @@ def test_no_transaction_begins_or_ends_among_other_statements(sql):
 
 @pytest.mark.no_database
 @pytest.mark.parametrize("sql", ["BEGIN", "/* app */ BEGIN", "commit and chain", "ROLLBACK", "START TRANSACTION;"])
-def test_what_begins_or_ends_a_transaction_is_sent_as_it_is(sql):
+def test_a_statement_that_begins_or_ends_a_transaction_is_sent_unchanged(sql):
     assert judge(sql) == (Kind.CONTROL, "")
 
 
@@ -121,7 +121,7 @@ def test_what_begins_or_ends_a_transaction_is_sent_as_it_is(sql):
 @pytest.mark.parametrize(
     "sql", ["VACUUM", "SET TRANSACTION READ ONLY", "CREATE INDEX CONCURRENTLY a ON t (a)", "REINDEX INDEX a"]
 )
-def test_what_no_setting_may_precede_is_sent_as_it_is(sql):
+def test_a_statement_that_no_setting_may_precede_is_sent_unchanged(sql):
     assert judge(sql) == (Kind.PLAIN, "")
 
 
@@ -259,7 +259,7 @@ async def test_configured_settings_hold_after_a_transaction_that_django_has_not_
 
 
 @pytest.mark.postgresql
-async def test_what_the_driver_itself_would_set_is_refused_too(pool_with):
+async def test_settings_that_the_driver_itself_would_make_are_refused_too(pool_with):
     pool_with(MAX_SIZE=1, SERVER_POOLED=True)
 
     def by(take):

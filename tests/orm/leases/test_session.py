@@ -1,4 +1,4 @@
-"""A lease is a clean session: what one owner leaves on a connection, no other finds there. DESIGN invariant 3."""
+"""A lease is a clean session: no owner finds the state that another one left on a connection. DESIGN invariant 3."""
 
 import asyncio
 
@@ -95,7 +95,7 @@ async def another(work):
 
 
 async def ask(sql):
-    """Run SQL in a hop of its own."""
+    """Run SQL in a separate hop."""
     return await database_sync_to_async(run_sql)(sql)
 
 
@@ -146,7 +146,7 @@ NOT_IN_A_TRANSACTION = ("foreign_keys", "ATTACH")
     ids=lambda way: way.__name__,
 )
 @pytest.mark.parametrize(("change", "look"), STATES)
-async def test_what_an_owner_sets_the_next_one_does_not_find(pool_with, way, change, look):
+async def test_the_next_owner_does_not_find_an_owners_changes(pool_with, way, change, look):
     if "block" in way.__name__ and any(word in change for word in NOT_IN_A_TRANSACTION):
         pytest.skip("SQLite does nothing of it in a transaction")
     pool_with(MAX_SIZE=1)
@@ -235,7 +235,7 @@ TABLES_THAT_RUN_CODE = {
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("name", TABLES_THAT_RUN_CODE)
-async def test_what_tables_and_views_run_is_known(pool_with, name):
+async def test_the_code_of_tables_and_views_is_known(pool_with, name):
     pool_with(MAX_SIZE=1)
     make, use, drop = TABLES_THAT_RUN_CODE[name]
     await another(ask(make))
@@ -247,7 +247,7 @@ async def test_what_tables_and_views_run_is_known(pool_with, name):
 
 
 @pytest.mark.parametrize("name", ["execute_wrappers", "force_debug_cursor", "attribute", "changed attribute"])
-async def test_what_is_set_on_djangos_wrapper_the_next_one_does_not_find(pool_with, name):
+async def test_the_next_owner_does_not_find_attributes_of_djangos_wrapper(pool_with, name):
     pool_with(MAX_SIZE=1)
     seen = []
 
@@ -280,7 +280,7 @@ async def test_what_is_set_on_djangos_wrapper_the_next_one_does_not_find(pool_wi
 
 @pytest.mark.postgresql
 async def test_a_receiver_of_connection_created_is_told_of_each_owner(pool_with):
-    """What it sets from the context is the owner's, also where the connection was open before."""
+    """Settings that it takes from the context are the owner's, also where the connection was open before."""
     pool_with(MAX_SIZE=1)
     tenants = iter(["alpha", "beta", None])
 

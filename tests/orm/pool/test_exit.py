@@ -8,7 +8,7 @@ from daf_orm import PoolClosed, get_pool
 from tests.project.library.models import Author
 from tests.support.processes import run_program
 
-pytestmark = pytest.mark.timeout(180)  # processes of their own, on a machine that may be busy
+pytestmark = pytest.mark.timeout(180)  # separate processes, on a machine that may be busy
 ENDINGS = {
     "the pool never used": "get_pool()",
     "the pool left open": "asyncio.run(select())",

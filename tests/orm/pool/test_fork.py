@@ -1,4 +1,4 @@
-"""After a fork the child has a pool of its own, and leaves the parent's connections alone."""
+"""After a fork the child has a new pool, and leaves the parent's connections alone."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def names() -> list[str]:
     return sorted(Author.objects.values_list("name", flat=True))
 
 
-def test_a_child_starts_with_an_empty_pool_and_connections_of_its_own() -> None:
+def test_a_child_starts_with_an_empty_pool_and_its_own_connections() -> None:
     run("""
 add("parent")
 ours = asyncio.run(driver_connection())

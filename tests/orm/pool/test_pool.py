@@ -1,4 +1,4 @@
-"""The connection pool: how many it lends, to whom first, what it says when it cannot, what it takes back."""
+"""The connection pool: its limits, the order of its waiters, its errors, and the leases it takes back."""
 
 import asyncio
 import contextvars
@@ -57,7 +57,7 @@ def new_pool() -> Iterator[Callable[..., ConnectionPool]]:
 
 
 def outside(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Start a task that is in no transaction of ours."""
+    """Start a task that is in none of the test's transactions."""
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 
@@ -72,7 +72,7 @@ def driver_connection() -> Any:
     return connection.connection
 
 
-# How many
+# The number of leases
 
 
 @pytest.mark.no_database
@@ -172,7 +172,7 @@ def test_event_loops_in_several_threads_share_one_pool(pool_with: Callable[..., 
     assert Author.objects.count() == 30
 
 
-# Who first
+# The order
 
 
 @pytest.mark.no_database
@@ -197,7 +197,7 @@ async def test_serves_waiters_in_the_order_they_came(new_pool: Callable[..., Con
 
 
 @pytest.mark.no_database
-async def test_a_newcomer_does_not_overtake_who_waits(new_pool: Callable[..., ConnectionPool]) -> None:
+async def test_a_newcomer_does_not_overtake_a_waiter(new_pool: Callable[..., ConnectionPool]) -> None:
     pool = new_pool(max_size=1)
     held = await pool.lend()
     waiter = asyncio.create_task(pool.lend())
@@ -211,7 +211,7 @@ async def test_a_newcomer_does_not_overtake_who_waits(new_pool: Callable[..., Co
 
 
 @pytest.mark.no_database
-async def test_a_cancelled_waiter_costs_nobody_a_turn(new_pool: Callable[..., ConnectionPool]) -> None:
+async def test_a_cancelled_waiter_costs_no_other_a_turn(new_pool: Callable[..., ConnectionPool]) -> None:
     pool = new_pool(max_size=1)
     held = await pool.lend()
     tasks = []
@@ -244,7 +244,7 @@ async def test_a_lease_handed_to_a_waiter_cancelled_at_that_moment_is_not_lost(
     assert pool.get_stats()["pool_available"] == 1
 
 
-# What it says
+# Errors and statistics
 
 
 async def test_a_timeout_names_the_limit_the_holder_and_the_remedy(
@@ -375,7 +375,7 @@ async def test_closing_waits_for_the_work_in_progress(pool_with: Callable[..., C
     assert await Author.objects.acount() == 2
 
 
-async def test_closing_gives_up_on_who_does_not_end_and_names_him(
+async def test_closing_gives_up_on_a_lease_that_does_not_end_and_names_its_place(
     pool_with: Callable[..., ConnectionPool], caplog: pytest.LogCaptureFixture
 ) -> None:
     pool = pool_with()

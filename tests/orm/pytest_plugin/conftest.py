@@ -32,7 +32,7 @@ OTHERS = {"anyio", "hypothesispytest", "platformdirs", "pytest_cov", "schemathes
 
 
 class Project:
-    """A project under test, whose tests run in a process of their own."""
+    """A project under test, whose tests run in a separate process."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self._pytester = pytester

@@ -30,7 +30,7 @@ def test_a_baseline_holds_what_was_there_and_fails_what_is_new(project: Project)
     project.run(OLD.replace("count", "first"), "--daf-baseline=known.json").assert_outcomes(failed=1)
 
 
-def test_what_is_fixed_must_leave_the_baseline(project: Project) -> None:
+def test_a_fixed_call_must_leave_the_baseline(project: Project) -> None:
     project.run(OLD, "--daf-baseline=known.json", "--daf-write-baseline")
 
     result = project.run("async def test_old(): await User.objects.acount()", "--daf-baseline=known.json")

@@ -24,7 +24,7 @@ def test_a_swallowed_call_fails_its_test_and_is_said_to_be_swallowed(project: Pr
         from django.template import engines
 
         async def test_template():
-            template = engines["django"].from_string("{% if not users %}nobody{% endif %}")
+            template = engines["django"].from_string("{% if not users %}none{% endif %}")
             template.render({"users": User.objects.all()})
     """)
 

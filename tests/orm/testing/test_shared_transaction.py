@@ -30,7 +30,7 @@ async def publisher() -> Publisher:
     return await Publisher.objects.acreate(name="made in an async fixture")
 
 
-async def test_what_a_synchronous_fixture_made_is_seen(author: Author) -> None:
+async def test_a_row_of_a_synchronous_fixture_is_seen(author: Author) -> None:
     assert await Author.objects.aget() == author
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_left_for_a_synchronous_test() -> None:
     assert not Author.objects.exists()
 
 
-async def test_what_an_async_fixture_made_is_seen(publisher: Publisher) -> None:
+async def test_a_row_of_an_async_fixture_is_seen(publisher: Publisher) -> None:
     assert await Publisher.objects.aget() == publisher
 
 
@@ -127,7 +127,7 @@ async def test_callbacks_can_be_captured() -> None:
 
 
 @pytest.mark.django_db
-async def test_who_waits_for_the_tests_connection_is_not_told_of_max_size(settings: Any) -> None:
+async def test_the_error_of_a_wait_for_the_tests_connection_does_not_mention_max_size(settings: Any) -> None:
     settings.DAF_ORM = {"TIMEOUT": 0.05}
     outside = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Code that blocks an event loop, and code that only looks so: what detection is measured by."""
+"""Code that blocks an event loop, and code that only looks so, to measure detection by."""
 
 from tests.orm.detection.corpus import (  # noqa: F401 - importing them registers their shapes
     contrib,

@@ -244,6 +244,6 @@ async def rollback(shelf: Shelf) -> None:
 
 def open_here() -> None:
     """Open this context's own connection, which is closed at the start."""
-    allowed = mock.patch.dict(os.environ, {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})  # for who measures stock Django
+    allowed = mock.patch.dict(os.environ, {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})  # for measurements of stock Django
     with record_blocking(), allowed:
         connection.ensure_connection()

@@ -1,4 +1,4 @@
-"""Forms, serializers and templates go to the database of their own accord."""
+"""Forms, serializers and templates that query implicitly."""
 
 from django import forms
 from django.core import serializers

@@ -1,4 +1,4 @@
-"""Where in the source a blocking call may stand."""
+"""Positions in the source that a blocking call may have."""
 
 import asyncio
 import functools

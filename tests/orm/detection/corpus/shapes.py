@@ -31,9 +31,9 @@ class Shape:
     sql: str = ""
     """A part of the statement; empty where the shape does not say."""
     swallowed: bool = False
-    """Whether the error never comes out of the code."""
+    """True if the error never comes out of the code."""
     cold: bool = False
-    """Whether it blocks only because no connection is open, as one to in-memory SQLite always is."""
+    """True if it blocks only because no connection is open, as one to in-memory SQLite always is."""
     vendor: str | None = None
     """The only database that has the shape."""
     line_in: Callable[..., Any] | None = None

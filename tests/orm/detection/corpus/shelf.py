@@ -69,7 +69,7 @@ def empty() -> None:
 
 
 def fetch(user: User) -> Shelf:
-    """Fetch the rows anew, and empty the caches of Django's own."""
+    """Fetch the rows anew, and empty Django's caches."""
     session, cached = db.SessionStore(), CacheStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
@@ -113,7 +113,7 @@ def discard(wrapper: BaseDatabaseWrapper) -> None:
 
 def close_here() -> None:
     """Close, on the event loop, what this context has opened there: no other context would find it."""
-    allowed = mock.patch.dict(os.environ, {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})  # for who measures stock Django
+    allowed = mock.patch.dict(os.environ, {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"})  # for measurements of stock Django
     with record_blocking(), allowed:
         connections.close_all()
 

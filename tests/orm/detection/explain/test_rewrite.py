@@ -61,7 +61,7 @@ def test_an_expression_is_done_in_a_hop(source: str, hopped: str | None) -> None
         ("x = (", "__iter__", None),
     ],
 )
-def test_what_a_special_method_is_called_on(source: str, method: str, receiver: str | None) -> None:
+def test_the_operand_of_a_special_method(source: str, method: str, receiver: str | None) -> None:
     assert Expression(source).receiver(method) == receiver
 
 

@@ -1,4 +1,4 @@
-"""Code that blocks an event loop without a database, and code that only looks so: what the I/O tier is measured by.
+"""Code that blocks an event loop without a database, and code that only looks so, to measure the I/O tier by.
 
 ``directory`` has a ``file``, a ``page.html`` that is a template, and, on the import path, ``reads_when_imported.py``.
 """
@@ -53,7 +53,7 @@ ENCODED = "pbkdf2_sha256$1$salt$hash"
 
 
 class Blocking:
-    """What blocks, in the line that ends with its operation."""
+    """Code that blocks, in the line that ends with its operation."""
 
     @staticmethod
     async def sleep(directory: Path) -> None:
@@ -199,7 +199,7 @@ class Blocking:
 
 
 class Harmless:
-    """What only looks so, or is nobody's business."""
+    """Code that only looks so, or that is not to be reported."""
 
     @staticmethod
     async def trivia(directory: Path) -> None:

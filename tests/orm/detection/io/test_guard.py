@@ -1,4 +1,4 @@
-"""The I/O tier: what blocks without a database is found, trivia and plumbing are left alone."""
+"""The I/O tier: calls that block without a database are found, trivia and plumbing are left alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def active() -> Iterator[None]:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> CallList:
-    """Every call that is recorded, in place of whoever else wants to know."""
+    """Every call that is recorded, instead of the other recorders."""
     seen = CallList()
     monkeypatch.setattr(recorders, "_recorders", [seen])
     monkeypatch.setattr(guard, "_forced_mode", "raise")
@@ -80,12 +80,14 @@ def place(function: Any) -> tuple[int, str]:
     return first + offset, operation.strip()
 
 
-# What is found
+# Found
 
 
 @each_loop
 @each(Blocking)
-def test_what_blocks_is_recorded_with_its_line_and_operation(new_event_loop: Any, name: str, directory: Path) -> None:
+def test_a_blocking_call_is_recorded_with_its_line_and_operation(
+    new_event_loop: Any, name: str, directory: Path
+) -> None:
     body = getattr(Blocking, name)
 
     with record_blocking() as calls:
@@ -101,7 +103,7 @@ def test_what_blocks_is_recorded_with_its_line_and_operation(new_event_loop: Any
 
 @each_loop
 @each(Blocking)
-def test_what_blocks_is_refused(new_event_loop: Any, name: str, directory: Path, seen: CallList) -> None:
+def test_a_blocking_call_is_refused(new_event_loop: Any, name: str, directory: Path, seen: CallList) -> None:
     with pytest.raises(BlockingCallError) as raised:
         run(new_event_loop, getattr(Blocking, name), directory)
 
@@ -110,7 +112,7 @@ def test_what_blocks_is_refused(new_event_loop: Any, name: str, directory: Path,
 
 @each_loop
 @each(Harmless)
-def test_what_does_not_block_is_left_alone(new_event_loop: Any, name: str, directory: Path, seen: CallList) -> None:
+def test_a_harmless_call_is_left_alone(new_event_loop: Any, name: str, directory: Path, seen: CallList) -> None:
     run(new_event_loop, getattr(Harmless, name), directory)
 
     assert [str(call) for call in seen.calls] == []
@@ -129,7 +131,7 @@ def test_a_call_is_one_call_however_often_it_reads() -> None:
 
 
 @each_loop
-def test_who_runs_the_loop_may_block(new_event_loop: Any, seen: CallList) -> None:
+def test_the_code_that_runs_the_loop_may_block(new_event_loop: Any, seen: CallList) -> None:
     loop = new_event_loop()
     try:
         loop.run_until_complete(asyncio.sleep(0))
@@ -192,7 +194,7 @@ def test_a_users_log_handler_is_left_alone(seen: CallList, directory: Path) -> N
     assert seen.calls == []
 
 
-# What is said
+# The suggestion
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_a_users_log_handler_is_left_alone(seen: CallList, directory: Path) -> N
         ("socket.getaddrinfo", "socket.getaddrinfo(h, 1)", "Use await asyncio.get_running_loop().getaddrinfo(…)."),
     ],
 )
-def test_what_to_write_instead(operation: str, source: str, suggestion: str) -> None:
+def test_the_suggestion(operation: str, source: str, suggestion: str) -> None:
     assert remedy(operation, source) == suggestion
 
 
@@ -320,7 +322,7 @@ def test_blockbusters_table_is_as_we_read_it() -> None:
     assert functions.keys() >= io_functions.TRIVIA
 
 
-def test_a_thread_of_its_own_is_left_alone(seen: CallList) -> None:
+def test_another_thread_is_left_alone(seen: CallList) -> None:
     async def wait() -> None:
         thread = threading.Thread(target=time.sleep, args=[0])
         thread.start()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.no_database
 
 THRESHOLD = 0.05
 LONG = 0.5
-"""A threshold that a busy machine does not reach by itself, for tests of what is no stall."""
+"""A threshold that a busy machine alone does not reach, for tests without a stall."""
 WAIT = 20.0
 LINES = Path(__file__).read_text().splitlines()
 STALLS = {
@@ -39,12 +39,12 @@ STALLS = {
     "sum(range(20_000_000))",
     "thread.join()",
 }
-"""What the tests do to their loops."""
+"""The ways in which the tests block their loops."""
 ON_PURPOSE = "the stall that the watchdog is to notice"
 
 
 class Log(logging.Handler):
-    """Collects records of the tests' own stalls. ``next()`` waits for one that nobody has waited for yet."""
+    """Collects records of the tests' own stalls. ``next()`` waits for one that no earlier call has returned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def long_threshold(settings: Any) -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Sample]:
-    """What the watchdog has seen of stalled loops, soon after it has: on a busy machine its delays do not count."""
+    """The samples of stalled loops, soon after they are taken: on a busy machine the watchdog's delays do not count."""
     samples: SimpleQueue[Sample] = SimpleQueue()
 
     def take_sample(thread: int) -> Sample:
@@ -217,7 +217,7 @@ async def test_different_lines_are_logged_each(log: Log, block: Callable[[], obj
     assert stall_of(second)["lineno"] == stall_of(first)["lineno"] + 2
 
 
-def test_what_was_not_logged_is_told_later(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalls_that_were_not_logged_are_counted_later(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Stalls(interval=60, max_sites=10)
     sample = Sample(CallSite("shop/views.py", 41, "detail"), "json.loads(body)")
     for now in (0.0, 59.0, 60.0):
@@ -246,7 +246,7 @@ async def test_code_in_c_that_keeps_the_interpreter_is_seen(
     log: Log, beats: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": THRESHOLD, "INTERVAL": 0.01}}
-    monkeypatch.setattr(watchdog, "BUSY", 1000)  # others may need the processor as often
+    monkeypatch.setattr(watchdog, "BUSY", 1000)  # other processes may need the processor for as long
     watchdog.watch_running_loop()
     while not log.records:  # on a machine that is busy otherwise it may take more than one
         await beats()
@@ -258,7 +258,7 @@ async def test_code_in_c_that_keeps_the_interpreter_is_seen(
     assert (stall["expression"], stall["lineno"]) == ("sum(range(20_000_000))", line_of("# in C"))
 
 
-# What is none
+# No stall
 
 
 async def test_a_loop_that_waits_is_not_stalled(beats: Callable[[], Awaitable[None]], long_threshold: None) -> None:
@@ -470,7 +470,7 @@ async def test_a_change_of_the_settings_starts_it_anew(settings: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("many_connections")
-def test_a_forked_child_has_a_watchdog_of_its_own() -> None:
+def test_a_forked_child_has_a_new_watchdog() -> None:
     output = run_program("""
 import logging
 from daf_orm.detection import watchdog
