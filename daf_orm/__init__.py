@@ -1,6 +1,6 @@
 """Stock Django's ORM in async code: nothing is lost, nothing leaks, nothing blocks.
 
-Each name is loaded when it is first asked for: pytest imports this package for its plugin, also in runs without Django.
+Each name is loaded at its first use: pytest imports this package for its plugin, also in runs without Django.
 Type checkers read ``__init__.pyi``.
 """
 
@@ -66,7 +66,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(_ModuleType):
-    """Keeps two names for their functions: importing the modules of those names would set them to the modules."""
+    """Keeps the names of two functions, which the import of the modules of the same names would replace."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in {"cursor", "notifications"} or not isinstance(value, _ModuleType):

@@ -1,4 +1,4 @@
-# The public names. At run time each is loaded when it is first asked for.
+# The public names. At run time each is loaded at its first use.
 
 from daf_orm import transaction
 from daf_orm._core.blocking_call import BlockingCallError

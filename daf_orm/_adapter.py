@@ -1,7 +1,7 @@
 """Let Django's own ``a…`` methods follow the execution rules, in every model, without touching one.
 
 Django's async methods are one line each: ``await sync_to_async(self.method)(…)``. So the adapter is a table of the
-modules whose ``sync_to_async`` means "query the database", and of what cannot be done that way.
+modules whose ``sync_to_async`` means "query the database", and of the one method that needs another replacement.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ PATCHES: Final = PatchTable(
 
 
 def activate(*, optional: bool = True) -> None:
-    """Apply the table, or only what Django needs of it. Idempotent. Attributes that this Django lacks are skipped."""
+    """Apply the table, or only the required row. Idempotent. Attributes that this Django lacks are skipped."""
     leased_connections.activate()
     PATCHES.activate(None if optional else [_AITERATOR])
 
 
 def deactivate() -> None:
-    """Put Django back as it was."""
+    """Restore Django."""
     PATCHES.deactivate()

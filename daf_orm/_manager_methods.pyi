@@ -1,4 +1,4 @@
-# What Django copies from AsyncQuerySet, when it makes the manager class, and the querysets that its methods return.
+# The methods that Django copies from AsyncQuerySet to the manager class, with the querysets that they return.
 
 import datetime as dt
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Django's queryset. Type checkers read in ``_queryset_methods.pyi`` which of its methods return another."""
+"""Django's queryset. Type checkers read ``_queryset_methods.pyi`` for methods that return another queryset type."""
 
 from django.db.models import QuerySet as QuerySetMethods
 

@@ -1,4 +1,4 @@
-# Methods of Django's that return another QuerySet than the type of their own: of this class, too.
+# Django methods that return another QuerySet type than that of their queryset. Here it is an AsyncQuerySet, too.
 
 import datetime as dt
 from collections.abc import Sequence

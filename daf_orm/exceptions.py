@@ -1,26 +1,26 @@
-"""The errors of the pool and of calls on a lease; ``daf_orm.BlockingCallError`` is the other one.
+"""The errors of the pool and of calls on a lease. Blocking calls raise ``daf_orm.BlockingCallError``.
 
-The pool's errors carry psycopg_pool's names. All of them are Django ``OperationalError``s, so code that already
-handles a database that is out of reach handles an exhausted pool too.
+The pool's errors have psycopg_pool's names. All of them are Django ``OperationalError``s, so code that handles an
+unreachable database handles an exhausted pool too.
 """
 
 from django.db import OperationalError
 
 
 class PoolTimeout(OperationalError):
-    """No lease, or no turn on a lease, became free within the time allowed."""
+    """No lease, or no turn on a lease, became free within the time limit."""
 
 
 class TooManyRequests(OperationalError):
-    """The queue for a lease already holds ``MAX_WAITING`` waiters."""
+    """``MAX_WAITING`` calls already wait for a lease; or ``MAX_PINNED`` owners keep one, and none of these is in use."""
 
 
 class PoolClosed(OperationalError):
-    """The pool was closed before or while a lease was asked for."""
+    """The pool was closed before a lease was asked for, or during the wait for it."""
 
 
 class CallCancelled(OperationalError):
-    """A statement or commit was refused because the task that wanted it has been cancelled.
+    """A statement or commit was refused because its task has been cancelled.
 
-    Only worker threads see it: the cancelled task itself gets :exc:`asyncio.CancelledError`.
+    Only worker threads see it. The cancelled task itself gets :exc:`asyncio.CancelledError`.
     """

@@ -1,8 +1,8 @@
-"""A thread for what finalizers leave behind.
+"""A thread for work that finalizers leave behind.
 
-A dropped coroutine is ended by the garbage collector, at any moment and in any thread, perhaps one that holds the very
-lock that tidying up needs. So a finalizer takes no lock and does no I/O: it puts its work here, which is safe (see
-:meth:`queue.SimpleQueue.put`), and a thread of our own does it.
+The garbage collector ends a dropped coroutine at any moment and in any thread, perhaps in one that holds the very lock
+that cleaning up needs. So a finalizer takes no lock and does no I/O. It puts its work here, which is safe (see
+:meth:`queue.SimpleQueue.put`), and DAF's thread does it.
 """
 
 import logging
@@ -19,7 +19,7 @@ _runs = False
 
 
 def start() -> None:
-    """See that the thread runs. Idempotent; to be called before anything is left to a finalizer."""
+    """Start the thread. Idempotent; to be called before anything is left to a finalizer."""
     global _runs  # noqa: PLW0603 - one thread per process
     if _runs:
         return
@@ -30,12 +30,12 @@ def start() -> None:
 
 
 def defer(work: Callable[[], object]) -> None:
-    """Have ``work`` done soon, from a finalizer. It should be short: longer work it submits to an executor."""
+    """Do ``work`` soon, in the thread. May be called by a finalizer. Long work must be submitted to an executor."""
     _work.put(work)
 
 
 def flush(timeout: float = 1.0) -> None:
-    """Wait until what has been left so far is done."""
+    """Wait up to ``timeout`` seconds until all work deferred so far is done."""
     done = threading.Event()
     defer(done.set)
     done.wait(timeout)
@@ -47,7 +47,7 @@ def _run_deferred() -> None:
         try:
             work()
         except Exception:
-            logger.exception("Tidying up after a dropped task failed.")
+            logger.exception("Cleaning up after a dropped task failed.")
         del work
 
 

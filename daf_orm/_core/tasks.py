@@ -1,4 +1,4 @@
-"""The running task."""
+"""The running task, and its name in messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A ticket: a list of one entry, for the first of several threads and finalizers that take it.
+"""A ticket: a list of one entry. The first of several threads and finalizers takes it.
 
-Popping it is atomic and needs no lock. A finalizer must not take one: the garbage collector ends a dropped task in
-whatever code it strikes, perhaps in code that holds that very lock.
+Popping it is atomic and needs no lock. A finalizer must not take a lock: the garbage collector may run it in code that
+holds the same lock.
 """
 
 

@@ -1,4 +1,4 @@
-"""In the place of a guest whose owner has ended, for code that has kept the wrapper."""
+"""A guest that replaces another whose owner has ended, for code that has kept the wrapper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RetiredGuest:
-    """Lets a wrapper commit and close, and refuses all else. ``name`` is the owner's."""
+    """Lets a wrapper commit and close, and refuses all other calls. ``name`` is the owner's."""
 
     def __init__(self, alias: str, name: str) -> None:
         self._alias, self._name = alias, name
@@ -41,6 +41,6 @@ class RetiredGuest:
 def ended(alias: str, owner: str) -> InterfaceError:
     """Return the error for a wrapper whose owner has ended."""
     return InterfaceError(
-        f"Connection {alias!r} of {owner} was used after that had ended. Take django.db.connection where you query, "
-        "and keep no connection, cursor or iterator for later."
+        f"Connection {alias!r} of {owner} was used after its owner had ended. Take django.db.connection where you "
+        "query, and keep no connection, cursor or iterator for later."
     )

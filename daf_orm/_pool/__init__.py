@@ -1,1 +1,1 @@
-"""The pool that lends the leases."""
+"""The pool that lends leases."""

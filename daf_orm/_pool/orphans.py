@@ -21,7 +21,7 @@ def reclaim(
 ) -> None:
     """End leases that are orphans, each with ``finish`` on a thread that ``submit`` finds for it."""
     for lease in orphans:
-        if lease.running is not None:  # a statement that still runs is waited for, if a thread waits for it
+        if lease.running is not None:  # a call on the event loop; a thread's call ends in its thread
             lease.running()
         if lease.scopes:
             logger.error("The event loop that held a lease for %s is closed; its work is rolled back.", lease.origin)

@@ -1,4 +1,4 @@
-"""Closing connections that have been idle for too long, down to ``min_size``."""
+"""Close connections that have been idle for too long, down to ``min_size``."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 class Trimmer:
-    """Looks at a pool's idle connections every ``max_idle / 2`` seconds, for as long as some event loop runs."""
+    """Checks a pool's idle connections every ``max_idle / 2`` seconds, for as long as some event loop runs."""
 
     def __init__(self, lock: threading.Lock, stock: Stock, threads: PoolThreads, *, max_idle: float) -> None:
         self._lock = lock
         self._stock = stock
         self._threads = threads
         self._max_idle = max_idle
-        self._loop: asyncio.AbstractEventLoop | None = None  # that has the next look scheduled
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that has the next check scheduled
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look again later, on this loop if no other will. From any thread."""
+        """Schedule a check, on this loop if no other loop has one. From any thread."""
         if self._loop is not loop:
             with self._lock:
                 self._schedule(loop)
 
     def trim(self) -> None:
-        """Close what has been idle for too long. On an event loop."""
+        """Close connections that have been idle for too long. On an event loop."""
         with self._lock:
             self._loop = None
             if self._stock.closed:

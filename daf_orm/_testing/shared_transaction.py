@@ -1,8 +1,8 @@
-"""Let async code in a test see the test's transaction, and be rolled back with it; leave no connection behind.
+"""Let async code in a test see the test's transaction, and be rolled back with it. Report connections left open.
 
 Django's ``TestCase``, and with it pytest-django's ``db``, opens a transaction on its thread's connections and rolls it
 back after the test. While it is open, every lease borrows those connections. This holds for tests that an event loop
-runs in the same thread (pytest-asyncio, anyio); where ``async_to_sync`` runs them, there is nothing to do.
+runs in the same thread (pytest-asyncio, anyio). Where ``async_to_sync`` runs them, this changes nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _closing(destroy_test_db: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _report_leases(event: str) -> None:
-    """A lease that is out now is a task that was left behind: name where it came from."""
+    """Log where leases are held at the end of a test: by tasks that were left behind."""
     pool = current_pool()
     if pool is not None and (holders := pool.holders()):
         logger.warning("%s while connections are lent: %s. Wait for every task in the test.", event, ", ".join(holders))
@@ -83,5 +83,5 @@ def is_active() -> bool:
 
 
 def deactivate() -> None:
-    """Put Django back as it was."""
+    """Restore Django."""
     PATCHES.deactivate()

@@ -1,4 +1,4 @@
-"""Blocking detection: every blocking ORM call on an event loop found, named and fixable."""
+"""Blocking detection: every blocking ORM call on an event loop is found and named, with a remedy."""
 
 from daf_orm._core.blocking_call import BlockingCall
 from daf_orm.detection.allowances import allow_blocking

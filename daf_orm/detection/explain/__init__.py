@@ -1,1 +1,1 @@
-"""Name a blocking call: its operation, its source expression, and what to write instead."""
+"""Explain a blocking call: its operation, its source expression, and its replacement."""

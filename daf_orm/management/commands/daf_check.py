@@ -26,7 +26,7 @@ class Command(BaseCommand):
         sys.exit(main(["check", "--django", *_others(argv[2:])]))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check the working directory: for ``call_command("daf_check")``."""
+        """Check the working directory, for ``call_command("daf_check")``."""
         del options
         main(["check", "--django", *args])
 

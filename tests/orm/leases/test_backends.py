@@ -182,7 +182,7 @@ async def test_requests_have_the_wrappers_of_any_backend_share_connections_and_l
     assert pool.get_stats()["pool_size"] <= 2
     for wrapper in kept:
         assert getattr(wrapper, "show", lambda: None)() == shown
-        with pytest.raises(InterfaceError, match="request GET '/' had opened was used after its owner had ended"):
+        with pytest.raises(InterfaceError, match="request GET '/' was used after its owner had ended"):
             await database_sync_to_async(lambda wrapper=wrapper: wrapper.cursor().execute("SELECT 1"))()
 
 

@@ -515,7 +515,7 @@ async def test_a_wrapper_that_outlives_its_owner_is_refused(pool_with):
 
     (wrapper,) = await in_a_request(sync_to_async(lambda: connections["default"]))
 
-    with pytest.raises(InterfaceError, match=r"request GET '/' had opened was used after its owner had ended"):
+    with pytest.raises(InterfaceError, match=r"request GET '/' was used after its owner had ended"):
         await database_sync_to_async(use)(wrapper)
 
 
@@ -1029,7 +1029,7 @@ async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connect
         assert wrapper.creation.connection is wrapper
         wrapper.close()
         wrapper.close_if_unusable_or_obsolete()
-        with pytest.raises(InterfaceError, match="request GET '/' had opened was used after its owner had ended"):
+        with pytest.raises(InterfaceError, match="request GET '/' was used after its owner had ended"):
             wrapper.cursor()
 
     await sync_to_async(use)()
@@ -1175,7 +1175,7 @@ async def test_a_cursor_made_around_one_that_outlives_its_owner_is_refused(pool_
         await keep()
 
     await in_a_request(work)
-    with pytest.raises(InterfaceError, match="request GET '/' had opened was used after its owner had ended"):
+    with pytest.raises(InterfaceError, match="request GET '/' was used after its owner had ended"):
         type(kept[0])(kept[0].cursor, kept[0].db)
 
 
