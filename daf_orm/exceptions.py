@@ -12,7 +12,7 @@ class PoolTimeout(OperationalError):
 
 
 class TooManyRequests(OperationalError):
-    """``MAX_WAITING`` calls already wait for a lease; or ``MAX_PINNED`` owners keep one, and none of these is in use."""
+    """``MAX_WAITING`` calls already wait for a lease; or ``MAX_PINNED`` owners keep one, and none has returned it."""
 
 
 class PoolClosed(OperationalError):
