@@ -55,8 +55,8 @@ class Pins:
         """Pin a lease to its owner, before its session is changed. On the worker thread of its call.
 
         The call goes on on another lease if the owner has pinned that. Raises InterfaceError if it cannot, because it
-        has begun on its own lease; CallCancelled if its task has been cancelled; PoolClosed if the pool is closed. Raises
-        TooManyRequests if no more may be pinned: after the pool's time limit, or soon if no pinned lease is in use.
+        has begun on its own lease; CallCancelled if its task has been cancelled; PoolClosed if the pool is closed.
+        Raises TooManyRequests if no more may be pinned: after the pool's time limit, or soon if all others are idle.
         """
         owner, deadline = lease.owner, time.monotonic() + self._timeout
         assert owner is not None

@@ -208,7 +208,7 @@ async def test_a_block_held_by_a_task_that_has_ended_is_logged_too(log: Log) -> 
     await log.event.wait()
     await block.__aexit__(None, None, None)
 
-    assert " s without using it. Do that" in log.records[0].getMessage()
+    assert " s without using it. Move the wait" in log.records[0].getMessage()
     assert fields_of(log.records[0])["awaiting"] is None
 
 
