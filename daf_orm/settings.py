@@ -39,7 +39,7 @@ def limited(default: Any, **limit: Any) -> Any:
 
 def _waitable(seconds: float) -> str | None:
     """Return a sentence's end if a thread cannot wait for this long."""
-    return f"be a time that can be waited for, not {seconds!r} seconds" if seconds > threading.TIMEOUT_MAX else None
+    return f"be a time that a thread can wait for, not {seconds!r} seconds" if seconds > threading.TIMEOUT_MAX else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

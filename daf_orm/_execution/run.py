@@ -107,7 +107,9 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
         await _take_turn(scope.lease, stands, copying=scope)
         if not scope.is_alive:
             scope.lease.turn.release()
-            raise InterfaceError(f"The block, cursor or iteration opened at {scope.origin} was closed meanwhile.")
+            raise InterfaceError(
+                f"The block, cursor or iteration opened at {scope.origin} was closed while a call on it waited."
+            )
         return await call_on(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
     finally:
         return_to(before)

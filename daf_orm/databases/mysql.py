@@ -263,7 +263,9 @@ class MySQL(Database):
                 cursor.execute("ROLLBACK")  # so that it is not for the next transaction
         except Exception as error:  # if it cannot be asked, it is rolled back or closed
             if error.args[:1] != (_IN_TRANSACTION_ALREADY,):
-                logger.debug("Whether %r is in a transaction could not be asked.", wrapper.alias, exc_info=True)
+                logger.debug(
+                    "The server of %r could not be asked for an open transaction.", wrapper.alias, exc_info=True
+                )
             return True
         self._unsure.discard(connection)
         return bool(connection.get_autocommit() != wrapper.autocommit)

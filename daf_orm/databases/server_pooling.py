@@ -88,7 +88,7 @@ def _third_argument(text: str, start: int) -> str:
 
 
 _SETS: Final = "{words} sets something on the session of {{alias!r}}"
-_AMONG_OTHERS: Final = "{words} stands among other statements for {{alias!r}}"
+_AMONG_OTHERS: Final = "{words} is sent together with other statements to {{alias!r}}"
 _OF_SESSION: Final = re.compile(
     r"""(?:\A|;)[\s(]*+(
         SET\s++(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)(?:SESSION\s++)?+[\w.]*+ | RESET\b | DISCARD\b | LISTEN\b

@@ -154,7 +154,7 @@ def test_a_time_of_the_watchdog_is_a_number_of_seconds_above_zero(key: str) -> N
     assert only("1") == f"DAF_ORM['WATCHDOG'][{key!r}] must be int or float, not '1'."
     assert only([1]) == f"DAF_ORM['WATCHDOG'][{key!r}] must be int or float, not [1]."
     assert only(0) == f"DAF_ORM['WATCHDOG'][{key!r}] must be more than 0 seconds, not 0."
-    assert only(1e30).startswith(f"DAF_ORM['WATCHDOG'][{key!r}] must be a time that can be waited for")
+    assert only(1e30).startswith(f"DAF_ORM['WATCHDOG'][{key!r}] must be a time that a thread can wait for")
 
 
 def test_the_number_of_sites_is_at_least_one() -> None:

@@ -108,7 +108,7 @@ def test_a_setting_that_ends_with_its_transaction_is_let_through(sql):
 @pytest.mark.no_database
 @pytest.mark.parametrize("sql", AMONG_OTHERS)
 def test_no_transaction_begins_or_ends_among_other_statements(sql):
-    assert "stands among other statements" in judge(sql).problem
+    assert "is sent together with other statements" in judge(sql).problem
 
 
 @pytest.mark.no_database
@@ -386,5 +386,5 @@ async def test_a_string_that_ends_transactions_is_refused_only_where_settings_wo
     await ask("BEGIN; SELECT 1; COMMIT")
 
     pool_with(MAX_SIZE=1, SERVER_POOLED=True, CONFIGURE=f"{__name__}.settings_now")
-    with pytest.raises(InterfaceError, match="BEGIN stands among other statements for 'default'"):
+    with pytest.raises(InterfaceError, match="BEGIN is sent together with other statements to 'default'"):
         await ask("BEGIN; SELECT 1; COMMIT")
