@@ -359,7 +359,7 @@ def owner_of(patch: Patch) -> object:
         return None
 
 
-def test_each_row_is_about_something_this_django_has() -> None:
+def test_each_row_names_an_attribute_of_this_django() -> None:
     missing = {
         (patch.owner, patch.name) for patch in _adapter.PATCHES.patches if not hasattr(owner_of(patch), patch.name)
     }
@@ -409,7 +409,7 @@ def test_activating_twice_is_undone_by_deactivating_once() -> None:
     assert not isinstance(Counter.objects.all().aiterator(), AsyncIteration)
 
 
-def test_our_own_classes_work_without_the_adapter(without_adapter: None) -> None:
+def test_dafs_classes_work_without_the_adapter(without_adapter: None) -> None:
     assert isinstance(Author.objects.all().aiterator(), AsyncIteration)
     assert Author.asave is not models.Model.asave
 

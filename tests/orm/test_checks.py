@@ -152,7 +152,7 @@ def test_the_number_of_processes_counts(settings, monkeypatch) -> None:
 
 
 @pytest.mark.postgresql
-def test_the_limit_is_what_the_server_leaves_to_clients(settings) -> None:
+def test_the_limit_is_the_servers_limit_for_clients(settings) -> None:
     with connection.cursor() as cur:
         cur.execute(
             "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
@@ -166,7 +166,7 @@ def test_the_limit_is_what_the_server_leaves_to_clients(settings) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "", "many", "-3"])
-def test_a_number_of_processes_that_is_none_is_taken_for_one(monkeypatch, value: str) -> None:
+def test_an_invalid_number_of_processes_counts_as_one(monkeypatch, value: str) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", value)
 
     assert found("W004", deploy=True, databases=["default", "other"]) == []
@@ -298,7 +298,7 @@ def with_cachalot() -> Iterator[None]:
     ],
     ids=str,
 )
-def test_cachalot_may_not_cache_what_runs_on_the_event_loop(settings, change, expected) -> None:
+def test_cachalot_may_not_cache_an_alias_that_runs_on_the_event_loop(settings, change, expected) -> None:
     for name, value in change.items():
         setattr(settings, name, value)
 

@@ -162,7 +162,7 @@ async def test_a_cursor_can_be_used_after_an_error() -> None:
     assert await event_names() == ["a"]
 
 
-async def test_an_exception_in_the_block_gives_the_lease_back_and_keeps_what_was_committed() -> None:
+async def test_an_exception_in_the_block_returns_the_lease_and_keeps_what_was_committed() -> None:
     with pytest.raises(LookupError):
         async with cursor() as cur:
             await cur.execute(INSERT, ["a"])
@@ -172,7 +172,7 @@ async def test_an_exception_in_the_block_gives_the_lease_back_and_keeps_what_was
     assert await event_names() == ["a"]
 
 
-async def test_an_unknown_alias_gives_the_lease_back() -> None:
+async def test_an_unknown_alias_returns_the_lease() -> None:
     with pytest.raises(Exception, match="nowhere"):
         async with cursor("nowhere"):
             pass
@@ -180,7 +180,7 @@ async def test_an_unknown_alias_gives_the_lease_back() -> None:
     assert lent() == 0
 
 
-async def test_a_cancelled_block_gives_its_lease_back() -> None:
+async def test_a_cancelled_block_returns_its_lease() -> None:
     opened = asyncio.Event()
 
     async def hold() -> None:
@@ -393,7 +393,7 @@ async def test_copy_out_can_be_left_in_the_middle() -> None:
 
 
 @pytest.mark.postgresql
-async def test_a_cancelled_copy_writes_nothing_and_gives_its_lease_back() -> None:
+async def test_a_cancelled_copy_writes_nothing_and_returns_its_lease() -> None:
     began = asyncio.Event()
 
     async def load() -> None:

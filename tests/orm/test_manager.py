@@ -213,7 +213,7 @@ def test_migrations_refuse_a_manager_without_a_name() -> None:
         AsyncManager.from_queryset(library.BookQuerySet)().deconstruct()
 
 
-def test_a_migration_can_write_a_manager_down() -> None:
+def test_a_migration_can_serialize_a_manager() -> None:
     text, imports = MigrationWriter.serialize(ShelfManager("low"))
 
     assert text == "tests.orm.test_manager.ShelfManager('low')"

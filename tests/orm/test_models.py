@@ -85,14 +85,14 @@ async def test_asave_of_a_child_table_saves_its_parent() -> None:
     assert (await Book.objects.aget()).title == "Lavinia"
 
 
-async def test_adelete_removes_the_row_and_what_hangs_on_it() -> None:
+async def test_adelete_removes_the_row_and_its_dependents() -> None:
     book = await make_book()
 
     assert await book.author.adelete() == (2, {"library.Book": 1, "library.Author": 1})
     assert await Book.objects.acount() == 0
 
 
-async def test_arefresh_from_db_brings_what_others_wrote() -> None:
+async def test_arefresh_from_db_loads_the_changes_of_others() -> None:
     book = await make_book(stock=1)
     await Book.objects.aupdate(stock=5, title="Tehanu")
 
@@ -131,7 +131,7 @@ async def test_an_expression_is_computed_by_the_database() -> None:
 # Validating
 
 
-async def test_afull_clean_passes_what_is_valid() -> None:
+async def test_afull_clean_accepts_a_valid_instance() -> None:
     author = await Author.objects.acreate(name="Ursula")
 
     await Book(title="Earthsea", author=author).afull_clean()
@@ -144,7 +144,7 @@ async def test_afull_clean_names_every_wrong_field() -> None:
     assert set(caught.value.message_dict) == {"name", "email"}
 
 
-async def test_afull_clean_leaves_out_what_it_is_told_to() -> None:
+async def test_afull_clean_leaves_out_the_excluded_fields() -> None:
     await Tag.objects.acreate(name="sea")
 
     await Tag(name="sea").afull_clean(exclude=["name"])
@@ -153,7 +153,7 @@ async def test_afull_clean_leaves_out_what_it_is_told_to() -> None:
         await Tag(name="sea").afull_clean()
 
 
-async def test_afull_clean_checks_constraints_unless_told_not_to() -> None:
+async def test_afull_clean_checks_constraints_by_default() -> None:
     book = await make_book()
     book.stock = -1
 
@@ -301,5 +301,5 @@ def test_a_model_that_names_its_managers_keeps_them() -> None:
 
 
 @pytest.mark.parametrize("method", ["asave", "adelete"])
-def test_templates_do_not_call_what_alters_data(method: str) -> None:
+def test_templates_do_not_call_methods_that_alter_data(method: str) -> None:
     assert getattr(AsyncModel, method).alters_data is True

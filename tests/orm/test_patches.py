@@ -17,7 +17,7 @@ class Child(Base):
     own = "own"
 
 
-def test_an_own_attribute_is_replaced_and_put_back() -> None:
+def test_an_own_attribute_is_replaced_and_restored() -> None:
     table = PatchTable(Patch(owner=Child, name="own", replacement="ours", why="a test"))
 
     table.activate()

@@ -100,7 +100,7 @@ def test_everything_can_be_imported_at_once() -> None:
     assert set(names) >= FIXED
 
 
-def test_each_name_is_what_the_design_says() -> None:
+def test_each_name_is_as_in_the_design() -> None:
     assert issubclass(daf_orm.AsyncModel, models.Model)
     assert issubclass(daf_orm.AsyncManager, models.Manager)
     assert issubclass(daf_orm.AsyncQuerySet, models.QuerySet)
@@ -126,7 +126,7 @@ def test_the_stub_has_the_same_names_from_the_same_modules() -> None:
 
 
 @pytest.mark.parametrize("name", ["_manager_methods", "_queryset_methods", "relations"])
-def test_a_stub_names_what_is_there_at_run_time(name: str) -> None:
+def test_a_stub_has_the_names_of_run_time(name: str) -> None:
     module = importlib.import_module(f"daf_orm.{name}")
     classes = [node for node in ast.parse((HOME / f"{name}.pyi").read_text()).body if isinstance(node, ast.ClassDef)]
     declared = [(getattr(module, each.name), method) for each in classes for method in each.body]

@@ -131,7 +131,7 @@ async def test_abulk_update_changes_each_object() -> None:
     assert [author.name async for author in Author.objects.all()] == ["Italo", "Ursula"]
 
 
-async def test_aget_or_create_says_whether_it_created() -> None:
+async def test_aget_or_create_returns_true_if_it_created() -> None:
     created = await Author.objects.aget_or_create(name="Ursula", defaults={"email": "ursula@example.com"})
     found = await Author.objects.aget_or_create(name="Ursula", defaults={"email": "no@example.com"})
 
@@ -139,7 +139,7 @@ async def test_aget_or_create_says_whether_it_created() -> None:
     assert found[0].email == "ursula@example.com"
 
 
-async def test_aupdate_or_create_updates_what_it_finds() -> None:
+async def test_aupdate_or_create_updates_an_existing_row() -> None:
     author, created = await Author.objects.aupdate_or_create(
         name="Ursula", defaults={"email": "new@example.com"}, create_defaults={"email": "first@example.com"}
     )
@@ -156,7 +156,7 @@ async def test_aupdate_changes_the_filtered_rows() -> None:
     assert await Author.objects.filter(email="").acount() == 1
 
 
-async def test_adelete_deletes_the_filtered_rows_and_what_hangs_on_them() -> None:
+async def test_adelete_deletes_the_filtered_rows_and_their_dependents() -> None:
     italo, _ = await create_authors("Italo", "Ursula")
     await Book.objects.acreate(title="Invisible Cities", author=italo)
 
@@ -333,7 +333,7 @@ async def test_queries_inside_aiterator_use_its_lease(pool_with) -> None:
     assert await Event.objects.acount() == 3
 
 
-async def test_leaving_aiterator_early_gives_its_lease_back(pool_with) -> None:
+async def test_leaving_aiterator_early_returns_its_lease(pool_with) -> None:
     pool_with(MAX_SIZE=1, TIMEOUT=5.0)
     await create_authors("a", "b", "c")
 
@@ -343,7 +343,7 @@ async def test_leaving_aiterator_early_gives_its_lease_back(pool_with) -> None:
     assert await Author.objects.acount() == 3
 
 
-async def test_an_exception_in_aiterator_s_loop_gives_its_lease_back(pool_with) -> None:
+async def test_an_exception_in_aiterator_s_loop_returns_its_lease(pool_with) -> None:
     pool_with(MAX_SIZE=1, TIMEOUT=5.0)
     await create_authors("a", "b", "c")
 
@@ -354,7 +354,7 @@ async def test_an_exception_in_aiterator_s_loop_gives_its_lease_back(pool_with) 
     assert await Author.objects.acount() == 3
 
 
-async def test_an_error_of_the_database_in_aiterator_gives_its_lease_back() -> None:
+async def test_an_error_of_the_database_in_aiterator_returns_its_lease() -> None:
     broken = Author.objects.extra(where=["no_such_column = 1"])
 
     with pytest.raises(Exception, match="no_such_column"):
@@ -436,7 +436,7 @@ async def test_an_iteration_closed_inside_a_younger_transaction_leaves_it_alone(
     assert await Event.objects.acount() == 0
 
 
-async def test_of_two_overlapping_iterations_the_last_one_gives_the_lease_back() -> None:
+async def test_of_two_overlapping_iterations_the_last_one_returns_the_lease() -> None:
     await create_authors("a", "b", "c")
     first, second = Author.objects.aiterator(chunk_size=1), Author.objects.aiterator(chunk_size=1)
     await anext(first)
@@ -586,7 +586,7 @@ def is_ours(cls: type, name: str) -> bool:
     ],
     ids=["queryset", "raw queryset", "manager", "model"],
 )
-def test_every_asynchronous_method_of_django_is_ours(stock: type, ours: type) -> None:
+def test_every_asynchronous_method_of_django_is_replaced(stock: type, ours: type) -> None:
     names = asynchronous_methods(stock)
 
     assert names
@@ -598,7 +598,7 @@ def test_every_asynchronous_method_of_django_is_ours(stock: type, ours: type) ->
     [Author.books, Book.tags, Tag.books, Book.reviews],
     ids=["foreign key", "many to many", "reverse many to many", "generic"],
 )
-def test_every_asynchronous_method_of_related_managers_is_ours(descriptor) -> None:
+def test_every_asynchronous_method_of_related_managers_is_replaced(descriptor) -> None:
     manager_class = descriptor.related_manager_cls
     names = asynchronous_methods(manager_class)
 

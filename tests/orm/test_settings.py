@@ -33,7 +33,7 @@ EXAMPLE = {
 
 
 @pytest.mark.parametrize("raw", [{}, EXAMPLE, {"MAX_SIZE": None}, {"MIN_SIZE": 10}, {"MIN_SIZE": 3, "MAX_SIZE": 3}])
-def test_nothing_is_said_about_what_is_right(raw: dict) -> None:
+def test_right_settings_have_no_problems(raw: dict) -> None:
     assert problems(raw) == []
 
 
@@ -102,7 +102,7 @@ def test_a_part_of_the_pool_is_no_more_than_the_pool(key) -> None:
     assert problems({key: 3, "MAX_SIZE": 3}) == []
 
 
-def test_every_problem_is_told() -> None:
+def test_every_problem_is_listed() -> None:
     assert len(problems({"MAXSIZE": 1, "TIMEOUT": 0, "MIN_SIZE": True})) == 3
 
 
@@ -135,7 +135,7 @@ def test_an_unknown_key_of_the_watchdog_is_named(key: str, meant: str) -> None:
     ]
 
 
-def test_keys_of_the_watchdog_and_of_the_rest_are_not_taken_for_each_other() -> None:
+def test_keys_of_the_watchdog_and_of_the_rest_are_not_confused() -> None:
     assert problems({"THRESHOLD": 1})[0].startswith("DAF_ORM['THRESHOLD'] is not a known key.")
     assert problems({"WATCHDOG": {"TIMEOUT": 1}})[0].endswith("Known keys: THRESHOLD, INTERVAL, MAX_SITES.")
 

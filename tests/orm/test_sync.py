@@ -14,7 +14,7 @@ from tests.project.library.models import Author, Book, Counter
 colour = contextvars.ContextVar("colour", default="none")
 
 
-async def test_a_call_gives_its_lease_back() -> None:
+async def test_a_call_returns_its_lease() -> None:
     await Author.objects.acreate(name="Ursula")
 
     assert await Author.objects.acount() == 1
@@ -96,6 +96,6 @@ async def test_gathered_calls_run_in_parallel_up_to_the_pool_size() -> None:
     assert sorted(await asyncio.gather(*(meet() for _ in range(size)))) == list(range(size))
 
 
-async def test_await_safe_wants_the_callable_itself() -> None:
+async def test_await_safe_requires_the_callable_itself() -> None:
     with pytest.raises(TypeError, match=r"takes the callable itself, not int"):
         await_safe(5)  # type: ignore[arg-type]

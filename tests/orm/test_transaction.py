@@ -126,7 +126,7 @@ async def test_an_error_of_the_database_leaves_by_the_block() -> None:
     assert await names() == set()
 
 
-async def test_a_swallowed_error_that_aborted_the_transaction_is_not_taken_for_a_success() -> None:
+async def test_a_block_that_swallows_an_error_which_aborted_the_transaction_does_not_succeed() -> None:
     async def work() -> None:
         async with transaction.atomic():
             await Author.objects.acreate(name="lost?")
@@ -526,12 +526,12 @@ def test_under_a_sync_parent_sibling_blocks_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("manager", [transaction.atomic, cursor])
-def test_a_plain_with_statement_is_told_to_be_async(manager: Callable[[], Any]) -> None:
+def test_a_plain_with_statement_is_refused_with_a_remedy(manager: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match="use `async with`"), manager():
         pass
 
 
-async def test_on_commit_is_told_from_a_call_of_its_callback() -> None:
+async def test_on_commit_refuses_the_result_of_its_callback() -> None:
     async def receipt() -> None: ...
 
     coroutine = receipt()
@@ -641,7 +641,7 @@ async def test_blocks_on_two_databases_may_end_in_the_order_they_began(fails: bo
     assert await Publisher.objects.acount() == 0  # and nothing is left in the context
 
 
-async def test_code_can_ask_whether_it_is_in_an_atomic_block() -> None:
+async def test_in_atomic_block_is_true_inside_a_block() -> None:
     assert not transaction.in_atomic_block()
     async with transaction.atomic():
         assert transaction.in_atomic_block()

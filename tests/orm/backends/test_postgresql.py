@@ -343,7 +343,7 @@ def test_a_task_that_its_loop_drops_loses_its_connection_and_writes_nothing() ->
 
 
 @pytest.mark.usefixtures("threads")
-def test_a_task_that_its_loop_drops_as_its_call_ends_gives_the_lease_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_its_loop_drops_as_its_call_ends_returns_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     end_transaction = reset._end_transaction
 
     def slow(wrapper: Any, origin: object) -> bool:
@@ -530,7 +530,7 @@ async def test_a_thread_hop_of_an_asynchronous_receiver_finds_the_transaction() 
     assert await names() == []
 
 
-async def test_async_to_sync_raises_what_it_awaits_raises() -> None:
+async def test_async_to_sync_raises_the_awaited_error() -> None:
     async def fail() -> None:
         await Event.objects.acount()
         raise ZeroDivisionError

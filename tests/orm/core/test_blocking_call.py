@@ -80,7 +80,7 @@ def test_a_call_of_the_connection_names_no_model() -> None:
     )
 
 
-def test_it_says_where_in_a_template() -> None:
+def test_it_names_the_place_in_a_template() -> None:
     assert "in template shop/detail.html:12 on the event loop." in str(call(template="shop/detail.html:12"))
 
 

@@ -43,7 +43,7 @@ async def test_coroutines_and_threads_take_turns_in_order():
     assert not lock.taken
 
 
-async def test_a_turn_that_is_given_to_a_task_as_that_is_cancelled_is_given_on():
+async def test_a_turn_given_to_a_task_at_its_cancellation_is_passed_on():
     lock = FifoLock()
     await lock.acquire(None)
     cancelled, next_one = (asyncio.create_task(lock.acquire(None)) for _ in range(2))
@@ -117,7 +117,7 @@ async def test_a_function_is_called_once_whether_it_comes_before_the_turn_or_aft
         lock.release()
 
 
-async def test_a_place_that_was_refused_to_all_waiters_is_not_given_back_by_them():
+async def test_waiters_that_were_all_refused_release_no_slot():
     places = FifoSemaphore(1)
     await places.acquire(None)
     waiting = [asyncio.create_task(places.acquire(None)) for _ in range(3)]

@@ -73,7 +73,7 @@ async def test_a_session_that_may_have_been_changed_is_closed(pool_with):
 UNKNOWN = {"sqlite": "PRAGMA query_only", "postgresql": "SHOW search_path", "mysql": "SHOW TABLES"}
 
 
-async def test_a_statement_of_a_cancelled_call_is_waited_for(pool_with):
+async def test_a_cancelled_call_waits_for_its_statement(pool_with):
     pool_with(MAX_SIZE=1)
     started, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 

@@ -177,7 +177,7 @@ async def _outside(ran: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("own_connections")
-async def test_a_block_that_goes_on_after_a_timed_out_call_is_not_taken_for_a_success() -> None:
+async def test_a_block_that_goes_on_after_a_timed_out_call_does_not_succeed() -> None:
     started = threading.Event()
     with pytest.raises(TransactionManagementError, match="cancelled"):
         async with transaction.atomic():
@@ -202,7 +202,7 @@ async def test_a_nested_block_confines_a_timed_out_read() -> None:
     assert await Author.objects.acount() == 1
 
 
-async def test_a_cursor_left_by_cancellation_gives_its_lease_back() -> None:
+async def test_a_cursor_left_by_cancellation_returns_its_lease() -> None:
     entered = asyncio.Event()
 
     async def work() -> None:

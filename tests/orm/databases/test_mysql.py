@@ -372,7 +372,7 @@ async def test_a_connection_has_tcp_notice_a_server_that_vanishes():
     assert await database_sync_to_async(look)() == (1, 30)
 
 
-async def test_the_socket_of_a_connection_that_was_closed_is_nobodys():
+async def test_a_closed_connection_has_no_socket():
     def look():
         connection.ensure_connection()
         database, driver_connection = database_of(connection), connection.connection

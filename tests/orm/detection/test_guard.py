@@ -144,7 +144,7 @@ async def test_each_turn_of_a_loop_is_a_call(mode: Any) -> None:
     assert len(recorded.calls) == 3
 
 
-async def test_no_code_of_the_users_runs_to_describe_a_call(mode: Any) -> None:
+async def test_no_user_code_runs_to_describe_a_call(mode: Any) -> None:
     mode("raise")
     read = []
 
@@ -317,7 +317,7 @@ async def test_a_recorded_block_collects_runs_and_tells_no_other_recorder(
     assert caplog.records == []
 
 
-async def test_worker_threads_are_none_of_its_business(mode: Any) -> None:
+async def test_worker_threads_are_left_alone(mode: Any) -> None:
     recorded = mode("raise")
 
     assert await sync_to_async(Author.objects.count)() == 0
@@ -352,7 +352,7 @@ def test_deactivate_restores_django() -> None:
 
 
 @pytest.mark.postgresql
-def test_a_backends_probe_is_put_back_too() -> None:
+def test_a_backends_probe_is_restored_too() -> None:
     backend = type(connection.copy())
     ours = backend.is_usable
     guard.deactivate()

@@ -11,13 +11,13 @@ pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]
 
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="the document is that of the newest Django")
-def test_the_document_is_what_the_corpus_says() -> None:
+def test_the_document_matches_the_corpus() -> None:
     assert FILE.read_text() == document(BLOCKING, HARMLESS, Blocking, Harmless), (
         f"docs/shapes.md is out of date: run {COMMAND}"
     )
 
 
-def test_a_shape_has_its_line_what_is_recorded_and_what_is_suggested() -> None:
+def test_a_shape_has_its_line_its_record_and_its_suggestion() -> None:
     (shape,) = (shape for shape in BLOCKING if shape.name == "terminals-count")
 
     assert (

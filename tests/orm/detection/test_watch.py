@@ -110,7 +110,7 @@ def test_forked_processes_and_io_count_too(project: Path) -> None:
     assert done.stdout.count("(6 times)") == 2
 
 
-def test_a_program_without_a_guard_is_told_so(project: Path) -> None:
+def test_a_program_without_a_guard_is_reported(project: Path) -> None:
     done = run(project, sys.executable, "-c", "raise SystemExit(3)")
 
     assert done.returncode == 3

@@ -85,7 +85,7 @@ def vars_of(function: Any) -> set[str]:
     return set(getattr(function, "__dict__", ())) - {"__wrapped__"}  # alters_data, say
 
 
-def test_a_class_has_what_it_had_and_shares_what_it_shared_with_its_family() -> None:
+def test_a_class_keeps_its_attributes_and_those_shared_with_its_family() -> None:
     def look(owner: Any, name: str) -> Any:
         family = [*owner.__mro__, *subclasses(owner)] if isinstance(owner, type) else [owner]
         return [[name in vars(one), *(same(one, other, name) for other in family)] for one in family]

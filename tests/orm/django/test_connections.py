@@ -76,7 +76,7 @@ async def test_thread_handler_runs_in_the_thread_of_the_code() -> None:
 
 
 @pytest.mark.no_database
-def test_asgiref_says_which_thread_waits_for_async_code() -> None:
+def test_asgiref_names_the_thread_that_waits_for_async_code() -> None:
     async def look() -> tuple[Any, Any]:
         return AsyncToSync.executors.current, AsyncToSync.loop_thread_executors[asyncio.get_running_loop()]
 
@@ -105,7 +105,7 @@ def test_a_nested_waiter_knows_the_one_around_it() -> None:
 
 
 @pytest.mark.no_database
-def test_deactivate_puts_everything_back_and_activate_is_idempotent() -> None:
+def test_deactivate_restores_everything_and_activate_is_idempotent() -> None:
     assert leased_connections.is_active()
     leased_connections.deactivate()
     try:
@@ -196,7 +196,7 @@ async def test_a_bare_hop_sees_the_connection_of_the_lease() -> None:
         assert await sync_to_async(lambda: connection.connection, thread_sensitive=False)() is ours
 
 
-async def test_bare_hops_and_our_calls_use_a_lease_one_at_a_time() -> None:
+async def test_bare_hops_and_dafs_calls_use_a_lease_one_at_a_time() -> None:
     running, most = 0, 0
 
     def use() -> None:

@@ -44,7 +44,7 @@ async def test_context_variables_cross_both_ways(executor: Executor) -> None:
     assert variable.get() == "below"
 
 
-async def test_so_does_what_is_set_before_an_error(executor: Executor) -> None:
+async def test_a_value_set_before_an_error_crosses_too(executor: Executor) -> None:
     def fail() -> None:
         variable.set("below")
         raise KeyError("a")
@@ -124,7 +124,7 @@ async def cancelled_below(executor: Executor, work: Callable[[asyncio.Event], An
     return await task
 
 
-async def test_a_cancellation_reaches_what_the_thread_waits_for(executor: Executor) -> None:
+async def test_a_cancellation_reaches_the_task_that_the_thread_waits_for(executor: Executor) -> None:
     async def sleep(waiting: asyncio.Event) -> None:
         waiting.set()
         await asyncio.sleep(PATIENCE)
@@ -133,7 +133,7 @@ async def test_a_cancellation_reaches_what_the_thread_waits_for(executor: Execut
         await cancelled_below(executor, sleep)
 
 
-async def test_code_below_may_deal_with_it(executor: Executor) -> None:
+async def test_code_below_may_handle_it(executor: Executor) -> None:
     async def deal(waiting: asyncio.Event) -> str:
         waiting.set()
         try:

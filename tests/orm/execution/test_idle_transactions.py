@@ -188,7 +188,7 @@ async def test_the_await_is_the_innermost_one_of_the_user(log: Log, wait: Callab
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-def test_every_event_loop_will_do(log: Log, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_every_event_loop_is_supported(log: Log, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         log.event = asyncio.Event()
         async with transaction.atomic():
@@ -290,7 +290,7 @@ async def test_a_block_that_keeps_querying_is_not_idle(log: Log, looks: asyncio.
 
 
 @pytest.mark.allow_blocking(reason="it stalls the loop to see what that is taken for")
-async def test_a_stalled_loop_is_not_taken_for_an_await(log: Log, looks: asyncio.Semaphore) -> None:
+async def test_a_stalled_loop_does_not_count_as_an_await(log: Log, looks: asyncio.Semaphore) -> None:
     async with transaction.atomic():
         time.sleep(3 * LIMIT)  # noqa: ASYNC251 - it blocks the loop
         await looks.acquire()

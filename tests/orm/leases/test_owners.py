@@ -774,7 +774,7 @@ async def test_a_method_that_is_replaced_on_a_wrapper_is_replaced_on_the_second_
 
 
 @pytest.mark.parametrize("is_connected", [True, False])
-async def test_a_method_replaced_by_what_cannot_be_copied_keeps_its_connection(pool_with, is_connected):
+async def test_a_method_replaced_by_one_that_cannot_be_copied_keeps_its_connection(pool_with, is_connected):
     pool = pool_with(MAX_SIZE=4)
     used = set()
 
@@ -1008,7 +1008,7 @@ def _found_by_the_collector():
         gc.garbage.clear()
 
 
-async def test_a_wrapper_that_outlives_its_request_answers_what_needs_no_connection():
+async def test_a_wrapper_that_outlives_its_request_works_without_a_connection():
     kept = []
 
     @database_sync_to_async

@@ -203,7 +203,7 @@ async def test_settings_of_mysqls_connection_go_with_their_owner(pool_with, chan
     assert await has_died_of(change)
 
 
-async def test_reading_what_the_drivers_connection_is_pins_nothing(pool_with):
+async def test_reading_attributes_of_the_drivers_connection_pins_nothing(pool_with):
     pool_with(MAX_SIZE=2)
 
     def read():
@@ -305,7 +305,7 @@ async def left_to_without_queries(look, change):
 
 
 @pytest.mark.postgresql
-async def test_functions_of_djangos_pool_may_use_what_they_are_given(pool_with, monkeypatch):
+async def test_functions_of_djangos_pool_may_use_their_connection(pool_with, monkeypatch):
     """``OPTIONS["pool"]`` has psycopg_pool call them, in its own threads."""
     given = []
 

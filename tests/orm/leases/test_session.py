@@ -279,7 +279,7 @@ async def test_the_next_owner_does_not_find_attributes_of_djangos_wrapper(pool_w
 
 
 @pytest.mark.postgresql
-async def test_a_receiver_of_connection_created_is_told_of_each_owner(pool_with):
+async def test_a_receiver_of_connection_created_is_called_for_each_owner(pool_with):
     """Settings that it takes from the context are the owner's, also where the connection was open before."""
     pool_with(MAX_SIZE=1)
     tenants = iter(["alpha", "beta", None])

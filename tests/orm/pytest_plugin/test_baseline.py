@@ -18,7 +18,7 @@ OLD = """
 """
 
 
-def test_a_baseline_holds_what_was_there_and_fails_what_is_new(project: Project) -> None:
+def test_a_baseline_holds_known_calls_and_fails_new_ones(project: Project) -> None:
     project.run(OLD, "--daf-baseline=known.json", "--daf-write-baseline").assert_outcomes(passed=1)
 
     (entry,) = json.loads((project.path / "known.json").read_text())["blocking_calls"]

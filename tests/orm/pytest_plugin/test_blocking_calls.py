@@ -124,7 +124,7 @@ def test_a_marker_without_a_reason_is_an_error(project: Project) -> None:
     result.stdout.fnmatch_lines(["*allow_blocking needs a reason*"])
 
 
-def test_the_fixture_lists_the_calls_and_what_is_removed_does_not_fail(project: Project) -> None:
+def test_the_fixture_lists_the_calls_and_removed_ones_do_not_fail(project: Project) -> None:
     result = project.run("""
         from daf_orm import BlockingCallError
 

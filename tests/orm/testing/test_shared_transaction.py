@@ -35,7 +35,7 @@ async def test_a_row_of_a_synchronous_fixture_is_seen(author: Author) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_nothing_is_left_by_the_test_before(number: int) -> None:
+async def test_the_test_before_has_left_nothing(number: int) -> None:
     assert await Author.objects.acount() == 0
     assert await Publisher.objects.acount() == 0
     await Author.objects.acreate(name="a")

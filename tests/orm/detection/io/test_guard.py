@@ -290,7 +290,7 @@ def test_mode_off_is_silent(seen: CallList) -> None:
 # Activation
 
 
-def test_every_function_is_put_back() -> None:
+def test_every_function_is_restored() -> None:
     io_guard.deactivate()
     rows = tuple(io_functions.rows())
     before = [vars(row.owner).get(row.name) for row in rows]
@@ -305,7 +305,7 @@ def test_every_function_is_put_back() -> None:
     assert not any(one is other for one, other in zip(before, during, strict=True))
 
 
-def test_blockbusters_table_is_as_we_read_it() -> None:
+def test_blockbusters_table_is_as_expected() -> None:
     names = {row.operation for row in io_functions.rows()}
 
     assert {
