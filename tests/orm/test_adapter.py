@@ -1,4 +1,4 @@
-"""The adapter: Django's own ``a…`` methods on our pool, without touching a model, and Django as it was without it."""
+"""The adapter: Django's own ``a…`` methods on DAF's pool, in unchanged models, and Django unchanged without it."""
 
 import subprocess
 import sys

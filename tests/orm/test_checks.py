@@ -246,7 +246,7 @@ def test_a_backend_that_sends_its_own_settings_needs_sessions(settings, monkeypa
     assert "'other'" in error.msg
 
 
-# W005: packages that keep in a thread what asynchronous code sets
+# W005: packages that keep state of asynchronous code in a thread
 
 
 @pytest.fixture

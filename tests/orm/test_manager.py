@@ -16,7 +16,7 @@ from tests.project.library.models import Author, Book, CheapBook, Event, Novel, 
 
 
 class ShelfManager(AsyncManager.from_queryset(library.BookQuerySet)):
-    """As migrations want it: importable by its name."""
+    """A manager for migrations: importable by its name."""
 
     use_in_migrations = True
 

@@ -646,7 +646,7 @@ async def test_they_wait_in_line_inside_a_transaction() -> None:
 
 
 async def outside(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it as a task that has no part in what this one holds."""
+    """Run it as a task that shares no lease with this one."""
     return await asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 

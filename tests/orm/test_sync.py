@@ -1,4 +1,4 @@
-"""The three rules: where synchronous code runs, on which connection, and what it leaves behind."""
+"""The three rules: the thread of synchronous code, its connection, and its leftovers."""
 
 import asyncio
 import contextvars

@@ -172,7 +172,7 @@ async def test_hops_are_counted_where_another_tool_has_wrapped_them(monkeypatch:
 
 
 async def names_a_tracer_sees(work: Callable[[], Awaitable[Any]], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Do as tracers do that look at asgiref's hops, strawberry-django's tests among them."""
+    """Trace asgiref's hops, as strawberry-django's tests do."""
     seen: list[str] = []
     original = SyncToAsync.__call__
 
@@ -248,7 +248,7 @@ SWALLOWS = """
             with suppress(SynchronousOnlyOperation):
                 User.objects.count()
 """
-# Django cannot send a failure from one process to another without tblib: this one is told, and passes.
+# Django cannot send a failure from one process to another without tblib: this one prints it, and passes.
 SAYS_SO = """
         def fail(self, message):
             print("fails:", message, file=sys.stderr)

@@ -57,7 +57,7 @@ def threads() -> None:
 
 @pytest.fixture
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count the round trips to the server since the last time that they were asked for."""
+    """Return the number of round trips to the server since the last call."""
     Connection = importlib.import_module("daf_orm.backends.postgresql.driver").Connection  # noqa: N806 - a class
     count = 0
     wait = Connection._wait_on_loop
@@ -87,7 +87,7 @@ def receiver(func: Callable[..., Any], sender: Any = Event) -> Iterator[None]:
 
 @pytest.fixture
 async def warm() -> None:
-    """Have what the first statement of a process asks its server for."""
+    """Make the first statement of a process, which asks its server for facts."""
     await Event.objects.acount()
 
 
@@ -168,7 +168,7 @@ async def test_rows_of_a_large_result_let_the_loop_do_other_things(monkeypatch: 
     await Event.objects.alist()
     counting.cancel()
 
-    assert turns >= 20  # once in a hundred rows as they are fetched, and as they are made into instances
+    assert turns >= 20  # every hundred rows, when they are fetched and when they are made into instances
 
 
 # Round trips
@@ -409,7 +409,7 @@ async def count_events() -> int:
 
 @pytest.mark.usefixtures("threads")
 def test_a_program_that_ends_while_it_stops_a_statement_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncio.run() cancels what stops the statement along with all other tasks."""
+    """asyncio.run() cancels all tasks, also the one that stops the statement."""
 
     async def main() -> None:
         task = asyncio.create_task(query_to_async(sleep_in_sql)(600))
@@ -446,7 +446,7 @@ async def until_one_sleeps() -> None:
 
 
 async def until_sleeping(number: int) -> None:
-    """Wait until the server executes so many pg_sleep(600) at once."""
+    """Wait until the server executes this many pg_sleep(600) at the same time."""
     with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
         query = f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}"
         while observer.execute(query, [connection.settings_dict["NAME"]]).fetchone() != (number,):
@@ -542,7 +542,7 @@ async def test_async_to_sync_raises_the_awaited_error() -> None:
         await query_to_async(work)()
 
 
-# Threads for what blocks
+# Threads for code that blocks
 
 
 @pytest.mark.usefixtures("threads")
@@ -636,14 +636,14 @@ async def test_names_of_authors_are_prefetched(warm: None) -> None:
 
 
 class LoopWithoutReaders(asyncio.SelectorEventLoop):
-    """As Windows' Proactor loop is: its callers cannot have a socket watched."""
+    """An event loop like Windows' Proactor loop, which cannot watch a socket."""
 
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
         raise NotImplementedError
 
 
 def on_a_loop_without_readers(*calls: Callable[[], Any]) -> str:
-    """Make the calls; return what the last one is refused with."""
+    """Make the calls; return the error of the last one."""
 
     async def main() -> str:
         for call in calls[:-1]:

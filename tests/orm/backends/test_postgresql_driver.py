@@ -363,7 +363,7 @@ async def test_a_notification_that_comes_after_a_time_out_is_kept() -> None:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """Give the port of a server that takes connections and says nothing."""
+    """Yield the port of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -405,7 +405,7 @@ def test_a_loop_that_is_closed_over_connecting_leaves_nothing(new_loop: Any, sil
 
 
 def drop(new_loop: Any, work: Coroutine[Any, Any, Any], until: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
-    """Run it to its end; or until then, and close the loop over it."""
+    """Run it to its end; or until a given point, and close the loop during it."""
     loop = new_loop()
     task = loop.create_task(work)
     del work

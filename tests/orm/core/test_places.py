@@ -1,4 +1,4 @@
-"""Calls begin in few places, and none keeps another waiting that only waits itself."""
+"""Calls begin in few places, and a waiting call keeps no other waiting."""
 
 import asyncio
 import threading
@@ -66,7 +66,7 @@ async def test_few_calls_run_at_once(threads: Threads, monkeypatch: pytest.Monke
         threads.run_call(crowd, asyncio.get_running_loop())
 
     await crowd.has(AT_ONCE, crowd.began)
-    await asyncio.sleep(5 * places.MOMENT)  # the queue is looked at meanwhile
+    await asyncio.sleep(5 * places.MOMENT)  # the queue is checked meanwhile
     assert not crowd.began.acquire(blocking=False)
 
     crowd.go_on.set()

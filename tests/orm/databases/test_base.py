@@ -1,4 +1,4 @@
-"""A database that DAF knows nothing of: nothing is left of a lease, and nothing is stopped."""
+"""An unknown database: a lease leaves nothing, and no statement is stopped."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("many_connections", "unknown")
 
 @pytest.fixture
 def unknown(monkeypatch):
-    """Let the database of this run be one of a kind that has no file."""
+    """Make the database of this run an unknown kind."""
     known = Database()
     monkeypatch.setattr(databases, "_database", lambda _: known)
     reset_pool()

@@ -1,4 +1,4 @@
-"""A cancelled call: its statement stops, its connection is quiet, and nothing it wanted is committed later."""
+"""A cancelled call: its statement stops, its connection is idle, and none of its changes is committed later."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def slowly(started: threading.Event, *more: Callable[[], object]) -> Callable[[]
 
 @pytest.fixture
 def own_connections() -> None:
-    """Skip where the lease borrows the main thread's connection, whose statements are not ours to stop."""
+    """Skip where the lease borrows the main thread's connection, whose statements DAF does not stop."""
     if connection.vendor == "sqlite" and connection.is_in_memory_db():
         pytest.skip("in-memory SQLite: the connection is the main thread's")
 
@@ -285,7 +285,7 @@ def test_a_loop_that_is_closed_without_ending_its_tasks_loses_no_lease() -> None
     deadline = time.monotonic() + 20
     while (stats := get_pool().get_stats())["pool_available"] != stats["pool_size"]:
         assert time.monotonic() < deadline, stats
-        gc.collect()  # a dropped task is in a cycle with what it waits for
+        gc.collect()  # a dropped task is in a cycle with its future
         time.sleep(0.01)
     assert Author.objects.count() == 0
 

@@ -149,7 +149,7 @@ def test_an_unknown_database_knows_only_common_functions():
 def test_the_time_is_linear_in_the_length(part):
     def seconds(times):
         sql = "SELECT " + part * times
-        gc.disable()  # the garbage of other tests is not its business
+        gc.disable()  # without the garbage of other tests
         try:
             start = time.thread_time()
             PostgreSQL.grammar.effect_of(sql)

@@ -1,6 +1,6 @@
-"""``docs/shapes.md``, made from the corpus: ``python -m tests.orm.detection.shapes_doc`` writes it anew.
+"""``docs/shapes.md``, made from the corpus: ``python -m tests.orm.detection.shapes_doc`` writes it.
 
-It says what the corpus expects, and the tests hold detection to that on every database. Nothing is run to make it.
+It lists the expectations of the corpus, which the tests check on every database. Nothing is run to make it.
 """
 
 from __future__ import annotations

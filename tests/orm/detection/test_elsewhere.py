@@ -1,4 +1,4 @@
-"""A line in a function that is not async: the report names the coroutine, and what it says to write there works."""
+"""A line in a function that is not async: the report names the coroutine, and its suggestion works there."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class NameForm(forms.Form):
 
 
 class Calls:
-    """Coroutines whose last line calls what blocks; each is given a book whose author is not loaded."""
+    """Coroutines whose last line calls blocking code; each gets a book whose author is not loaded."""
 
     async def a_function(self, book: Any) -> Any:
         return author_of(book)
@@ -100,7 +100,7 @@ async def recorded(body: Any, *args: Any) -> tuple[Any, BlockingCall]:
 
 
 def pasted(call: BlockingCall) -> str:
-    """Return what is to be written in the coroutine."""
+    """Return the code suggested for the coroutine."""
     found = re.search(r" is not async\. Write in \S+ in \S+: (await .*?\))\.( Or there, before: |$)", call.suggestion)
     assert found, call.suggestion
     return found[1]

@@ -38,7 +38,7 @@ BACKENDS = [FileBasedCache, PyMemcacheCache, RedisCache]
 
 @contextmanager
 def watching(*, on: bool) -> Iterator[None]:
-    """Have both guards on, or both off, and as they were afterwards."""
+    """Have both guards on, or both off, and restore them afterwards."""
     before = guard.is_active(), io_guard.is_active()
     put(on=on, io_on=on)
     try:
@@ -77,7 +77,7 @@ def test_a_function_looks_as_it_did() -> None:
 def signature_of(function: Any) -> str | None:
     try:
         return str(inspect.signature(function))
-    except ValueError:  # one in C that does not tell
+    except ValueError:  # one in C without a signature
         return None
 
 

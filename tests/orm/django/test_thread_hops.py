@@ -1,4 +1,4 @@
-"""Hops of our own keep what those of asgiref promise."""
+"""DAF's hops keep the promises of asgiref hops."""
 
 import asyncio
 import contextvars
@@ -116,7 +116,7 @@ async def test_async_to_sync_runs_on_the_loop_that_waits(executor: Executor) -> 
 
 
 async def cancelled_below(executor: Executor, work: Callable[[asyncio.Event], Any]) -> Any:
-    """Cancel a task once async code waits below its hop; return what becomes of it."""
+    """Cancel a task once async code waits below its hop; return its outcome."""
     waiting = asyncio.Event()
     task = asyncio.create_task(hop(executor, lambda: async_to_sync(work)(waiting)))
     await waiting.wait()

@@ -60,7 +60,7 @@ def every_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
-    """Released whenever a block has been looked at."""
+    """Released whenever a block has been checked."""
     semaphore = asyncio.Semaphore(0)
     look = IdleWatch._look
 

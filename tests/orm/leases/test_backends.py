@@ -1,4 +1,4 @@
-"""Backends of other makers, whose wrappers are made otherwise than Django's: owners have them as they are."""
+"""Third-party backends, whose wrappers differ from Django's: owners have them unchanged."""
 
 import asyncio
 import importlib
@@ -135,7 +135,7 @@ KINDS = [
 
 @pytest.fixture
 def backend_of(monkeypatch, pool_with):
-    """Let the wrappers of owners be of a class that is derived from the backend's."""
+    """Give owners wrappers of a class derived from the backend's."""
 
     def install(make):
         module = importlib.import_module(f"{connections['default'].settings_dict['ENGINE']}.base")

@@ -59,7 +59,7 @@ async def in_a_request(*works):
 
 
 async def in_tasks_of_a_request(*works):
-    """Each call in a child task, which is not an owner: the request is."""
+    """Make each call in a child task, which is no owner: the request is."""
     return await in_a_request(*(lambda work=work: asyncio.create_task(work()) for work in works))
 
 
@@ -76,7 +76,7 @@ def by_a_thread_of_any_kind(sql):
 
 
 def by_async_to_sync(sql):
-    """As synchronous middleware around an async view: its thread waits, and is what the view's queries run in."""
+    """As synchronous middleware around an async view: its thread waits, and runs the view's queries."""
 
     async def view():
         await database_sync_to_async(run_sql)(sql)
@@ -106,7 +106,7 @@ WAYS = [by_database_sync_to_async, by_sync_to_async, by_a_thread_of_any_kind, by
 
 
 async def until(condition):
-    """Wait for what a worker thread does after a task has ended."""
+    """Wait for the work of a worker thread after a task has ended."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
@@ -368,7 +368,7 @@ async def long_polls(number):
 
 @pytest.mark.postgresql
 async def test_ten_long_polls_on_ten_connections_let_in_the_request_that_they_wait_for(pool_with):
-    """One of the ten cannot keep its connection, and is told at once; the nine are answered."""
+    """One of the ten cannot keep its connection, and gets an error at once; the nine are answered."""
     pool_with(MAX_SIZE=10, TIMEOUT=300.0)
 
     async def write():
@@ -604,7 +604,7 @@ async def test_owners_of_a_closed_loop_are_ended(pool_with, way):
 
 @pytest.mark.postgresql
 async def test_transactions_at_once_that_set_something_leak_nothing(pool_with):
-    """The second cannot go on in the first one's session, and says so."""
+    """The second cannot go on in the first one's session, and raises an error."""
     pool = pool_with(MAX_SIZE=4)
     barrier = threading.Barrier(2, timeout=PATIENCE)
 
@@ -1180,7 +1180,7 @@ async def test_a_cursor_made_around_one_that_outlives_its_owner_is_refused(pool_
 
 
 def test_an_owner_ends_without_waiting_for_its_lock():
-    """A finalizer ends the owner of a dropped request, in whatever code the garbage collector strikes."""
+    """A finalizer ends the owner of a dropped request, in any code during which the garbage collector runs."""
     owner = Owner("request GET '/'")
     with owner._lock:
         owner.end()

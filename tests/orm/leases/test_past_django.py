@@ -67,7 +67,7 @@ async def another(work):
 
 
 async def left_to(look, change):
-    """Let one owner change something. Return what it had before, what it has then, and what the next one has."""
+    """Let one owner change something. Return its value before, its value then, and the next owner's value."""
     looking, changing = database_sync_to_async(look), database_sync_to_async(change)
 
     async def owner():
@@ -225,7 +225,7 @@ async def test_a_drivers_connection_that_was_kept_serves_no_other_call(pool_with
     kept = await another(database_sync_to_async(drivers_own)())
 
     def use_it():
-        drivers_own()  # it serves this call now, and is that of this owner by right
+        drivers_own()  # it serves this call now, and belongs to this owner
         return kept.cursor()
 
     with pytest.raises(InterfaceError, match=r"after the call|outside the calls"):
@@ -317,7 +317,7 @@ async def test_functions_of_djangos_pool_may_use_their_connection(pool_with, mon
     run_task = ConnectionPool.run_task
 
     def return_at_once(self, task):
-        """Have it done in another thread before Django has let go of the connection, not after it as happens mostly."""
+        """Do it in another thread before Django has dropped the connection; mostly it happens after that."""
         if type(task).__name__ != "ReturnConnection":
             return run_task(self, task)
         thread = threading.Thread(target=task.run)

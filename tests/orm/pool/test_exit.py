@@ -1,4 +1,4 @@
-"""The end: of an event loop, of the pool, of the interpreter. Nothing hangs, nothing is said, no session stays."""
+"""The end: of an event loop, of the pool, of the interpreter. Nothing hangs, nothing is printed, no session stays."""
 
 import asyncio
 

@@ -423,7 +423,7 @@ async def test_idle_connections_are_closed_down_to_min_size(
     async with asyncio.timeout(20):
         while pool.get_stats()["pool_size"] > 1 or pool.get_stats()["connections_open"] > 1:
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.3)  # longer than it takes to look again
+    await asyncio.sleep(0.3)  # longer than it takes to check again
 
     assert pool.get_stats()["pool_size"] == pool.get_stats()["connections_open"] == 1
 

@@ -1,4 +1,4 @@
-"""A small project, on whose tests the plugin is run."""
+"""A small project, for runs of the plugin on its tests."""
 
 import os
 from textwrap import dedent

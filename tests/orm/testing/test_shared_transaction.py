@@ -172,7 +172,7 @@ async def test_a_transactional_test_has_the_pools_own_connections() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 class TestOnOneLoop:
-    """Tests of one module may share an event loop, and what waits on it."""
+    """Tests of one module may share an event loop, and the tasks that wait on it."""
 
     @pytest.mark.parametrize("number", [1, 2])
     async def test_rows_are_rolled_back_between_them(self, number: int) -> None:

@@ -52,7 +52,7 @@ class Log(logging.Handler):
         self._new = threading.Semaphore(0)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if stall_of(record)["expression"] in STALLS:  # the others are those of a machine that is busy otherwise
+        if stall_of(record)["expression"] in STALLS:  # the others are those of a busy machine
             self.records.append(record)
             self._new.release()
 
@@ -105,7 +105,7 @@ def block(seen: SimpleQueue[Sample]) -> Callable[[], object]:
 
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
-    """Let the loop run until the watchdog has had its answer a few times."""
+    """Let the loop run until the watchdog has got a few answers."""
     answers = threading.Semaphore(0)
     answer = watchdog.WatchedLoop.answer
 
@@ -248,7 +248,7 @@ async def test_code_in_c_that_keeps_the_interpreter_is_seen(
     settings.DAF_ORM = {"WATCHDOG": {"THRESHOLD": THRESHOLD, "INTERVAL": 0.01}}
     monkeypatch.setattr(watchdog, "BUSY", 1000)  # other processes may need the processor for as long
     watchdog.watch_running_loop()
-    while not log.records:  # on a machine that is busy otherwise it may take more than one
+    while not log.records:  # on a busy machine it may take more than one
         await beats()
         for _ in range(3):  # between two of them the watchdog has the interpreter, and asks the loop for a beat
             sum(range(20_000_000))  # in C
