@@ -1,9 +1,9 @@
 """Run synchronous ORM code off the event loop, by three rules.
 
-1. A synchronous parent waits for us (``async_to_sync`` above: ``TestCase``, WSGI, a management command): the code runs
-   on its thread, so that its transaction is seen. One task at a time has that thread's connections.
-2. The task has a lease (in ``atomic``, ``cursor``, ``aiterator``): the code runs on that lease, when it is its turn.
-3. Otherwise a lease is taken for this one call, cleaned in the same thread hop, and given back.
+1. A synchronous parent waits for the code (``async_to_sync`` above: ``TestCase``, WSGI, a management command). The code
+   runs on its thread, so that its transaction is seen. One task at a time has that thread's connections.
+2. The task has a lease (in ``atomic``, ``cursor``, ``aiterator``). The code runs on that lease, when it is its turn.
+3. Otherwise a lease is taken for this one call, cleaned in the same thread hop, and returned.
 
 A call that is cancelled while it waits leaves the queue and never runs. :mod:`daf_orm._execution.call` describes the
 calls that run.

@@ -111,7 +111,8 @@ class ThreadCall(Call[T]):
             executor.submit(context.run, self._call_quietly)
         except RuntimeError:  # the pool is closed and shut down
             logger.warning(
-                "The pool is closed: the lease of a dropped task, held since %s, was lost.", self._lease.origin
+                "The pool is closed: the lease that a dropped task held since %s was not ended in order.",
+                self._lease.origin,
             )
             self._give_up()
 
@@ -187,7 +188,7 @@ class ThreadCall(Call[T]):
         try:
             self.begin(self._ticket)
         except Exception:
-            logger.exception("Ending the work that a dropped task held since %s failed.", self._lease.origin)
+            logger.exception("Ending the lease that a dropped task held since %s failed.", self._lease.origin)
 
     # Stopping, from a second worker thread
 
