@@ -67,7 +67,7 @@ class Bridge(Protocol):
         """Return when a task has ended. A cancellation of the task that waits does not end the wait."""
 
     def run_within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Do the same for code that may query: its calls run inside the one that waits here."""
+        """Return the result of a coroutine that may query, or raise its error: its calls run inside this one."""
 
     def breathe(self) -> None:
         """Let the event loop do other things, if this code has kept it for long."""

@@ -82,7 +82,7 @@ class Guest(Appearance):
         self._note_attributes()
 
     def retire(self) -> None:
-        """Let the wrapper refer to nothing, since its owner has ended, so that both are freed at once."""
+        """Remove the wrapper's references to itself and to this guest, so that both are freed with their owner."""
         be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
         forget_helpers(self.wrapper)
         self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]

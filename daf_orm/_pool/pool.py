@@ -215,7 +215,10 @@ class ConnectionPool:
         return self.keeps_first or owner.executor is not None or (owner.pinned is lease and lease.is_pinned)
 
     def _is_kept(self, lease: Lease, connections: ConnectionSet, *, keeps_transactions: bool) -> bool | None:
-        """End a call's transaction. Return True if the owner keeps the lease; None if it must not, False otherwise."""
+        """End a call's transaction. Return True if the owner keeps the lease, False if it does not.
+
+        Return None, and do nothing, if the owner has ended or the pool is closed.
+        """
         owner = lease.owner
         if owner is None or owner.ended or self.closed:
             return None

@@ -211,7 +211,10 @@ class Database:
         """Forget a driver's idle connection in the child of a fork, without a message to its server."""
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
-        """Return the argument for :meth:`restore`, of a session that can be neither reset nor closed; None: it can."""
+        """Return the argument for :meth:`restore`; None if this database cannot restore a session.
+
+        It is for sessions that can be neither reset nor closed.
+        """
         return None
 
     def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:  # noqa: ARG002 - for those that can

@@ -1,7 +1,7 @@
 """Stop a statement that a worker thread is running, from another thread.
 
 PostgreSQL takes a request to cancel, MariaDB and MySQL a KILL QUERY, SQLite can be interrupted. Statements of any other
-database run to their end. Such a request does nothing between two statements, so it is repeated until the call has
+database run to their end. A request does nothing between two statements, so it is repeated until the call has
 ended. The end of the call waits for a request under way, which would otherwise hit the connection's next user.
 
 The end of a transaction or of a server-side cursor must not be stopped, but it has a time limit. A server that does not

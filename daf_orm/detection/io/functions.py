@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 TRIVIA: Final = frozenset({"os.getcwd", "os.stat", "os.access", "os.readlink"})
-"""Functions of blockbuster that are left out, since the kernel's memory answers them. All of ``os.path`` is too."""
+"""Functions of blockbuster that are left out, with all of ``os.path``, since the kernel's memory answers them."""
 _SHORT: Final = {"socket.socket.": "socket.", "ssl.SSLSocket.": "ssl.", "builtins.": ""}
 _EXECUTORS: Final = ("/concurrent/futures/_base.py", "/concurrent/futures/thread.py", "/concurrent/futures/process.py")
 _WAITS: Final = ("/threading.py", "/queue.py", *_EXECUTORS)
