@@ -338,7 +338,7 @@ class ConnectionSet:
         self._expires.pop(alias, None)
         if session.is_open:
             with session.housekeeping() as wrapper:
-                reset.close_for_good(wrapper)
+                reset.close_permanently(wrapper)
 
     def _is_due(self, alias: str, wrapper: BaseDatabaseWrapper) -> bool:
         """Return True if the connection has reached its maximum age, or belongs to the pool of ``OPTIONS["pool"]``."""

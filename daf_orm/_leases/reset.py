@@ -49,7 +49,7 @@ def close(wrapper: BaseDatabaseWrapper) -> None:
         wrapper.connection = None
 
 
-def close_for_good(wrapper: BaseDatabaseWrapper) -> None:
+def close_permanently(wrapper: BaseDatabaseWrapper) -> None:
     """Close a connection that will not be used again, also one of a memory database. Never raises."""
     close(wrapper)
     if wrapper.connection is not None:

@@ -108,7 +108,7 @@ class Stock:
             if self.closed:
                 self._size -= 1
                 if not self.lent:
-                    self._say_empty()
+                    self._announce_empty()
                 return False
             self.idle.append(connections)
             self._serve()
@@ -160,7 +160,7 @@ class Stock:
     def reopen(self) -> None:
         """Undo :meth:`shut`. Locked."""
         self.closed = False
-        self._say_empty()
+        self._announce_empty()
 
     # Looking
 
@@ -231,7 +231,7 @@ class Stock:
                 del self.lent[lease]
                 self.idle.append(connections)
 
-    def _say_empty(self) -> None:
+    def _announce_empty(self) -> None:
         for future in self._emptied:
             future.set_result(None)
         self._emptied.clear()

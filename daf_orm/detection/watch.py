@@ -49,7 +49,7 @@ class _Writer:
     def _open(self) -> None:
         self._process = os.getpid()
         self._sites: dict[Any, int] = {}
-        self._written = 0
+        self._site_count = 0
         self._file: TextIO = (self._directory / f"{self._process}.jsonl").open("a", buffering=1)
 
     def record(self, call: BlockingCall, error: BlockingCallError | None) -> None:  # noqa: ARG002 - a recorder's
@@ -60,7 +60,7 @@ class _Writer:
         if number is None:
             if len(self._sites) >= MAX_SITES:
                 self._sites.clear()
-            self._sites[site], self._written = self._written, self._written + 1
+            self._sites[site], self._site_count = self._site_count, self._site_count + 1
         self._file.write(f"{json.dumps(call.as_dict() if number is None else number)}\n")
 
 
