@@ -17,7 +17,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql lint format audit bench soak coverage
+.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql lint format docs audit bench soak coverage
 .PHONY: update clean
 
 help: ## Show this list
@@ -79,6 +79,11 @@ lint: $(VENV)/.lint ## Check format, style, types, layers, blocking calls and pl
 format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 	$(VENV)/bin/ruff check --fix-only
 	$(VENV)/bin/ruff format
+
+# Warnings are errors. Nothing is fetched: the theme brings its fonts and scripts, and the search is a file.
+docs: $(VENV)/.docs ## Build the site in docs/ into build/docs
+	@$(VENV)/bin/python -m sphinx -W --keep-going -E -q -j auto -b html -d build/doctrees docs build/docs
+	@echo 'Built build/docs/index.html'
 
 # Where no advisories can be had, pip-audit says that there are none: so it is first shown a release that has many.
 AUDIT = .venv-audit/bin/pip-audit --disable-pip --progress-spinner off --requirement

@@ -26,7 +26,7 @@ T = TypeVar("T")
 class AsyncCursor:
     """Django's cursor with awaitable methods. Made by :class:`cursor`.
 
-    Parameters and results are those of :pep:`249` as Django passes them through; errors are ``django.db.Error``s.
+    Parameters and results are those of :pep:`249` as Django passes them through; errors are those of ``django.db``.
     """
 
     def __init__(self, cursor: CursorWrapper, scope: Scope, using: str) -> None:

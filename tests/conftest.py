@@ -42,6 +42,7 @@ ON_NATIVE = (
     "orm",
     "scenarios/orm",
     "scenarios/packages",
+    "docs/test_steps.py",
     "scenarios/test_exhaustion.py",
     "scenarios/views/test_soak.py",
     "views/idempotency",
@@ -51,6 +52,7 @@ ON_NATIVE = (
 )
 """Files that run with the native PostgreSQL engine: the rest of the suite does not depend on how a query runs."""
 LONG = (
+    "docs/test_steps.py",
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
     "scenarios/packages/test_tracing.py",

@@ -1,4 +1,4 @@
-"""The kinds of findings. docs/check.md has a section for each."""
+"""The kinds of findings. docs/guides/check.md has a section for each."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ COVERED = [
 # Not yet rewritten: a folder goes from here when it is.
 NOT_YET = ["daf_orm/static", "tests/orm/static"]
 # These are written by a program, or consist of phrases that the rules find.
-LEFT_OUT = ["docs/shapes.md", "tests/prose/rules.py", "tests/prose/test_prose.py"]
+LEFT_OUT = ["docs/reference/logs.md", "docs/reference/shapes.md", "tests/prose/rules.py", "tests/prose/test_prose.py"]
 
 
 def files(names: Iterable[str]) -> Iterator[Path]:

@@ -43,7 +43,7 @@ PLANS = [
 ]
 MEANT = {
     "async.tests.AsyncUnsafeTest.test_async_unsafe_suppressed": (
-        "DJANGO_ALLOW_ASYNC_UNSAFE has no say where the guard is up; docs/detection.md says so."
+        "DJANGO_ALLOW_ASYNC_UNSAFE has no say where the guard is up; docs/guides/detection.md says so."
     ),
     "backends.postgresql.tests.Tests.test_connect_server_side_binding": (
         "It asks for Django's class of cursors itself; the engine's is a subclass."

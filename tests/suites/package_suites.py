@@ -117,7 +117,8 @@ SUITES = [
     ),
 ]
 _ALL_CHECKS = (
-    "It compares all that system checks say; daf_views.W001 tells of synchronous middleware, as docs/views.md says."
+    "It compares all that system checks say; daf_views.W001 tells of synchronous middleware, as "
+    "docs/guides/views.md says."
 )
 MEANT: Mapping[str, str] = {
     f"django-debug-toolbar: tests.test_checks.ChecksTestCase.test_{name}": _ALL_CHECKS
@@ -138,7 +139,7 @@ MEANT: Mapping[str, str] = {
 MEANT_ERRORS: Mapping[tuple[str, str], str] = {
     ("strawberry-graphql-django", "failed: AssertionError: 0 queries executed"): (
         "It captures queries from a separate asyncio.run(), beside that of the request; queries_log stays with its "
-        "owner, as docs/connections.md says."
+        "owner, as docs/guides/connections.md says."
     ),
 }
 """The number of tests of a package that fail with DAF alike: the package, the start of the error, and the reason."""

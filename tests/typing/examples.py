@@ -18,11 +18,12 @@ HOME = Path(__file__).parent
 ROOT = HOME.parents[1]
 OTHERS = {"check.md"}
 """Pages whose examples misuse the ORM on purpose; tests/orm/static/test_docs.py has their models."""
-PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in OTHERS)]
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in OTHERS)]
 FRAGMENTS = {
-    ("docs/native.md", 1): "leaves out what a database is called, as `…`, which is no Python",
-    ("docs/testing.md", 4): "leaves out of a dict what it has beside one key, as `...`, which is no Python",
-    ("docs/shapes.md", 1): "is made of tests/orm/detection/corpus, which misuses the ORM on purpose",
+    ("docs/guides/native.md", 1): "leaves out what a database is called, as `…`, which is no Python",
+    ("docs/guides/testing.md", 4): "leaves out of a dict what it has beside one key, as `...`, which is no Python",
+    ("docs/start/tutorial.md", 1): "adds to the settings that a project has; tests/docs/test_steps.py runs it",
+    ("docs/reference/shapes.md", 1): "is made of tests/orm/detection/corpus, which misuses the ORM on purpose",
 }
 """Blocks that are not checked, by page and number, and why not."""
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -41,7 +42,7 @@ class Example:
     @property
     def module(self) -> str:
         """The name of the module that it becomes."""
-        return f"{Path(self.page).stem.lower()}_{self.number}"
+        return f"{_name_of(self.page)}_{self.number}"
 
     @property
     def is_body(self) -> bool:
@@ -66,7 +67,7 @@ class Example:
         """Return the modules to import from, by name."""
         names = used_in(self.code) - defined_in(self.code)
         names |= {"HttpRequest", "Any"} if self.is_body else set()
-        own = Path(self.page).stem.lower()
+        own = _name_of(self.page)
         found = {name: f"pages.{module}" for module in ("common", own) for name in names & _names_of_page(module)}
         for earlier in blocks_of(ROOT / self.page):
             if earlier.number < self.number and earlier.is_checked and not earlier.is_body:
@@ -128,6 +129,10 @@ def defined_in(code: str) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {each.id for each in targets if isinstance(each, ast.Name)}
     return names
+
+
+def _name_of(page: str) -> str:
+    return Path(page).stem.lower().replace("-", "_")
 
 
 def _names_of_page(module: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""``docs/shapes.md``, made from the corpus: ``python -m tests.orm.detection.shapes_doc`` writes it.
+"""``docs/reference/shapes.md``, made from the corpus: ``python -m tests.orm.detection.shapes_doc`` writes it anew.
 
 It lists the expectations of the corpus, which the tests check on every database. Nothing is run to make it.
 """
@@ -19,7 +19,7 @@ import django
 if TYPE_CHECKING:  # models, and so the corpus, can only be imported when there are settings
     from tests.orm.detection.corpus.shapes import Shape
 
-FILE = Path(__file__).resolve().parents[3] / "docs" / "shapes.md"
+FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "shapes.md"
 COMMAND = "python -m tests.orm.detection.shapes_doc"
 
 INTRODUCTION = f"""\

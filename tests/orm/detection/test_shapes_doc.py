@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="the document is that of the newest Django")
 def test_the_document_matches_the_corpus() -> None:
     assert FILE.read_text() == document(BLOCKING, HARMLESS, Blocking, Harmless), (
-        f"docs/shapes.md is out of date: run {COMMAND}"
+        f"docs/reference/shapes.md is out of date: run {COMMAND}"
     )
 
 

@@ -31,7 +31,7 @@ def main() -> int:
 def _unmarked() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for page in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]):
+        for page in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]):
             _extract(page, folder)
         for finding in check(modules([folder]), Settings()):
             line = Path(finding.file).read_text().splitlines()[finding.line - 1]

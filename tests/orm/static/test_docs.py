@@ -1,4 +1,4 @@
-"""Every code has its section in docs/check.md, whose example is checked."""
+"""Every code has its section in docs/guides/check.md, whose example is checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daf_orm.static.codes import CODES
 from daf_orm.static.names.functions import OF_RUFF
 from tests.orm.static.checking import IMPORTS, findings
 
-PAGE = Path(__file__).parents[3] / "docs" / "check.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "check.md"
 SECTION = re.compile(r"^### (DAF\d+): ([^\n]+)\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SECTIONS = {code: (title, text) for code, title, text in SECTION.findall(PAGE.read_text())}

@@ -2,4 +2,4 @@ from daf_views.auth import BearerAuthentication
 
 
 class TokenAuthentication(BearerAuthentication):
-    """That of docs/api.md."""
+    """That of docs/guides/api.md."""

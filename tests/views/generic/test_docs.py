@@ -1,4 +1,4 @@
-"""The examples of docs/generic.md work, and its table is that of the code."""
+"""The examples of docs/guides/generic.md work, and its table is that of the code."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ import pytest
 from daf_views.generic.hooks import COROUTINES, FUNCTIONS, NAMES
 from tests.project.library import models
 
-TEXT = (Path(__file__).parents[3] / "docs" / "generic.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs" / "guides" / "generic.md").read_text()
 pytestmark = pytest.mark.sqlite_memory  # no database is used
 
 

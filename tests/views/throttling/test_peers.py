@@ -1,6 +1,7 @@
 """The reasons not to use a library for throttles, shown on the two best maintained ones.
 
-``docs/throttling.md`` says so; if one of these fails, the library has become better, and that page is to be changed.
+``docs/guides/throttling.md`` says so; if one of these fails, the library has become better, and that page is to be
+changed.
 """
 
 from types import SimpleNamespace

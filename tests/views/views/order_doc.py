@@ -1,11 +1,11 @@
-"""The order of a request as ``docs/views.md`` shows it: ``python -m tests.views.views.order_doc`` writes it there."""
+"""The order of a request in ``docs/guides/views.md``: ``python -m tests.views.views.order_doc`` writes it there."""
 
 import re
 from pathlib import Path
 
 from daf_views.views.pipeline import ORDER
 
-FILE = Path(__file__).resolve().parents[3] / "docs" / "views.md"
+FILE = Path(__file__).resolve().parents[3] / "docs" / "guides" / "views.md"
 COMMAND = "python -m tests.views.views.order_doc"
 _TABLE = re.compile(r"(?<=<!-- the order: begin -->\n).*(?=<!-- the order: end -->)", re.DOTALL)
 

@@ -42,7 +42,7 @@ async def log_of(view):
 
 def test_the_documentation_prints_the_order():
     page = FILE.read_text()
-    assert page == with_order(page), f"docs/views.md is out of date: run {COMMAND}"
+    assert page == with_order(page), f"docs/guides/views.md is out of date: run {COMMAND}"
     assert "| `authenticate` |" in page
 
 
