@@ -19,6 +19,7 @@ ROOT = HOME.parents[1]
 OTHERS = {
     "check.md",  # its examples misuse the ORM on purpose; tests/orm/static/test_docs.py has their models
     "cors.md",  # this and the following are files of a project, which tests/docs/test_steps.py runs
+    "jwt.md",
     "observability.md",
     "static-and-admin.md",
     "uploads.md",
