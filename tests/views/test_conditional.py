@@ -92,7 +92,7 @@ def test_a_star_is_none():
 
 @pytest.mark.parametrize("field", ["", ",", "a", '"a', '"a" "b"', '"a", *', '"a b"', 'w/"a"', '"a", b', '"a"b'])
 def test_an_invalid_list_is_refused(field):
-    with pytest.raises(ValueError, match="no list of entity tags"):
+    with pytest.raises(ValueError, match="not a list of entity tags"):
         parse_tags(field)
 
 
