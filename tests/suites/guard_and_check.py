@@ -2,8 +2,8 @@
 
 ``python -m tests.suites.guard_and_check --lock FILE [--checkouts FOLDER] [--django [APP ...]] [PACKAGE ...]``. The
 packages are those of ``package_suites``, and those of :data:`MORE`, which need a checkout. ``--django`` takes Django's
-own suite. A line that only the guard has is one that the checker has missed: the reasons are in docs/guides/check.md. One that
-only the checker has was not run, or is a false finding.
+own suite. A line that only the guard has is one that the checker has missed: docs/guides/check.md has the reasons. One
+that only the checker has was not run, or is a false finding.
 """
 
 import argparse
