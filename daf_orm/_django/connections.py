@@ -88,7 +88,13 @@ class LeasedConnections:
                 raise AttributeError(alias)
             return guest.wrapper
         shared = _shared_outside_leases(alias)
-        return shared if shared is not None else getattr(self._django, alias)
+        if shared is None:
+            return getattr(self._django, alias)
+        if (
+            on_event_loop()
+        ):  # close_old_connections() leaves it alone there, as Django does; _create_connection() has it
+            raise AttributeError(alias)
+        return shared
 
     def _find_threads_own(self, alias: str) -> Any:
         """Return a thread's own connection, remembered here because Django's storage is slower to ask."""
@@ -114,7 +120,7 @@ class LeasedConnections:
                 lease.attach(lease.owner.add(alias, wrapper))
         elif hop is not None and borrows(hop):
             hop.outermost.have(hop.outermost.owner.add(alias, wrapper))
-        else:
+        elif not (on_event_loop() and wrapper is _shared_outside_leases(alias)):
             setattr(self._django, alias, wrapper)
             report_stray(wrapper)
 
@@ -139,6 +145,8 @@ def _create_connection(create: Callable[[str], BaseDatabaseWrapper], alias: str)
             test_turn.acquire_blocking(get_settings().TIMEOUT)
         fresh: BaseDatabaseWrapper = shared_connection(alias) or create(alias)
         return fresh
+    if (shared := _shared_outside_leases(alias)) is not None:
+        return shared
     own: BaseDatabaseWrapper = create(alias)
     if hop is None or not borrows(hop):
         remember_memory(alias, own)

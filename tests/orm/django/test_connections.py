@@ -18,7 +18,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 from django.db.utils import ConnectionHandler
 
-from daf_orm import BlockingCall, BlockingCallError, _aiterator, database_sync_to_async, get_pool, transaction
+from daf_orm import (
+    BlockingCall,
+    BlockingCallError,
+    _aiterator,
+    allow_blocking,
+    database_sync_to_async,
+    get_pool,
+    transaction,
+)
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import hops
 from daf_orm._leases.scope import innermost_scope
@@ -317,6 +325,18 @@ async def test_code_that_runs_while_a_worker_waits_for_async_code_has_the_worker
     await sync_to_async(work)()
 
     assert used[0] is used[1] is not None
+
+
+@pytest.mark.sqlite_memory
+async def test_a_memory_database_is_used_on_the_event_loop_and_left_alone_by_the_end_of_a_request() -> None:
+    """As with Django, close_old_connections() on the loop does not see the connection of the main thread."""
+    await Author.objects.acreate(name="a")
+
+    assert connections.all(initialized_only=True) == []
+    with allow_blocking(reason="the connection is asked for"):
+        assert Author.objects.count() == 1
+        assert connections["default"].connection is not None
+    assert connections.all(initialized_only=True) == []
 
 
 def test_a_sync_parents_own_connection_stays_open() -> None:
