@@ -57,6 +57,7 @@ class _Keeper:
         store.hits += 1
         if plan.hits % self.check_every == self.first:  # the first, and one in so many
             return self._compared(plan, compiler, compile_query, key, values)
+        plan.join(compiler.query)
         return plan.use(compiler, values)
 
     def _made(self, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]) -> _Compiled:

@@ -31,7 +31,7 @@ from daf_orm._django.known_sql import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 logger: Final = logging.getLogger("daf_orm")
 _column_of: Final = attrgetter("column")
@@ -62,13 +62,16 @@ class Compiled(NamedTuple):
     extra_select: Sequence[Any]
     order_by: Sequence[Any]
     group_by: Sequence[Any]
+    joins: Mapping[str, Any]
+    """Tables by their alias, of those that the compiler has joined beside the query's own."""
 
 
 class Plan:
     """What a query of a known structure compiles to. It refers to no query, no value and no connection."""
 
     __slots__ = (
-        *("after", "before", "columns", "compiled", "fields", "hits", "limits", "read", "readers", "relations", "sql"),
+        *("after", "before", "columns", "compiled", "fields", "hits", "joins", "limits", "read", "readers"),
+        *("relations", "sql"),
     )
 
     def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
@@ -90,6 +93,7 @@ class Plan:
         if query.is_sliced and not self.sql.endswith(_limits(compiler)):
             raise Unkept("limits that are not the end")
         self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
+        self.joins = tuple(made.joins.items())
         self.hits = 0
 
     def holds(self) -> bool:
@@ -105,6 +109,13 @@ class Plan:
             limits = self.limits
             sql = sql.removesuffix(_limits_sql(compiler, *limits)) + _limits(compiler)
         return sql, (*self.before, *values, *self.after)
+
+    def join(self, query: Any) -> None:
+        """Leave in a query the tables that Django's compiler leaves there. Packages read them, such as django-cachalot."""
+        for alias, table in self.joins:
+            query.alias_map[alias] = table
+            query.alias_refcount[alias] = 0
+            query.table_map[table.table_name] = [*query.table_map.get(table.table_name, ()), alias]
 
 
 def _readers(models: Iterable[Any], kinds: Iterable[type], connection: Any) -> Iterator[Callable[[], Any]]:
@@ -179,6 +190,7 @@ def compile_plan(
 ) -> tuple[tuple[str, Any], Plan | Unkept]:
     """Let Django compile a query, by ``compile_query``; return SQL and parameters, and a plan or why there is none."""
     parts: list[Any] = []
+    tables, own = compiler.query.alias_map, frozenset(compiler.query.alias_map)
     set_up = compiler.pre_sql_setup
 
     def noted(*args: Any, **kwargs: Any) -> Any:
@@ -191,7 +203,8 @@ def compile_plan(
     finally:
         del compiler.pre_sql_setup
     try:
-        made = Compiled(compiler, *compiled, *parts)
+        joins = {alias: table for alias, table in tables.items() if alias not in own}
+        made = Compiled(compiler, *compiled, *parts, joins=joins)
         return compiled, Plan(made, values, _parts_of(made))
     except Unkept as unkept:
         return compiled, unkept.with_traceback(None)

@@ -33,6 +33,7 @@ def compiled_both_ways(query: QuerySet | Query, using: str = "default") -> bool:
     if made is not EMPTY:
         plan = _Kept({name: getattr(ours, name) for name in COMPILED})
         assert list(differences(plan, kept, theirs, made)) == []
+        assert joined(ours.query) == joined(theirs.query)
     return hits == 1
 
 
@@ -41,6 +42,12 @@ def is_kept(query: QuerySet | Query, using: str = "default") -> bool:
     compiled_both_ways(query, using)
     compiled_both_ways(query, using)
     return compiled_both_ways(query, using)
+
+
+def joined(query: Query) -> Any:
+    """Return the tables of a query, as packages read them after it is compiled."""
+    tables = {alias: (table, query.alias_refcount[alias]) for alias, table in query.alias_map.items()}
+    return [*tables.items()], {name: {*aliases} for name, aliases in query.table_map.items()}
 
 
 def with_every_relation(queryset: QuerySet) -> QuerySet:

@@ -209,6 +209,17 @@ def rows(queryset: QuerySet) -> list[Any]:
     return [repr(each) for each in sorted(found, key=repr)]
 
 
+def test_a_query_has_the_tables_of_its_sql_after_it_is_compiled() -> None:
+    """django-cachalot drops what it has cached when one of them changes."""
+    for _ in range(3):
+        query = Book.objects.select_related("author").order_by("publisher__name")
+        list(query)
+
+        assert [*query.query.alias_map] == ["library_book", "library_author", "library_publisher"]
+        assert query.query.table_map.keys() == query.query.alias_map.keys()
+        assert [book.pk for book in query.filter(author__name="x", publisher__name="y")] == []
+
+
 def test_the_queries_that_django_makes_for_count_exists_get_and_aggregate() -> None:
     author = Author.objects.create(name="Jane")
     for name in ("Jane", "Emma", "Jane", "Emma"):
