@@ -57,13 +57,13 @@ class Compiled(NamedTuple):
     """What Django has compiled, with the parts that it sets up before."""
 
     compiler: Any
+    joins: Mapping[str, Any]
+    """Tables that the compiler has added to the query's own, by their alias."""
     sql: str
     parameters: Sequence[Any]
     extra_select: Sequence[Any]
     order_by: Sequence[Any]
     group_by: Sequence[Any]
-    joins: Mapping[str, Any]
-    """Tables by their alias, of those that the compiler has joined beside the query's own."""
 
 
 class Plan:
@@ -111,7 +111,7 @@ class Plan:
         return sql, (*self.before, *values, *self.after)
 
     def join(self, query: Any) -> None:
-        """Leave in a query the tables that Django's compiler leaves there. Packages read them, such as django-cachalot."""
+        """Leave in a query the tables that Django's compiler leaves there. Packages such as django-cachalot read them."""
         for alias, table in self.joins:
             query.alias_map[alias] = table
             query.alias_refcount[alias] = 0
@@ -204,7 +204,7 @@ def compile_plan(
         del compiler.pre_sql_setup
     try:
         joins = {alias: table for alias, table in tables.items() if alias not in own}
-        made = Compiled(compiler, *compiled, *parts, joins=joins)
+        made = Compiled(compiler, joins, *compiled, *parts)
         return compiled, Plan(made, values, _parts_of(made))
     except Unkept as unkept:
         return compiled, unkept.with_traceback(None)
