@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import FieldError
 from django.db.models import expressions
 
-from daf_orm._django.known_sql import AGGREGATES, CONSTANTS, FUNCTIONS, MADE_FIELDS
+from daf_orm._django.known_sql import AGGREGATES, CONSTANTS, FUNCTIONS, MADE_FIELDS, PARSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,8 @@ def _value(value: Any) -> Any:
     field = type(vars(value).get("output_field"))
     if kind not in CONSTANTS or value.for_save or field not in {NoneType, *MADE_FIELDS}:
         raise Unkept(f"Value of a {kind.__name__}")
+    if kind is str and field in PARSING:
+        raise Unkept(f"Value of a str for a {name_of(field)}")
     # A field that none has asked for yet is the one that Django takes for the value.
     return ("value", kind, value.value, CONSTANTS[kind] if field is NoneType else field)
 

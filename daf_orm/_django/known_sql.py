@@ -40,6 +40,8 @@ MADE_FIELDS: Final = frozenset(
     }
 )
 """Fields of expressions: two of one class mean the same to SQL, and to the values that come back."""
+PARSING: Final = frozenset({models.DateTimeField, models.BooleanField})
+"""Those that make of a string what settings and their own options say: a time zone, ``null``."""
 RELATIONS: Final = frozenset({reverse_related.ManyToOneRel, reverse_related.OneToOneRel})
 """What stands for a foreign key where it is followed backwards."""
 JOINED_BY: Final = frozenset({models.ForeignKey, models.OneToOneField, *RELATIONS})

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.db.models import (
     Case,
@@ -135,6 +136,29 @@ def test_an_activated_time_zone_changes_no_plan(zone: str) -> None:
             compiled_both_ways(Reading.objects.filter(taken_at__gt=timezone.now()))
             compiled_both_ways(Reading.objects.filter(taken_at__date=dt.date(2026, 1, 1)))
             compiled_both_ways(Reading.objects.filter(taken_at__hour=1))
+
+
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "UTC"])
+def test_a_text_that_is_a_time_is_of_the_time_zone_of_the_settings(zone: str, settings: Any) -> None:
+    settings.TIME_ZONE = zone
+
+    assert not is_kept(Reading.objects.annotate(t=Value("2026-01-01 12:00", output_field=models.DateTimeField())))
+
+
+def test_a_text_that_is_true_or_false_is_of_its_field() -> None:
+    for null in (True, False):
+        empty = Value("", output_field=models.BooleanField(null=null))
+        assert null or isinstance(error_of(Reading.objects.annotate(empty=empty)), ValidationError)
+        assert not null or not is_kept(Reading.objects.annotate(empty=empty))
+
+
+def error_of(queryset: QuerySet) -> Exception | None:
+    try:
+        list(queryset)
+    except Exception as error:  # noqa: BLE001 - it is what is asked for
+        return error
+    return None
 
 
 def test_json_takes_djangos_way() -> None:
