@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import getsizeof
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_MAX_CONSTANT: Final = 500  # bytes: keys hold them, and they may be a client's
 _REPLACEABLE: Final = frozenset({"function", "template", "arg_joiner", "as_sql"})
 
 
@@ -53,6 +55,8 @@ def _value(value: Any) -> Any:
         raise Unkept(f"Value of a {kind.__name__}")
     if kind is str and field in PARSING:
         raise Unkept(f"Value of a str for a {name_of(field)}")
+    if getsizeof(value.value) > _MAX_CONSTANT:
+        raise Unkept("Value of more than a few hundred bytes")
     # A field that none has asked for yet is the one that Django takes for the value.
     return ("value", kind, value.value, CONSTANTS[kind] if field is NoneType else field)
 

@@ -29,6 +29,7 @@ _FEATURES: Final = attrgetter(
     "allows_group_by_select_index",
 )
 _MAX_STATES: Final = 1000
+_MAX_IN: Final = 1000  # values: two lists as long are rare, and each length is another structure
 
 
 def shape_of(compiler: Any, backend: object) -> tuple[tuple[Any, ...], list[Any]]:
@@ -127,6 +128,8 @@ def _add_is_null(lookup: Any, _: Any, shape: list[Any], __: list[Any]) -> None:
 def _add_in(lookup: Any, compiler: Any, shape: list[Any], parameters: list[Any]) -> None:
     if compiler.connection.ops.max_in_list_size():
         raise Unkept("a limit of the length of IN")
+    if isinstance(lookup.rhs, list | tuple | set | frozenset) and len(lookup.rhs) > _MAX_IN:
+        raise Unkept(f"IN of more than {_MAX_IN} values")
     _add_lookup(lookup, compiler, shape, parameters)
 
 

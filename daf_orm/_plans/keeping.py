@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     _Compiled = tuple[str, Any]
 
 logger: Final = logging.getLogger("daf_orm")
+_MAX_SQL: Final = 20_000  # characters: what a client can make long takes no memory
 
 
 class _Keeper:
@@ -62,6 +63,9 @@ class _Keeper:
 
     def _made(self, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]) -> _Compiled:
         compiled, plan = compile_plan(compiler, compile_query, values)
+        if len(compiled[0]) > _MAX_SQL:
+            self.store.count_django("SQL that is long")
+            return compiled
         if isinstance(plan, Plan):
             self.store.made += 1
         else:

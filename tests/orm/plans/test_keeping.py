@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import connections
+from django.db.models import Q, Value
 from django.db.models.sql.compiler import SQLCompiler
 
 from daf_orm import _plans
@@ -131,6 +132,19 @@ def test_what_is_refused_is_bounded_too() -> None:
     assert get_stats().size == 0
     assert len(get_stats().reasons) == 500
     assert get_stats().django == 600
+
+
+def test_what_a_client_makes_long_is_not_kept() -> None:
+    for length in range(1_001, 1_004):
+        compiled(Counter.objects.filter(value__in=range(length)))
+        compiled(Counter.objects.annotate(text=Value("x" * length)))
+        compiled(Counter.objects.annotate(number=Value(100**length)))
+        compiled(Counter.objects.filter(*[Q(value=1) | Q(name="x")] * length))
+
+    assert (get_stats().size, get_stats().made) == (0, 0)
+    assert is_kept(Counter.objects.filter(value__in=range(1_000)))
+    assert is_kept(Counter.objects.annotate(text=Value("x" * 100)))
+    assert is_kept(Counter.objects.filter(*[Q(value=1) | Q(name="x")] * 100))
 
 
 def test_a_plan_keeps_no_value_and_no_query() -> None:
