@@ -111,7 +111,7 @@ class Plan:
         return sql, (*self.before, *values, *self.after)
 
     def join(self, query: Any) -> None:
-        """Leave in a query the tables that Django's compiler leaves there. Packages such as django-cachalot read them."""
+        """Leave in a query the tables that Django's compiler leaves there: django-cachalot and the like read them."""
         for alias, table in self.joins:
             query.alias_map[alias] = table
             query.alias_refcount[alias] = 0
@@ -162,6 +162,8 @@ class _Parts:
         kind = type(table)
         if kind not in TABLES:
             raise Unkept(name_of(kind))
+        if type(table.table_name) is not str:
+            raise Unkept("a table whose name is no string")
         self.kinds[kind] = None
         if kind is not Join:
             return
@@ -182,6 +184,8 @@ class _Parts:
         for field in fields:
             if type(field) not in FIELDS:
                 raise Unkept(f"field {name_of(type(field))}")
+            if type(field.column) is not str:
+                raise Unkept("a column whose name is no string")
             self.fields[id(field)] = field
 
 

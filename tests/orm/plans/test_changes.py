@@ -12,6 +12,7 @@ from django.db.models.lookups import Exact, In
 from django.db.models.sql.compiler import SQLCompiler
 from django.test import override_settings
 from django.test.utils import isolate_apps
+from django.utils.functional import lazy
 
 from daf_orm import _plans
 from daf_orm._plans import get_stats
@@ -65,6 +66,16 @@ def test_a_column_that_is_renamed(query: Callable[[], Any], model: Any, name: st
     with changed(model._meta.get_field(name), "column", "renamed"):
         assert is_kept(query())
     assert is_kept(query())
+
+
+@pytest.mark.parametrize(("part", "name"), [(Author._meta, "db_table"), (Author._meta.get_field("name"), "column")])
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_name_that_is_another_each_time(query: Callable[[], Any], part: Any, name: str) -> None:
+    names = ["of_one_tenant"]
+    with changed(part, name, lazy(lambda: names[0], str)()):
+        for names[0] in ("of_one_tenant", "of_another", "of_one_tenant"):
+            for _ in range(3):
+                compiled_both_ways(query())
 
 
 @pytest.mark.parametrize("query", QUERIES)
