@@ -7,11 +7,11 @@ from copy import copy
 from functools import partial
 from itertools import chain
 from operator import attrgetter, call
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db.models import Field
 from django.db.models.expressions import Col
-from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 
@@ -80,10 +80,10 @@ class Plan:
         self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
         self.columns = tuple(map(_column_of, self.fields))
         models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
-        self.readers = [*_readers(models, parts.kinds, compiler.connection)]
+        self.readers = [*_readers(models, parts.kinds, compiler)]
         self.read = [_copied(read()) for read in self.readers]
-        for function in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
-            if callable(function) and not str(getattr(function, "__module__", None)).startswith("django."):
+        for each in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
+            if callable(each) and not _is_of_django(each):
                 raise Replaced("a method of Django's is replaced")
         self.before = tuple(_parameters((*compiler.select, *made.extra_select)))
         self.after = (*chain.from_iterable(own for _, own in made.group_by), *_parameters(made.order_by))
@@ -118,11 +118,18 @@ class Plan:
             query.table_map[table.table_name] = [*query.table_map.get(table.table_name, ()), alias]
 
 
-def _readers(models: Iterable[Any], kinds: Iterable[type], connection: Any) -> Iterator[Callable[[], Any]]:
+def _is_of_django(method: Any) -> bool:
+    """Return True if Django's own file defines a method. A wrapper of it may have taken its ``__module__``."""
+    return type(method) is FunctionType and method.__globals__["__name__"].startswith(("django.", "daf_orm."))
+
+
+def _readers(models: Iterable[Any], kinds: Iterable[type], compiler: Any) -> Iterator[Callable[[], Any]]:
     """Yield functions that read what the plan depends on beside the query."""
+    connection = compiler.connection
     for model in models:
         yield partial(_options_of, model)
-    yield partial(_COMPILER_METHODS, SQLCompiler)
+    for kind in type(compiler).__mro__[:-1]:
+        yield partial(_COMPILER_METHODS, kind)
     yield partial(_FIELD_METHODS, Field)
     yield partial(_QUERY_METHODS, Query)
     yield partial(_OPERATION_METHODS, type(connection.ops))

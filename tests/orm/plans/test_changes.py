@@ -1,5 +1,6 @@
 """What changes after a plan was made: tables, columns, orderings, methods of Django's, databases, settings."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -169,6 +170,23 @@ def test_a_method_of_the_compiler_that_is_replaced(name: str) -> None:
             str(Author.objects.all().query)
             assert called, number
     assert is_kept(Author.objects.all())
+
+
+@pytest.mark.parametrize("owner", [SQLCompiler, type(connection.ops)])
+@pytest.mark.parametrize("query", QUERIES)
+def test_names_that_a_wrapper_quotes_for_each_tenant(query: Callable[[], Any], owner: Any) -> None:
+    name = "quote_name" if hasattr(owner, "quote_name") else "quote_name_unless_alias"
+    original, tenants = getattr(owner, name), ["one"]
+
+    @functools.wraps(original)
+    def quoted(self: Any, word: str) -> str:
+        return original(self, word).replace("library", tenants[0])
+
+    with changed(owner, name, quoted):
+        for tenants[0] in ("one", "another", "one"):
+            for _ in range(3):
+                compiled_both_ways(query())
+    assert is_kept(query())
 
 
 @pytest.mark.parametrize("change", ["max_in_list_size", "quote_name", "distinct_sql", "limit_offset_sql"])
