@@ -31,15 +31,15 @@ FAILED: Final = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 if nothing was found, 1 if something was, 2 if it could not be run."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may know no arrows
+    if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may lack arrows
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(options)
     except SettingsError as error:
         print(f"daf check: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
-    except BrokenPipeError:  # `daf check | head`: what reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still flushes at exit
+    except BrokenPipeError:  # `daf check | head`: the reader has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at exit
         return FAILED
 
 

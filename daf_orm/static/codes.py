@@ -26,7 +26,7 @@ CODES = _table(
     ("DAF004", "a queryset is evaluated to be shown, copied or pickled"),
     ("DAF010", "a queryset or manager method runs its query"),
     ("DAF011", "a related manager writes"),
-    ("DAF012", "a shortcut of Django's queries"),
+    ("DAF012", "a Django shortcut queries"),
     ("DAF013", "a paginator queries"),
     ("DAF020", "a foreign key or one-to-one relation is loaded lazily"),
     ("DAF021", "a generic foreign key is loaded lazily"),

@@ -1,4 +1,4 @@
-"""Which files are checked, and by which names they are imported."""
+"""The files that are checked, and the names that they are imported by."""
 
 from __future__ import annotations
 

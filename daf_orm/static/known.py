@@ -27,7 +27,7 @@ def unknown(file: str, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def write(file: str, findings: Sequence[Finding]) -> None:
-    """Write the findings to the file; what the tests have seen stays. Raises SettingsError if it is no baseline."""
+    """Write the findings to the file, and keep those of the tests. Raises SettingsError if it is no baseline."""
     baseline = _load(file)
     own = [each for each in findings if baseline.test_of(each) in {None, TEST} and each.code != SYNTAX_ERROR]
     for finding in own:

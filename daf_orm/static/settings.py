@@ -19,7 +19,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is checked, and what is reported of it."""
+    """The settings of a check: its files, its codes and its sources."""
 
     select: tuple[str, ...] = ("DAF",)
     ignore: tuple[str, ...] = ()
@@ -28,11 +28,11 @@ class Settings:
     strict: bool = False
     baseline: str | None = None
     django: bool = False
-    """Whether models are what Django's app registry says: the project is imported then."""
+    """True if models come from Django's app registry, for which the project is imported."""
     settings: str | None = None
     """The settings module for that."""
     has_ruffs_rules: bool = False
-    """Whether ruff reports sleep, HTTP and files in coroutine functions already."""
+    """True if ruff already reports sleep, HTTP and files in coroutine functions."""
 
     def reports(self, code: str, file: str) -> bool:
         """Return True if findings of a code are reported in a file: the longer prefix decides."""

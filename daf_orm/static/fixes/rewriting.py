@@ -23,7 +23,7 @@ Span = tuple[int, int, int, int]
 
 
 def rewrite(text: str, fixes: Iterable[Fix]) -> str:
-    """Return the text with its fixes made; as it is if LibCST cannot read it."""
+    """Return the text with its fixes made; unchanged if LibCST cannot read it."""
     try:
         return _rewritten(cst.parse_module(text), fixes)
     except (cst.ParserSyntaxError, RecursionError):
@@ -109,7 +109,7 @@ class _Rewriter(cst.CSTTransformer):
         return any(fix.kind in _ITERATED for fix in self._fixes.get(self._span(node), ()))
 
     def leave_With(self, original_node: cst.With, updated_node: cst.With) -> cst.With:  # noqa: N802
-        """Open DAF's transaction instead of Django's."""
+        """Replace Django's ``atomic`` by DAF's."""
         if not self._has_statement(original_node, "atomic"):
             return updated_node
         item = updated_node.items[0]

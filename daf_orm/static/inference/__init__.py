@@ -1,1 +1,1 @@
-"""Follow values through the source: what a name holds, what is called, and on which thread."""
+"""Follow values through the source: the values of names, the functions called, and the thread they run on."""

@@ -1,4 +1,4 @@
-"""What an annotation says of a value."""
+"""The values that annotations describe."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ class Annotations:
             return UNKNOWN if name in {"Model", "AsyncModel"} else Row(self.model(path), _UNSEEN)
         if {"queryset", "manager"} & family(path) or path.startswith("builtins."):
             return UNKNOWN
-        # What a session that is passed has loaded is not known.
+        # A session that is passed in may or may not be loaded.
         return Object(path, (("loaded", UNKNOWN),)) if "session" in family(path) else Object(path)
 
     def model(self, path: str) -> Model:
-        """Return an external model; of Django's user the project's, if it has its own."""
+        """Return an external model; for Django's ``User``, the project's user model if it has one."""
         return self._models.external(path)
 
     def _alias(self, found: Assigned, cls: Class | None) -> Value:

@@ -1,4 +1,4 @@
-"""What ``owner.name`` is, and what reading it loads."""
+"""The value of ``owner.name``, and the loads that reading it causes."""
 
 from __future__ import annotations
 

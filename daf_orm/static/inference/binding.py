@@ -1,4 +1,4 @@
-"""What a name, an attribute or an item holds from an assignment on."""
+"""Assignments: the new values of names, attributes and items."""
 
 from __future__ import annotations
 

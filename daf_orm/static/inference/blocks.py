@@ -1,4 +1,4 @@
-"""What is entered, and what is iterated asynchronously."""
+"""``with`` and ``async with`` blocks, and asynchronous iteration."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def yields(frame: Frame, node: ast.Yield) -> None:
     if not frame.atomic_depth or function is None or not function.is_async:
         return
     if not _CONTEXT_MANAGERS & set(function.decorator_names):
-        remedy = "Fetch a page in a transaction of its own, and yield outside of it."
+        remedy = "Fetch each page in a separate transaction, and yield outside of it."
         frame.report("DAF073", node, "atomic", "holds a transaction for as long as its reader takes", remedy)

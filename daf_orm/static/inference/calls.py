@@ -90,7 +90,7 @@ def _warm(frame: Frame, function: Value, node: ast.expr) -> None:
 
 
 def _guarded(frame: Frame, guarded: Guarded, positional: Positional, named: Named, node: ast.expr) -> Value:
-    """Report Django's ``atomic`` around a synchronous function; what is in it is done with once it is moved."""
+    """Report Django's ``atomic`` around a synchronous function, but not its body: one hop moves both."""
     inner = guarded.function
     if isinstance(inner, Callable) and inner.function.is_async:
         return call(frame, inner, positional, named, node)

@@ -1,4 +1,4 @@
-"""What happens to a value that is iterated, asked for its truth or length, or shown."""
+"""Values that are iterated, asked for their truth or length, or shown."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast
     """Take note that a value is asked for its truth."""
     if isinstance(value, Rows):
         remedy = f"Use await {frame.text(node)}.aexists()."
-        if is_used_again(frame.function, node):  # what is asked twice may have changed in between
+        if is_used_again(frame.function, node):  # between two queries the rows may change
             kind, remedy = kind and "argument", evaluated(frame, value, node)
         if look(frame, value, whole or node, "DAF002", "__bool__", remedy, kind, node):
             frame.refine(node, replace(value, is_evaluated=not (kind and frame.is_on_loop)))
@@ -186,14 +186,14 @@ def show(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = No
 def unawaited(frame: Frame, value: Coroutine, node: ast.expr) -> None:
     """Report a coroutine that is used as if it was its result."""
     if value.is_task or not (value.is_query or isinstance(node, ast.Call)):
-        return  # what is passed on as a coroutine may be asked whether it is one
+        return  # the function that it is passed to may test for a coroutine
     source = frame.text(node)
     fix = frame.fix("await", node, is_safe=value.is_query) if isinstance(node, ast.Call) else None
     frame.report("DAF070", node, "coroutine", "is a coroutine and is not awaited", f"Use await {source}.", fix=fix)
 
 
 def remember_cached(frame: Frame, cache: ast.expr, name: object) -> None:
-    """Take note of ``"author" in book._state.fields_cache``: what asks whether a relation is there knows it."""
+    """Take note of ``"author" in book._state.fields_cache``, which tests if a relation is loaded."""
     path = dotted(cache) or ""
     if path.endswith("._state.fields_cache"):
         _remember(frame, path.removesuffix("._state.fields_cache"), name)
@@ -217,5 +217,5 @@ def _remember(frame: Frame, path: str, name: object) -> None:
 
 
 def rows_from(frame: Frame, value: Value) -> Value:
-    """Return the queryset of a manager; any other value as it is."""
+    """Return the queryset of a manager; any other value unchanged."""
     return rows_of(frame, value) if isinstance(value, Manager) else value

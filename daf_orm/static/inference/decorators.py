@@ -1,4 +1,4 @@
-"""What decorators make of a function."""
+"""Functions with their decorators applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ATOMIC = "django.db.transaction.atomic"
 
 
 def decorate(frame: Frame, function: Callable) -> Value:
-    """Return what a function is after its decorators; what a decorator of elsewhere makes of it is unknown."""
+    """Return the result of a function's decorators; unknown after a decorator that is not known here."""
     value: Value = function
     was_muted, frame.is_muted = frame.is_muted, True  # they are called where the function is defined
     try:

@@ -56,14 +56,14 @@ _PROPERTIES: Final = frozenset({"property", "cached_property"})
 
 @dataclass(slots=True)
 class Run:
-    """What following a function with certain arguments has given."""
+    """The result of following a function with certain arguments."""
 
     result: Value = UNKNOWN
     findings: list[Finding] = field(default_factory=list)
     depth: int = 0
     """Steps of the path with which it was followed."""
     left: dict[str, Value] = field(default_factory=dict)
-    """What its parameters hold at its end: rows of which it has loaded, or set, relations."""
+    """Rows and collections that its variables hold at its end, with the relations that it has loaded or set."""
 
 
 class Engine:
@@ -114,7 +114,7 @@ class Engine:
         named: dict[str, Value],
         node: ast.expr | None,
     ) -> Value:
-        """Follow a function, and return what it returns: what its coroutine gives, or what it yields as items."""
+        """Follow a function, and return its result: that of its coroutine, or the items that it yields."""
         return self.followed(frame, function, positional, named, node).result
 
     def followed(
@@ -230,7 +230,7 @@ class Engine:
             if known is None or len(finding.path) < len(known.path):
                 self.found[finding.key] = finding
 
-    # What the modules of this package need of each other
+    # Calls between the modules of this package
 
     def evaluate(self, frame: Frame, node: ast.expr) -> Value:
         """Return the value of an expression."""
@@ -325,7 +325,7 @@ class Engine:
     # Threads, signals, templates
 
     def send_signal(self, frame: Frame, signal: Object, node: ast.Call) -> None:
-        """Follow the receivers of a signal of the project's that is sent."""
+        """Follow the project's receivers of a signal that is sent."""
         for receiver in self.signals.receivers(signal):
             self.call(frame, receiver, (), {}, node)
 

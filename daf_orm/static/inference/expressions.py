@@ -1,4 +1,4 @@
-"""What expressions are, and what evaluating them blocks on."""
+"""The values of expressions, and the blocking calls that evaluating them makes."""
 
 from __future__ import annotations
 

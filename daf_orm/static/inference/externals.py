@@ -348,7 +348,7 @@ def _user_model(frame: Frame) -> Value:
 
 
 def made(frame: Frame, path: str, arguments: Arguments) -> Value:
-    """Return an instance of a class from elsewhere; unknown of what is no class of Django's that matters here."""
+    """Return an instance of a class outside the project, or unknown."""
     kinds, models = family(path), frame.engine.models
     if models.is_installed(path):
         return Row(models.external(path), Loaded(frozenset({EVERYTHING})))

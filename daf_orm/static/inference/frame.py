@@ -44,7 +44,7 @@ class Frame:
         self.atomic_depth = 0
         """Transactions that the body has open."""
         self.in_comprehension = False
-        """Whether the node that is evaluated stands where no ``await`` can be written."""
+        """True if no ``await`` can be written at the node that is evaluated."""
         self.template = ""
         """The line of a template that is followed: ``shop/detail.html:12``."""
 
@@ -73,7 +73,8 @@ class Frame:
         if path is None:
             return
         scope: Scope | None = self.scope
-        while scope is not None and "." not in path:  # where the name is bound: a hop's lambda warms its outer's
+        # The scope that binds the name is changed: the lambda of a hop loads for its outer function.
+        while scope is not None and "." not in path:
             if path in scope.values:
                 scope.values[path] = value
                 return
@@ -82,7 +83,7 @@ class Frame:
 
     @property
     def result(self) -> Value:
-        """What the call returns."""
+        """The result of the call."""
         return NONE if self.returned is None else self.returned
 
     @property

@@ -1,4 +1,4 @@
-"""Instances of the project's classes: how they are made, and what their attributes hold."""
+"""Instances of classes in the project: their creation and their attributes."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _refreshed(frame: Frame, row: Row, method: Method, *, is_whole: bool) -> Non
         frame.refine(method.node, replace(row, loaded=loaded))
 
 
-# Objects of Django's
+# Django's objects
 
 
 def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments, node: ast.Call) -> Value:

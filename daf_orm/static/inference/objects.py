@@ -1,4 +1,4 @@
-"""Instances of Django's own classes: requests, sessions, forms, paginators, messages."""
+"""Instances of classes in Django: requests, sessions, forms, paginators, messages."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Objects:
 
     @cached_property
     def is_user_set_by_the_project(self) -> bool:
-        """Whether the project authenticates requests itself, and sets ``request.user`` to what it has loaded."""
+        """True if the project authenticates requests itself, so that ``request.user`` is a loaded user."""
         return any(
             module.mentions.intersection(OWN_USERS)
             for module in self._engine.project.modules

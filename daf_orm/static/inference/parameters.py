@@ -1,4 +1,4 @@
-"""What the parameters of a function hold when it is followed."""
+"""The values of a function's parameters when it is followed."""
 
 from __future__ import annotations
 

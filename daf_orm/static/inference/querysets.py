@@ -171,7 +171,7 @@ def result(rows: Rows, name: str) -> Value:
     return UNKNOWN
 
 
-# What queries
+# Methods that query
 
 
 def _terminal(frame: Frame, owner: Rows | Manager, rows: Rows, name: str, node: ast.Call) -> None:
@@ -211,7 +211,7 @@ def _write(frame: Frame, owner: Manager, name: str, node: ast.Call) -> Value:
 
 
 def _special(frame: Frame, owner: Manager, name: str, node: ast.Call) -> Value | None:
-    """Return what methods of the managers of Django's own applications return."""
+    """Return the result of a method that only managers in ``django.contrib`` have; None for others."""
     model = owner.model
     if name in orm.USER_MANAGER and (model is frame.engine.models.user or model.name == "User"):
         operation = f"UserManager.{name}"

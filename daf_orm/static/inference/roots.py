@@ -1,4 +1,4 @@
-"""Where following begins: the coroutine functions of a module, wherever they are defined."""
+"""The functions that following begins with: the coroutine functions of a module, nested ones too."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Roots:
         self._engine.follow(frame, Callable(function, owner), (), {}, None)
 
     def _look_at_decorators(self, frame: Frame, function: Function) -> None:
-        """Report ``@transaction.atomic`` of Django's on a coroutine function, around which it does nothing."""
+        """Report Django's ``@transaction.atomic`` on a coroutine function, around which it does nothing."""
         for decorator in function.decorators if function.is_async else []:
             value = frame.evaluate(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if getattr(value, "path", "") in ATOMIC:

@@ -1,4 +1,4 @@
-"""Receivers of the project's own signals."""
+"""Receivers of signals that the project defines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Signals:
-    """Which functions receive a signal: by ``@receiver(signal)`` or ``signal.connect(function)``."""
+    """The functions that receive a signal: by ``@receiver(signal)`` or ``signal.connect(function)``."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -25,7 +25,7 @@ _COMPARISONS: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
 def special(
     frame: Frame, value: Value, names: tuple[str, ...], shown: ast.expr, arguments: tuple[Value, ...] = ()
 ) -> Value | None:
-    """Follow the first of these methods that the class of a value has; return None if it has none of its own."""
+    """Follow the first of these methods that the class of a value has; return None if it defines none of them."""
     cls = _class_of(value)
     if cls is None:
         return None

@@ -28,8 +28,8 @@ _DEPTH: Final = 3
 def kept(engine: Engine, cls: Class, name: str, values: Iterable[Value]) -> Row | None:
     """Return the row that an attribute of ``self`` holds; None if that, or what it has loaded, is not certain.
 
-    ``values`` are what is assigned to it. They have to be rows of one model, each with its loading seen. What a method
-    may load later is taken for loaded.
+    ``values`` are assigned to it. They have to be rows of one model, each with its loading seen. A relation that a
+    method may load later counts as loaded.
     """
     rows = [value for value in values if value != NONE]
     if not rows or not all(isinstance(value, Row) and value.loaded.is_known for value in rows):

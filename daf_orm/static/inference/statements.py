@@ -1,4 +1,4 @@
-"""What statements do to the variables of a function."""
+"""The effects of statements on the variables of a function."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Templates that coroutine functions render: which of their variables are loaded lazily.
 
-Only Django's own template language is read, and of it variables, ``for``, ``with``, ``if``, ``include`` and
-``extends``. What is not understood is left alone.
+Django's template language is read: variables, ``for``, ``with``, ``if``, ``include`` and ``extends``. The project's
+own tags are followed, and other tags are skipped.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class _Reader:
         return consume.iterate(self._frame, value, self._node)
 
     def _own_tag(self, name: str, given: list[str]) -> None:
-        """Follow a template tag of the project's."""
+        """Follow a template tag that the project defines."""
         function = self._engine.template_functions.get(name)
         values = [self._value(each) for each in given if "=" not in each]
         if function is not None:

@@ -1,4 +1,4 @@
-"""Functions that run in a thread, where a connection of Django's stays open."""
+"""Functions that run in a thread, where Django's connection stays open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLOSERS: Final = frozenset({"close", "close_all", "close_old_connections"})
 _ELSEWHERE: Final = frozenset(
     {"DAF051", "DAF053", "DAF070", "DAF075", "DAF080", "DAF081", "DAF082", "DAF083", "DAF084"}
 )
-"""What opens no connection."""
+"""Findings that open no connection."""
 
 
 def in_thread(

@@ -1,4 +1,4 @@
-"""Whether a queryset that is asked something is asked again: then the second answer has to fit the first."""
+"""Repeated reads of a queryset: a later answer has to agree with the first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def is_used_again(function: Function | None, node: ast.expr) -> bool:
     """Return True if what an expression names is read elsewhere: later, in a loop, or by another name.
 
-    Methods that are called on it before make querysets of their own.
+    A method that is called on it before does not count: it makes another queryset.
     """
     if not isinstance(node, ast.Name):
         return isinstance(node, ast.Attribute)

@@ -1,4 +1,4 @@
-"""What an expression is known to be. Values are immutable: a change of state makes a new one."""
+"""The values of expressions, as far as they are known. Values are immutable: a change of state makes a new one."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Object(Value):
 
     of: Class | str
     arguments: tuple[tuple[str, Value], ...] = ()
-    """What it was made with, where that matters: of forms, serializers and paginators."""
+    """Arguments that it was made with, where they matter: of forms, serializers and paginators."""
 
     def argument(self, name: str) -> Value | None:
         """Return what it was made with, by position (``"0"``) or name."""
@@ -116,7 +116,7 @@ class Object(Value):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Which relations and fields rows have."""
+    """The relations and fields that rows have loaded."""
 
     joined: frozenset[str] = frozenset()
     """Lookups of ``select_related``, each with those it goes through: ``author``, ``author__profile``."""
@@ -140,7 +140,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows were asked for: the node on which ``select_related`` can be called, and in which function."""
+    """The place of a query: the node on which ``select_related`` can be called, and in which function."""
 
     file: str
     function: str
@@ -169,17 +169,17 @@ class Rows(Value):
     model: Model
     loaded: Loaded = Loaded()
     gives: str = "rows"
-    """What its items are: ``rows``, ``values`` (dictionaries or tuples), or ``unknown``."""
+    """The kind of its items: ``rows``, ``values`` (dictionaries or tuples), or ``unknown``."""
     is_ours: bool = False
-    """Whether it has ``alist``, as an AsyncQuerySet has."""
+    """True if it has ``alist``, as an AsyncQuerySet has."""
     is_sliced: bool = False
     is_raw: bool = False
     is_empty: bool = False
     is_evaluated: bool = False
     is_prefetched: bool | None = False
-    """Of a related manager's: whether its rows are there already; None if that is not known."""
+    """For a related manager: True if its rows are prefetched; None if that is not known."""
     takes_no_joins: bool = False
-    """Whether ``select_related`` cannot be added: it locks its rows, or is made of several querysets."""
+    """True if ``select_related`` cannot be added: it locks its rows, or is made of several querysets."""
     cls: Class | None = None
     origin: Origin | None = field(default=None, compare=False)
 
@@ -190,7 +190,7 @@ class Rows(Value):
 
     @property
     def is_lazy(self) -> bool | None:
-        """Whether looking into it queries; None if that is not known."""
+        """True if reading its rows queries; None if that is not known."""
         if self.is_empty or self.is_evaluated or self.is_prefetched:
             return False
         return None if self.is_prefetched is None else True
@@ -211,7 +211,7 @@ class Manager(Value):
 
 @dataclass(frozen=True, slots=True)
 class Cursor(Value):
-    """A database cursor of Django's that was opened elsewhere."""
+    """A Django database cursor that was opened elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,22 +250,22 @@ class Super(Value):
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Value):
-    """A function that opens a transaction of Django's around itself."""
+    """A function that Django's ``atomic`` is around."""
 
     function: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Coroutine(Value):
-    """What a call of a coroutine function returns, and awaiting that gives."""
+    """A coroutine, and the result of awaiting it."""
 
     result: Value = UNKNOWN
     is_atomic: bool = False
-    """Whether it opens an atomic block."""
+    """True if it opens an atomic block."""
     is_query: bool = False
-    """Whether it is that of a queryset, manager or instance."""
+    """True if a method of a queryset, manager or instance returned it."""
     is_task: bool = False
-    """Whether it is a task or future, which runs without being awaited and has methods."""
+    """True for a task or future, which runs without being awaited and has methods."""
 
 
 @dataclass(frozen=True, slots=True)

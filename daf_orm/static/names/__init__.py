@@ -1,1 +1,1 @@
-"""What names of Django, asgiref and the standard library mean."""
+"""The meaning of names in Django, asgiref and the standard library."""

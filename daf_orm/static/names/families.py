@@ -1,4 +1,4 @@
-"""Which kind of class an external base makes: a model, a manager, a form."""
+"""The kind of class that an external base makes: a model, a manager, a form."""
 
 from __future__ import annotations
 

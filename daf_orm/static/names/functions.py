@@ -13,7 +13,7 @@ class Blocking(NamedTuple):
     twin: str = ""
     """Its asynchronous twin, importable from where it is itself."""
     instead: str = ""
-    """What to write instead, where that is no twin and no hop."""
+    """The remedy, if it is neither a twin nor a hop."""
 
 
 _AUTH: Final = "django.contrib.auth"

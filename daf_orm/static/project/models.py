@@ -36,7 +36,7 @@ class Relation:
     is_many_to_many: bool = False
     is_one_to_one: bool = False
     is_parent_link: bool = False
-    """Whether it leads to a parent model's row, which Django makes of the child's own columns."""
+    """True if it leads to a parent model's row, which Django makes of the child's own columns."""
 
 
 class Model:

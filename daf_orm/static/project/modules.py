@@ -78,7 +78,7 @@ class Module:
 
     @cached_property
     def mentions(self) -> frozenset[str]:
-        """The words of :data:`WORDS` in its text: what is not mentioned need not be looked for."""
+        """The words of :data:`WORDS` in its text: a module without a word is not searched for its uses."""
         try:
             return frozenset(word for word in WORDS if word in self.text)
         except SourceError:
@@ -97,7 +97,7 @@ class Module:
 
     @cached_property
     def bindings(self) -> dict[str, Binding]:
-        """What the module's names are bound to; of those bound more than once, the last that can be followed."""
+        """The module's names with their definitions; of several for a name, the last that can be followed."""
         found: dict[str, Binding] = {}
         try:
             body = self.tree.body
@@ -169,7 +169,7 @@ def parse(text: str) -> ast.Module:
     """Return the tree of a text. Raises SourceError for all that Python would not compile."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the project's own invalid escapes
+            warnings.simplefilter("ignore")  # invalid escapes in the project's strings
             tree = ast.parse(text)
     except SyntaxError as error:
         raise SourceError(error.lineno or 1, error.offset or 1, error.msg) from error

@@ -1,4 +1,4 @@
-"""All modules of a project: what a name in one of them is, also when another one has it."""
+"""All modules of a project, and the definitions of their names, also across modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEPTH = 20
 """Imports that a name is followed through."""
 
 Found = Class | Function | Assigned | Module | str
-"""What a name is; a string is the dotted name of what is not in the project."""
+"""The definition of a name; a string is a dotted name outside the project."""
 
 
 class Project:

@@ -1,1 +1,1 @@
-"""What Django's app registry says of models, for answers that source alone does not give."""
+"""Models as Django's app registry has them, for answers that source alone does not give."""

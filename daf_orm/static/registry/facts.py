@@ -1,4 +1,4 @@
-"""Models, their relations and managers, as plain values: what of the app registry a check needs."""
+"""The part of the app registry that a check needs: models, their relations and managers, as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a class is defined."""
+    """The place where a class is defined."""
 
     path: str
     """Its dotted name: ``shop.models.Book``."""
@@ -31,7 +31,7 @@ class RelationFacts:
     is_many_to_many: bool = False
     is_one_to_one: bool = False
     is_parent_link: bool = False
-    """Whether it leads to the parent's row of a child model, which Django makes of the child's own columns."""
+    """True if it leads to the parent's row of a child model, which Django makes of the child's own columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class ManagerFacts:
     classes: tuple[Place, ...]
     """Those of the manager, then those of its queryset, nearest first; without Django's own."""
     is_ours: bool = False
-    """Whether its querysets are AsyncQuerySets."""
+    """True if its querysets are AsyncQuerySets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,9 @@ class ModelFacts:
     default_manager: str = "objects"
     """Name of the one that related managers are made of."""
     has_unique: bool = False
-    """Whether validation asks the database for fields that are unique, alone or together."""
+    """True if validation queries the database for fields that are unique, alone or together."""
     is_ours: bool = False
-    """Whether it is an AsyncModel."""
+    """True if it is an AsyncModel."""
 
 
 @dataclass(frozen=True, kw_only=True)

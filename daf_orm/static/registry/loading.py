@@ -23,7 +23,7 @@ def load(paths: Sequence[Path], settings: str | None) -> Registry:
     """Set Django up, unless that has been done, and return what its registry says. Raises SettingsError.
 
     The settings module is the one given, else that of ``DJANGO_SETTINGS_MODULE``, else that of the nearest
-    ``manage.py``. What the project prints meanwhile goes to standard error.
+    ``manage.py``. The project's output meanwhile goes to standard error.
     """
     try:
         from django.apps import apps  # noqa: PLC0415 - only where it is asked for

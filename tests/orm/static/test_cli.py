@@ -1,4 +1,4 @@
-"""The command: what it prints, where it takes its settings from, and how it exits."""
+"""The command: its output, the sources of its settings, and its exit codes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_it_exits_with_0_on_request(shop: Path) -> None:
         (["--write-baseline"], "--write-baseline needs --baseline FILE"),
     ],
 )
-def test_what_cannot_be_run_exits_with_2(
+def test_a_wrong_argument_exits_with_2(
     arguments: list[str], said: str, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["check", *arguments]) == 2
@@ -163,7 +163,7 @@ def test_a_baseline_leaves_known_findings_out(shop: Path) -> None:
     assert cli.main(["check", "--baseline", "known.json"]) == 1
 
 
-def test_what_tests_have_seen_is_known_and_stays(shop: Path) -> None:
+def test_findings_of_tests_are_known_and_stay(shop: Path) -> None:
     row = {"module": "shop.views", "function": "view", "expression": "Book.objects.count()"}
     row |= {"operation": "QuerySet.count", "test": "tests/test_views.py::test_view"}
     Path("known.json").write_text(json.dumps({"blocking_calls": [row]}))
@@ -173,7 +173,7 @@ def test_what_tests_have_seen_is_known_and_stays(shop: Path) -> None:
     assert json.loads(Path("known.json").read_text()) == {"blocking_calls": [row]}
 
 
-def test_what_is_no_baseline_exits_with_2(shop: Path) -> None:
+def test_a_file_that_is_no_baseline_exits_with_2(shop: Path) -> None:
     Path("known.json").write_text("[]")
 
     assert cli.main(["check", "--baseline", "known.json"]) == 2

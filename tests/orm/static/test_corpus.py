@@ -29,7 +29,7 @@ STRICT = {
     *("lazy_loads-many_to_many", "lazy_loads-generic_relation", "lazy_loads-count_of_a_related_manager"),
     "lazy_loads-property_of_a_model",
 }
-"""Shapes whose row is a field of an annotated parameter: what is loaded of it is not known, so that --strict tells."""
+"""Shapes whose row is a field of an annotated parameter. Its loaded relations are unknown: --strict reports it."""
 
 
 @functools.cache

@@ -47,7 +47,7 @@ def test_an_example_is_found_where_it_says_so_and_nowhere_else(code: str, tmp_pa
 
 
 @pytest.mark.parametrize("code", sorted(OF_RUFF))
-def test_what_ruff_reports_is_left_to_it(code: str, tmp_path: Path) -> None:
+def test_findings_of_ruff_are_left_to_it(code: str, tmp_path: Path) -> None:
     source = EXAMPLE.search(SECTIONS[code][1])[1]
 
     assert findings(tmp_path, source, has_ruffs_rules=True) == []

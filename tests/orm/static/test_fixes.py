@@ -122,7 +122,7 @@ def test_formatting_and_comments_are_kept(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_awaited_already_is_not_awaited_twice(tmp_path: Path) -> None:
+def test_an_awaited_call_is_not_awaited_twice(tmp_path: Path) -> None:
     source = "async def view(request):\n    return await Book.objects.count()\n"
 
     assert fixed(tmp_path, source) == source.replace("count", "acount")

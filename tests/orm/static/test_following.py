@@ -79,7 +79,7 @@ def test_the_path_begins_at_the_nearest_coroutine_function(tmp_path: Path) -> No
         "threading.Thread(target=count).start()",
     ],
 )
-def test_what_runs_in_a_thread_is_not_on_the_loop(hop: str, tmp_path: Path) -> None:
+def test_a_function_in_a_thread_is_not_on_the_loop(hop: str, tmp_path: Path) -> None:
     source = f"""
     import threading
     from asyncio import gather
@@ -95,7 +95,7 @@ def test_what_runs_in_a_thread_is_not_on_the_loop(hop: str, tmp_path: Path) -> N
     assert codes(tmp_path, source) == []
 
 
-def test_what_async_to_sync_brings_back_is_on_the_loop(tmp_path: Path) -> None:
+def test_a_coroutine_in_async_to_sync_is_on_the_loop(tmp_path: Path) -> None:
     source = """
     from asgiref.sync import async_to_sync, sync_to_async
     async def view(request):
@@ -132,7 +132,7 @@ def test_code_for_where_there_is_no_loop_is_not_on_it(tmp_path: Path) -> None:
     assert codes(tmp_path, source) == []
 
 
-def test_requests_of_other_frameworks_have_users_of_their_own(tmp_path: Path) -> None:
+def test_requests_of_other_frameworks_have_other_users(tmp_path: Path) -> None:
     source = "from ninja import Router\nasync def view(request):\n    return request.user.pk\n"
 
     assert codes(tmp_path, source) == []
@@ -147,7 +147,7 @@ def test_requests_of_other_frameworks_have_users_of_their_own(tmp_path: Path) ->
         "author = await Author.objects.prefetch_related(Prefetch('books', TAGGED)).aget()",
     ],
 )
-def test_what_is_prefetched_is_there(body: str, tmp_path: Path) -> None:
+def test_prefetched_rows_are_loaded(body: str, tmp_path: Path) -> None:
     source = f"""
     from daf_orm import database_sync_to_async
     from django.db.models import Prefetch, aprefetch_related_objects, prefetch_related_objects
@@ -193,7 +193,7 @@ def test_a_project_that_sets_the_user_has_loaded_it(tmp_path: Path) -> None:
         "match request:\n            case {'book': book}:\n                print(book.author.name)",
     ],
 )
-def test_what_was_loaded_elsewhere_is_there(body: str, tmp_path: Path) -> None:
+def test_relations_that_were_loaded_elsewhere_are_loaded(body: str, tmp_path: Path) -> None:
     source = f"""
     from asgiref.sync import sync_to_async
     def set_author(book):
@@ -234,7 +234,7 @@ def test_what_was_loaded_elsewhere_is_there(body: str, tmp_path: Path) -> None:
         ("book.author = None\n        await book.arefresh_from_db()\n        book.author", "DAF020"),
     ],
 )
-def test_what_stands_in_places_that_are_seldom_looked_at_is_found(body: str, code: str, tmp_path: Path) -> None:
+def test_calls_in_rare_places_are_found(body: str, code: str, tmp_path: Path) -> None:
     source = f"""
     import asyncio
     async def view(request):
@@ -245,7 +245,7 @@ def test_what_stands_in_places_that_are_seldom_looked_at_is_found(body: str, cod
     assert codes(tmp_path, source) == [code]
 
 
-def test_what_a_subclass_overrides_is_reached_from_what_it_inherits(tmp_path: Path) -> None:
+def test_an_overriding_method_is_reached_from_an_inherited_one(tmp_path: Path) -> None:
     source = """
     class Base:
         async def get(self, request):
@@ -336,7 +336,7 @@ def test_the_remedy_names_a_relation_as_the_query_does(way: str, tmp_path: Path)
         ("future = pool.submit(print)\n        await asyncio.wrap_future(future)\n        future.result()", []),
     ],
 )
-def test_what_waits_for_a_thread_or_process_is_found(line: str, expected: list[str], tmp_path: Path) -> None:
+def test_waiting_for_a_thread_or_process_is_found(line: str, expected: list[str], tmp_path: Path) -> None:
     source = f"""
     import asyncio, queue, subprocess, threading
     from concurrent.futures import ThreadPoolExecutor
@@ -380,7 +380,7 @@ def test_the_user_of_a_request_has_no_relations_loaded(tmp_path: Path) -> None:
         "objects = Members()",
     ],
 )
-def test_where_the_project_fetches_users_itself_nothing_is_said(more: str, tmp_path: Path) -> None:
+def test_a_project_that_fetches_its_users_has_no_findings(more: str, tmp_path: Path) -> None:
     manager = """
 from django.contrib.auth.models import UserManager
 class Members(UserManager):

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it ends in a report, and a fix never breaks what compiled."""
+"""Every file ends in a report, and a fix never breaks source that compiled."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_fix_never_breaks_what_compiled(source: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [b"\x00", b"\xff\xfe", b"# coding: nowhere\n", b"def (", b"\t\tx\n  y", b"(" * 5000])
-def test_what_is_no_python_is_named(source: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_python_is_reported(source: bytes, tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_bytes(source)
 
@@ -139,7 +139,7 @@ def test_a_function_that_calls_itself_has_an_end(tmp_path: Path) -> None:
     assert checked(tmp_path, source) == []
 
 
-def test_what_is_deeply_nested_has_an_end(tmp_path: Path) -> None:
+def test_a_deeply_nested_expression_has_an_end(tmp_path: Path) -> None:
     source = f"async def view(x):\n    return {'(' * 80}x{')' * 80}, x{'.y()' * 400}\n"
 
     assert checked(tmp_path, source) == []

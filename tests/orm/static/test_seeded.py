@@ -28,7 +28,7 @@ CALLS = (
     ("get_object_or_404(Book, pk=1)", "DAF012"),
     ("RestockRequest.objects.get_or_create(book_id=1)", "DAF010"),
 )
-"""What is put in: twelve calls, each behind none to four others."""
+"""The seeded calls: each stands behind none to four others."""
 HEAD = """
 from django.db import connection
 from django.shortcuts import get_object_or_404

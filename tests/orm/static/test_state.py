@@ -86,7 +86,7 @@ def test_a_class_says_which_row_it_holds_and_a_method_how_it_is_fetched(tmp_path
         ),
     ],
 )
-def test_where_the_class_does_not_agree_nothing_is_said(load: str, more: str, tmp_path: Path) -> None:
+def test_an_attribute_that_is_not_certain_has_no_findings(load: str, more: str, tmp_path: Path) -> None:
     assert codes(tmp_path, page(load, more)) == []
 
 
@@ -106,7 +106,7 @@ def test_two_ways_to_fetch_a_row_leave_what_neither_has_loaded(tmp_path: Path) -
     ]
 
 
-def test_what_a_base_class_has_fetched_is_known_below_it(tmp_path: Path) -> None:
+def test_a_row_that_a_base_class_fetched_is_known_in_its_subclass(tmp_path: Path) -> None:
     source = page("self.book = await Book.objects.aget(pk=pk)").replace("self.book.author.name", "None")
     source += "\nclass Detail(Page):\n    async def author(self):\n        return self.book.author\n"
 

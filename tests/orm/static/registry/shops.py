@@ -1,4 +1,4 @@
-"""A small project with a settings module of its own, whose models only the app registry knows well."""
+"""A small project with a settings module. Only the app registry has all facts of its models."""
 
 from __future__ import annotations
 
