@@ -56,7 +56,7 @@ class WatchdogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """What ``DAF_ORM["KEEP_PLANS"]`` may hold."""
+    """The options of ``DAF_ORM["KEEP_PLANS"]``."""
 
     MAX_SIZE: int = limited(1000, least=2)
     """Structures of queries that are kept at most; past that number the least recently used go."""

@@ -24,7 +24,7 @@ class Unkept(Exception):
 
 
 class Replaced(Unkept):
-    """Other code has replaced a method of Django's, and may put it back."""
+    """Other code has replaced a method of Django, and may restore it."""
 
 
 def name_of(kind: type) -> str:

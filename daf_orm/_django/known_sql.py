@@ -1,4 +1,4 @@
-"""The classes of Django's that are known to compile alike: the same structure makes the same SQL, whatever the values.
+"""Django classes that are known to compile alike: the same structure gives the same SQL for all values.
 
 A subclass is another class, and unknown. ``tests/orm/plans`` compiles each of them both ways.
 """
@@ -43,7 +43,7 @@ MADE_FIELDS: Final = frozenset(
 PARSING: Final = frozenset({models.DateTimeField, models.BooleanField})
 """Those that make of a string what settings and their own options say: a time zone, ``null``."""
 RELATIONS: Final = frozenset({reverse_related.ManyToOneRel, reverse_related.OneToOneRel})
-"""What stands for a foreign key where it is followed backwards."""
+"""Relations that follow a foreign key backwards."""
 JOINED_BY: Final = frozenset({models.ForeignKey, models.OneToOneField, *RELATIONS})
 TABLES: Final = frozenset({BaseTable, Join})
 CONSTANTS: Final[Mapping[type, type]] = {
@@ -83,7 +83,7 @@ NODES: Final[frozenset[Any]] = frozenset(
         *FUNCTIONS,
     }
 )
-"""What a compiled query may consist of."""
+"""The parts of a compiled query that are known."""
 COMPILER_METHODS: Final = (
     *("compile", "pre_sql_setup", "setup_query", "get_select", "get_default_columns", "get_related_selections"),
     *("get_order_by", "find_ordering_name", "get_extra_select", "get_group_by", "get_distinct", "get_from_clause"),
@@ -96,11 +96,11 @@ OPERATION_METHODS: Final = (
     *("check_expression_support", "force_no_ordering", "regex_lookup"),
 )
 OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"})
-"""What ``connection.ops`` has of its own; what else it has replaces a method."""
+"""Attributes that ``connection.ops`` sets on itself; any other replaces a method."""
 COMPILERS: Final = {
     "django.db.models.sql.compiler": "SQLCompiler",
     "django.db.backends.postgresql.compiler": "SQLCompiler",  # Django 5.2's, which refuses some names
     "daf_orm.backends.postgresql.compiler": "SQLCompiler",
 }
 BACKENDS: Final = ("django.db.backends.sqlite3.", "django.db.backends.postgresql.", "daf_orm.backends.postgresql.")
-"""Modules of the backends that it is proven for. What another package's class stands in is unknown."""
+"""Modules of the backends that the tests cover. A class from any other module is unknown."""

@@ -27,7 +27,7 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "django.db.models.manager:BaseManager": {
         "_built_with_as_manager": "how migrations name the queryset class of a manager",
-        "_queryset_class": "whose methods the manager's querysets have, for daf check --django",
+        "_queryset_class": "the class of a manager's querysets, for daf check --django",
     },
     "django.db.models.query:QuerySet": {
         "_fetch_all": "fetches rows and prefetches in one hop",
@@ -37,7 +37,7 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_result_cache": "the same",
     },
     "django.db.models.sql.compiler:SQLCompiler": {
-        "annotation_col_map": "of a plan: what iterating a queryset reads",
+        "annotation_col_map": "of a plan: read when a queryset is iterated",
         "col_count": "the same",
         "get_select": "makes it; one that is replaced ends a plan",
         "has_extra_select": "the same as annotation_col_map",

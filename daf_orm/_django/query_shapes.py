@@ -1,8 +1,8 @@
-"""The structure of a query, and the parameters of its conditions: what Django's compiler would make SQL of.
+"""The structure of a query, and the parameters of its conditions, from which Django's compiler makes SQL.
 
-A key is made of everything that the SQL depends on but the values. Those are prepared by Django's lookups themselves,
-anew for each query, and the SQL that a lookup makes of them is part of the key: a ``None`` that becomes ``NULL``, the
-length of an ``__in``. Fields are named by their ``id()``: a plan keeps them, so no other field can be given it.
+A key has everything that the SQL depends on, except the values. Django's lookups prepare the values for each query. The
+SQL that a lookup makes of them is part of the key: a ``None`` that becomes ``NULL``, the length of an ``__in``.
+Fields are named by their ``id()``: a plan keeps them, so no other field can be given it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_IN: Final = 1000  # values: two lists as long are rare, and each length is 
 def shape_of(compiler: Any, backend: object) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the structure of a compiler's query, and the parameters of its conditions. Raises Unkept.
 
-    What a lookup raises is passed on: EmptyResultSet, FullResultSet, and the errors of values that it refuses.
+    Exceptions of lookups are passed on: EmptyResultSet, FullResultSet, and the errors of values that they refuse.
     """
     query, connection = compiler.query, compiler.connection
     values = vars(query)
@@ -209,7 +209,7 @@ _ELSEWHERE: Final = frozenset(
     {
         *("where", "alias_map", "alias_refcount", "table_map", "low_mark", "high_mark", "_filtered_relations"),
         *("_annotation_select_cache", "base_table"),  # are checked against what they were made of
-        # What building a query leaves behind; the compiler reads the attributes that they were made of.
+        # Left behind when a query is built; the compiler reads the attributes that they were made of.
         *("used_aliases", "filter_is_sticky", "subq_aliases", "_lookup_joins"),
         *("extra_select_mask", "_extra_select_cache"),  # of extra, which is empty
     }
@@ -217,7 +217,7 @@ _ELSEWHERE: Final = frozenset(
 
 
 class _State:
-    """How to read a query that has attributes of these names."""
+    """Reads a query that has attributes of these names."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self.plain = itemgetter(*sorted(_PLAIN & names))
@@ -233,7 +233,7 @@ class _State:
 
 
 def _default_of(name: str) -> Callable[[Any], None]:
-    """Return what reads an attribute that keeps a query out unless it has the value of Django's class."""
+    """Return a reader of an attribute. The query is kept out unless it has the default of the class ``Query``."""
     default = getattr(Query, name, NotImplemented)
 
     def read(value: Any) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING: Final[tuple[dict[str, Any], list[Any], bool]] = ({}, [], False)
-"""What a wrapper shows on which code has set nothing."""
+"""The appearance of a wrapper on which code has set nothing."""
 
 
 class Appearance:

@@ -1,4 +1,4 @@
-"""Which database backends plans are kept for: Django's own and DAF's, where it is proven, as they come."""
+"""The database backends that plans are kept for: those of Django and DAF that the tests cover, unchanged."""
 
 from __future__ import annotations
 

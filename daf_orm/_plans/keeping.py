@@ -1,4 +1,4 @@
-"""The one method of Django's that is wrapped while plans are kept: ``SQLCompiler.as_sql``."""
+"""The one Django method that is wrapped while plans are kept: ``SQLCompiler.as_sql``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     _Compiled = tuple[str, Any]
 
 logger: Final = logging.getLogger("daf_orm")
-_MAX_SQL: Final = 20_000  # characters: what a client can make long takes no memory
+_MAX_SQL: Final = (
+    20_000  # characters: a client may choose the length of SQL, and must not choose how much memory it takes
+)
 
 
 class _Keeper:
@@ -134,7 +136,7 @@ _PATCHES: Final = PatchTable(
 
 
 def activate(settings: PlanSettings) -> None:
-    """Keep plans from now on. Does nothing, but for a log record, where other code has replaced ``as_sql``."""
+    """Keep plans from now on. Only log a warning if other code has replaced ``as_sql``."""
     global _keeper  # noqa: PLW0603 - one for the process
     if not _PATCHES.is_active and SQLCompiler.as_sql.__module__ != SQLCompiler.__module__:
         logger.warning(
@@ -153,7 +155,7 @@ def deactivate() -> None:
 
 
 def clear() -> None:
-    """Forget all plans and counts, as after a change of Django's classes at run time."""
+    """Forget all plans and counts, as after a change of Django classes at run time."""
     if _keeper is not None:
         _keeper.store = PlanStore(_keeper.settings.MAX_SIZE)
 

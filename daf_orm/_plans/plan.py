@@ -1,4 +1,4 @@
-"""A plan: what Django's compiler made of a query, and what must still be so for it to hold."""
+"""A plan: a query that Django's compiler has compiled, and the conditions under which it holds."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _METHODS: Final[dict[type, Any]] = {
 
 _COMPILED: Final = (
     *("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select"),
-    *("having", "qualify"),  # which are None
+    *("having", "qualify"),  # both None
 )
 
 
 class Compiled(NamedTuple):
-    """What Django has compiled, with the parts that it sets up before."""
+    """A compiled query, with the parts that Django sets up before."""
 
     compiler: Any
     joins: Mapping[str, Any]
@@ -67,7 +67,7 @@ class Compiled(NamedTuple):
 
 
 class Plan:
-    """What a query of a known structure compiles to. It refers to no query, no value and no connection."""
+    """The compiled form of all queries of one structure. It refers to no query, no value and no connection."""
 
     __slots__ = (
         *("after", "before", "columns", "compiled", "fields", "hits", "joins", "limits", "read", "readers"),
@@ -84,7 +84,7 @@ class Plan:
         self.read = [_copied(read()) for read in self.readers]
         for each in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
             if callable(each) and not _is_of_django(each):
-                raise Replaced("a method of Django's is replaced")
+                raise Replaced("a Django method is replaced")
         self.before = tuple(_parameters((*compiler.select, *made.extra_select)))
         self.after = (*chain.from_iterable(own for _, own in made.group_by), *_parameters(made.order_by))
         if not same_values(made.parameters, (*self.before, *values, *self.after)):
@@ -97,7 +97,7 @@ class Plan:
         self.hits = 0
 
     def holds(self) -> bool:
-        """Return False if a table, a column, an ordering or a method of Django's is another one by now."""
+        """Return False if a table, a column, an ordering or a Django method has been replaced since."""
         return [*map(call, self.readers)] == self.read and tuple(map(_column_of, self.fields)) == self.columns
 
     def use(self, compiler: Any, values: list[Any]) -> tuple[str, tuple[Any, ...]]:
@@ -145,7 +145,7 @@ def _copied(read: Any) -> Any:
 
 
 class _Parts:
-    """What a compiled query consists of. Raises Unkept where a part is unknown."""
+    """The parts of a compiled query. Raises Unkept if a part is unknown."""
 
     def __init__(self) -> None:
         self.fields: dict[int, Any] = {}

@@ -39,9 +39,9 @@ class PlanStats:
 class PlanStore:
     """Plans by the structure of their query.
 
-    Two generations stand for the order of use: a plan found in the old one moves to the young one, and when the young
-    one is half of all, it becomes the old one. So to find a plan takes no lock. A lock is never waited for: what a
-    finalizer or a signal handler runs may query the database, in the middle of a change. The change is left out then.
+    Two generations stand for the order of use. A plan found in the old one moves to the young one. When the young one
+    is half of all, it becomes the old one. So a look-up takes no lock. A change waits for no lock either, because a
+    finalizer or a signal handler may query the database in the middle of another change. It is left out then.
     """
 
     def __init__(self, max_size: int) -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from daf_orm.static.cli import main
 
 _OF_DJANGO = ("--pythonpath", "--verbosity", "-v")
-"""Options that every command of Django's takes, with a value."""
+"""Options with a value that every Django command takes."""
 _FLAGS_OF_DJANGO = ("--traceback", "--no-color", "--force-color", "--skip-checks")
 
 

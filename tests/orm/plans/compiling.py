@@ -21,7 +21,7 @@ class _Kept(NamedTuple):
 
 
 def compiled_both_ways(query: QuerySet | Query, using: str = "default") -> bool:
-    """Assert that a query compiles alike; return whether its SQL is a plan's."""
+    """Assert that a query compiles alike; return True if its SQL is a plan's."""
     query = query.query if isinstance(query, QuerySet) else query
     before = _plans.get_stats().hits
     kept, ours = _compiled(query, using, SQLCompiler.as_sql)
@@ -38,7 +38,7 @@ def compiled_both_ways(query: QuerySet | Query, using: str = "default") -> bool:
 
 
 def is_kept(query: QuerySet | Query, using: str = "default") -> bool:
-    """Return whether the third query of this structure takes the SQL of a plan. The second is compiled both ways."""
+    """Return True if the third query of this structure takes the SQL of a plan. The second is compiled both ways."""
     compiled_both_ways(query, using)
     compiled_both_ways(query, using)
     return compiled_both_ways(query, using)

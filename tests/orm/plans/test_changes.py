@@ -1,4 +1,4 @@
-"""What changes after a plan was made: tables, columns, orderings, methods of Django's, databases, settings."""
+"""Changes after a plan was made: tables, columns, orderings, Django methods, databases, settings."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def test_two_models_of_one_name() -> None:
             assert f'"{name}"' in str(twin.objects.all().query)
 
 
-# Methods of Django's
+# Django methods
 
 
 def _other(_self: Any, compiler: Any, connection: Any) -> Any:

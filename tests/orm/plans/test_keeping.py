@@ -83,7 +83,7 @@ def test_a_query_that_fails_to_compile_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError, MemoryError])
 @pytest.mark.parametrize("where", ["pre_sql_setup", "get_from_clause", "compile"])
-def test_what_interrupts_compiling_leaves_nothing(where: str, error: type[BaseException], monkeypatch: Any) -> None:
+def test_an_interrupted_compilation_leaves_nothing(where: str, error: type[BaseException], monkeypatch: Any) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
         raise error
 
@@ -99,7 +99,7 @@ def test_what_interrupts_compiling_leaves_nothing(where: str, error: type[BaseEx
     assert is_kept(query)
 
 
-def test_what_interrupts_the_use_of_a_plan_leaves_it(monkeypatch: Any) -> None:
+def test_an_interrupted_use_leaves_the_plan(monkeypatch: Any) -> None:
     query = Author.objects.filter(name="x")[:3]
     assert is_kept(query)
     with monkeypatch.context() as patch:
@@ -123,7 +123,7 @@ def test_the_least_recently_used_are_evicted() -> None:
     assert (compiled_both_ways(kept), compiled_both_ways(Counter.objects.filter(value__in=[1, 2]))) == (True, False)
 
 
-def test_what_is_refused_is_bounded_too() -> None:
+def test_structures_that_are_kept_out_are_bounded_too() -> None:
     for number in range(600):
         query = Author.objects.all()
         setattr(query.query, f"of_a_package_{number}", 1)
@@ -134,7 +134,7 @@ def test_what_is_refused_is_bounded_too() -> None:
     assert get_stats().django == 600
 
 
-def test_what_a_client_makes_long_is_not_kept() -> None:
+def test_long_queries_are_not_kept() -> None:
     for length in range(1_001, 1_004):
         compiled(Counter.objects.filter(value__in=range(length)))
         compiled(Counter.objects.annotate(text=Value("x" * length)))

@@ -1,4 +1,4 @@
-"""What changes SQL by its value, or is not known, is part of the structure or takes Django's way."""
+"""Values that change SQL are part of the structure; unknown parts take Django's way."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -168,7 +168,7 @@ def test_json_takes_djangos_way() -> None:
         assert not is_kept(Reading.objects.filter(payload=value))
 
 
-# What a project brings
+# Classes of a project
 
 
 class Upper(models.CharField):

@@ -82,7 +82,7 @@ def test_booleans_and_null(value: bool) -> None:  # noqa: FBT001 - pytest passes
     assert is_kept(Book.objects.filter(tags__isnull=value))
 
 
-def test_true_and_false_have_plans_of_their_own() -> None:
+def test_true_and_false_have_separate_plans() -> None:
     for value in (True, False, True, False):
         compiled_both_ways(Reading.objects.filter(is_valid=value))
         compiled_both_ways(Reading.objects.filter(number__isnull=value))
