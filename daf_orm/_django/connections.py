@@ -90,9 +90,8 @@ class LeasedConnections:
         shared = _shared_outside_leases(alias)
         if shared is None:
             return getattr(self._django, alias)
-        if (
-            on_event_loop()
-        ):  # close_old_connections() leaves it alone there, as Django does; _create_connection() has it
+        # As with Django, close_old_connections() sees there only what code on the loop has asked for.
+        if on_event_loop() and getattr(self._django, alias) is not shared:
             raise AttributeError(alias)
         return shared
 
@@ -120,7 +119,7 @@ class LeasedConnections:
                 lease.attach(lease.owner.add(alias, wrapper))
         elif hop is not None and borrows(hop):
             hop.outermost.have(hop.outermost.owner.add(alias, wrapper))
-        elif not (on_event_loop() and wrapper is _shared_outside_leases(alias)):
+        else:
             setattr(self._django, alias, wrapper)
             report_stray(wrapper)
 

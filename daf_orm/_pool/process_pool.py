@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextvars
 import logging
 import os
 import threading
@@ -60,7 +61,8 @@ def get_pool() -> ConnectionPool:
                 )
             leased_connections.activate()
             setting_changed.connect(_reset_on_change, dispatch_uid="daf_orm._pool.process_pool")
-            _pool = _from_settings(get_settings())
+            # In a copy: Django keeps the connections that are looked at in the context, as if the caller used them.
+            _pool = contextvars.copy_context().run(_from_settings, get_settings())
         return _pool
 
 

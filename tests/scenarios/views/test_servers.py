@@ -105,5 +105,5 @@ async def test_a_server_without_lifespan_works_and_is_named_in_the_log_once():
         server.terminate()
         output = await server.output()
     # Once per handler: Daphne's own log repeats each line that reaches the root logger.
-    assert output.count("\nThe server does not speak the ASGI lifespan protocol") == 1
+    assert output.count("\nThe server does not support the ASGI lifespan protocol") == 1
     assert "hook: started" not in output

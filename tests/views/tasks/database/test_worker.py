@@ -196,7 +196,7 @@ async def test_a_task_that_does_not_end_in_time_is_requeued_as_if_it_had_not_sta
     await current_drain().settle(30 if is_hurried else 0.01)
     row = await row_of(result)
     assert (row.status, row.worker_ids) == (TaskResultStatus.READY, [])
-    assert "gives back what it has begun: tests.views.tasks.jobs.wait" in caplog.text
+    assert "re-queues a task that it had started: tests.views.tasks.jobs.wait" in caplog.text
 
 
 async def test_a_task_that_ignores_its_cancellation_is_left_to_the_end_of_the_lease(working, monkeypatch, caplog):
@@ -417,7 +417,7 @@ async def test_tasks_of_a_lost_worker_are_requeued_and_its_late_writes_do_not_co
     await expire(dead)
     await in_queue_thread(alive.register)
     await in_queue_thread(alive.recover)
-    assert "a task that it ran is run again: tests.views.tasks.jobs.note" in caplog.text
+    assert "its task was re-queued: tests.views.tasks.jobs.note" in caplog.text
     [claim] = (await in_queue_thread(alive.take, 1)).claims
     assert not await in_queue_thread(dead.succeed, lost.row, "from the dead")
     assert not await in_queue_thread(dead.give_back, lost.row)
