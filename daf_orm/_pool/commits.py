@@ -20,7 +20,7 @@ logger = logging.getLogger("daf_orm")
 def cut_off_commits(leases: Iterable[Lease], patience: float | None = None) -> int:
     """Cut off each COMMIT that was sent ``patience`` seconds ago (None: 5) and is not answered, and log its place.
 
-    It may or may not have taken effect, because the server may have received it. It would keep the process from
+    Its outcome is in doubt, because the server may have received it. It would keep the process from
     ending in order. Return the number. Does not block.
     """
     patience = CANCEL_TIMEOUT if patience is None else patience
@@ -37,7 +37,7 @@ def cut_off_commits(leases: Iterable[Lease], patience: float | None = None) -> i
     for lease, alias in cut:
         logger.error(
             "The COMMIT of %s on %r was sent and not answered for %s s, and is cut off as the process ends: "
-            "it may or may not have taken effect. Look for its rows before you repeat it.",
+            "its outcome is in doubt. Look for its rows before you repeat it.",
             lease.origin or (lease.owner and lease.owner.name) or "a call",
             alias,
             patience,
