@@ -16,8 +16,7 @@ from daf_orm._leases.cursors import FAILED, LeasedCursor, RevokedCursor, leased_
 from daf_orm._leases.leased_wrapper import be_leased, forget_helpers, lease_settings
 from daf_orm._leases.past_django import unwatched, watch_cursor
 from daf_orm._leases.retired import RetiredGuest, ended
-from daf_orm.databases import database_of
-from daf_orm.databases.cancellation import COMMITS
+from daf_orm.databases import cancellation, database_of
 from daf_orm.exceptions import CallCancelled
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Guest(Appearance):
             if self.session is not None:
                 self.session.end_transaction()
             if lease is not None:
-                with COMMITS:  # cut_off_commits() must not see it from here on
+                with cancellation.commits:  # cut_off_commits() must not see it from here on
                     lease.committing = None
 
     def set_autocommit(self, set_autocommit: Callable[..., None], autocommit: Any, *args: Any, **kwargs: Any) -> None:

@@ -6,8 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from daf_orm.databases import cancellation
 from daf_orm.databases.base import CANCEL_TIMEOUT
-from daf_orm.databases.cancellation import COMMITS, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,11 +29,11 @@ def cut_off_commits(leases: Iterable[Lease], patience: float | None = None) -> i
     for lease in leases:
         if lease.committing_before(before) is None:
             continue
-        with COMMITS:
+        with cancellation.commits:
             if (wrapper := lease.committing_before(before)) is None:  # it has ended meanwhile
                 continue
             cut.append((lease, wrapper.alias))
-            cut_off(wrapper)
+            cancellation.cut_off(wrapper)
     for lease, alias in cut:
         logger.error(
             "The COMMIT of %s on %r was sent and not answered for %s s, and is cut off as the process ends: "

@@ -12,6 +12,7 @@ answer is cut off, which rolls back. A COMMIT alone has no limit, until the proc
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 from typing import Any, Self
@@ -23,7 +24,7 @@ from daf_orm.databases import database_of
 from daf_orm.databases.base import CANCEL_TIMEOUT
 
 logger = logging.getLogger("daf_orm")
-COMMITS = threading.Lock()
+commits = threading.Lock()
 """Held while a COMMIT is cut off, and when one ends, so that none is cut off after its end."""
 
 
@@ -100,3 +101,12 @@ class CutOffIfSilent:
 def cut_off_if_silent(wrapper: BaseDatabaseWrapper) -> contextlib.AbstractContextManager[object]:
     """Return a :class:`CutOffIfSilent` for a connection that can be cut off; else one that does nothing."""
     return CutOffIfSilent(wrapper) if socket_of(wrapper) >= 0 else contextlib.nullcontext()
+
+
+def _after_fork() -> None:
+    global commits  # noqa: PLW0603 - a thread of the parent process may have held it
+    commits = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

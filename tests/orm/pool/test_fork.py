@@ -134,6 +134,25 @@ asyncio.run(call())
 
 
 @pytest.mark.usefixtures("has_server")  # SQLite's library keeps the parent's locks in the child, where they stay
+def test_a_fork_while_another_thread_ends_a_commit_does_not_deadlock() -> None:
+    run("""
+from daf_orm.databases import cancellation
+
+add("parent")
+with cancellation.commits:  # as a thread has it at the end of each COMMIT
+    if (child := os.fork()) == 0:
+        status = 1
+        try:
+            add("child")
+            status = 0
+        finally:
+            os._exit(status)
+assert os.waitpid(child, 0)[1] == 0
+""")
+    assert names() == ["child", "parent"]
+
+
+@pytest.mark.usefixtures("has_server")  # SQLite's library keeps the parent's locks in the child, where they stay
 def test_forks_beside_busy_threads_do_not_deadlock() -> None:
     run("""
 stop = threading.Event()
