@@ -138,12 +138,16 @@ def test_a_fork_while_another_thread_ends_a_commit_does_not_deadlock() -> None:
     run("""
 from daf_orm.databases import cancellation
 
+async def add_in_block(name):
+    async with transaction.atomic():
+        await Author.objects.acreate(name=name)
+
 add("parent")
 with cancellation.commits:  # as a thread has it at the end of each COMMIT
     if (child := os.fork()) == 0:
         status = 1
         try:
-            add("child")
+            asyncio.run(add_in_block("child"))
             status = 0
         finally:
             os._exit(status)
