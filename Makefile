@@ -116,7 +116,8 @@ clean: ## Remove environments, caches and builds
 	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .daf_cache .ruff_cache build dist tests/typing/.build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Every database runs even if an earlier one failed, so that one run tells all. The suite starts hundreds of processes:
+# Every database runs even if an earlier one failed, so that one run tells all. A process of pytest that crashes ends its
+# database's run, since xdist may wait for ever for the one in its place. The suite starts hundreds of processes:
 # without bytecode, which some containers switch off, each of them would compile all modules anew.
 define run_suite
 failed=; \

@@ -20,7 +20,8 @@ class Appearance:
 
     _names: Attributes
     _at_first: Any
-    _first_wrappers: list[Any]
+    _own_wrappers: list[Any]
+    """The execute wrappers that DAF has added."""
     _shown: Any = None
     _deleted: frozenset[str] = frozenset()
     """Names of attributes that the owner has set and deleted again."""
@@ -34,11 +35,10 @@ class Appearance:
         values = vars(self.wrapper)
         self._names = attributes_of(type(self.wrapper), self.alias, values)
         self._at_first = self._names.get_shown(values)
-        self._first_wrappers = self.wrapper.execute_wrappers.copy()
 
     def is_own(self, execute_wrapper: Any) -> bool:
         """Return True if an execute wrapper is DAF's."""
-        raise NotImplementedError
+        return execute_wrapper in self._own_wrappers
 
     def look_like(self, first: Appearance) -> None:
         """Copy the attributes that the owner has set on another of its wrappers."""
@@ -104,7 +104,7 @@ class Appearance:
     def _is_plain(self) -> bool:
         """Return True if code has set nothing on it: the answer that most calls get, at once."""
         wrapper = self.wrapper
-        if wrapper.force_debug_cursor or wrapper.execute_wrappers != self._first_wrappers:
+        if wrapper.force_debug_cursor or wrapper.execute_wrappers != self._own_wrappers:
             return False
         values, names = vars(wrapper), self._names
         return values.keys() <= names.plain and not (names.shown and self._is_changed(values))

@@ -72,11 +72,12 @@ class Guest(Appearance):
     def _install(self, wrapper: BaseDatabaseWrapper) -> None:
         wrapper.inc_thread_sharing()  # any thread may use it from now on, one at a time
         wrapper.settings_dict = lease_settings(wrapper)
-        wrapper.execute_wrappers.append(self._execute)
+        self._own_wrappers = [self._execute]
         self._database = database_of(wrapper)
         self._patience = self._database.patience(wrapper, self._is_stopping)
         if self._patience is not None:
-            wrapper.execute_wrappers.append(self._patience)  # innermost: it repeats the statement alone
+            self._own_wrappers.append(self._patience)  # innermost: it repeats the statement alone
+        wrapper.execute_wrappers += self._own_wrappers
         be_leased(wrapper, self)
         self._note_attributes()
 
@@ -85,11 +86,7 @@ class Guest(Appearance):
         be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
         forget_helpers(self.wrapper)
         self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
-        self._first_wrappers, self._patience = [], None
-
-    def is_own(self, execute_wrapper: Any) -> bool:
-        """Return True if an execute wrapper is DAF's."""
-        return execute_wrapper == self._execute or execute_wrapper is self._patience
+        self._own_wrappers, self._patience = [], None
 
     @property
     def has_left_something(self) -> bool:

@@ -58,7 +58,7 @@ class _Keeper:
             return compile_query(compiler)
         plan.hits += 1
         store.hits += 1
-        if plan.hits % self.check_every == self.first:  # the first, and one in so many
+        if not plan.is_checked or plan.hits % self.check_every == self.first:  # until one was alike, and one in so many
             return self._compared(plan, compiler, compile_query, key, values)
         plan.join(compiler.query)
         return plan.use(compiler, values)
@@ -82,7 +82,9 @@ class _Keeper:
         kept = plan.use(compiler, values)
         made = compile_query(compiler)
         self.store.compared += 1
-        if found := list(differences(plan, kept, compiler, made)):
+        found = list(differences(plan, kept, compiler, made))
+        plan.is_checked = not found  # the store may leave the change below out, and other threads may have the plan
+        if found:
             self.store.differed += 1
             self.store.put(key, Unkept("a plan that differed"))
             logger.error(

@@ -70,8 +70,8 @@ class Plan:
     """The compiled form of all queries of one structure. It refers to no query, no value and no connection."""
 
     __slots__ = (
-        *("after", "before", "columns", "compiled", "fields", "hits", "joins", "limits", "read", "readers"),
-        *("relations", "sql"),
+        *("after", "before", "columns", "compiled", "fields", "hits", "is_checked", "joins", "limits", "read"),
+        *("readers", "relations", "sql"),
     )
 
     def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
@@ -94,7 +94,7 @@ class Plan:
             raise Unkept("limits that are not the end")
         self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
         self.joins = tuple(made.joins.items())
-        self.hits = 0
+        self.hits, self.is_checked = 0, False
 
     def holds(self) -> bool:
         """Return False if a table, a column, an ordering or a Django method has been replaced since."""

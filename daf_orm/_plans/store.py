@@ -72,11 +72,6 @@ class PlanStore:
         finally:
             self._lock.release()
 
-    def drop(self, key: Any) -> None:
-        """Forget the plan of a structure."""
-        self._old.pop(key, None)
-        self._young.pop(key, None)
-
     def count_django(self, reason: str) -> None:
         """Count a query that takes Django's way."""
         self.django += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +41,7 @@ class StarvationWatch:
         self._pool = weakref.ref(pool)  # a pool that was replaced may go
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         """Event loops that have a check scheduled."""
+        self._lock = threading.Lock()  # threads that wait look too
         self._warned = float("-inf")
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -57,10 +59,12 @@ class StarvationWatch:
 
     def warn(self) -> None:
         """Log that calls wait, if the pool is starved: at most once in ``WARNING_INTERVAL`` seconds."""
-        now, pool = time.monotonic(), self._pool()
-        if pool is None or now - self._warned < WARNING_INTERVAL or not pool.is_starved():
-            return
-        self._warned = now
+        pool = self._pool()
+        with self._lock:
+            now = time.monotonic()
+            if pool is None or now - self._warned < WARNING_INTERVAL or not pool.is_starved():
+                return
+            self._warned = now
         logger.warning(
             "%d calls wait for a connection, and all %d are kept by owners that do not use them: %s. If those owners "
             "wait for one of the calls, all wait until DAF_ORM['TIMEOUT']. Raise MAX_SIZE above the number of requests "

@@ -69,6 +69,34 @@ def test_a_plan_that_differs_is_told_once_dropped_and_not_made_again(change: Any
     assert not compiled_both_ways(query)
 
 
+def test_a_plan_that_differs_is_not_used_even_if_the_store_cannot_be_changed() -> None:
+    _plans.activate(PlanSettings(CHECK_EVERY=3))
+    query = Counter.objects.filter(value=12345)
+    of_django = compiled(query)
+    compiled(query)
+    only_plan().sql += " --"
+    with keeping._keeper.store._lock:  # as where a finalizer compiles a query
+        results = [compiled(query) for _ in range(9)]
+
+    assert results[2:] == [of_django] * 7
+
+
+def test_a_plan_is_compared_until_a_comparison_has_ended(monkeypatch: Any) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    query = Counter.objects.filter(value=12345)
+    compiled(query)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "differences", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compiled(query)
+    compiled(query)
+    compiled(query)
+
+    assert (get_stats().hits, get_stats().compared) == (3, 2)
+
+
 def test_a_query_that_fails_to_compile_leaves_nothing() -> None:
     for _ in range(2):
         with pytest.raises(FieldError):
