@@ -25,6 +25,7 @@ from daf_orm._django.shared_connections import (
 )
 from daf_orm._django.strays import refuse_stray, report_stray
 from daf_orm._django.sync_parents import forget_parent
+from daf_orm._leases.leased_wrapper import be_prepared
 from daf_orm._leases.scope import is_outside_scopes, next_number
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import get_settings
@@ -116,9 +117,9 @@ class LeasedConnections:
                 on_return = test_turn.release if test_connections else None
                 lease.connections.borrow(alias, wrapper, lease.owner, on_return)
             else:
-                lease.attach(lease.owner.add(alias, wrapper))
+                lease.attach(lease.owner.add(alias, be_prepared(wrapper)))
         elif hop is not None and borrows(hop):
-            hop.outermost.have(hop.outermost.owner.add(alias, wrapper))
+            hop.outermost.have(hop.outermost.owner.add(alias, be_prepared(wrapper)))
         else:
             setattr(self._django, alias, wrapper)
             report_stray(wrapper)

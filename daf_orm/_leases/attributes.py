@@ -42,7 +42,7 @@ class Attributes:
     """The names of the attributes that a new wrapper of some class has."""
 
     def __init__(self, values: dict[str, Any], of_django: frozenset[str]) -> None:
-        self.own = self.unpatched = frozenset(values)
+        self.own = self.unpatched = _MADE | values.keys()
         """``unpatched`` grows by names that wrappers have got later, and that are no methods."""
         self.plain = self.own | of_django
         """With names of attributes that Django sets later."""

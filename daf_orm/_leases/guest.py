@@ -13,7 +13,7 @@ from daf_orm._core.places import begin_waiting, end_waiting
 from daf_orm._leases import reset
 from daf_orm._leases.appearance import Appearance
 from daf_orm._leases.cursors import FAILED, LeasedCursor, RevokedCursor, leased_kind
-from daf_orm._leases.leased_wrapper import be_leased, forget_helpers, lease_settings
+from daf_orm._leases.leased_wrapper import be_leased, forget_helpers
 from daf_orm._leases.past_django import unwatched, watch_cursor
 from daf_orm._leases.retired import RetiredGuest, ended
 from daf_orm.databases import cancellation, database_of
@@ -52,7 +52,10 @@ class Host(Protocol):
 
 
 class Guest(Appearance):
-    """A Django wrapper that belongs to an owner, and has a driver's connection for a call, or for longer."""
+    """A Django wrapper that belongs to an owner, and has a driver's connection for a call, or for longer.
+
+    It has been prepared, by :func:`~daf_orm._leases.leased_wrapper.be_prepared` or from a template.
+    """
 
     def __init__(self, owner: Host, wrapper: BaseDatabaseWrapper) -> None:
         self.owner = owner
@@ -70,8 +73,6 @@ class Guest(Appearance):
         self._install(wrapper)
 
     def _install(self, wrapper: BaseDatabaseWrapper) -> None:
-        wrapper.inc_thread_sharing()  # any thread may use it from now on, one at a time
-        wrapper.settings_dict = lease_settings(wrapper)
         self._own_wrappers = [self._execute]
         self._database = database_of(wrapper)
         self._patience = self._database.patience(wrapper, self._is_stopping)

@@ -7,13 +7,14 @@ freed late, by the garbage collector.
 from __future__ import annotations
 
 import abc
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from daf_orm.databases import database_of
 from daf_orm.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -51,17 +52,28 @@ class Guest(Protocol):
         """Keep the session before other code than Django's uses the driver's connection."""
 
 
+def be_prepared(wrapper: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+    """Make a new wrapper one for leases: any thread may use it, one at a time, and its settings are its own."""
+    wrapper.inc_thread_sharing()
+    wrapper.settings_dict = lease_settings(wrapper)
+    return wrapper
+
+
 def be_leased(wrapper: BaseDatabaseWrapper, guest: Guest) -> None:
     """Let a new wrapper ask a guest."""
-    kind = _leased_class(cast("Any", type(wrapper)))
-    if type(wrapper) is not kind:
-        wrapper.__class__ = kind
+    if not isinstance(wrapper, _Leased):
+        wrapper.__class__ = _leased_class(cast("Any", type(wrapper)))
     values = vars(wrapper)
     values["daf_orm_guest"] = guest
     if not values.keys().isdisjoint(_METHODS):
         for name in _METHODS & values.keys():
             if not isinstance(values[name], _OwnMethod):
                 values[name] = _OwnMethod(wrapper, name, values[name])
+
+
+def is_leased(kind: type[Any]) -> bool:
+    """Return True if a class has the methods that ask a guest."""
+    return issubclass(kind, _Leased)
 
 
 def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
@@ -75,9 +87,9 @@ def forget_helpers(wrapper: BaseDatabaseWrapper) -> None:
 
     Code that still needs one gets a new one.
     """
-    values = vars(wrapper)
-    for name, kind in cast("Any", wrapper).daf_orm_helpers:
-        if type(values.get(name)) is kind:
+    values, kinds = vars(wrapper), cast("Any", wrapper).daf_orm_helpers
+    for name in kinds.keys() & values.keys():
+        if type(values[name]) is kinds[name]:
             del values[name]
 
 
@@ -120,7 +132,7 @@ class _Leased(_Backend):  # type: ignore[misc] # it is any backend's
     """The methods of a backend's wrapper that a guest changes."""
 
     daf_orm_guest: Guest | None = None
-    daf_orm_helpers: tuple[tuple[str, Any], ...] = ()
+    daf_orm_helpers: Mapping[str, Any] = MappingProxyType({})
 
     def __init_subclass__(cls, **_: Any) -> None:
         """Keep the subclass from the backend, whose own hook expects only its own subclasses."""
@@ -172,7 +184,7 @@ def _leased_class(backend: Any) -> Any:
     helpers = [name for name in _HELPERS if getattr(backend, name, None) is None]  # else it is the backend's property
     members: dict[str, Any] = {name: _Helper(name) for name in helpers}
     members |= {"__module__": backend.__module__, "__qualname__": backend.__qualname__, "__doc__": backend.__doc__}
-    members |= {"daf_orm_helpers": tuple((name, getattr(backend, f"{name}_class", None)) for name in helpers)}
+    members |= {"daf_orm_helpers": {name: getattr(backend, f"{name}_class", None) for name in helpers}}
     # The backend's metaclass does not run either: it may register classes by name, or require attributes.
     make: Any = abc.ABCMeta.__new__ if isinstance(backend, abc.ABCMeta) else type.__new__
     leased = make(type(backend), backend.__name__, (_Leased, backend), members)

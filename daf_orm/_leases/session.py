@@ -19,8 +19,9 @@ from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
 from daf_orm._leases.attributes import DJANGOS
-from daf_orm._leases.leased_wrapper import guest_of, lease_settings
+from daf_orm._leases.leased_wrapper import be_prepared, guest_of, lease_settings
 from daf_orm._leases.past_django import watch_connection
+from daf_orm._leases.wrapper_template import template_of
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
 from daf_orm.databases.server_pooling import Kind
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from daf_orm._leases.wrapper_template import WrapperTemplate
 
 
 class Session:
@@ -58,6 +61,7 @@ class Session:
         """The settings that ``CONFIGURE`` has made."""
         self._effect = Effect.NONE
         self._type = type(wrapper)
+        self._template: WrapperTemplate | None = None
         self._database = database_of(wrapper)
         self.is_server_pooled = server_pooled and self._database.can_be_pooled_by_server
         """True if each transaction may be in another session of the server."""
@@ -65,7 +69,7 @@ class Session:
         self._sends_unseen = sends_unseen_statements(wrapper)
         self._options: tuple[Any, ...] = ()
         self._autocommit = False
-        self._attributes: dict[str, Any] = {}
+        self._attributes: dict[str, Any] = {}  # that the backend sets on a wrapper when it connects
         self._facts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})  # of the wrapper, of its features
         self._lengths = (0, 0)
         self._is_new = False
@@ -110,8 +114,14 @@ class Session:
             }
 
     def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:
-        """Return a new wrapper, as ``django.db.connections`` makes them, if the alias still has these settings."""
-        return self._type(settings, self.alias) if settings is self.origin else None
+        """Return a new wrapper for a lease, if the alias still has these settings."""
+        if settings is not self.origin:
+            return None
+        if self._template is None or not self._template.fits(settings, self._attributes):
+            self._template = template_of(self._type, settings, self.alias, self._attributes)
+            if self._template is None:
+                return be_prepared(self._type(settings, self.alias))
+        return self._template.make()
 
     @contextlib.contextmanager
     def housekeeping(self) -> Iterator[BaseDatabaseWrapper]:
