@@ -120,9 +120,10 @@ class Receiver:
                 await body.add(part)
 
     async def _receive_in_time(self, body: SpooledBody) -> None:
-        seconds = get_settings().BODY_TIMEOUT
-        timeout = asyncio.timeout(seconds)
-        slow = asyncio.get_running_loop().call_later(_SLOW, self._give_slot_back, timeout)
+        seconds, loop = get_settings().BODY_TIMEOUT, asyncio.get_running_loop()
+        timeout, started = asyncio.timeout(None), loop.time()
+        # Most bodies are there at once, so that one timer stands for both.
+        slow = loop.call_later(min(_SLOW, seconds), self._note_slow_client, timeout, started + seconds)
         try:
             async with timeout:
                 await self._receive_all(body)
@@ -139,7 +140,8 @@ class Receiver:
         if self.slot is not None and not self.slot.is_held:
             await self.slot.take_again()
 
-    def _give_slot_back(self, timeout: asyncio.Timeout) -> None:
+    def _note_slow_client(self, timeout: asyncio.Timeout, deadline: float) -> None:
+        timeout.reschedule(deadline)
         if self.slot is not None and self.slot.is_held and not self.slot.give_back():
             self._is_overload = True
             timeout.reschedule(asyncio.get_running_loop().time())

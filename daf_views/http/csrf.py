@@ -33,7 +33,7 @@ def needs_check(request: HttpRequest) -> bool:
     """Return True if the request is unsafe, and may be a browser's."""
     if request.method in SAFE or is_exempt_from_csrf(request):
         return False
-    scheme = request.headers.get("Authorization", "").strip().partition(" ")[0]
+    scheme = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")[0]
     return scheme.lower() in _SENT_BY_BROWSERS
 
 
@@ -43,7 +43,9 @@ def check_origin(request: HttpRequest) -> None:
     if origin is not None:
         if not _Check(_no_view).is_known_origin(request):
             raise CSRFError(REASON_BAD_ORIGIN % origin)
-    elif not _has_session(request) and (site := request.headers.get("Sec-Fetch-Site", "none")) not in _NOT_ANOTHER_SITE:
+        return
+    site = request.META.get("HTTP_SEC_FETCH_SITE", "none")
+    if site not in _NOT_ANOTHER_SITE and not _has_session(request):
         raise CSRFError(f"Sec-Fetch-Site is {site}.")
 
 

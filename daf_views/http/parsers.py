@@ -69,8 +69,8 @@ class _InMemoryParser(Parser):
     @property
     def limit(self) -> int | None:
         """Bytes a body may have: ``DATA_UPLOAD_MAX_MEMORY_SIZE``, or less."""
-        limits = [limit for limit in (self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE) if limit is not None]
-        return min(limits, default=None)
+        own, of_django = self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return of_django if own is None else own if of_django is None else min(own, of_django)
 
     async def read(self, request: HttpRequest) -> bytes:
         """Return the body. Raise ContentTooLargeError if it is longer than the limit, whatever Content-Length said."""
@@ -78,8 +78,9 @@ class _InMemoryParser(Parser):
             body = await _read(request)
         except RequestDataTooBig:
             raise _too_large(self.limit) from None
-        if self.limit is not None and len(body) > self.limit:
-            raise _too_large(self.limit)
+        limit = self.limit
+        if limit is not None and len(body) > limit:
+            raise _too_large(limit)
         return body
 
 
@@ -185,14 +186,15 @@ async def parse_body(request: HttpRequest, parsers: Sequence[Parser]) -> Any:
     parser = next((parser for parser in parsers if parser.reads(request.content_type or "")), None)
     if parser is None:
         raise _unsupported(request, parsers, None)
-    if (_content_length(request) or 0) > (parser.limit if parser.limit is not None else float("inf")):
-        raise _too_large(parser.limit)
+    limit = parser.limit
+    if limit is not None and (_content_length(request) or 0) > limit:
+        raise _too_large(limit)
     try:
-        await load_body(request, limit=parser.limit)
+        await load_body(request, limit=limit)
         if coding is not None and not (request.method == "DELETE" and await _is_empty(request)):
-            await decode_body(request, coding, limit=parser.limit)
+            await decode_body(request, coding, limit=limit)
     except RequestDataTooBig:
-        raise _too_large(parser.limit) from None
+        raise _too_large(limit) from None
     if request.method == "DELETE" and await _is_empty(request):
         return None  # clients send the Content-Type of an API also without content
     return await parser.parse(request)
