@@ -28,6 +28,14 @@ _FEATURES: Final = attrgetter(
     "allows_group_by_selected_pks",
     "allows_group_by_select_index",
 )
+_LOCKING: Final = attrgetter(
+    "has_select_for_update",
+    "has_select_for_update_nowait",
+    "has_select_for_update_skip_locked",
+    "has_select_for_no_key_update",
+    "supports_select_for_update_with_limit",
+    "for_update_after_from",
+)
 _MAX_STATES: Final = 1000
 _MAX_IN: Final = 1000  # values: two lists as long are rare, and each length is another structure
 
@@ -47,7 +55,10 @@ def shape_of(compiler: Any, backend: object) -> tuple[tuple[Any, ...], list[Any]
         shape.append(read(values[name]))
     if (selected := values.get("_annotation_select_cache")) is not None:
         _check_selected(selected, values["annotations"], query.annotation_select_mask)
-    shape.append(bool(query.low_mark) or query.high_mark is not None)
+    if query.select_for_update:
+        _add_lock(query, connection, shape)
+    else:
+        shape.append(bool(query.low_mark) or query.high_mark is not None)
     _add_tables(values, shape)
     parameters: list[Any] = []
     where = values["where"]
@@ -55,6 +66,13 @@ def shape_of(compiler: Any, backend: object) -> tuple[tuple[Any, ...], list[Any]
         raise Unkept(name_of(type(where)))
     _add_conditions(where, compiler, shape, parameters)
     return tuple(shape), parameters
+
+
+def _add_lock(query: Any, connection: Any, shape: list[Any]) -> None:
+    """Add what a lock depends on. It stands behind LIMIT, so that both limits are part of the structure."""
+    if connection.get_autocommit():
+        raise Unkept("a lock outside a transaction")
+    shape += (query.low_mark, query.high_mark, _LOCKING(connection.features))
 
 
 def _add_tables(values: Mapping[str, Any], shape: list[Any]) -> None:
@@ -190,10 +208,13 @@ _PLAIN: Final = frozenset(
     {
         *("model", "alias_cols", "default_cols", "default_ordering", "standard_ordering", "distinct", "max_depth"),
         *("alias_prefix", "values_select"),
+        *("select_for_update", "select_for_update_nowait", "select_for_update_skip_locked", "select_for_no_key_update"),
     }
 )
 """Attributes that are part of the key as they are."""
-_UNSET: Final = frozenset({"external_aliases", "extra", "extra_tables", "extra_order_by", "distinct_fields"})
+_UNSET: Final = frozenset(
+    {"external_aliases", "extra", "extra_tables", "extra_order_by", "distinct_fields", "select_for_update_of"}
+)
 """Attributes that keep a query out unless they are empty."""
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "order_by": _order_by,

@@ -90,7 +90,8 @@ class Plan:
         if not same_values(made.parameters, (*self.before, *values, *self.after)):
             raise Unkept("parameters of other parts")
         self.sql, self.limits = made.sql, (query.low_mark, query.high_mark)
-        if query.is_sliced and not self.sql.endswith(_limits(compiler)):
+        is_movable = query.is_sliced and not query.select_for_update  # the limits of a lock are part of the structure
+        if is_movable and not self.sql.endswith(_limits(compiler)):
             raise Unkept("limits that are not the end")
         self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
         self.joins = tuple(made.joins.items())

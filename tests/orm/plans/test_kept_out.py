@@ -105,8 +105,8 @@ def test_a_subquery_that_is_annotated_is_kept_out() -> None:
     assert not is_kept(Author.objects.annotate(title=Subquery(titles)))
 
 
-def test_select_for_update_and_distinct_on_are_kept_out() -> None:
-    for queryset in (Book.objects.select_for_update(), Book.objects.distinct("title")):
+def test_locks_of_some_tables_and_distinct_on_are_kept_out() -> None:
+    for queryset in (Book.objects.select_for_update(of=["self"]), Book.objects.distinct("title")):
         before = get_stats().hits
         for _ in range(3):
             list_of(queryset)

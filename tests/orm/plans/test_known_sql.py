@@ -4,11 +4,14 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, Length, Lower, Upper
+from django.db.transaction import TransactionManagementError
 
 from daf_orm._plans import get_stats
 from tests.orm.plans.compiling import compiled_both_ways, is_kept, with_every_relation
@@ -230,3 +233,30 @@ def test_the_queries_that_django_makes_for_count_exists_get_and_aggregate() -> N
             "most": author.pk if name == "Jane" else None
         }
     assert get_stats().hits == 12
+
+
+def test_locks() -> None:
+    def locked(number: int, **options: bool) -> QuerySet:
+        return Book.objects.select_for_update(**options).filter(pk=number)
+
+    options = ({}, {"nowait": True}, {"skip_locked": True}, {"no_key": True}, {"nowait": True, "no_key": True})
+    for each in options if connection.features.has_select_for_update_nowait else options[:1]:
+        all_alike(partial(locked, **each), range(3))
+    for queryset in (locked(1).select_related("author"), locked(1)[:3], locked(1)[2:], locked(1).order_by("title")[:9]):
+        assert is_kept(queryset)
+    assert not compiled_both_ways(locked(1)[:4])  # LIMIT stands before FOR UPDATE
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no row locks")
+def test_a_lock_outside_a_transaction_is_refused_as_by_django() -> None:
+    with transaction.atomic():
+        assert is_kept(Book.objects.select_for_update().filter(pk=1))
+    with pytest.raises(TransactionManagementError):
+        list(Book.objects.select_for_update().filter(pk=1))
+
+
+def test_a_query_with_a_lock_and_one_without_have_separate_plans() -> None:
+    for _ in range(3):
+        compiled_both_ways(Book.objects.filter(pk=1))
+        compiled_both_ways(Book.objects.select_for_update().filter(pk=1))
