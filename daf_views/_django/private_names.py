@@ -29,6 +29,16 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "django.contrib.sessions.backends.base:SessionBase": {
         "_session_cache": "whether a session has been read",
     },
+    "django.core.checks.security.base": {
+        "_security_middleware": "looks for SecurityMiddleware, on which deployment checks depend",
+        "_xframe_middleware": "looks for XFrameOptionsMiddleware",
+    },
+    "django.core.checks.security.csrf": {
+        "_csrf_middleware": "looks for CsrfViewMiddleware",
+    },
+    "django.core.checks.security.sessions": {
+        "_session_middleware": "looks for SessionMiddleware",
+    },
     "django.core.handlers.base:BaseHandler": {
         "_non_atomic_requests": "the aliases on which a view runs in no transaction",
     },

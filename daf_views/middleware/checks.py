@@ -1,4 +1,4 @@
-"""The system check of middleware."""
+"""The system check of middleware, and Django's own of it, which know Django's classes by their paths only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from django.core.checks import Warning as CheckWarning
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
+from daf_orm.patches import Patch, PatchTable
 from daf_views.middleware.base import InlineMixin
 from daf_views.middleware.twins import TWINS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @register("daf_views")
@@ -60,6 +61,45 @@ def _is_inline(middleware: Any, hook: str) -> bool:
 def _named(hooks: list[str]) -> str:
     return " and ".join(f"{hook}()" for hook in hooks)
 
+
+def _or_twin(path: str) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+    """Return a wrapper for a function that looks for a middleware of Django: it finds the twin as well."""
+
+    def wrapper(original: Callable[[], bool]) -> Callable[[], bool]:
+        return lambda: original() or TWINS[path] in settings.MIDDLEWARE
+
+    return wrapper
+
+
+_SECURITY = "django.core.checks.security"
+_WHY = "check --deploy would report middleware as missing that thread_free() has replaced, and skip what depends on it"
+PATCHES = PatchTable(
+    Patch(
+        owner=f"{_SECURITY}.base",
+        name="_security_middleware",
+        wrapper=_or_twin("django.middleware.security.SecurityMiddleware"),
+        why=_WHY,
+    ),
+    Patch(
+        owner=f"{_SECURITY}.base",
+        name="_xframe_middleware",
+        wrapper=_or_twin("django.middleware.clickjacking.XFrameOptionsMiddleware"),
+        why=_WHY,
+    ),
+    Patch(
+        owner=f"{_SECURITY}.csrf",
+        name="_csrf_middleware",
+        wrapper=_or_twin("django.middleware.csrf.CsrfViewMiddleware"),
+        why=_WHY,
+    ),
+    Patch(
+        owner=f"{_SECURITY}.sessions",
+        name="_session_middleware",
+        wrapper=_or_twin("django.contrib.sessions.middleware.SessionMiddleware"),
+        why=_WHY,
+    ),
+)
+"""Active while ``"daf_views"`` is installed."""
 
 _THREAD_FREE = "Write MIDDLEWARE = thread_free([...]), with thread_free from daf_views.middleware."
 _SYNC_ONLY = (

@@ -42,6 +42,23 @@ def test_every_wrong_setting_is_an_error(settings):
 # Middleware
 
 
+DEPLOYED = {"SECURE_HSTS_SECONDS": 0, "SESSION_COOKIE_SECURE": False, "CSRF_COOKIE_SECURE": False}
+
+
+@pytest.mark.parametrize("values", [DEPLOYED, DEPLOYED | {"X_FRAME_OPTIONS": "SAMEORIGIN"}])
+def test_django_s_deployment_checks_find_the_twins(values, settings):
+    for name, value in values.items():
+        setattr(settings, name, value)
+
+    def found(middleware):
+        settings.MIDDLEWARE = middleware
+        return {each.id for each in run_checks(tags=["security"], include_deployment_checks=True)}
+
+    assert found(thread_free(DEFAULT)) == found(DEFAULT)
+    assert {"security.W004", "security.W008", "security.W012", "security.W016"} <= found(thread_free(DEFAULT))
+    assert {"security.W001", "security.W002", "security.W003"} <= found([])
+
+
 class Mixed(MiddlewareMixin):
     def process_response(self, request, response):
         return response
