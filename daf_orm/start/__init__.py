@@ -1,0 +1,1 @@
+"""A new project with DAF in it: ``python -m daf_orm.start mysite``."""
