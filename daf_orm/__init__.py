@@ -28,6 +28,7 @@ __all__ = [
     "runs_in_thread",
     "transaction",
 ]
+__version__ = "0.1.0"
 _HOMES = {
     "AsyncManager": "manager",
     "AsyncModel": "models",  # defining a model needs the settings

@@ -13,6 +13,7 @@ from daf_orm.owners import pinned
 from daf_orm.query import AsyncQuerySet
 from daf_orm.sync import await_safe, database_sync_to_async, runs_in_thread
 
+__version__: str
 __all__ = [
     "AsyncManager",
     "AsyncModel",
