@@ -48,6 +48,7 @@ python_use_unqualified_type_names = True
 INCLUDED = {
     "README.md": "index",
     "CHANGELOG.md": "project/changelog",
+    "CODE_OF_CONDUCT.md": "project/conduct",
     "CONTRIBUTING.md": "project/contributing",
     "SECURITY.md": "project/security",
     "benchmarks/README.md": "why/benchmarks",

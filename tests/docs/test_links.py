@@ -9,7 +9,17 @@ from tests.docs.reference import DOCS, ROOT
 
 pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory]  # no database is used
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md")),
+    *(
+        ROOT / name
+        for name in (
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "CHANGELOG.md",
+            "benchmarks/README.md",
+            "changes/README.md",
+        )
+    ),
     *sorted(DOCS.rglob("*.md")),
 ]
 FENCE = re.compile(r"^( *)(```+).*?^\1\2 *$", re.MULTILINE | re.DOTALL)

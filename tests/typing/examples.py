@@ -28,6 +28,7 @@ OTHERS = {
 """Pages whose examples no type checker reads."""
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in OTHERS)]
 FRAGMENTS = {
+    ("README.md", 2): "adds to the settings that a project has; make test-dist runs it",
     ("docs/guides/native.md", 1): "leaves out what a database is called, as `…`, which is no Python",
     ("docs/guides/testing.md", 4): "leaves out of a dict what it has beside one key, as `...`, which is no Python",
     ("docs/start/tutorial.md", 1): "adds to the settings that a project has; tests/docs/test_steps.py runs it",
