@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1 3.14-6.1
+TRIED ?= 3.11-5.2 3.13-6.1
 SKIP ?=
 SOAK ?= 100000
 JOBS ?= 3
@@ -17,8 +18,8 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql lint format docs audit bench soak coverage
-.PHONY: update clean
+.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql test-dist lint format docs audit bench soak
+.PHONY: coverage dist changelog update clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -110,6 +111,15 @@ coverage: $(VENV)/.test ## Run the suite on every database and show the lines th
 	@$(call run_suite,--cov --cov-append --cov-report= $(ARGS))
 	$(VENV)/bin/coverage report
 
+dist: $(VENV)/.row-$(ROW) ## Build the source distribution and the wheel into dist/
+	@rm -rf dist
+	@$(VENV)/bin/python -m hatchling build -d dist
+
+test-dist: dist $(addprefix test-dist-on-,$(TRIED)) ## Install the wheel in empty environments, and use it as README.md says (TAG=v0.1.0: it is that version)
+
+changelog: $(VENV)/.release ## Make the part of CHANGELOG.md for daf_orm.__version__ from changes/
+	$(VENV)/bin/towncrier build --yes
+
 update: lock-build lock-uv lock-mysql $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
 
 clean: ## Remove environments, caches and builds
@@ -128,16 +138,24 @@ done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef
 
-# One row, every database: `make test-on-3.13-6.1`. pyenv's shims exist for Pythons that do not run, so a candidate
+# $(call on_row,ROW,COMMAND) runs COMMAND with $$python. pyenv's shims exist for Pythons that do not run, so a candidate
 # counts only once it has run something.
+define on_row
+version=$(word 1,$(subst -, ,$(1))); \
+for python in "python$$version" $$(pyenv root 2>/dev/null)/versions/$$version.*/bin/python; do \
+	if "$$python" -c '' 2>/dev/null; then \
+		exec $(2); \
+	fi; \
+done; \
+echo "SKIPPED: Python $$version is not installed here, so row $(1) was not tested."
+endef
+
+# One row, every database: `make test-on-3.13-6.1`.
 test-on-%:
-	@version=$(word 1,$(subst -, ,$*)); \
-	for python in "python$$version" $$(pyenv root 2>/dev/null)/versions/$$version.*/bin/python; do \
-		if "$$python" -c '' 2>/dev/null; then \
-			exec $(MAKE) --no-print-directory test PYTHON="$$python" ROW=$* VENV=.venv-$*; \
-		fi; \
-	done; \
-	echo "SKIPPED: Python $$version is not installed here, so row $* was not tested."
+	@$(call on_row,$*,$(MAKE) --no-print-directory test PYTHON="$$python" ROW=$* VENV=.venv-$*)
+
+test-dist-on-%:
+	@$(call on_row,$*,"$$python" -m tests.project.distribution dist requirements/$*.txt $(if $(TAG),--tag $(TAG)))
 
 # An environment is that of one row, made anew when its lock changes. It holds one stamp per dependency group installed
 # in it. Each group is a part of the row's lock, so two groups never want different versions.
