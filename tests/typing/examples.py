@@ -18,9 +18,12 @@ HOME = Path(__file__).parent
 ROOT = HOME.parents[1]
 OTHERS = {
     "check.md",  # its examples misuse the ORM on purpose; tests/orm/static/test_docs.py has their models
-    "cors.md",  # this and the following are files of a project, which tests/docs/test_steps.py runs
+    "allauth.md",  # this and the following are files of a project, which tests/docs/test_steps.py runs
+    "celery.md",
+    "cors.md",
     "jwt.md",
     "observability.md",
+    "runners.md",
     "static-and-admin.md",
     "uploads.md",
     "websockets.md",
