@@ -32,7 +32,7 @@ class Command(startproject.Command):
         parser.add_argument("name", help="the name of the project, a Python identifier")
         parser.add_argument("directory", nargs="?", help="an existing directory to write into, in place of a new one")
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, **options: Any) -> None:  # type: ignore[override] # as startproject's own
         """Write the project. Raises CommandError for a name or a directory that Django refuses."""
         if options["name"] == APP:
             raise CommandError(f"{APP!r} is the app of the new project. Choose another name for the project.")

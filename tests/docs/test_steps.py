@@ -30,7 +30,10 @@ def test_the_tutorial(shop, tmp_path, zygote):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("page", ["static-and-admin", "websockets", "jwt", "allauth", "cors", "uploads", "observability", "celery", "runners"])
+@pytest.mark.parametrize(
+    "page",
+    ["static-and-admin", "websockets", "jwt", "allauth", "cors", "uploads", "observability", "celery", "runners"],
+)
 def test_a_guide(page, shop, tmp_path, zygote):
     shutil.copytree(shop, tmp_path, dirs_exist_ok=True)
     found = steps(DOCS / "guides" / f"{page}.md")
