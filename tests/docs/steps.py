@@ -72,12 +72,13 @@ def take(step: Command | File, folder: Path, zygote: Zygote) -> None:
         path.write_text(f"{before}\n\n{step.text}" if before else step.text)
         return
     program, *arguments = shlex.split(step.text)
-    done = zygote.run([*PROGRAMS[program], *arguments], cwd=folder, env=_environment())
+    done = zygote.run([*PROGRAMS[program], *arguments], cwd=folder, env=environment())
     output = done.stdout + done.stderr
     assert (done.returncode != 0) is step.fails, f"$ {step.text}\n{output}"
     for line in step.output:
         assert line in output, f"$ {step.text}\n{output}"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the variables that a new project finds: those of this process, without those of Django, DAF and pytest."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "DAF_", "PYTEST_"))}
