@@ -53,6 +53,7 @@ ON_NATIVE = (
 """Files that run with the native PostgreSQL engine: the rest of the suite does not depend on how a query runs."""
 LONG = (
     "docs/test_steps.py",
+    "orm/start/test_start.py",
     "scenarios/test_exhaustion.py",
     "scenarios/orm/test_bank.py",
     "scenarios/packages/test_tracing.py",
