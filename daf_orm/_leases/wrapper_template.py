@@ -41,14 +41,14 @@ class WrapperTemplate:
         self._origin, self._connected = _copied(origin), connected
         self._settings = first.settings_dict
         helpers = dict(cast("Any", kind).daf_orm_helpers)
-        values = {name: value for name, value in connected.items() if isinstance(value, PLAIN)}
+        values: dict[str, Any] = {name: value for name, value in connected.items() if isinstance(value, PLAIN)}
         values |= {name: value for name, value in vars(first).items() if type(value) is not helpers.get(name)}
         self._shared = {name: value for name, value in values.items() if isinstance(value, PLAIN)}
         makers = {name: _maker(value) for name, value in values.items() if name not in self._shared}
         makers |= {"settings_dict": self._make_settings, "_thread_ident": threading.get_ident}
         self.is_complete = None not in makers.values()
         """False if some value can neither be shared nor made."""
-        self._names, self._makers = tuple(makers), tuple(makers.values())
+        self._names, self._makers = tuple(makers), cast("tuple[Callable[[], Any], ...]", tuple(makers.values()))
 
     def fits(self, origin: dict[str, Any], connected: dict[str, Any]) -> bool:
         """Return True if the alias's settings, and the last connection, are still those of the template."""
@@ -66,9 +66,7 @@ class WrapperTemplate:
         return _copied(self._settings)
 
 
-def template_of(
-    kind: type[Any], origin: dict[str, Any], alias: str, connected: dict[str, Any]
-) -> WrapperTemplate | None:
+def template_of(kind: Any, origin: dict[str, Any], alias: str, connected: dict[str, Any]) -> WrapperTemplate | None:
     """Return a template for wrappers of a class; None if one cannot be made without its ``__init__``."""
     if not (is_leased(kind) and kind.__new__ is object.__new__ and all(map(_is_trusted, kind.__mro__))):
         return None

@@ -33,7 +33,7 @@ _MOST_MEMBERS = 100
 
 def coding_of(request: HttpRequest) -> str | None:
     """Return the coding that the body is to be decoded from. Raises UnsupportedMediaTypeError for any other."""
-    field = request.META.get("HTTP_CONTENT_ENCODING")
+    field: str = request.META.get("HTTP_CONTENT_ENCODING", "")
     if not field:
         return None
     codings = [each for part in field.split(",") if (each := part.strip().lower()) not in {"", "identity"}]

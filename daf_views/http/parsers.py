@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from io import SEEK_END
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -69,8 +69,10 @@ class _InMemoryParser(Parser):
     @property
     def limit(self) -> int | None:
         """Bytes a body may have: ``DATA_UPLOAD_MAX_MEMORY_SIZE``, or less."""
-        own, of_django = self._limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        return of_django if own is None else own if of_django is None else min(own, of_django)
+        own, of_django = self._limit, cast("int | None", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        if own is None or of_django is None:
+            return of_django if own is None else own
+        return min(own, of_django)
 
     async def read(self, request: HttpRequest) -> bytes:
         """Return the body. Raise ContentTooLargeError if it is longer than the limit, whatever Content-Length said."""
