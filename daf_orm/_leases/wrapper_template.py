@@ -1,7 +1,7 @@
 """New wrappers of one alias without their class's ``__init__``, which would make six helpers for each request.
 
 A template has what ``__init__`` sets on a new wrapper. Each new wrapper gets these values: plain ones as they are,
-containers and locks of its own. Helpers are made when they are asked for. A backend that sets anything else, or whose
+containers and locks are made anew. Helpers are made when they are asked for. A backend that sets anything else, or whose
 ``__init__`` is not Django's or DAF's, has no template.
 """
 
