@@ -48,7 +48,7 @@ _HOMES = {
     "runs_in_thread": "sync",
 }
 _MODULES = frozenset(
-    {"detection", "exceptions", "manager", "owners", "patches", "query", "settings", "sync", "transaction"}
+    {"detection", "exceptions", "manager", "metrics", "owners", "patches", "query", "settings", "sync", "transaction"}
 )
 
 

@@ -15,8 +15,9 @@ class DafOrmConfig(AppConfig):
     verbose_name = "Django Async Framework: ORM"
 
     def ready(self) -> None:
-        """Register the checks; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
+        """Register the checks and the metrics; adapt Django unless ``DAF_ORM["ADAPT_DJANGO"]`` is False."""
         from daf_orm import _adapter, _plans, checks  # noqa: F401, PLC0415 - Django's models must be loadable
+        from daf_orm._pool import metrics  # noqa: F401, PLC0415
         from daf_orm.detection import guard, io, watch  # noqa: PLC0415
         from daf_orm.settings import get_settings, problems  # noqa: PLC0415
 

@@ -33,6 +33,7 @@ class Host(Protocol):
     """The owner of a wrapper."""
 
     lost: str
+    pinned_by: Any
     last_used: dict[str, Guest]
 
     @property
@@ -217,6 +218,7 @@ class Guest(Appearance):
         """Keep the session for the owner before it is changed."""
         before = self.session
         self.lease.keep()
+        self.owner.pinned_by = self.owner.pinned_by or sql
         assert self.session is not None
         if self.session is not before:  # the call goes on on the connection with the owner's other state
             self._renew(cursor)
@@ -334,6 +336,7 @@ class Guest(Appearance):
                 session.look_at(sql)
             return
         lease.keep()
+        self.owner.pinned_by = self.owner.pinned_by or sql
         session.is_touched = True
         session.lose_track()
 

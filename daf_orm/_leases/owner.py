@@ -28,6 +28,14 @@ class Owner:
     pinned: Any = None
     """The lease that it keeps until it ends."""
     was_pinned = False
+    leases = 0
+    """The number of leases that it was lent."""
+    waited = 0.0
+    """Seconds that its calls have waited for a lease."""
+    pinned_at = ""
+    """The place in the code that pinned a lease to it first."""
+    pinned_by: Any = None
+    """The first statement that may have changed its session, if that was seen."""
     lost = ""
     """The message about state lost with a connection that it kept. A request cannot go on; a task gets it once."""
     _ended = False

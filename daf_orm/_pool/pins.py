@@ -135,7 +135,9 @@ class Pins:
     def _pin(self, lease: Lease, owner: Owner) -> None:
         self._leases[lease] = None
         owner.pinned, owner.was_pinned = lease, True
-        lease.pinned_for = f"{owner.name} keeps it since {find_call_site()}"
+        place = str(find_call_site())
+        owner.pinned_at = owner.pinned_at or place
+        lease.pinned_for = f"{owner.name} keeps it since {place}"
         lease.close_gate()
         owners.end_with_task(owner)
 

@@ -132,7 +132,7 @@ class ConnectionPool:
             raise
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, timeout)
-        self._stock.count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        self._stock.count_wait(owner, time.monotonic() - started)
         lease.lend_to(owner)
         return lease
 
@@ -149,7 +149,7 @@ class ConnectionPool:
             lease = self._wait_blocking(waiter)
         except BaseException as error:  # noqa: BLE001 - raised again by _give_up, unless it was a time-out just too late
             lease = self._give_up(waiter, error, self.timeout)
-        self._stock.count("requests_wait_ms", int((time.monotonic() - started) * 1000))
+        self._stock.count_wait(owner, time.monotonic() - started)
         lease.loop = loop
         lease.lend_to(owner)
         return lease
@@ -167,6 +167,7 @@ class ConnectionPool:
             is_kept = self._is_kept(lease, connections, keeps_transactions=keeps_transactions)
             if is_kept:
                 return
+            self._stock.count("returns_cleaned", 1)
             if not connections.clean(lease.origin or "a call", is_rested=is_kept is False):
                 self._stock.count("returns_bad", 1)
         if not self._stock.take_back(lease):

@@ -26,6 +26,7 @@ _COUNTERS = (
     "requests_queued",
     "requests_wait_ms",
     "requests_errors",
+    "returns_cleaned",
     "returns_bad",
     "connections_lost",
 )
@@ -80,6 +81,7 @@ class Stock:
             if not self.queue and (connections := self._take()) is not None:
                 lease = self._lend(connections, loop)
                 lease.lend_to(owner)
+                owner.leases += 1
                 return lease, None
             if self._max_waiting and len(self.queue) >= self._max_waiting:
                 self._counters["requests_errors"] += 1
@@ -186,6 +188,13 @@ class Stock:
         """Add to a counter."""
         with self._lock:
             self._counters[counter] += amount
+
+    def count_wait(self, owner: Owner, seconds: float) -> None:
+        """Count a lease that was lent after a wait."""
+        with self._lock:
+            self._counters["requests_wait_ms"] += int(seconds * 1000)
+            owner.waited += seconds
+            owner.leases += 1
 
     def is_starved(self) -> bool:
         """Return True if all leases are pinned, and none is in use."""

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from daf_orm.metrics.registry import Counter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,6 +41,12 @@ class CallList:
         return taken
 
 
+_calls = Counter(
+    "daf_blocking_calls_total",
+    "Blocking calls on an event loop that the guard has refused (raised) or let through (ran).",
+    unit="calls",
+    labels=("outcome",),
+)
 _recorders: list[Recorder] = []
 _block: ContextVar[list[BlockingCall] | None] = ContextVar("daf_orm.recorded", default=None)
 
@@ -61,7 +69,8 @@ def set_recorders(recorders: list[Recorder]) -> list[Recorder]:
 
 
 def record(call: BlockingCall, error: BlockingCallError | None) -> None:
-    """Pass a call to the recorders."""
+    """Pass a call to the recorders, and count it."""
+    _calls.add("ran" if error is None else "raised")
     for recorder in tuple(_recorders):
         recorder.record(call, error)
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 from django.core.signals import setting_changed
 
 from daf_orm.detection.watchdog.stalls import Sample, Stalls, take_sample
+from daf_orm.metrics.registry import Computed
 from daf_orm.settings import WatchdogSettings, get_settings
 
 logger = logging.getLogger("daf_orm.blocking")
@@ -202,6 +203,22 @@ def get_stats() -> dict[str, Any]:
     """Return the ``stalls`` seen in this process, ``longest_ms``, and ``sites``: the same two for each line."""
     active = _watchdog
     return active.stalls.get_stats() if active is not None else {"stalls": 0, "longest_ms": 0, "sites": {}}
+
+
+Computed(
+    "daf_loop_stalls_total",
+    "Times that an event loop was blocked for longer than the watchdog's threshold.",
+    kind="counter",
+    unit="stalls",
+    read=lambda: get_stats()["stalls"],
+)
+Computed(
+    "daf_loop_longest_stall_seconds",
+    "The longest stall of an event loop that the watchdog has seen.",
+    kind="gauge",
+    unit="seconds",
+    read=lambda: get_stats()["longest_ms"] / 1000,
+)
 
 
 def _start() -> Watchdog | None:

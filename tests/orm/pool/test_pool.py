@@ -38,6 +38,7 @@ STATISTICS = {
     "requests_queued",
     "requests_wait_ms",
     "requests_errors",
+    "returns_cleaned",
     "returns_bad",
     "connections_lost",
 }
