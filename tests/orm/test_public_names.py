@@ -27,8 +27,9 @@ FILES = sorted(HOME.rglob("*.py"))
 MODULES = sorted(
     ".".join(file.relative_to(HOME.parent).with_suffix("").parts).removesuffix(".__init__") for file in FILES
 )
-NEED_SETTINGS = {"daf_orm.models"}
-"""A model class, even an abstract one, can only be made when the applications are known."""
+OF_TOOLBAR = {"daf_orm.debug_toolbar", "daf_orm.debug_toolbar.panel", "daf_orm.debug_toolbar.record"}
+NEED_SETTINGS = {"daf_orm.models", *OF_TOOLBAR}
+"""A model class, even an abstract one, can only be made when the applications are known. The toolbar reads settings."""
 
 FIXED = {
     "AsyncManager",
