@@ -31,7 +31,7 @@ from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.requests import AsyncRequest
 from daf_views._django.responses import iterator_of
-from daf_views.asgi import lifespan, request_cycle
+from daf_views.asgi import lifespan, metrics, request_cycle
 from daf_views.asgi.executors import enter_request_threads, leave_request_threads
 from daf_views.asgi.limiter import InFlightLimiter
 from daf_views.asgi.receiver import Receiver
@@ -211,6 +211,7 @@ class AsyncHandler(ASGIHandler):
 
     async def _refuse(self, scope: MutableMapping[str, Any], error: APIError, send: Send) -> None:
         """Answer directly: no signal, no middleware, no view."""
+        metrics.REFUSED.add(error.code)
         logger.warning("%s %s was refused: %s.", scope["method"], ascii(scope["path"]), error)
         body: Any = UnreceivedBody()
         request, response = self.create_request(scope, body)

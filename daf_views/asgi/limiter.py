@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from daf_views.asgi import metrics
 from daf_views.asgi.slots import Slot, Slots
 from daf_views.exceptions import ServiceUnavailableError
 
@@ -25,6 +26,7 @@ class InFlightLimiter:
         self._slots = None if settings.MAX_IN_FLIGHT is None else Slots(settings, settings.MAX_IN_FLIGHT)
         self._is_closed = False
         self._emptied = asyncio.Event()
+        metrics.watch(self)
 
     def __len__(self) -> int:
         return len(self._receivers)
@@ -33,6 +35,11 @@ class InFlightLimiter:
     def is_full(self) -> bool:
         """Return True if another request would have to wait."""
         return self._slots is not None and self._slots.are_taken
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a slot."""
+        return 0 if self._slots is None else self._slots.waiting
 
     async def enter(self, receiver: Receiver, *, unlimited: bool = False) -> Slot | None:
         """Count a request in, when there is a slot for it; return the slot for :meth:`leave`.

@@ -24,6 +24,11 @@ class Slots:
         """Return True if another request would have to wait."""
         return self._semaphore.locked()
 
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for one."""
+        return self._waiting
+
     async def take(self) -> None:
         """Wait for a slot. Raises ServiceUnavailableError if too many do, or if it takes longer than WAIT_TIMEOUT."""
         if not self._semaphore.locked():

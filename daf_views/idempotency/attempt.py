@@ -15,6 +15,7 @@ from django.db import ProgrammingError
 from django.db.transaction import TransactionManagementError
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
+from daf_orm.metrics import Counter
 from daf_views._core.cancellation import shielded
 from daf_views._core.logs import log_error
 from daf_views.exceptions import APIError, ServiceUnavailableError
@@ -38,6 +39,15 @@ _NOT_ASKED = (APIError, PoolTimeout, TooManyRequests, PoolClosed)
 """Errors of a store that has written nothing; each has its own response."""
 _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, TransactionManagementError, AttributeError, TypeError)
 """Errors in the use of a store, not failures of it: a retry will not help."""
+_requests = Counter(
+    "daf_idempotency_requests_total",
+    "Requests with an Idempotency-Key, by outcome. The response was stored, or could not be (unstored). The key was "
+    "released for a retry. A stored response was replayed. The key was that of another request (conflict), or of one "
+    "in_progress.",
+    unit="requests",
+    labels=("outcome",),
+)
+_errors = Counter("daf_idempotency_errors_total", "Failures of the store, each of which was a 503.", unit="errors")
 
 
 class Attempt:
@@ -108,6 +118,7 @@ class Attempt:
         response = await work()
         if is_final(response.status_code):
             self._claim = None
+            _requests.add("stored")
         return response
 
     async def _run_apart(self, claim: Claim, work: Work) -> HttpResponseBase:
@@ -133,13 +144,16 @@ class Attempt:
         try:
             is_kept = await self._finish(claim, response)
         except Exception as error:  # noqa: BLE001 - any error of a store's client; logged
+            _requests.add("unstored")
             await log_error("The response to a request with an Idempotency-Key could not be stored.", error=error)
         else:
+            _requests.add("stored" if is_kept else "unstored")
             if not is_kept and self._may_have_had_effect:
                 await log_error(_LOST)
 
     async def _release(self, claim: Claim) -> None:
         self._claim = None
+        _requests.add("released")
         try:
             async with asyncio.timeout(claim.lease):  # after that the lease has expired
                 await self._store.release(claim)
@@ -154,16 +168,21 @@ async def _asked(call: Awaitable[T]) -> T:
     except (*_NOT_ASKED, *_BUGS):
         raise
     except Exception as error:  # any error of a store's client; logged
+        _errors.add()
         await log_error("The store of idempotency keys failed, and a request was answered 503.", error=error)
         raise ServiceUnavailableError(retry_after=get_settings().RETRY_AFTER, code="idempotency_unavailable") from error
 
 
 def _replayed(record: Record, claim: Claim) -> HttpResponseBase:
     if record.fingerprint != claim.fingerprint:
+        _requests.add("conflict")
         raise ReusedKeyError
     if record.answer is None:
+        _requests.add("in_progress")
         raise InFlightError
-    return record.answer.replay()
+    response = record.answer.replay()
+    _requests.add("replayed")
+    return response
 
 
 _LOST = (

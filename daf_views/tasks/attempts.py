@@ -11,6 +11,7 @@ from asgiref.sync import iscoroutinefunction
 from daf_orm import database_sync_to_async
 from daf_views._core.cancellation import is_cancelled
 from daf_views.tasks.compat import TaskContext, normalize_json
+from daf_views.tasks.metrics import RUNNING
 from daf_views.tasks.task import AsyncTask
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ async def attempt(result: TaskResult) -> Any:
         call = task.attempt
     else:  # a Django task
         call = task.func if iscoroutinefunction(task.func) else database_sync_to_async(task.func)
-    return normalize_json(await call(*arguments, **result.kwargs))
+    with RUNNING.during(task.module_path):
+        return normalize_json(await call(*arguments, **result.kwargs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
+from daf_orm.metrics import Computed
 from daf_views._core.cancellation import is_cancelled
 from daf_views._core.drain import current_drain
 from daf_views.exceptions import ShuttingDownError
@@ -23,6 +24,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _running: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
+Computed(
+    "daf_background_running",
+    "Coroutines that run_in_background() has started, and that have not ended.",
+    kind="gauge",
+    unit="coroutines",
+    read=lambda: sum(map(len, list(_running.values()))),
+)
 
 
 def run_in_background(func: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from daf_views.tasks.compat import task_enqueued, tasks_logger
+from daf_views.tasks import metrics
+from daf_views.tasks.compat import task_enqueued, task_started, tasks_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +71,13 @@ def _send_soon(signal: Signal, sender: type, result: TaskResult, error: BaseExce
     level = logging.DEBUG if signal is task_enqueued else logging.INFO if error is None else logging.ERROR
     if tasks_logger.isEnabledFor(level) or not _only_django_logs(signal):
         _line().put(functools.partial(_send, signal, sender, copy.copy(result), error))  # in its present state
+    else:
+        metrics.count(signal, result)
 
 
 def _only_django_logs(signal: Signal) -> bool:
-    return len(signal.receivers) <= 1  # Django has connected one to each
+    own = 1 if signal is task_started else 2  # Django has connected one to each, and the metrics one to the others
+    return len(signal.receivers) <= own
 
 
 def _send_and_tell(told: concurrent.futures.Future[None], *what: Any) -> None:

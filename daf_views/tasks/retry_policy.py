@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from daf_views.tasks.metrics import RETRIED
 from daf_views.tasks.notifier import log_soon
 
 MAX_PAUSE = 3600.0
@@ -70,7 +71,8 @@ def policy_of(task: Any) -> RetryPolicy:
 
 
 def log_retry(task: Any, attempts: int, pause: float, error: BaseException) -> None:
-    """Log that a task will be retried."""
+    """Log and count that a task will be retried."""
     message = "%s failed (attempt %d of %d) and is retried in %.1f s."
     path, allowed = task.module_path, policy_of(task).retries + 1
+    RETRIED.add(path)
     log_soon(logging.WARNING, message, path, attempts, allowed, pause, error=error)

@@ -17,7 +17,7 @@ from daf_views.http.request import call_when_closed, call_with_response
 from daf_views.throttling.headers import PROBLEM_TYPE, is_answered, note, quoted, with_limits
 from daf_views.throttling.operations import Enter, Entry, Leave
 from daf_views.throttling.rates import MICROSECONDS
-from daf_views.throttling.throttle import AsyncThrottle
+from daf_views.throttling.throttle import AsyncThrottle, requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +50,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
 
     async def check(self, request: HttpRequest, view: Any = None) -> None:
         """Take a slot for the request. Raise ThrottledError if there is none, a 503 if the backend cannot be asked."""
-        key = await self._storage_key(request, view, ["concurrent", self._places])
+        key, where = await self._storage_key(request, view, ["concurrent", self._places])
         if key is None:
             return
         enter = Enter(secrets.randbits(_TOKEN_BITS), self._places, round(HOLD * MICROSECONDS))
@@ -58,6 +58,7 @@ class AsyncConcurrencyThrottle(AsyncThrottle):
         entry = await place.taken()
         if entry is None:
             return
+        requests.add(where, "allowed" if entry.allowed else "refused")
         name = quoted(self._name)
         free = self._places - entry.taken
         note(request, f'{name};q={self._places};qu="concurrent-requests"', f"{name};r={free}")

@@ -13,7 +13,7 @@ from daf_views.throttling.algorithms.sliding_window import SlidingWindow
 from daf_views.throttling.headers import PROBLEM_TYPE, note_quotas, quoted
 from daf_views.throttling.operations import Take
 from daf_views.throttling.rates import Rate
-from daf_views.throttling.throttle import AsyncThrottle
+from daf_views.throttling.throttle import AsyncThrottle, requests
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -73,9 +73,12 @@ class AsyncRateThrottle(AsyncThrottle):
         return None if limit is None else await self._hit(limit, request, view)
 
     async def _hit(self, limit: _RateLimit, request: HttpRequest, view: Any) -> Hit | None:
-        key = await self._storage_key(request, view, limit.identity)
-        hit = None if key is None else await self._run(key, limit.take)
+        key, place = await self._storage_key(request, view, limit.identity)
+        if key is None:
+            return None
+        hit = await self._run(key, limit.take)
         if hit is not None:
+            requests.add(place, "allowed" if hit.allowed else "refused")
             note_quotas(request, limit.names, hit.quotas)
         return hit
 

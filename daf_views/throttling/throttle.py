@@ -18,6 +18,7 @@ from django.db import ProgrammingError
 from django.utils.decorators import method_decorator
 
 from daf_orm.between_tests import call_before_each_test
+from daf_orm.metrics import Counter
 from daf_views._core.drain import current_drain
 from daf_views._core.logs import log_error
 from daf_views.errors.problems import response_for
@@ -44,6 +45,18 @@ _BUGS = (ImproperlyConfigured, ImportError, ProgrammingError, AttributeError, Na
 """Errors in the use of a backend, not failures of it: a retry will not help."""
 _QUIET = 10.0
 """Seconds between two log records of a failing backend."""
+requests = Counter(
+    "daf_throttle_requests_total",
+    "Requests that were counted, by the throttle's scope or its view or path, and by outcome: allowed or refused.",
+    unit="requests",
+    labels=("throttle", "outcome"),
+)
+_errors = Counter(
+    "daf_throttle_errors_total",
+    "Failures of the throttles' backend, by what the request got: let_through or unavailable (503).",
+    unit="errors",
+    labels=("outcome",),
+)
 
 
 class AsyncThrottle(ABC):
@@ -75,6 +88,7 @@ class AsyncThrottle(ABC):
         # As it stands in the class: a function there must not be bound.
         given = inspect.getattr_static(self, "key") if key is None else key
         self._keys = _checked_keys(type(self), given)
+        self._key_names = [keys.name_of(key) for key in self._keys]
 
     def _check_options(self) -> None:
         name = type(self).__qualname__
@@ -145,18 +159,18 @@ class AsyncThrottle(ABC):
                 "would share one limit: give the throttle a scope."
             )
 
-    async def _storage_key(self, request: HttpRequest, view: Any, identity: Sequence[Any]) -> str | None:
-        """Return the key that a request is counted under: a digest, because values may be long, or secret.
+    async def _storage_key(self, request: HttpRequest, view: Any, identity: Sequence[Any]) -> tuple[str | None, str]:
+        """Return the key that a request is counted under, a digest, because values may be long, or secret.
 
-        ``identity`` tells these counts from those of another limit under the same scope and key.
+        Return the place of the limit too: its scope, view or path. ``identity`` tells these counts from those of
+        another limit under the same scope and key.
         """
+        where = self.scope or (view if isinstance(view, str) else keys.path_of(view))
         values = [await keys.value_of(key, request) for key in self._keys]
         if None in values:
-            return None
-        names = [keys.name_of(key) for key in self._keys]
-        where = self.scope or (view if isinstance(view, str) else keys.path_of(view))
-        parts = [where, *identity, names, values, *_generation]
-        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+            return None, where
+        parts = [where, *identity, self._key_names, values, *_generation]
+        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest(), where
 
     async def _run(self, key: str, operation: Operation[R]) -> R | None:
         """Run an operation. If the backend fails: None for a throttle that fails open, otherwise a 503."""
@@ -221,6 +235,7 @@ _unreported = 0
 def _report(error: Exception, *, fails_open: bool) -> None:
     """Log that requests cannot be counted, now and then, and not on the event loop: a log handler may block."""
     global _next_report, _unreported  # noqa: PLW0603 - of the process, as the log is
+    _errors.add("let_through" if fails_open else "unavailable")
     _unreported += 1
     if (now := time.monotonic()) < _next_report:
         return
