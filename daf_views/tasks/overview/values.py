@@ -62,6 +62,11 @@ class BackendOverview:
     workers: list[WorkerLine] = field(default_factory=list)
 
     @property
+    def states(self) -> tuple[str, ...]:
+        """The columns of the table."""
+        return STATES
+
+    @property
     def rows(self) -> list[tuple[str, list[int]]]:
         """The counts as a table: its columns are ``STATES``."""
         return [(name, [counts[state] for state in STATES]) for name, counts in sorted(self.queues.items())]
