@@ -14,6 +14,9 @@ from django.core.signals import setting_changed
 
 from daf_orm.settings import limited, problems_in
 
+MIN_TOKEN_LENGTH = 16
+"""Characters of ``METRICS_TOKEN``, at least."""
+
 
 def _no_forwarded_header(name: str) -> str | None:
     if name.lower() in {"x-forwarded-for", "forwarded"}:
@@ -29,6 +32,18 @@ def _not_networks(texts: Sequence[str]) -> str | None:
         except ValueError as error:
             return f"hold networks like '10.0.0.0/8', or 'unix': {error}"
     return None
+
+
+def _not_ip_networks(texts: Sequence[str]) -> str | None:
+    if "unix" in texts:
+        return "hold networks like '10.0.0.0/8', and not 'unix': all requests through a Unix socket look alike"
+    return _not_networks(texts)
+
+
+def _too_short(token: str) -> str | None:
+    if len(token) >= MIN_TOKEN_LENGTH:
+        return None
+    return f"have {MIN_TOKEN_LENGTH} characters or more: take secrets.token_urlsafe()"
 
 
 @cache
@@ -104,6 +119,10 @@ class Settings:
     """The alias of that database or cache, if it is not the default one."""
     IDEMPOTENCY_PREFIX: str = "daf-idempotency:"
     """The prefix of keys in a cache: two sites that share one need two prefixes."""
+    METRICS_TOKEN: str | None = limited(None, check=_too_short)
+    """The bearer token with which Prometheus may read the metrics view. None: no token is accepted."""
+    METRICS_NETWORKS: Sequence[str] = limited((), check=_not_ip_networks)
+    """Networks (CIDR) from which the metrics view may be read without a token."""
     THROTTLED_PATHS: Mapping[str, str] = field(default_factory=dict)
     """For throttle_middleware: paths, and a rate, or the dotted path of a throttle, for all requests below."""
 
