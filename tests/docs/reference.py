@@ -181,6 +181,40 @@ def _strings(value: ast.expr, texts: dict[str, str]) -> Iterator[str]:
         yield texts[value.id]
 
 
+# Metrics
+
+
+def metrics() -> str:
+    """Return the page of metrics, from the calls that make them."""
+    parts = [_head("Metrics", "the calls that make metrics")]
+    parts.append(
+        "Names are Prometheus's. OpenTelemetry's have no `_total`. A gauge goes up and down, a counter only grows.\n"
+        "Every process has separate figures, which begin at 0. A metric of the pool has no value before the pool is\n"
+        "used, one with labels none before it is counted.\n"
+        "\n| Metric | Kind | Unit | Labels | Meaning |\n|---|---|---|---|---|\n"
+    )
+    parts += [f"{row}\n" for row in sorted(set(_metrics()))]
+    parts.append(
+        "\nA metric with labels has at most 200 combinations of values. Further ones are counted with `other`\n"
+        "as their first label.\n"
+    )
+    return "".join(parts)
+
+
+def _metrics() -> Iterator[str]:
+    kinds = {"Counter": "counter", "Underway": "gauge"}
+    for module in _modules():
+        for node in ast.walk(_parsed(module)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Metric", "Computed", *kinds}:
+                given = {each.arg: each.value for each in node.keywords}
+                given |= dict(zip(("name", "help"), node.args, strict=False))
+                if isinstance(given.get("name"), ast.Constant):
+                    said = {key: ast.literal_eval(given[key]) for key in given.keys() - {"read"}}
+                    kind = said.get("kind") or kinds[ast.unparse(node.func)]
+                    labels = ", ".join(f"`{label}`" for label in said.get("labels", ()))
+                    yield f"| `{said['name']}` | {kind} | {said['unit']} | {labels} | {_cell(said['help'])} |"
+
+
 # Problems
 
 
@@ -278,6 +312,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings,
     "reference/checks.md": checks,
     "reference/logs.md": logs,
+    "reference/metrics.md": metrics,
     "reference/problems.md": problems,
 }
 ARCHITECTURE = DOCS / "project" / "architecture.md"

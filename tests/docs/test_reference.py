@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from daf_orm.metrics import collect
 from tests.docs.reference import (
     ARCHITECTURE,
     COMMAND,
@@ -11,6 +12,7 @@ from tests.docs.reference import (
     PAGES,
     checks,
     ids_in_code,
+    metrics,
     problems,
     settings,
     with_layers,
@@ -37,6 +39,15 @@ def test_every_setting_has_its_default_and_its_meaning():
     rows = [row.split(" | ") for row in settings().splitlines() if row.startswith("| `")]
     assert len(rows) > 40
     assert all(default.strip("`") and len(meaning) > 10 for _, default, meaning in rows)
+
+
+def test_every_metric_of_the_registry_has_its_row():
+    from daf_orm._pool import metrics as _  # noqa: F401, PLC0415 - these modules have metrics
+    from daf_views import asgi, idempotency, tasks, throttling  # noqa: F401, PLC0415
+
+    of_daf = {name for name in (reading.metric.name for reading in collect()) if name.startswith("daf_")}
+    assert of_daf == set(re.findall(r"^\| `(\w+)`", metrics(), re.MULTILINE))
+    assert len(of_daf) > 25
 
 
 def test_a_problem_has_the_status_of_its_base():
