@@ -237,7 +237,7 @@ class ConnectionPool:
     # Looking
 
     def get_stats(self) -> dict[str, int]:
-        """Return current figures and counters; the keys are psycopg_pool's, plus ``connections_open``."""
+        """Return current figures and counters; the keys are psycopg_pool's, and some of DAF's."""
         with self._lock:
             return self._stock.stats()
 
