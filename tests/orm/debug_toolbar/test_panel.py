@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.core import asgi as django_asgi
 from django.db import connection
-from django.test import override_settings
+from django.test import Client
 
 from daf_orm.debug_toolbar.panel import DAFPanel
 from daf_orm.debug_toolbar.record import MAX_CALLS, RequestRecord
@@ -17,11 +17,17 @@ from tests.orm.debug_toolbar import views
 from tests.orm.debug_toolbar.views import STATEMENTS
 from tests.support.exchange import exchange
 
+
+async def show(request):
+    """Show the toolbar to all. A function that is not async would be called in a hop, which may wait for a lease."""
+    return True
+
+
 HANDLERS = {"Django's": django_asgi, "DAF's": daf_asgi}
 TOOLBAR = {
     "DEBUG": True,
     "DEBUG_TOOLBAR_CONFIG": {
-        "SHOW_TOOLBAR_CALLBACK": lambda _: True,
+        "SHOW_TOOLBAR_CALLBACK": show,
         "RESULTS_CACHE_SIZE": 1000,
         "IS_RUNNING_TESTS": False,
     },
@@ -36,22 +42,25 @@ TOOLBAR = {
 def ask(settings):
     """Send a request to a handler with the toolbar; return what the panel has of it."""
     views.reset()
-    apps = [*settings.INSTALLED_APPS, "django.contrib.staticfiles", "debug_toolbar"]
-    # One after the other: the application reads STATIC_URL, and a change of the panels imports its models.
     before = recorders.set_recorders([])  # that of the test would fail it for its blocking calls
-    with override_settings(STATIC_URL="/static/"), override_settings(INSTALLED_APPS=apps), override_settings(**TOOLBAR):
-        from debug_toolbar.store import get_store  # noqa: PLC0415 - it has a model
+    # One after the other: the application reads STATIC_URL, and a change of the panels imports its models.
+    settings.STATIC_URL = "/static/"
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.staticfiles", "debug_toolbar"]
+    for name, value in TOOLBAR.items():
+        setattr(settings, name, value)
+    from debug_toolbar.store import get_store  # noqa: PLC0415 - it has a model
 
-        applications = {name: module.get_asgi_application() for name, module in HANDLERS.items()}
+    Client().get("/warm")  # the toolbar loads its templates where they are first rendered: not on the event loop
+    applications = {name: module.get_asgi_application() for name, module in HANDLERS.items()}
 
-        async def send(path, name="", handler="DAF's"):
-            answer = await exchange(applications[handler], path=path, query=f"name={name}".encode() if name else b"")
-            assert answer.status == 200, answer.body
-            # The answer names the request: the toolbar is part of it.
-            (request_id,) = set(re.findall(rb'data-request-id="(\w+)"', answer.body))
-            return get_store().panel(request_id.decode(), "DAFPanel")
+    async def send(path, name="", handler="DAF's"):
+        answer = await exchange(applications[handler], path=path, query=f"name={name}".encode() if name else b"")
+        assert answer.status == 200, answer.body
+        # The answer names the request: the toolbar is part of it.
+        (request_id,) = set(re.findall(rb'data-request-id="(\w+)"', answer.body))
+        return get_store().panel(request_id.decode(), "DAFPanel")
 
-        yield send
+    yield send
     recorders.set_recorders(before)
 
 
@@ -122,10 +131,10 @@ async def test_a_pin_is_shown_with_its_statement_and_line(ask, handler):
 async def test_the_wait_for_a_connection_is_the_request_s(ask, pool_with):
     pool = pool_with(MAX_SIZE=1)
     holding = asyncio.create_task(ask("/wait", "holds"))
-    while not pool.get_stats()["pool_size"]:
+    while not ("holds" in views.arrived and views.arrived["holds"].is_set()):
         await asyncio.sleep(0.001)
     waiting = asyncio.create_task(ask("/wait", "waits"))
-    while not pool.get_stats()["requests_waiting"]:
+    while not ("waits" in views.arrived and pool.get_stats()["requests_waiting"]):
         await asyncio.sleep(0.001)
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(0.05)

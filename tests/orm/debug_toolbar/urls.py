@@ -10,5 +10,6 @@ urlpatterns = [
     path("block/<int:times>", views.block),
     path("pin", views.pin),
     path("wait", views.wait),
+    path("warm", views.warm),
     *debug_toolbar_urls(),
 ]

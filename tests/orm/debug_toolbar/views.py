@@ -23,6 +23,10 @@ def reset():
     go_on = asyncio.Event()
 
 
+def warm(request):
+    return page()
+
+
 async def gate(request):
     arrived.setdefault(request.GET.get("name", ""), asyncio.Event()).set()
     await go_on.wait()
@@ -69,9 +73,11 @@ async def pin(request):
 
 
 async def wait(request):
-    """Hold a connection until the test goes on, or wait for one."""
-    arrived.setdefault(request.GET.get("name", ""), asyncio.Event()).set()
+    """Wait for a connection, and hold it until the test goes on."""
+    name = request.GET["name"]
+    arrived[name] = asyncio.Event()
     async with transaction.atomic():
         await Author.objects.acount()
+        arrived[name].set()
         await go_on.wait()
     return page()
