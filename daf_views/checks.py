@@ -22,6 +22,7 @@ from daf_views.api import checks as _api_checks  # noqa: F401 - registers them
 from daf_views.idempotency import checks as _idempotency_checks  # noqa: F401 - the same
 from daf_views.middleware import checks as _middleware_checks  # noqa: F401 - the same
 from daf_views.settings import problems
+from daf_views.streaming.broadcast import checks as _broadcast_checks  # noqa: F401 - the same
 from daf_views.throttling import checks as _throttling_checks  # noqa: F401 - the same
 
 

@@ -29,6 +29,14 @@ class ThrottleBackendError(Exception):
     """The backend of a throttle cannot count at present, although it responds."""
 
 
+class MessageTooLargeError(ValueError):
+    """A message has more bytes than the backend of broadcasts carries."""
+
+
+class SlowSubscriberError(Exception):
+    """A subscription of a channel has ended, because its reader fell further behind than its ``capacity``."""
+
+
 class TaskTimeoutError(TimeoutError):
     """An attempt at a task took longer than its ``timeout``."""
 
@@ -301,6 +309,12 @@ class ServiceUnavailableError(_RetryLaterError):
     default_status = HTTPStatus.SERVICE_UNAVAILABLE
     default_title = "Service Unavailable"
     default_code = "unavailable"
+
+
+class BroadcastUnavailableError(ServiceUnavailableError):
+    """503: the backend of broadcasts cannot be reached at present."""
+
+    default_code = "broadcast_unavailable"
 
 
 class DeadlineExceededError(APIError):

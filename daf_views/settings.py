@@ -91,6 +91,16 @@ class Settings:
     PROBLEM_PATHS: Sequence[str] = ()
     """Paths at and below which ``async_error_middleware`` answers every error with a problem, like "/api/"; "/" is
     all. Elsewhere it does so for DAF views, and leaves the rest to Django and the project's error handlers."""
+    BROADCAST_BACKEND: str = "memory"
+    """The carrier of broadcasts: "memory", "postgresql", "redis", or the dotted path of a Backend."""
+    BROADCAST_LOCATION: str = ""
+    """The URL of Redis; or the alias of the PostgreSQL database, if it is not the default one."""
+    BROADCAST_PREFIX: str = "daf-broadcast"
+    """The channel of PostgreSQL, or the prefix of those of Redis: two sites that share a server need two."""
+    BROADCAST_TIMEOUT: float = 5.0
+    """Seconds that a subscription waits for its process to be connected, at most, and a message to be published."""
+    BROADCAST_PER_PROCESS: bool = False
+    """True if there is one process, or if broadcasts are meant to stay within each, as with the memory backend."""
     OPENAPI: Mapping[str, str] = field(default_factory=dict)
     """The title, version and description of the API, for its OpenAPI document."""
     VALIDATE_OUTPUT: bool | None = None

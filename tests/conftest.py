@@ -47,6 +47,7 @@ ON_NATIVE = (
     "scenarios/views/test_soak.py",
     "views/idempotency",
     "views/pagination",
+    "views/streaming/broadcast",
     "views/tasks/database",
     "views/throttling/backends/test_database.py",
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daf_views.exceptions import StrayCancellationError
+from daf_views._core.drain import current_drain
+from daf_views.exceptions import ShuttingDownError, StrayCancellationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -69,3 +70,28 @@ async def cancel_until_ended(tasks: Collection[asyncio.Task[None]], patience: fl
         _, tasks = await asyncio.wait(tasks, timeout=_INTERVAL)
         if not tasks:
             return
+
+
+async def in_time(call: Coroutine[Any, Any, T], timeout: float) -> T:
+    """Await a call, which may be busy in a thread; after ``timeout`` seconds leave it to end in the background.
+
+    ``asyncio.timeout()`` would wait until the thread is quiet, and so as long as a server that is silent likes.
+    """
+    task = asyncio.get_running_loop().create_task(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout)
+    except asyncio.CancelledError:
+        _leave(task)
+        raise
+    if not done:
+        _leave(task)
+        raise TimeoutError(f"There was no answer within {timeout} s.")
+    if task.cancelled():
+        raise ShuttingDownError("The server stops, and no longer waits for an answer.")
+    return task.result()
+
+
+def _leave(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # or asyncio logs an unretrieved error
+    current_drain().keep(task)

@@ -35,6 +35,7 @@ def test_everything_that_can_be_chosen_is_kept_apart():
         "daf_views.throttling.backends": {"base"},
         "daf_views.throttling.algorithms": set(),
         "daf_views.idempotency.stores": {"base"},
+        "daf_views.streaming.broadcast.backends": {"base"},
     }
     chosen = {
         f"{package}.{name}"

@@ -19,7 +19,7 @@ FIXED = {
     "daf_views.pagination": ["CursorPagination", "Page", "PageNumberPagination", "Paginator", "QueryParameter"],
     "daf_views.middleware": ["async_error_middleware", "thread_free"],
     "daf_views.services": ["override_services"],
-    "daf_views.streaming": ["Event", "jsonl", "last_event_id", "sse"],
+    "daf_views.streaming": ["Channel", "Event", "Gap", "Subscription", "jsonl", "last_event_id", "sse"],
     "daf_views.generic": generic.__all__,
     "daf_views.health": ["livez", "readyz"],
     "daf_views.asgi.lifespan": ["on_shutdown", "on_startup"],

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-from daf_views._core.drain import current_drain
-from daf_views.exceptions import ThrottleBackendError
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from daf_views.settings import Settings
     from daf_views.throttling.operations import Operation, R
 
@@ -37,28 +31,3 @@ class Backend(ABC):
 
     async def aclose(self) -> None:  # noqa: B027 - most have nothing to close
         """Close what the running event loop has open. It is opened again when it is needed."""
-
-
-async def in_time(call: Coroutine[Any, Any, R], timeout: float) -> R:
-    """Await a call, which may be busy in a thread; after ``timeout`` seconds leave it to end in the background.
-
-    ``asyncio.timeout()`` would wait until the thread is quiet, and so as long as a server that is silent likes.
-    """
-    task = asyncio.get_running_loop().create_task(call)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=timeout)
-    except asyncio.CancelledError:
-        _leave(task)
-        raise
-    if not done:
-        _leave(task)
-        raise TimeoutError(f"There was no answer within {timeout} s.")
-    if task.cancelled():
-        raise ThrottleBackendError("The server stops, and no longer waits for counts.")
-    return task.result()
-
-
-def _leave(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # or asyncio logs an unretrieved error
-    current_drain().keep(task)

@@ -22,10 +22,11 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import BaseCache
 from django.core.exceptions import ImproperlyConfigured
 
+from daf_views._core.cancellation import in_time
 from daf_views._core.clock import wall_clock
 from daf_views._core.shared_state import SharedCache
 from daf_views.exceptions import ThrottleBackendError
-from daf_views.throttling.backends.base import Backend, in_time
+from daf_views.throttling.backends.base import Backend
 
 if TYPE_CHECKING:
     from daf_views._core.clock import Clock

@@ -15,10 +15,11 @@ from django.db.transaction import TransactionManagementError
 
 from daf_orm import database_sync_to_async, transaction
 from daf_views._core import shared_state
+from daf_views._core.cancellation import in_time
 from daf_views._core.clock import wall_clock
 from daf_views._core.shared_state import SharedTable, Sweeper
 from daf_views.exceptions import ThrottleBackendError
-from daf_views.throttling.backends.base import Backend, in_time
+from daf_views.throttling.backends.base import Backend
 
 if TYPE_CHECKING:
     from daf_views._core.clock import Clock

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from daf_views._core.cancellation import in_time
 from daf_views._core.drain import current_drain
-from daf_views.throttling.backends.base import Backend, in_time
+from daf_views.throttling.backends.base import Backend
 
 if TYPE_CHECKING:
     from daf_views._core.clock import Clock
