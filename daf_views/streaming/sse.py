@@ -123,7 +123,8 @@ async def _frames(source: AsyncIterable[Any], heartbeat: float, retry: int | Non
                 yield _as_event(answer.result()).encode()
             elif reader.task.done():
                 _raise_failure(reader.task)
-                return
+                if not drain.requested:
+                    return
         yield _retry_frame(get_settings().RETRY_AFTER * 1000 if retry is None else retry)
     except Exception as error:
         yield f": error {report(error)}\n\n".encode()

@@ -6,12 +6,15 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import NoReturn
 
 from demo.clerk import Clerk
 from demo.database import fresh_sqlite, prepare, token_of
-from demo.server import ServerFailedError, serve
+from demo.progress import step
+from demo.server import Server, ServerFailedError, serve, supplier
 from demo.smoke import smoke
 from demo.tour import show
 
@@ -37,15 +40,23 @@ def _demo(port: int) -> NoReturn:
     clerk = Clerk.for_this_run("clerk")
     prepare(clerk=clerk.name)
     token = token_of(clerk.name)
-    with serve(port) as server:
+    with supplier(), _opened(port) as server:
         show(server.url, clerk, token)
 
 
 def _smoke_run(port: int) -> int:
     with fresh_sqlite():
         prepare()
-        with serve(port) as server:
+        with supplier(), _opened(port) as server:
             return smoke(server)
+
+
+@contextmanager
+def _opened(port: int) -> Iterator[Server]:
+    with ExitStack() as stack:
+        with step("Opening the shop, in a separate process"):
+            server = stack.enter_context(serve(port))
+        yield server
 
 
 def _arguments() -> argparse.Namespace:

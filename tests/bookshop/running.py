@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,45 +17,61 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "examples" / "bookshop"
 CLERK = "ada"
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    url: str
+    urls: Sequence[str]
+    """One for each process."""
     password: str
     token: str
     """With which programs call as the clerk."""
-    log: Path
+    logs: Sequence[Path]
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def log(self) -> Path:
+        return self.logs[0]
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
 
 @contextmanager
-def running_bookshop() -> Iterator[Shop]:
-    with tempfile.TemporaryDirectory(prefix="daf-bookshop-") as folder:
+def running_bookshop(*, processes: int = 1, database_url: str | None = None) -> Iterator[Shop]:
+    """Open the shop, on SQLite or another empty database, beside its supplier."""
+    with tempfile.TemporaryDirectory(prefix="daf-bookshop-") as folder, ExitStack() as stack:
         password = secrets.token_urlsafe()
-        environment = _environment(folder, password)
+        prices, prices_port = "/prices/9780000000002", _free_port()
+        environment = _environment(folder, password) | {"BOOKSHOP_SUPPLIER_URL": f"http://127.0.0.1:{prices_port}"}
+        if database_url is not None:
+            environment["DATABASE_URL"] = database_url
         _manage(environment, "migrate", "--verbosity=0")
         _manage(environment, "seed", f"--clerk={CLERK}")
         token = _manage(environment, "token", CLERK)
-        port = _free_port()
-        log = Path(folder) / "server.log"
-        with log.open("wb") as output:
-            process = _serve(environment, port, output)
-        shop = Shop(url=f"http://127.0.0.1:{port}", password=password, token=token, log=log)
-        try:
-            _wait_until_it_answers(process, shop)
-            yield shop
-        finally:
-            _stop(process)
+        waiting = [stack.enter_context(_serving("demo.prices", prices_port, prices, environment, folder))]
+        ports = [_free_port() for _ in range(processes)]
+        waiting += [
+            stack.enter_context(_serving("bookshop.asgi", port, "/readyz", environment, folder)) for port in ports
+        ]
+        for wait_until_it_answers in waiting:  # they start side by side
+            wait_until_it_answers()
+        yield Shop(
+            urls=[f"http://127.0.0.1:{port}" for port in ports],
+            password=password,
+            token=token,
+            logs=[Path(folder) / f"{port}.log" for port in ports],
+        )
 
 
-def _environment(folder: str, password: str) -> Mapping[str, str]:
+def _environment(folder: str, password: str) -> dict[str, str]:
     """Nothing of the suite's own Django, and rates that nothing here comes up against."""
-    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     return inherited | {
         "DJANGO_SETTINGS_MODULE": "bookshop.settings",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(PROJECT)]),
@@ -74,23 +90,32 @@ def _manage(environment: Mapping[str, str], *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _serve(environment: Mapping[str, str], port: int, output) -> subprocess.Popen[bytes]:
+@contextmanager
+def _serving(
+    module: str, port: int, path: str, environment: Mapping[str, str], folder: str
+) -> Iterator[Callable[[], None]]:
+    """Start a server, and stop it at the end; yield a function that waits until it answers."""
+    log = Path(folder) / f"{port}.log"
     options = f"--host 127.0.0.1 --port {port} --log-level warning --no-proxy-headers --timeout-keep-alive 75"
-    command = [sys.executable, "-m", "uvicorn", "bookshop.asgi:application", *options.split()]
-    return subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    command = [sys.executable, "-m", "uvicorn", f"{module}:application", *options.split()]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield lambda: _wait_until_it_answers(process, f"http://127.0.0.1:{port}{path}", log)
+    finally:
+        _stop(process)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], shop: Shop) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with shop.client() as client:
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                client.get("/readyz").raise_for_status()
-            except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return
-    raise AssertionError(f"The bookshop did not open:\n{shop.log.read_text()}")
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            httpx.get(url, timeout=30, trust_env=False).raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"{url} did not answer:\n{log.read_text()}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -34,5 +34,5 @@ def test_every_operation_answers_as_documented(shop):
         timeout=None if EXAMPLES else SECONDS,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{shop.log.read_text()}"
-    assert "12 selected / 12 total" in done.stdout
+    assert "14 selected / 14 total" in done.stdout
     assert "Internal Server Error" not in shop.log.read_text()

@@ -8,7 +8,9 @@ Environment variables, all optional:
 ``BOOKSHOP_TIMEOUT``    seconds a call waits for one of them
 ``BOOKSHOP_LOGIN_RATE``   visits to the login page of each address, for example ``20/minute``
 ``BOOKSHOP_REPORT_RATE``  reports that each address gets, for example ``600/minute``
-``REDIS_URL``           a Redis or Valkey that counts requests (``pip install "django-daf[redis]"``); else this process
+``REDIS_URL``           a Redis or Valkey that counts requests and carries broadcasts (``django-daf[redis]``).
+                        Else each process counts, and PostgreSQL carries broadcasts, or they stay in the process
+``BOOKSHOP_SUPPLIER_URL``  the supplier's price service (``demo/prices.py``)
 ``SECRET_KEY``          a random one per process otherwise, with which sessions end
 ``DEBUG``               ``1`` switches Django's debug mode on
 """
@@ -33,10 +35,12 @@ INSTALLED_APPS = [
     "daf_orm",
     "daf_views",
     "daf_views.idempotency",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "shop",
 ]
 
@@ -71,6 +75,7 @@ TEMPLATES = [
 ]
 
 LOGIN_URL = "login"
+STATIC_URL = "static/"
 
 ROOT_URLCONF = "bookshop.urls"
 ASGI_APPLICATION = "bookshop.asgi.application"
@@ -113,9 +118,17 @@ DAF_ORM = {
     "MAX_IDLE": 600.0,
 }
 
+
+def carrier_of_news() -> str:
+    """The broadcasts' backend: a server that the shop has already."""
+    if os.environ.get("REDIS_URL"):
+        return "redis"
+    return "postgresql" if "postgresql" in DATABASES["default"]["ENGINE"] else "memory"
+
+
 DAF_VIEWS = {
-    # Runs when the server starts. If it raises, the server does not.
-    "LIFESPAN": ["shop.opening.open_shop"],
+    # Run when the server starts. If one raises, the server does not. The second one goes on until the server ends.
+    "LIFESPAN": ["shop.opening.open_shop", "shop.supplier.open_supplier"],
     # Seconds that requests may take to end after SIGTERM. A little less than the server itself waits
     # (demo/server.py gives uvicorn 5), so that what is late is cancelled in order, and logged.
     "DRAIN_TIMEOUT": 4.0,
@@ -137,6 +150,10 @@ DAF_VIEWS = {
     "THROTTLE_BACKEND": "redis" if os.environ.get("REDIS_URL") else "memory",
     "THROTTLE_LOCATION": os.environ.get("REDIS_URL", ""),
     "THROTTLE_PER_PROCESS": True,
+    # Sales are told to the pages that show the stock, in all processes: see shop/broadcast.py.
+    "BROADCAST_BACKEND": carrier_of_news(),
+    "BROADCAST_LOCATION": os.environ.get("REDIS_URL", ""),
+    "BROADCAST_PER_PROCESS": True,
     # Behind a proxy: the networks it calls from. Otherwise no X-Forwarded-For is trusted.
     "TRUSTED_PROXIES": [],
 }
@@ -149,6 +166,10 @@ TASKS = {"default": {"BACKEND": "daf_views.tasks.InProcessBackend", "OPTIONS": {
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = VAR_DIR / "mail"
 DEFAULT_FROM_EMAIL = "orders@bookshop.example"
+
+# The supplier's price service, and the seconds in which it has to answer. Then the client gets a 504.
+SUPPLIER_URL = os.environ.get("BOOKSHOP_SUPPLIER_URL", "http://127.0.0.1:8100")
+SUPPLIER_DEADLINE = 1.0
 
 REPORT_RATE = os.environ.get("BOOKSHOP_REPORT_RATE", "600/minute")
 

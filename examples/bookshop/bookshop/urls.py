@@ -1,5 +1,10 @@
-"""URLs of the bookshop, its documentation, its health, and its errors: problems for programs, pages for browsers."""
+"""URLs of the bookshop, its admin, its documentation and its health.
 
+Its errors are problems for programs, and pages for browsers.
+"""
+
+from django.contrib import admin
+from django.contrib.staticfiles.views import serve
 from django.urls import include, path
 
 from daf_views.health import livez, readyz
@@ -8,8 +13,11 @@ from daf_views.tasks.overview import tasks_overview
 urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
-    path("staff/tasks/", tasks_overview),
+    path("staff/tasks/", tasks_overview, name="tasks"),
     path("api/", include("daf_views.openapi.urls")),
+    path("admin/", admin.site.urls),
+    # A server of ASGI serves no files. In production a proxy, or a CDN, serves what `collectstatic` collects.
+    path("static/<path:path>", serve, {"insecure": True}),
     path("", include("shop.urls")),
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from demo.back_office import administration
 from demo.catalogue import csrf_token, writing
 from demo.shelf import Shelf
 from demo.transcript import Transcript
@@ -21,6 +22,7 @@ async def desk(say: Transcript, shelf: Shelf) -> None:
         await _logging_in(say, client, shelf, page)
         await _working(say, client, shelf)
         await writing(say, client, shelf)
+        await administration(say, client, shelf)
         await _leaving(say, client)
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 PATH = "/orders/stream/"
+STOCK_PATH = "/books/{}/stock/stream/"
 PATIENCE_SECONDS = 10
 
 
@@ -48,8 +49,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def listen(client: httpx.AsyncClient, last_id: str | None = None) -> AsyncIterator[Stream]:
+async def listen(client: httpx.AsyncClient, last_id: str | None = None, *, path: str = PATH) -> AsyncIterator[Stream]:
     """Connect, or reconnect after the event with this id; hangs up in the end."""
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    async with client.stream("GET", PATH, headers=headers) as response:
+    async with client.stream("GET", path, headers=headers) as response:
         yield Stream(response.raise_for_status())

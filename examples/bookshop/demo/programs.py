@@ -14,7 +14,9 @@ WRITERS = 20
 OPERATIONS = {
     "/books/": {"get"},
     "/books/{pk}/": {"get", "put", "patch"},
+    "/books/{pk}/offer/": {"get"},
     "/books/{pk}/stock/": {"get"},
+    "/books/{pk}/stock/stream/": {"get"},
     "/orders/": {"get", "post"},
     "/orders/{pk}/": {"get"},
     "/orders/{pk}/receipt/": {"get"},

@@ -1,7 +1,8 @@
-"""Uvicorn in a separate process, on loopback."""
+"""The shop and its supplier, each in a separate process of uvicorn, on loopback."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -43,21 +44,34 @@ class Server:
 @contextmanager
 def serve(port: int) -> Iterator[Server]:
     """Run the bookshop on `port`, 0 for a free one; yields once it answers, stops it in the end."""
-    port = _free_port(port)
-    server = Server(port=port, process=subprocess.Popen(_command(port), cwd=PROJECT))
+    with _running("bookshop.asgi:application", _free_port(port), path="/readyz") as server:
+        yield server
+
+
+@contextmanager
+def supplier() -> Iterator[None]:
+    """Run the supplier's price service for the bookshop, which is to be started within the block."""
+    with _running("demo.prices:application", _free_port(0), path="/prices/9780000000002") as server:
+        os.environ["BOOKSHOP_SUPPLIER_URL"] = server.url
+        yield
+
+
+@contextmanager
+def _running(application: str, port: int, *, path: str) -> Iterator[Server]:
+    server = Server(port=port, process=subprocess.Popen(_command(application, port), cwd=PROJECT))
     try:
-        _wait_until_it_answers(server)
+        _wait_until_it_answers(server, path)
         yield server
     finally:
         _stop(server.process)
 
 
-def _command(port: int) -> list[str]:
+def _command(application: str, port: int) -> list[str]:
     address = f"--host {HOST} --port {port} --log-level warning"
     # Uvicorn would trust every X-Forwarded-For from this machine. TRUSTED_PROXIES decides instead.
     address += " --no-proxy-headers"
     times = f"--timeout-keep-alive {KEEP_ALIVE_SECONDS} --timeout-graceful-shutdown 5"
-    return [sys.executable, "-m", "uvicorn", "bookshop.asgi:application", *f"{address} {times}".split()]
+    return [sys.executable, "-m", "uvicorn", application, *f"{address} {times}".split()]
 
 
 def _free_port(port: int) -> int:
@@ -72,14 +86,14 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(server: Server) -> None:
+def _wait_until_it_answers(server: Server, path: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise ServerFailedError(f"Uvicorn ended with status {server.process.returncode}; its message is above.")
         # trust_env=False: a proxy from the environment has no business between us and loopback.
         with suppress(httpx.TransportError):
-            httpx.get(f"{server.url}/readyz", trust_env=False, timeout=5)
+            httpx.get(f"{server.url}{path}", trust_env=False, timeout=5)
             return
         time.sleep(0.05)
     raise ServerFailedError(f"Nothing answered at {server.url} within {START_SECONDS} s.")

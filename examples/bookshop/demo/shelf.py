@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from django.apps import apps
@@ -15,6 +16,7 @@ from django.db.models import Sum
 
 from demo.clerk import Clerk
 from demo.database import token_of
+from demo.prices import SLOW_DIGIT
 
 ISBN_DIGITS = 13
 
@@ -37,7 +39,7 @@ class Shelf:
 
 @contextmanager
 def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
-    """A rare and a common book by an author whose name no other row has."""
+    """A rare and a common book by an author whose name no other row has. The supplier is slow with the rare one."""
     word = f"smoke{uuid.uuid4().hex[:12]}"
     author = _model("Author").objects.create(name=f"Sasha {word}", born=1970)
     clerk = _clerk(word)
@@ -46,8 +48,8 @@ def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
         customer=f"{word}@example.com",
         clerk=clerk,
         token=token_of(clerk.name),
-        rare=_book(author, "A Rare Book", rare_copies),
-        common=_book(author, "A Common Book", common_copies),
+        rare=_book(author, "A Rare Book", rare_copies, SLOW_DIGIT),
+        common=_book(author, "A Common Book", common_copies, "1"),
     )
     try:
         yield shelf
@@ -66,12 +68,12 @@ def copies_sold(shelf: Shelf, book: int) -> int:
 
 def _clerk(name: str) -> Clerk:
     clerk = Clerk.for_this_run(name)
-    call_command("seed", clerk=name)
+    call_command("seed", clerk=name, stdout=StringIO())
     return clerk
 
 
-def _book(author: Any, title: str, copies: int) -> int:
-    number = f"979{uuid.uuid4().int}"[:ISBN_DIGITS]
+def _book(author: Any, title: str, copies: int, last_digit: str) -> int:
+    number = f"979{uuid.uuid4().int}"[: ISBN_DIGITS - 1] + last_digit
     book = author.books.create(isbn=number, title=title, published="2026-01-01", price="12.50")
     book.tags.add(*_model("Tag").objects.order_by("name")[:2])
     _model("Stock").objects.create(book=book, quantity=copies)

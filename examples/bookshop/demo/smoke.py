@@ -18,9 +18,10 @@ from demo.programs import documents, tokens, twice, versions, walks
 from demo.server import Server
 from demo.shelf import Shelf, copies_sold, own_shelf
 from demo.stopping import stopping
-from demo.streaming import listening
+from demo.streaming import listening, stock_live
 from demo.tour import pool_line
 from demo.transcript import Transcript
+from demo.upstream import offers
 
 RARE_COPIES = 20
 COMMON_COPIES = 1_000
@@ -65,6 +66,8 @@ async def _drive(server: Server, shelf: Shelf) -> list[str]:
         await twice(say, shelf)
         await wrong_requests(say, shelf)
         await listening(say, shelf)
+        await stock_live(say, shelf)
+        await offers(say, shelf)
         await _last_copies(say, shelf)
         await _all_or_nothing(say, shelf)
         await browsing(say, shelf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 
-from demo.listening import listen
+from demo.listening import STOCK_PATH, listen
 from demo.shelf import Shelf
 from demo.transcript import Transcript
 
@@ -27,6 +27,20 @@ async def listening(say: Transcript, shelf: Shelf) -> None:
         say.expect("customer" not in heard["data"], "without its customer")
     await _coming_back(say, shelf, heard["id"])
     await _many_listeners(say, shelf)
+
+
+async def stock_live(say: Transcript, shelf: Shelf) -> None:
+    """Watch the copies of a book while it is sold."""
+    say.section("The stock of a book, live")
+    say.show(await say.client.get(STOCK_PATH.format(2**62)), status=404)
+    async with listen(say.client, path=STOCK_PATH.format(shelf.common)) as stream:
+        now = json.loads((await stream.event())["data"])["quantity"]
+        say.expect(now == (await say.get(f"/books/{shelf.common}/stock/"))["quantity"], "first, the copies now")
+        for copies in (3, 1):
+            await say.post("/orders/", shelf.order((shelf.common, copies)), status=201)
+            now -= copies
+            changed = json.loads((await stream.event())["data"])
+            say.expect(changed == {"quantity": now}, f"{copies} sold: {now} are left, as the page hears at once")
 
 
 async def _coming_back(say: Transcript, shelf: Shelf, last_id: str) -> None:

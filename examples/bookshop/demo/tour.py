@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import httpx
+from django.conf import settings
 
 from demo.clerk import Clerk
 from demo.server import ServerFailedError
 
-PATHS = (
-    "/catalogue/",
-    "/api/docs/",
-    "/books/?q=golden%20harbour&page_size=5",
-    "/books/1/",
-    "/books/1/stock/",
-    "/report/",
-    "/readyz",
-    "/login/",
+PAGES = (
+    ("/catalogue/", "the catalogue: search it, turn its pages"),
+    ("/catalogue/1/", "a book: open it twice, buy it in one window, and see the stock in the other"),
+    ("/api/docs/", "the API, to read and to try out"),
+    ("/books/1/offer/", "the supplier's price, at once"),
+    ("/books/2/offer/", "a slow supplier: a 504 after a second, as a problem"),
+    ("/report/", "five queries at the same time"),
+    ("/desk/", "last orders, behind the login below"),
+    ("/admin/", "Django's admin, behind the same login: change a stock, and see the open page of the book"),
+    ("/staff/tasks/", "receipts that tasks have sent, behind the same login"),
+    ("/readyz", "the health of the process"),
 )
 REFRESH_SECONDS = 2.0
 
@@ -41,29 +44,42 @@ def pool_line(stats: Mapping[str, int]) -> str:
 
 
 def _visit(client: httpx.Client) -> None:
-    print("\nThe bookshop is open. Try:\n")
-    for path in PATHS:
+    print("\nThe bookshop is open. Look at:\n")
+    for path, what in PAGES:
         response = client.get(path)
         milliseconds = response.elapsed.total_seconds() * 1000
-        print(f"  {client.base_url.join(path)!s:<62} {response.status_code} {milliseconds:7.1f} ms")
+        print(f"  {client.base_url.join(path)!s:<44} {response.status_code} {milliseconds:7.1f} ms  {what}")
 
 
 def _examples(url: str, clerk: Clerk, token: str) -> str:
     body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
     return f"""
-  Listen to orders, in another terminal, and place one:
+Log in at {url}/login/ as {clerk.name}, password {clerk.shown_password}
 
+In another terminal, listen to the stock of a book, or to all orders, and place one:
+
+  curl --no-buffer {url}/books/1/stock/stream/
   curl --no-buffer {url}/orders/stream/
   curl --json '{body}' {url}/orders/
 
-  Read it as the clerk's program, with the token that is good for this database:
+Read it as the clerk's program, with the token that is good for this database:
 
   curl -H 'Authorization: Bearer {token}' '{url}/orders/?page_size=1'
 
-  Then see it on the desk: log in at {url}/login/ as {clerk.name}, password {clerk.shown_password}
+{_broadcasts()}
 
-Ctrl-C stops the server.
+Ctrl-C stops the server. Below are the statistics of its connection pool, whenever they change.
 """
+
+
+def _broadcasts() -> str:
+    """The reach of the broadcasts."""
+    if settings.DAF_VIEWS["BROADCAST_BACKEND"] == "memory":
+        return (
+            "Stock and orders are live within this process. For more, run `make demo` in two terminals on PostgreSQL:\n"
+            "DATABASE_URL=postgresql://user:secret@localhost/bookshop make demo"
+        )
+    return "Stock and orders are live in all processes: run `make demo` in another terminal, and buy there."
 
 
 def _watch_pool(client: httpx.Client, token: str) -> NoReturn:

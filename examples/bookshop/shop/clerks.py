@@ -7,7 +7,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
-PERMISSIONS = ("add_book", "change_book", "delete_book", "view_order")
+PERMISSIONS = (
+    *("add_book", "change_book", "delete_book", "view_book", "view_author", "view_order"),
+    *("view_stock", "change_stock"),
+)
 
 
 def hire(name: str, password: str) -> Any:

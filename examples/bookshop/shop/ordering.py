@@ -12,7 +12,7 @@ from functools import partial
 
 from daf_orm import transaction
 from daf_views.exceptions import ConflictError, NotFoundError
-from shop.broadcast import placed_orders
+from shop.broadcast import placed_orders, stock_changes, stock_notice
 from shop.models import Book, Order, OrderLine, RestockRequest, Stock
 from shop.notices import order_notice
 from shop.receipts import send_receipt
@@ -35,9 +35,9 @@ async def place_order(customer: str, quantities: dict[int, int]) -> Order:
             for pk, quantity in quantities.items()
         )
         sold_out = [stock.book_id for stock in stocks if stock.quantity == 0]
-        # After the commit: an order that is rolled back must not be announced, nor ask for books to be
-        # restocked.
-        transaction.on_commit(partial(announce, order, lines))
+        # With the commit: an order that is rolled back must not be announced, nor ask for books to be restocked.
+        await placed_orders.apublish(order_notice(order, lines))
+        await stock_changes.apublish(stock_notice(stocks))
         transaction.on_commit(partial(request_restock, sold_out))
         await send_receipt.aenqueue(order.pk)  # when this has committed, too
     return order
@@ -68,11 +68,6 @@ async def take_from_shelf(quantities: dict[int, int]) -> list[Stock]:
         stock.quantity -= quantities[stock.book_id]
     await Stock.objects.abulk_update(stocks, ["quantity"])
     return stocks
-
-
-async def announce(order: Order, lines: Sequence[OrderLine]) -> None:
-    """Tell all listeners. Async, though it awaits nothing: a broadcast is for the event loop, not for threads."""
-    placed_orders.send(order_notice(order, lines))
 
 
 async def request_restock(book_ids: Sequence[int]) -> None:

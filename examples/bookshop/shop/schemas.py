@@ -105,6 +105,13 @@ class StockOut(Output):
     restock_requested: bool
 
 
+class OfferOut(Output):
+    """The price at which the supplier sells a book."""
+
+    book: int
+    price: Decimal
+
+
 # Orders
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse_lazy
 from daf_views.access import LoginRequiredMixin, PermissionRequiredMixin
 from daf_views.generic import CreateView, DeleteView, DetailView, ListView, UpdateView
 from shop.models import Book, Stock
-from shop.pages.forms import BookForm, NewBookForm
+from shop.pages.forms import BookForm, BuyForm, NewBookForm
 
 MAX_SEARCH = 100
 
@@ -37,6 +37,9 @@ class BookList(ListView):
 
 class BookDetail(DetailView):
     queryset = Book.objects.with_details()
+
+    async def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return await super().get_context_data(buy_form=BuyForm(), **kwargs)
 
 
 class BookCreate(LoginRequiredMixin, PermissionRequiredMixin, CreateView):

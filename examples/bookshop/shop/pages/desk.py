@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from daf_views import AsyncView
 from daf_views.access import LoginRequiredMixin, UserPassesTestMixin
 from daf_views.exceptions import NotFoundError
+from shop.broadcast import stock_changes, stock_notice
 from shop.models import Book, Order, RestockRequest, Stock
 
 LAST_ORDERS = 20
@@ -46,6 +47,7 @@ class RestockView(StaffView):
         if not asked:
             raise NotFoundError(f"There is no restock request for book {pk}.")
         await Stock.objects.filter(pk=book.pk).aupdate(quantity=F("quantity") + NEW_COPIES)
+        await stock_changes.apublish(stock_notice([await Stock.objects.aget(pk=book.pk)]))
         messages.success(request, f"{NEW_COPIES} new copies of “{book}” are on the shelf.")
         return redirect("desk")
 

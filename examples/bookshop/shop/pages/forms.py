@@ -1,4 +1,4 @@
-"""Forms in which staff write books."""
+"""Forms in which customers buy books, and staff write them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from django import forms
 from shop.models import Book, Tag
 
 MAX_COPIES = 10_000
+MAX_QUANTITY = 100
+
+
+class BuyForm(forms.Form):
+    """Copies of one book."""
+
+    customer = forms.EmailField(label="Your e-mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    quantity = forms.IntegerField(label="Copies", min_value=1, max_value=MAX_QUANTITY, initial=1)
 
 
 class BookForm(forms.ModelForm):

@@ -1,45 +1,13 @@
 """The bookshop in a browser: the page that documents the API, and the site for people."""
 
 import re
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
+from tests.bookshop.browser.browsing import MARKS, browsing, log_in
 from tests.bookshop.running import CLERK
 
-CHROMIUM = Path("/usr/bin/chromium")
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-pytestmark = [
-    pytest.mark.sqlite_memory,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium: apt-get install chromium"),
-]
-
-
-@asynccontextmanager
-async def browsing(shop):
-    """Open a page; an error of its scripts fails the test."""
-    errors = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        page = await browser.new_page(base_url=shop.url)
-        page.on("pageerror", lambda error: errors.append(error))
-        yield page
-        await browser.close()
-    assert errors == []
-
-
-async def log_in(page, shop):
-    await page.goto("/login/")
-    await page.get_by_label("Username").fill(CLERK)
-    await page.get_by_label("Password").fill(shop.password)
-    await page.get_by_role("button", name="Log in").click()
-    await page.wait_for_url("**/desk/")
+pytestmark = MARKS
 
 
 async def open_operation(page, name):
@@ -66,8 +34,8 @@ async def book_of(page, pk=1):
 async def test_the_documentation_lists_the_operations(shop):
     async with browsing(shop) as page:
         await page.goto("/api/docs/")
-        await expect(page.locator(".opblock")).to_have_count(12)
-        await expect(page.locator(".opblock-summary-path", has_text="/books/")).to_have_count(5)
+        await expect(page.locator(".opblock")).to_have_count(14)
+        await expect(page.locator(".opblock-summary-path", has_text="/books/")).to_have_count(7)
         await expect(page.get_by_role("heading", name="The bookshop")).to_be_visible()
 
 
