@@ -18,8 +18,8 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql test-dist lint format docs audit bench soak
-.PHONY: coverage dist changelog update clean
+.PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql test-dist lint format docs screenshots audit bench
+.PHONY: soak coverage dist changelog update clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -85,6 +85,9 @@ format: $(VENV)/.lint ## Rewrite the code as lint wants it, where a tool can
 docs: $(VENV)/.docs ## Build the site in docs/ into build/docs
 	@$(VENV)/bin/python -m sphinx -W --keep-going -E -q -j auto -b html -d build/doctrees docs build/docs
 	@echo 'Built build/docs/index.html'
+
+screenshots: docs $(VENV)/.test ## Take the pictures of the docs anew, in Debian's chromium
+	$(VENV)/bin/python docs/screenshots.py
 
 # Where no advisories can be had, pip-audit says that there are none: so it is first shown a release that has many.
 AUDIT = .venv-audit/bin/pip-audit --disable-pip --progress-spinner off --requirement

@@ -35,6 +35,7 @@ _OWN = (__package__, "assets")
 ASSETS = {
     "swagger-ui.css": (_SWAGGER, "text/css; charset=utf-8"),
     "swagger-ui-bundle.js": (_SWAGGER, "text/javascript; charset=utf-8"),
+    "page.css": (_OWN, "text/css; charset=utf-8"),
     "start.js": (_OWN, "text/javascript; charset=utf-8"),
 }
 _PAGE = """<!doctype html>
@@ -44,6 +45,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <link rel="stylesheet" href="swagger-ui.css">
+<link rel="stylesheet" href="page.css">
 </head>
 <body>
 <div id="docs" data-document="{document}" data-csrf-token="{token}" data-csrf-header="{header}"></div>

@@ -34,7 +34,7 @@ async def documents(say: Transcript) -> None:
     listed = {path: set(item) for path, item in made["paths"].items()}
     say.expect(listed == OPERATIONS, f"it lists {sum(map(len, OPERATIONS.values()))} operations")
     page = say.show(await say.client.get("/api/docs/"), status=200)
-    for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js"):
+    for name in ("swagger-ui.css", "page.css", "swagger-ui-bundle.js", "start.js"):
         say.expect(name in page.text, f"its page needs {name}")
         say.expect((await say.client.get(f"/api/docs/{name}")).status_code == 200, "and gets it")
 

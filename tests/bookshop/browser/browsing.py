@@ -44,7 +44,7 @@ async def opening(browser: Browser, url: str, **options) -> AsyncIterator[Page]:
 
 @asynccontextmanager
 async def browsing(shop: Shop) -> AsyncIterator[Page]:
-    """Open a page in a browser of its own."""
+    """Open a page in a new browser."""
     async with chromium() as browser, opening(browser, shop.url) as page:
         yield page
 
