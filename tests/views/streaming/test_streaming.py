@@ -359,6 +359,14 @@ async def test_draining_does_not_lose_the_event_that_is_there():
     assert await read(sse(source(), retry=7)) == b"retry: 7\n\ndata: one\n\ndata: two\n\nretry: 7\n\n"
 
 
+async def test_a_client_whose_source_ends_with_the_server_is_told_when_to_come_back():
+    async def source():
+        yield "one"
+        current_drain().request()
+
+    assert await read(sse(source(), retry=7)) == b"retry: 7\n\ndata: one\n\nretry: 7\n\n"
+
+
 async def test_a_draining_server_does_not_begin():
     current_drain().request()
     source = Source()

@@ -11,7 +11,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction as django_transaction
 
 from daf_orm import database_sync_to_async, get_pool, transaction
-from daf_views._core.drain import Drain
+from daf_views.asgi import current_drain
 from daf_views.exceptions import MessageTooLargeError, SlowSubscriberError
 from daf_views.streaming import Channel, sse
 from daf_views.streaming.broadcast import hub as hub_module
@@ -198,15 +198,12 @@ async def test_a_slow_subscriber_costs_the_others_nothing():
             await anext(slow)
 
 
-async def test_subscriptions_end_when_the_server_drains(monkeypatch):
-    drain = Drain()
-    for module in ("hub", "connection"):
-        monkeypatch.setattr(f"daf_views.streaming.broadcast.{module}.current_drain", lambda: drain)
+async def test_subscriptions_end_when_the_server_drains():
     async with stock.subscribe() as messages:
         await stock.apublish("last")
         assert await anext(messages) == "last"
         waiting = asyncio.create_task(anext(messages, "the end"))
-        drain.request()
+        current_drain().request()
         assert await waiting == "the end"
         async with stock.subscribe() as late:
             assert [message async for message in late] == []
