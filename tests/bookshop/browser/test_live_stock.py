@@ -74,4 +74,4 @@ async def test_the_admin_is_styled(shop_of_two, path):
         assert len(files) > 3
         assert set(files.values()) <= {200, 304}
         colour = await page.locator("#header").evaluate("header => getComputedStyle(header).backgroundColor")
-        assert colour == "rgb(65, 118, 144)"
+        assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from daf_views.streaming.broadcast.backends.base import Backend
@@ -43,8 +44,9 @@ class MemoryBackend(Backend):
         for receiver, loop in receivers:
             if loop is here:
                 receiver.deliver(channel, message)
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(receiver.deliver, channel, message)
+            else:
+                with suppress(RuntimeError):  # that loop has been closed, and its subscribers with it
+                    loop.call_soon_threadsafe(receiver.deliver, channel, message)
 
     async def receive(self, receiver: Receiver) -> None:
         """Receive until the task is cancelled."""
