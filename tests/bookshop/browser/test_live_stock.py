@@ -1,6 +1,5 @@
 """Two browsers at two processes of the shop: a sale in one is seen in the other at once."""
 
-import pytest
 from playwright.async_api import expect
 
 from tests.bookshop.browser.browsing import MARKS, chromium, log_in, opening
@@ -62,16 +61,25 @@ async def change_in_admin(page, copies):
     await expect(page.get_by_text("was changed successfully")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/admin/login/", "/admin/", "/admin/shop/book/", "/admin/shop/stock/1/change/"])
-async def test_the_admin_is_styled(shop_of_two, path):
-    answers = {}
+async def test_the_admin_is_styled(shop_of_two):
     async with chromium() as browser, opening(browser, shop_of_two.url) as page:
-        if path != "/admin/login/":
-            await log_in(page, shop_of_two)
-        page.on("response", lambda answer: answers.setdefault(answer.url, answer.status))
-        await page.goto(path)
-        files = {url: status for url, status in answers.items() if "/static/" in url}
-        assert len(files) > 3
-        assert set(files.values()) <= {200, 304}
-        colour = await page.locator("#header").evaluate("header => getComputedStyle(header).backgroundColor")
-        assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
+        await expect_styles(page, "/admin/login/")
+        await log_in(page, shop_of_two)
+        for path in ("/admin/", "/admin/shop/book/", "/admin/shop/stock/1/change/"):
+            await expect_styles(page, path)
+
+
+async def expect_styles(page, path):
+    answers = {}
+
+    def note(answer):
+        answers[answer.url] = answer.status
+
+    page.on("response", note)
+    await page.goto(path)
+    page.remove_listener("response", note)
+    files = {url: status for url, status in answers.items() if "/static/" in url}
+    assert len(files) > 3
+    assert set(files.values()) <= {200, 304}
+    colour = await page.locator("#header").evaluate("header => getComputedStyle(header).backgroundColor")
+    assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
