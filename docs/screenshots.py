@@ -36,7 +36,11 @@ class Picture:
 PICTURES = (
     Picture(name="site", url=(ROOT / "build" / "docs" / "index.html").as_uri(), visible="stock Django"),
     Picture(name="openapi", url="/api/docs/", visible="The bookshop"),
-    Picture(name="tasks", url="/staff/tasks/", visible="successful", as_clerk=True),
+    Picture(name="tasks", url="/staff/tasks/", visible="Tasks", as_clerk=True),
+    Picture(name="metrics", url="/staff/metrics/", visible="Metrics", as_clerk=True),
+    Picture(
+        name="metrics-phone-dark", url="/staff/metrics/", visible="Metrics", as_clerk=True, dark=True, screen=PHONE
+    ),
     Picture(name="catalogue", url="/catalogue/", visible="Catalogue", as_clerk=True),
     Picture(name="book", url="/catalogue/1/", visible="live"),
     Picture(name="book-dark", url="/catalogue/1/", visible="live", dark=True),

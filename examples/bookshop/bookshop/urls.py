@@ -8,11 +8,13 @@ from django.contrib.staticfiles.views import serve
 from django.urls import include, path
 
 from daf_views.health import livez, readyz
+from daf_views.metrics import metrics_overview
 from daf_views.tasks.overview import tasks_overview
 
 urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
+    path("staff/metrics/", metrics_overview, name="metrics"),
     path("staff/tasks/", tasks_overview, name="tasks"),
     path("api/", include("daf_views.openapi.urls")),
     path("admin/", admin.site.urls),

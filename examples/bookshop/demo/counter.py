@@ -63,6 +63,8 @@ async def _tasks(say: Transcript, client: httpx.AsyncClient) -> None:
     say.show(await say.client.get("/staff/tasks/"), status=401)
     [tasks] = say.show(await client.get("/staff/tasks/?format=json"), status=200).json()["backends"]
     say.expect(tasks["queues"]["default"]["successful"] > 0, "staff sees that receipts have been sent")
+    page = say.show(await client.get("/staff/metrics/"), status=200)
+    say.expect("<h1>Metrics</h1>" in page.text, "and the metrics of the process")
     page = say.show(await client.get("/staff/tasks/"), status=200)
     say.expect("<h1>Tasks</h1>" in page.text, "on a page, too")
 

@@ -9,7 +9,7 @@ from tests.bookshop.browser.browsing import MARKS, chromium, log_in, opening
 pytestmark = MARKS
 PAGES = (
     *("/catalogue/", "/catalogue/?q=nothing+like+it", "/catalogue/2/", "/catalogue/2/edit/", "/catalogue/2/delete/"),
-    *("/catalogue/new/", "/desk/", "/catalogue/0/"),
+    *("/catalogue/new/", "/desk/", "/staff/tasks/", "/staff/metrics/", "/catalogue/0/"),
 )
 SCREENS = {
     "desk": {"viewport": {"width": 1280, "height": 800}},
