@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.utils import Error as DatabaseError
 from django.utils.module_loading import import_string
 
-from daf_orm._leases.session import sends_unseen_statements
+from daf_orm._leases.past_django import sends_unseen_statements
 from daf_orm._pool.process_pool import effective_max_size, memory_aliases
 from daf_orm.databases import database_of
 from daf_orm.detection import io

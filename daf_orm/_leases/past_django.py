@@ -43,6 +43,14 @@ class Watcher(Protocol):
         """Allow other code than Django's to use it, or raise InterfaceError. ``sql`` is the statement, if known."""
 
 
+def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
+    """Return True if a backend that is not Django's may send statements past Django's cursors, like django-tenants."""
+    return not all(
+        str(getattr(getattr(type(wrapper), name, None), "__module__", "")).startswith("django.")
+        for name in ("_cursor", "cursor")
+    )
+
+
 def watch_connection(wrapper: BaseDatabaseWrapper, watcher: Watcher, names: tuple[str, ...]) -> None:
     """Watch the callers of methods and properties of the driver's connection that a wrapper has just opened."""
     global _known_packages  # noqa: PLW0603 - one for each driver

@@ -20,7 +20,7 @@ from django.utils.functional import cached_property
 from daf_orm._leases import reset
 from daf_orm._leases.attributes import DJANGOS
 from daf_orm._leases.leased_wrapper import be_prepared, guest_of, lease_settings
-from daf_orm._leases.past_django import watch_connection
+from daf_orm._leases.past_django import sends_unseen_statements, watch_connection
 from daf_orm._leases.wrapper_template import template_of
 from daf_orm.databases import database_of
 from daf_orm.databases.cancellation import cut_off_if_silent
@@ -378,14 +378,6 @@ class Session:
             return False
         with cut_off_if_silent(wrapper):
             return self._database.reset(wrapper)
-
-
-def sends_unseen_statements(wrapper: BaseDatabaseWrapper) -> bool:
-    """Return True if a backend that is not Django's may send statements past Django's cursors, like django-tenants."""
-    return not all(
-        str(getattr(getattr(type(wrapper), name, None), "__module__", "")).startswith("django.")
-        for name in ("_cursor", "cursor")
-    )
 
 
 _UNKNOWN: Final = object()

@@ -1,8 +1,8 @@
 """New wrappers of one alias without their class's ``__init__``, which would make six helpers for each request.
 
-A template has what ``__init__`` sets on a new wrapper. Each new wrapper gets these values: plain ones as they are,
-containers and locks are made anew. Helpers are made when they are asked for. A backend that sets anything else, or whose
-``__init__`` is not Django's or DAF's, has no template.
+A template has what ``__init__`` sets on a new wrapper. Wrappers share plain values; containers and locks are made anew,
+and helpers when they are asked for. A backend that sets anything else, or whose ``__init__`` is not Django's or DAF's,
+has no template.
 """
 
 from __future__ import annotations

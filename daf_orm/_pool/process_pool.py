@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import hops, shared_connections
-from daf_orm._leases.session import sends_unseen_statements
+from daf_orm._leases.past_django import sends_unseen_statements
 from daf_orm._pool.pool import ConnectionPool
 from daf_orm.databases import database_of
 from daf_orm.settings import DEFAULT_MAX_SIZE, Settings, get_settings
