@@ -11,8 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.async_api import Page, expect
 
-from tests.bookshop.browser.browsing import chromium, log_in, opening
+from tests.bookshop.browser.browsing import log_in, opening
 from tests.bookshop.running import Shop, running_bookshop
+from tests.support.chromium import chromium
 
 IMAGES = ROOT / "docs" / "images"
 MAX_BYTES = 1_500_000

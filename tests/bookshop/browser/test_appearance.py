@@ -4,7 +4,8 @@ from itertools import product
 
 from axe_playwright_python.async_playwright import Axe
 
-from tests.bookshop.browser.browsing import MARKS, chromium, log_in, opening
+from tests.bookshop.browser.browsing import log_in, opening
+from tests.support.chromium import MARKS, chromium
 
 pytestmark = MARKS
 PAGES = (

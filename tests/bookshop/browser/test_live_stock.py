@@ -2,7 +2,8 @@
 
 from playwright.async_api import expect
 
-from tests.bookshop.browser.browsing import MARKS, chromium, log_in, opening
+from tests.bookshop.browser.browsing import log_in, opening
+from tests.support.chromium import MARKS, chromium
 
 pytestmark = MARKS
 BOOK = 7

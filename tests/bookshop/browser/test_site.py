@@ -4,8 +4,9 @@ import re
 
 from playwright.async_api import expect
 
-from tests.bookshop.browser.browsing import MARKS, browsing, log_in
+from tests.bookshop.browser.browsing import browsing, log_in
 from tests.bookshop.running import CLERK
+from tests.support.chromium import MARKS
 
 pytestmark = MARKS
 

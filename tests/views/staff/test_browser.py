@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.urls import path
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from daf_views.asgi import current_drain
 from daf_views.metrics import metrics_overview
 from daf_views.tasks.overview import tasks_overview
-from tests.bookshop.test_browser import CHROMIUM, OPTIONS
+from tests.support.chromium import MARKS, chromium
 from tests.views.tasks import jobs
 
 urlpatterns = [path("metrics/", metrics_overview), path("tasks/", tasks_overview)]
@@ -21,9 +21,7 @@ PHONE = {"width": 360, "height": 740}
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other"]),
     pytest.mark.urls(__name__),
-    pytest.mark.sqlite_memory,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium: apt-get install chromium"),
+    *MARKS,
 ]
 
 
@@ -52,13 +50,11 @@ async def browsing(client, **options):
         headers = {"Content-Type": response["Content-Type"], "Content-Security-Policy": POLICY}
         await route.fulfill(status=response.status_code, headers=headers, body=response.content)
 
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    async with chromium() as browser:
         page = await browser.new_page(base_url="http://staff.test", **options)
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         await page.route("**/*", answer)
         yield page
-        await browser.close()
     assert errors == []
 
 
