@@ -13,17 +13,17 @@ from tests.support.zygote import Zygote
 pytestmark = [pytest.mark.no_database, pytest.mark.sqlite_memory, pytest.mark.timeout(180)]  # it has its own database
 
 SERVE = """
-import asyncio, json
+import asyncio, sys
 from asgiref.testing import ApplicationCommunicator
 from mysite.asgi import application
 
-SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/books/", "query_string": b"", "headers": [
+SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": sys.argv[1], "query_string": b"", "headers": [
     (b"host", b"localhost")]}
 
 async def main():
     server = ApplicationCommunicator(application, SCOPE)
     await server.send_input({"type": "http.request"})
-    print((await server.receive_output(5))["status"], json.loads((await server.receive_output(5))["body"]))
+    print((await server.receive_output(5))["status"], (await server.receive_output(5))["body"].decode())
 
 asyncio.run(main())
 """
@@ -97,7 +97,25 @@ def test_it_answers_a_request(run, site):
     migrated = run("manage.py", "migrate", folder=site)
 
     assert migrated.returncode == 0, migrated.stderr
-    assert run("serve.py", folder=site).stdout == "200 []\n"
+    assert run("serve.py", "/books/", folder=site).stdout == "200 []\n"
+
+
+def test_in_production_a_probe_needs_no_tls_and_a_visitor_does(run, site):
+    (site / "serve.py").write_text(SERVE)
+    production = {"DEBUG": "0", "ALLOWED_HOSTS": "localhost"}
+
+    answers = [run("serve.py", path, folder=site, **production).stdout for path in ("/readyz", "/livez", "/books/")]
+
+    assert [answer.split()[0] for answer in answers] == ["200", "200", "301"]
+
+
+def test_a_line_is_logged_once(run, site):
+    (site / "serve.py").write_text(SERVE)
+
+    done = run("serve.py", "/nowhere/", folder=site)
+
+    assert done.stdout.startswith("404 ")
+    assert done.stderr.splitlines().count("Not Found: /nowhere/") == 1
 
 
 def test_every_development_key_is_another(run, site, tmp_path):
