@@ -7,9 +7,9 @@ seconds per request; with ``"count": true``, ``{"count"}``, the bytecode instruc
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
-import time
 from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,9 +18,13 @@ from typing import Any
 import django
 from django.conf import settings
 
-from benchmarks.asgi_client import get
+from benchmarks.asgi_client import Request
+from benchmarks.catalog import BOOKS
+from benchmarks.in_process import in_a_loop, through_asgi
 from benchmarks.native import SETUPS, Setup, settings_of
 from benchmarks.opcodes import counted
+
+_PKS = itertools.cycle(range(1, BOOKS + 1))
 
 
 def main() -> None:
@@ -32,14 +36,17 @@ def main() -> None:
         for line in sys.stdin:
             order = json.loads(line)
             if "seed" in order:
-                _seed(work)
+                work.seed()
                 answer = {}
             else:
                 with counted() if order.pop("count", False) else nullcontext() as count:
+                    requests = _requests(order["work"], order["requests"])
                     if setup.is_floor:
-                        answer = _floor(getattr(work.Sync, order["work"]), order["requests"])
+                        answer = _floor(work, requests)
                     else:
-                        answer = runner.run(_requests(application, **order))
+                        answer = runner.run(through_asgi(application, requests, order["callers"]))
+                if answer["failures"]:
+                    raise RuntimeError(f"{order['work']}: {answer['failures']}")
                 answer = answer if count is None else {"count": count}
             print(json.dumps(answer), flush=True)
 
@@ -55,43 +62,18 @@ def _handler(setup: Setup) -> Any:
     return getattr(import_module(module), name)
 
 
-def _seed(work: Any) -> None:
-    models = import_module("benchmarks.catalog.models")
-    with django.db.connection.schema_editor() as editor:
-        editor.create_model(models.Author)
-        editor.create_model(models.Book)
-    work.seed()
+def _requests(work: str, number: int) -> list[Request]:
+    pks = itertools.islice(_PKS, number)
+    return [Request(path=f"/{work}" if work == "many" else f"/{work}/{pk}") for pk in pks]
 
 
-def _floor(work: Any, requests: int) -> dict[str, float]:
-    times = []
-    cpu = time.process_time()
-    for _ in range(requests):
-        started = time.perf_counter()
-        json.dumps(work())
-        times.append(time.perf_counter() - started)
-    return _summed_up(time.process_time() - cpu, times)
+def _floor(work: Any, requests: list[Request]) -> dict[str, Any]:
+    def answer(request: Request) -> int:
+        _, name, *pk = request.path.split("/")
+        json.dumps(getattr(work.Sync, name)(*map(int, pk)))
+        return 200
 
-
-async def _requests(application: Any, work: str, callers: int, requests: int) -> dict[str, float]:
-    times: list[float] = []
-
-    async def send(number: int) -> None:
-        for _ in range(number):
-            started = time.perf_counter()
-            if (status := await get(application, f"/{work}/")) != 200:
-                raise RuntimeError(f"/{work}/ answered {status}")
-            times.append(time.perf_counter() - started)
-
-    shares = [requests // callers + (number < requests % callers) for number in range(callers)]
-    cpu = time.process_time()
-    await asyncio.gather(*[send(share) for share in shares])
-    return _summed_up(time.process_time() - cpu, times)
-
-
-def _summed_up(cpu: float, times: list[float]) -> dict[str, float]:
-    times.sort()
-    return {"cpu": cpu / len(times), "p50": times[len(times) // 2], "p99": times[int(len(times) * 0.99)]}
+    return in_a_loop(answer, requests)
 
 
 if __name__ == "__main__":

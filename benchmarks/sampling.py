@@ -11,14 +11,18 @@ import psycopg
 
 INTERVAL = 0.005
 
-_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+_SESSIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = coalesce(%s, datname)
+"""
 
 
 class Peaks:
     """Reads figures every few milliseconds on a separate thread, and remembers the highest of each."""
 
-    def __init__(self, figures: Mapping[str, Callable[[], int]]) -> None:
+    def __init__(self, figures: Mapping[str, Callable[[], int]], *, interval: float = INTERVAL) -> None:
         self._figures = figures
+        self._interval = interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peaks")
         self.highest: dict[str, int] = {}
@@ -27,7 +31,7 @@ class Peaks:
         while True:
             for name, read in self._figures.items():
                 self.highest[name] = max(self.highest.get(name, 0), read())
-            if self._stop.wait(INTERVAL):
+            if self._stop.wait(self._interval):
                 return
 
     def __enter__(self) -> Self:
@@ -50,9 +54,9 @@ class Sessions:
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
 
-    def count(self) -> int:
-        """Return how many there are now."""
-        row = self._connection.execute(_SESSIONS).fetchone()
+    def count(self, database: str | None = None) -> int:
+        """Return how many there are now, in one database or in all."""
+        row = self._connection.execute(_SESSIONS, [database]).fetchone()
         assert row is not None
         return int(row[0])
 

@@ -8,6 +8,8 @@ from statistics import quantiles
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the first quartile, the median and the third quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
     first, median, third = quantiles(values, n=4, method="inclusive")
     return first, median, third
 
@@ -27,13 +29,20 @@ def ratio(times: Sequence[float], reference: Sequence[float]) -> str:
     return f"{median:.2f} ({first:.2f}-{third:.2f})"
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a Markdown table; every column but the first is aligned right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; every column but the first is aligned right."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
     for row in (cells[0], rule, *cells[1:]):
         first, *others = (
             f"{cell:<{widths[0]}}" if not column else f"{cell:>{widths[column]}}" for column, cell in enumerate(row)
         )
-        print("| " + " | ".join([first, *others]) + " |", flush=True)
+        lines.append("| " + " | ".join([first, *others]) + " |")
+    return "\n".join(lines)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table."""
+    print(table(head, rows), flush=True)

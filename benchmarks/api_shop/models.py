@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, models
+
+_manager: Any = models.Manager
+if getattr(settings, "BENCHMARK_SPELLING", "") == "daf":
+    _manager = import_module("daf_orm").AsyncManager
 
 
 class Author(models.Model):
@@ -21,6 +27,8 @@ class Book(models.Model):
 
     title = models.CharField(max_length=100)
     author = models.ForeignKey(Author, on_delete=models.CASCADE)
+
+    objects = _manager()
 
     def __str__(self) -> str:
         return self.title

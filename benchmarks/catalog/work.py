@@ -1,24 +1,28 @@
-"""The four pieces of work, synchronous and asynchronous. Each returns what its answer is made of."""
+"""The four pieces of work, synchronous and asynchronous. Each returns what its answer is made of.
+
+All but ``many`` are given the primary key of a book.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import itertools
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
-from benchmarks.catalog import BOOKS, GATHERED, LISTED
+from benchmarks.catalog import BOOKS, LISTED, in_a_row
 from benchmarks.catalog.models import ASYNC_BACKEND, Author, Book
 
-_ids = itertools.cycle(range(1, BOOKS + 1))
 _objects: Any = Book.async_objects if ASYNC_BACKEND else Book.objects
 
 
 def seed() -> None:
-    """Fill the tables; ids run from 1."""
+    """Make the tables and fill them; ids run from 1."""
+    with connection.schema_editor() as editor:
+        editor.create_model(Author)
+        editor.create_model(Book)
     authors = Author.objects.bulk_create([Author(name=f"Author {number}") for number in range(10)])
     Book.objects.bulk_create(
         [Book(title=f"Book {number}", author=authors[number % len(authors)]) for number in range(BOOKS)]
@@ -37,9 +41,9 @@ class Sync:
     """The work in synchronous Django, one step after the other."""
 
     @staticmethod
-    def one() -> Any:
+    def one(pk: int) -> Any:
         """One row by primary key."""
-        return _shown(Book.objects.get(pk=next(_ids)))
+        return _shown(Book.objects.get(pk=pk))
 
     @staticmethod
     def many() -> Any:
@@ -47,15 +51,15 @@ class Sync:
         return [_with_author(book) for book in Book.objects.select_related("author").order_by("pk")[:LISTED]]
 
     @staticmethod
-    def gathered() -> Any:
+    def gathered(pk: int) -> Any:
         """Five rows, each with a separate query."""
-        return [Sync.one() for _ in range(GATHERED)]
+        return [Sync.one(each) for each in in_a_row(pk)]
 
     @staticmethod
-    def change() -> Any:
+    def change(pk: int) -> Any:
         """Read a row for update, change it and write it, in a transaction."""
         with transaction.atomic():
-            book = Book.objects.select_for_update().get(pk=next(_ids))
+            book = Book.objects.select_for_update().get(pk=pk)
             book.price += 1
             book.save(update_fields=["price"])
         return _shown(book)
@@ -65,9 +69,9 @@ class Async:
     """The same, by the contestant's own means."""
 
     @staticmethod
-    async def one() -> Any:
+    async def one(pk: int) -> Any:
         """One row by primary key."""
-        return _shown(await _objects.aget(pk=next(_ids)))
+        return _shown(await _objects.aget(pk=pk))
 
     @staticmethod
     async def many() -> Any:
@@ -75,14 +79,14 @@ class Async:
         return [_with_author(book) async for book in _objects.select_related("author").order_by("pk")[:LISTED]]
 
     @staticmethod
-    async def gathered() -> Any:
+    async def gathered(pk: int) -> Any:
         """Five rows, each with a separate query, at once."""
-        return await asyncio.gather(*[_in_parallel(Async.one()) for _ in range(GATHERED)])
+        return await asyncio.gather(*[_in_parallel(Async.one(each)) for each in in_a_row(pk)])
 
     @staticmethod
-    async def change() -> Any:
+    async def change(pk: int) -> Any:
         """Read a row for update, change it and write it, in a transaction."""
-        return await CHANGES[settings.BENCHMARK_SPELLING]()
+        return await CHANGES[settings.BENCHMARK_SPELLING](pk)
 
 
 def _in_parallel(coroutine: Any) -> Any:
@@ -91,24 +95,24 @@ def _in_parallel(coroutine: Any) -> Any:
     return importlib.import_module("django_async_backend.db").async_new_connection(coroutine)
 
 
-async def _change_by_daf() -> Any:
+async def _change_by_daf(pk: int) -> Any:
     async with importlib.import_module("daf_orm").transaction.atomic():
-        book = await Book.objects.select_for_update().aget(pk=next(_ids))
+        book = await Book.objects.select_for_update().aget(pk=pk)
         book.price += 1
         await book.asave(update_fields=["price"])
     return _shown(book)
 
 
-async def _change_by_async_backend() -> Any:
+async def _change_by_async_backend(pk: int) -> Any:
     async with importlib.import_module("django_async_backend.db.transaction").async_atomic():
-        book = await Book.async_objects.select_for_update().aget(pk=next(_ids))
+        book = await Book.async_objects.select_for_update().aget(pk=pk)
         await Book.async_objects.filter(pk=book.pk).aupdate(price=book.price + 1)
         book.price += 1
     return _shown(book)
 
 
-async def _change_by_stock() -> Any:
-    return await importlib.import_module("asgiref.sync").sync_to_async(Sync.change)()
+async def _change_by_stock(pk: int) -> Any:
+    return await importlib.import_module("asgiref.sync").sync_to_async(Sync.change)(pk)
 
 
 CHANGES = {"daf": _change_by_daf, "async_backend": _change_by_async_backend, "stock": _change_by_stock}
