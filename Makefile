@@ -10,6 +10,8 @@ ARGS ?=
 DATABASES ?= $(if $(DATABASE_URL),url,sqlite-memory sqlite-file postgresql native)
 MYSQL = $(if $(filter mysql:%,$(DATABASE_URL)),url,$(if $(shell PATH="$$PATH:/usr/sbin" command -v mariadbd),mariadb))
 UPGRADE ?= --upgrade
+RACE_ROW = 3.13-6.1
+RACE_PYTHON = $(word 1,$(subst -, ,$(RACE_ROW)))
 
 # A row of the matrix is a Python and a Django, with their lock in requirements/. PYTHON chooses the row.
 VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -19,7 +21,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(ROW))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-django test-packages test-lowest test-newest test-mysql test-dist lint format docs screenshots audit bench
-.PHONY: soak coverage dist changelog update clean
+.PHONY: soak coverage dist changelog race race-here update lock-race clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -106,6 +108,13 @@ audit: ## Look up the locked versions in the Python Packaging Advisory Database 
 bench: $(VENV)/.bench ## Measure DAF beside its peers
 	$(VENV)/bin/python -m benchmarks
 
+# The contenders' locks are for one Python, whichever made the default environment.
+race: .venv-uv/.uv ## Race DAF and its peers, each in a separate environment, and write docs/why/race.md (QUICK=1: build/race)
+	@$(call on_row,$(RACE_ROW),$(MAKE) --no-print-directory race-here PYTHON="$$python" ROW=$(RACE_ROW) VENV=.venv-$(RACE_ROW))
+
+race-here: $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.race $(if $(QUICK),--quick)
+
 soak: $(VENV)/.test ## Send 100,000 requests, cut off at random, and look for leaks (SOAK=10000)
 	@DAF_SOAK=$(SOAK) $(MAKE) --no-print-directory test DATABASES=$(firstword $(DATABASES)) ARGS="tests/scenarios/views/test_soak.py"
 
@@ -123,7 +132,7 @@ test-dist: dist $(addprefix test-dist-on-,$(TRIED)) ## Install the wheel in empt
 changelog: $(VENV)/.release ## Make the part of CHANGELOG.md for daf_orm.__version__ from changes/
 	$(VENV)/bin/towncrier build --yes
 
-update: lock-build lock-uv lock-mysql $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
+update: lock-build lock-uv lock-mysql lock-race $(addprefix lock-,$(MATRIX) 3.11-lowest) ## Renew the locks in requirements/ (UPGRADE="--upgrade-package redis")
 
 clean: ## Remove environments, caches and builds
 	rm -rf $(VENV) .venv-* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .daf_cache .ruff_cache build dist tests/typing/.build
@@ -207,6 +216,14 @@ $(addprefix lock-,$(MATRIX)): lock-%: lock-build
 	@echo 'Locking requirements/$*.txt'
 	@echo 'django~=$(word 2,$(subst -, ,$*)).0' | $(LOCK) requirements/$*.txt --python-version $(word 1,$(subst -, ,$*)) \
 		--constraint requirements/build.txt --constraint - pyproject.toml --group dev
+
+RACE_LOCKS = $(patsubst requirements/race/%.in,lock-race-%,$(wildcard requirements/race/*.in))
+
+lock-race: $(RACE_LOCKS) ## Renew the locks of the race's contenders alone
+
+$(RACE_LOCKS): lock-race-%: .venv-uv/.uv
+	@echo 'Locking requirements/race/$*.txt'
+	@$(LOCK) requirements/race/$*.txt --python-version $(RACE_PYTHON) requirements/race/$*.in
 
 # Of what users install beside DAF, the lowest versions that pyproject.toml allows; of all else, the newest.
 lock-3.11-lowest: lock-build
