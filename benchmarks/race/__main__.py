@@ -69,7 +69,8 @@ def run(plans: Plans) -> Iterator[Race]:
         for plan in plans.over_http:
             over_http.run(race, plan, rows)
             yield race
-        idle.run(race, rows, clients=plans.idle_clients)
+        if plans.idle_clients:
+            idle.run(race, rows, clients=plans.idle_clients)
     race.about["load average after the run"] = _load()
     yield race
 
