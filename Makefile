@@ -159,7 +159,7 @@ for python in "python$$version" $$(pyenv root 2>/dev/null)/versions/$$version.*/
 		exec $(2); \
 	fi; \
 done; \
-echo "SKIPPED: Python $$version is not installed here, so row $(1) was not tested."
+echo "SKIPPED: Python $$version is not installed here, so row $(1) was left out."
 endef
 
 # One row, every database: `make test-on-3.13-6.1`.

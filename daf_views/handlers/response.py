@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from daf_orm import database_sync_to_async
+from daf_orm.sync import query_to_async
 from daf_views.http.json import encode, refuse_secrets
 from daf_views.schemas import SchemaError, attributes_of
 from daf_views.schemas.files import with_texts
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 async def answer(signature: Signature, value: Any) -> Any:
     """Return the response. One that the handler has made, and a value without annotation, is returned unchanged.
 
-    A queryset is evaluated in a thread, in one hop. Raises TypeError, a bug, for a value that is not as promised. A
+    A queryset is evaluated in one call. Raises TypeError, a bug, for a value that is not as promised. A
     value that is of the right class already is checked only where :func:`validates`.
     """
     if isinstance(value, HttpResponseBase) or not signature.has_answer:
@@ -39,7 +39,7 @@ async def answer(signature: Signature, value: Any) -> Any:
         return without_content(signature.status)
     if isinstance(value, QuerySet):
         refuse_secrets(value)
-        value = await database_sync_to_async(list)(value)
+        value = await query_to_async(list)(value)
     return HttpResponse(dumped(signature, value), status=signature.status, content_type="application/json")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from daf_orm import database_sync_to_async
+from daf_orm.sync import query_to_async
 from daf_views.pagination.cursor import Position
 from daf_views.pagination.keyset import Values, check_suitable, fetch
 from daf_views.pagination.links import url_with
@@ -63,7 +63,7 @@ class CursorPagination(Paginator):
         salt = json.dumps([request.path_info, rows.model._meta.label, [key.name for key in keys]])  # noqa: SLF001 - public
         text = request.GET.get(self.cursor_param)
         start = None if text is None else Position.read(text, salt)
-        found = await database_sync_to_async(_fetch)(rows, keys, start, size + 1)
+        found = await query_to_async(_fetch)(rows, keys, start, size + 1)
         before, after = _ends(found, start, size)
         links = {"first": url_with(request, **{self.cursor_param: None})}
         for rel, position in (("prev", before), ("next", after)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core import paginator as django_paginator
 
-from daf_orm import database_sync_to_async
+from daf_orm.sync import query_to_async
 from daf_views.exceptions import NotFoundError
 from daf_views.pagination.links import url_with
 from daf_views.pagination.ordering import with_tie_breaker
@@ -56,7 +56,7 @@ class PageNumberPagination(Paginator):
         number = read_number(request, self.page_param, default=1)
         size = self.read_size(request)
         ordered = with_tie_breaker(as_queryset(queryset))
-        items, count, pages = await database_sync_to_async(_fetch)(ordered, number, size)
+        items, count, pages = await query_to_async(_fetch)(ordered, number, size)
         if number > pages:
             raise NotFoundError(f"Page {number} does not exist: the last page is {pages}.", code="no_such_page")
         links = self._links(request, number, pages)
