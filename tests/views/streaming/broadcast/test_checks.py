@@ -6,8 +6,12 @@ from django.db import connection
 
 from daf_views.streaming import Channel
 
-here = Channel("check:orders")
 WARNING = "Broadcasts stay within each process"
+
+
+@pytest.fixture(autouse=True)
+def orders():
+    return Channel("check:orders")
 
 
 def messages(settings, **daf_views):
