@@ -175,7 +175,8 @@ async def test_idempotency_keys(application, read):
     assert await order(third, query="wait=1") == 409
     go_on.set()
     assert await waiting == 201
-    found = {key[1]: value for key, value in (await read()).items() if key[0] == "daf_idempotency_requests_total"}
+    grown = {key[1:]: value for key, value in (await read()).items() if key[0] == "daf_idempotency_requests_total"}
+    found = {outcome: value for (outcome,), value in grown.items() if value}  # earlier tests have had other outcomes
     assert found == {"stored": 2, "replayed": 2, "conflict": 1, "released": 1, "in_progress": 1}
 
 
