@@ -83,10 +83,22 @@ for package in (daf_orm, daf_views):
             refused.append(f"{module.name}\\t{getattr(error, 'name', None)}\\t{error}")
 print(imported, *refused, sep="\\n")
 """
-OPTIONAL = set(
-    "celery cronsim django_tasks django_tasks_db greenlet libcst msgspec psycopg pydantic pytest redis".split()
-)
-"""Packages of the extras, and pytest: a module that needs one cannot be imported here."""
+OPTIONAL = {
+    *(
+        "celery",
+        "cronsim",
+        "django_tasks",
+        "django_tasks_db",
+        "greenlet",
+        "libcst",
+        "msgspec",
+        "prometheus_client",
+        "psycopg",
+    ),
+    *("pydantic", "redis"),
+    *("debug_toolbar", "opentelemetry", "pytest"),
+}
+"""Packages of the extras, and those that a module is for: it cannot be imported without them."""
 
 
 class Environment:
