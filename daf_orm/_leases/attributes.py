@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.utils.functional import cached_property
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 PLAIN: Final = (str, int, float, bytes, type(None), tuple, frozenset)
 """Types of values that two wrappers may share."""
@@ -34,6 +37,7 @@ DJANGOS: Final = _STATE | {
     "_thread_sharing_lock",
 }
 """Attributes that Django changes itself, and that :mod:`daf_orm._leases.reset` resets."""
+_MISSING: Final = object()
 MANY: Final = 256
 """Number of classes, and of attribute names of one class, that are remembered."""
 
@@ -69,6 +73,36 @@ def attributes_of(kind: type[Any], alias: str, values: dict[str, Any]) -> Attrib
             _known.clear()
         known = _known[key] = Attributes(values, not_set_by_code(cast("Any", kind)))
     return known
+
+
+_set_by_backends: dict[tuple[type[Any], str], dict[str, Any]] = {}  # by class and alias, when it connected last
+
+
+def set_on_connecting(wrapper: BaseDatabaseWrapper, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that a backend has just set on a wrapper, which had the attributes ``before``.
+
+    Equal ones of an earlier connection are among them, and none that is the wrapper's own.
+    """
+    key = (type(wrapper), wrapper.alias)
+    known = _set_by_backends.get(key, {})
+    found = {
+        name: value
+        for name, value in vars(wrapper).items()
+        if name not in DJANGOS
+        and not is_of(value, wrapper)
+        and (before.get(name, _MISSING) is not value or known.get(name, _MISSING) is value)
+    }
+    if len(_set_by_backends) >= MANY:
+        _set_by_backends.clear()
+    _set_by_backends[key] = found
+    return found
+
+
+def is_of(value: Any, wrapper: BaseDatabaseWrapper) -> bool:
+    """Return True if an attribute's value is one wrapper's own, as its helpers and ``wrap_database_errors`` are."""
+    if isinstance(value, PLAIN):
+        return False
+    return any(each is wrapper for each in getattr(value, "__dict__", {}).values())
 
 
 def _nothing_of(values: dict[str, Any]) -> tuple[Any, ...]:  # noqa: ARG001 - the signature of an itemgetter

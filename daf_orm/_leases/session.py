@@ -18,7 +18,7 @@ from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
-from daf_orm._leases.attributes import DJANGOS
+from daf_orm._leases.attributes import is_of, set_on_connecting
 from daf_orm._leases.leased_wrapper import be_prepared, guest_of, lease_settings
 from daf_orm._leases.past_django import sends_unseen_statements, watch_connection
 from daf_orm._leases.wrapper_template import template_of
@@ -110,7 +110,7 @@ class Session:
             facts |= {
                 name: value
                 for name, value in vars(found).items()
-                if isinstance(getattr(type(found), name, None), cached_property)
+                if isinstance(getattr(type(found), name, None), cached_property) and not is_of(value, wrapper)
             }
 
     def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:
@@ -155,11 +155,7 @@ class Session:
         self.settings = dict(wrapper.settings_dict)
         if self.origin is not None and self.settings != lease_settings(self._type(self.origin, self.alias)):
             self.is_touched, self._effect = True, Effect.UNKNOWN  # its owner has changed the settings, for itself only
-        self._attributes = {
-            name: value
-            for name, value in vars(wrapper).items()
-            if name not in DJANGOS and (name not in before or before[name] is not value)
-        }
+        self._attributes = set_on_connecting(wrapper, before)
         self.opened = time.monotonic()
         self._database.note_opened(wrapper)
         self._database.learn(wrapper)

@@ -14,7 +14,7 @@ from operator import call
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from daf_orm._leases.attributes import PLAIN
+from daf_orm._leases.attributes import PLAIN, not_set_by_code
 from daf_orm._leases.leased_wrapper import be_prepared, is_leased
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ class WrapperTemplate:
     def __init__(
         self, kind: type[Any], origin: dict[str, Any], first: BaseDatabaseWrapper, connected: dict[str, Any]
     ) -> None:
-        self._kind = kind
+        self._kind, self._init = kind, kind.__init__
         self._origin, self._connected = _copied(origin), connected
         self._settings = first.settings_dict
         helpers = dict(cast("Any", kind).daf_orm_helpers)
-        values: dict[str, Any] = {name: value for name, value in connected.items() if isinstance(value, PLAIN)}
+        own = not_set_by_code(cast("Any", kind))  # what Django caches may be of settings that have changed since
+        values = {name: value for name, value in connected.items() if isinstance(value, PLAIN) and name not in own}
         values |= {name: value for name, value in vars(first).items() if type(value) is not helpers.get(name)}
         self._shared = {name: value for name, value in values.items() if isinstance(value, PLAIN)}
         makers = {name: _maker(value) for name, value in values.items() if name not in self._shared}
@@ -51,8 +52,8 @@ class WrapperTemplate:
         self._names, self._makers = tuple(makers), cast("tuple[Callable[[], Any], ...]", tuple(makers.values()))
 
     def fits(self, origin: dict[str, Any], connected: dict[str, Any]) -> bool:
-        """Return True if the alias's settings, and the last connection, are still those of the template."""
-        return connected is self._connected and origin == self._origin
+        """Return True if the settings, the last connection and ``__init__`` are still those of the template."""
+        return connected is self._connected and self._kind.__init__ is self._init and origin == self._origin
 
     def make(self) -> BaseDatabaseWrapper:
         """Return a new wrapper."""
