@@ -124,7 +124,7 @@ def reset_pool() -> None:
 
 
 def _reset_on_change(*, setting: str, **_: object) -> None:
-    if setting in {"DAF_ORM", "DATABASES"}:
+    if setting in {"DAF_ORM", "DATABASES", "TIME_ZONE", "USE_TZ"}:  # connections have a time zone
         reset_pool()
 
 

@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import override_settings
 
 from daf_orm import database_sync_to_async
 from tests.orm.leases.test_owners import in_a_request
@@ -45,6 +46,11 @@ def level():
     return connection.isolation_level
 
 
+def time_zone():
+    run_sql("SELECT 1")
+    return connection.timezone_name
+
+
 def mark():
     run_sql("SELECT 1")
     return getattr(connections["default"], "mark", None)
@@ -67,6 +73,15 @@ async def test_what_the_backend_sets_when_it_connects_is_there_after_a_reconnect
     first, _, _, last = await in_requests(level, level, connect_again, level)
 
     assert first is last is not None
+
+
+@pytest.mark.postgresql
+async def test_the_time_zone_follows_the_settings():
+    with override_settings(USE_TZ=False, TIME_ZONE="Europe/Paris"):
+        assert await in_requests(time_zone, time_zone) == ["Europe/Paris"] * 2
+    with override_settings(USE_TZ=False, TIME_ZONE="Asia/Tokyo"):
+        assert await in_requests(time_zone, connect_again, time_zone) == ["Asia/Tokyo", None, "Asia/Tokyo"]
+    assert await in_requests(time_zone, time_zone) == ["UTC"] * 2
 
 
 @pytest.mark.skipif(settings.DATABASES["default"]["NAME"] == ":memory:", reason="one connection, which all borrow")
