@@ -41,7 +41,7 @@ class WrapperTemplate:
         self._origin, self._connected = _copied(origin), connected
         self._settings = first.settings_dict
         helpers = dict(cast("Any", kind).daf_orm_helpers)
-        own = not_set_by_code(cast("Any", kind))  # what Django caches may be of settings that have changed since
+        own = not_set_by_code(cast("Any", kind))  # a value that Django caches may be of earlier settings
         values = {name: value for name, value in connected.items() if isinstance(value, PLAIN) and name not in own}
         values |= {name: value for name, value in vars(first).items() if type(value) is not helpers.get(name)}
         self._shared = {name: value for name, value in values.items() if isinstance(value, PLAIN)}

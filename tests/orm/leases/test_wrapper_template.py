@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.usefixtures("many_connections"), pytest.mark.django_db
 
 
 async def in_requests(*functions):
-    """Call each function in a request of its own, one after the other, on the same connection."""
+    """Call each function in a new request, one after the other, on the same connection."""
     return [(await in_a_request(lambda call=call: database_sync_to_async(call)()))[0] for call in functions]
 
 
@@ -57,7 +57,7 @@ def mark():
 
 
 @pytest.mark.skipif(settings.DATABASES["default"]["NAME"] == ":memory:", reason="one connection, which all borrow")
-async def test_helpers_are_of_their_own_wrapper_also_after_a_reconnection():
+async def test_no_helper_is_another_wrappers_also_after_a_reconnection():
     found = await in_requests(of_others, of_others, connect_again, of_others, of_others, connect_again, of_others)
 
     assert [each for each in found if each is not None] == [[]] * 5
@@ -69,7 +69,7 @@ async def test_each_owners_wrapper_notes_its_own_errors():
 
 
 @pytest.mark.postgresql
-async def test_what_the_backend_sets_when_it_connects_is_there_after_a_reconnection():
+async def test_the_isolation_level_is_there_after_a_reconnection():
     first, _, _, last = await in_requests(level, level, connect_again, level)
 
     assert first is last is not None
