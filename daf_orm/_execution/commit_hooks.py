@@ -60,10 +60,16 @@ def log_failure(func: object, outcome: Future[None]) -> None:
 
 
 def as_sync(func: Callable[[], object]) -> Callable[[], object]:
-    """Return a synchronous function that calls ``func``."""
-    if iscoroutinefunction(func):
-        return async_to_sync(func)
-    return func
+    """Return a synchronous function that calls ``func``. It has a name, which Django logs with an error."""
+    call: Callable[[], object] = async_to_sync(func) if iscoroutinefunction(func) else func
+    if hasattr(call, "__qualname__"):
+        return call
+
+    def callback() -> object:
+        return call()
+
+    callback.__qualname__ = getattr(func, "__qualname__", repr(func))
+    return callback
 
 
 _started: set[asyncio.Task[None]] = set()  # the event loop itself keeps weak references only

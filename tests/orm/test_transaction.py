@@ -1,6 +1,7 @@
 """Async transactions: Django's rules, kept across awaits, tasks and cancellations."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -648,3 +649,17 @@ async def test_in_atomic_block_is_true_inside_a_block() -> None:
         assert not transaction.in_atomic_block("other")
         assert await asyncio.create_task(asyncio.to_thread(transaction.in_atomic_block))
     assert not transaction.in_atomic_block()
+
+
+async def test_a_robust_callback_without_a_name_is_logged_in_synchronous_code(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail():
+        raise ZeroDivisionError("It has failed.")
+
+    def work():
+        with django_transaction.atomic():
+            transaction.on_commit(fail, robust=True)
+            transaction.on_commit(functools.partial(divmod, 1, 0), robust=True)
+
+    await database_sync_to_async(work)()
+    assert caplog.text.count("in on_commit() during transaction") == 2
+    assert "It has failed." in caplog.text
