@@ -42,6 +42,11 @@ def client_address(request: HttpRequest) -> Address | None:
     return address
 
 
+def is_trusted_proxy(address: Address) -> bool:
+    """Return True if an address is that of a proxy in ``TRUSTED_PROXIES``."""
+    return _is_trusted(address, tuple(get_settings().TRUSTED_PROXIES))
+
+
 def parse_address(text: str) -> Address | None:
     """Return the address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1`` or ``[2001:db8::1]:80``; else None."""
     text = text.strip()

@@ -14,14 +14,17 @@ from daf_orm.metrics.text import CONTENT_TYPE, exposition
 from daf_views.auth.identity import known_user_of
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
-from daf_views.http.client_address import client_address, parse_address, parse_networks
+from daf_views.http.client_address import client_address, is_trusted_proxy, parse_address, parse_networks
 from daf_views.settings import get_settings
 from daf_views.views.atomic import OptedOut
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-_OF_PROXIES: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+_OF_PROXIES: Final = (
+    *("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host", "X-Forwarded-Proto"),
+    *("CF-Connecting-IP", "True-Client-IP"),
+)
 
 
 @never_cache
@@ -52,9 +55,9 @@ def _is_from_network(request: HttpRequest) -> bool:
     networks = get_settings().METRICS_NETWORKS
     if not networks or (address := client_address(request)) is None:
         return False
-    is_peer = address == parse_address(request.META.get("REMOTE_ADDR") or "")
-    if is_peer and any(name in request.headers for name in _OF_PROXIES):
-        return False  # it is the address of a proxy that is not in TRUSTED_PROXIES: the client is unknown
+    is_of_proxy = address == parse_address(request.META.get("REMOTE_ADDR") or "") or is_trusted_proxy(address)
+    if is_of_proxy and any(name in request.headers for name in _OF_PROXIES):
+        return False  # it is the address of the last known proxy: the client is unknown
     return any(address in network for network in parse_networks(tuple(networks)))
 
 

@@ -121,6 +121,19 @@ async def test_behind_a_trusted_proxy_the_client_s_address_counts(settings, forw
     assert await status_from("127.0.0.1", {"X-Forwarded-For": forwarded}) == status
 
 
+@pytest.mark.parametrize("forwarded", ["unknown, 10.0.0.2", "10.0.0.2"])
+async def test_the_address_of_an_inner_proxy_lets_no_unknown_client_in(settings, forwarded):
+    settings.DAF_VIEWS = {"METRICS_NETWORKS": ["10.0.0.0/8"], "TRUSTED_PROXIES": ["10.0.0.1", "10.0.0.2"]}
+    assert await status_from("10.0.0.1", {"X-Forwarded-For": forwarded}) == 401
+    assert await status_from("10.0.0.2") == 200  # the machine itself
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-Host", "X-Forwarded-Proto", "CF-Connecting-IP", "True-Client-IP"])
+async def test_headers_that_proxies_add_show_an_unknown_proxy(settings, header):
+    settings.DAF_VIEWS = {"METRICS_NETWORKS": ["127.0.0.0/8"]}
+    assert await status_from("127.0.0.1", {header: "203.0.113.7"}) == 401
+
+
 @pytest.mark.parametrize(
     ("setting", "error"),
     [
