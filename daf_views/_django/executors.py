@@ -44,14 +44,24 @@ def is_temporary(loop: asyncio.AbstractEventLoop) -> bool:
     return loop in AsyncToSync.loop_thread_executors
 
 
+def has_sync_caller() -> bool:
+    """Return True if synchronous code may be waiting for this code, by ``async_to_sync``."""
+    return _waiting_executor() is not None or is_temporary(asyncio.get_running_loop())
+
+
 def context_without_returned_callers() -> contextvars.Context:
     """Return a copy of the context, without synchronous callers that have returned meanwhile.
 
     A cancelled caller leaves its executor in the context of the code it called. Work given to it never runs.
     """
+    context = contextvars.copy_context()
+    context.run(setattr, AsyncToSync.executors, "current", _waiting_executor())
+    return context
+
+
+def _waiting_executor() -> Any:
+    """Return the executor of the nearest synchronous caller that has not returned; None if there is none."""
     executor = getattr(AsyncToSync.executors, "current", None)
     while executor is not None and executor._broken:
         executor = executor._old_executor
-    context = contextvars.copy_context()
-    context.run(setattr, AsyncToSync.executors, "current", executor)
-    return context
+    return executor

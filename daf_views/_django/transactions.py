@@ -1,4 +1,4 @@
-"""Find the transaction, if any, that an enqueued task has to wait for."""
+"""Find the transaction, if any, that an enqueued task or a published message has to wait for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from daf_orm import transaction
+from daf_views._django.executors import has_sync_caller
 
 
 def in_sync_atomic_block(using: str) -> bool:
@@ -16,4 +17,6 @@ def in_sync_atomic_block(using: str) -> bool:
 
 async def in_any_atomic_block(using: str) -> bool:
     """Return True if code on an event loop is in an atomic block, or called from synchronous code that is."""
-    return transaction.in_atomic_block(using) or await sync_to_async(in_sync_atomic_block)(using)
+    if transaction.in_atomic_block(using):
+        return True
+    return has_sync_caller() and await sync_to_async(in_sync_atomic_block)(using)

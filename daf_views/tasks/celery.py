@@ -25,6 +25,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from daf_orm import transaction
+from daf_views._django.transactions import in_any_atomic_block, in_sync_atomic_block
 from daf_views.exceptions import TaskCancelledError
 from daf_views.tasks.attempts import attempt
 from daf_views.tasks.compat import (
@@ -39,7 +40,6 @@ from daf_views.tasks.compat import (
     task_started,
 )
 from daf_views.tasks.discovery import import_tasks
-from daf_views.tasks.enclosing_transaction import in_any_atomic_block, in_sync_atomic_block
 from daf_views.tasks.notifier import send_soon
 from daf_views.tasks.result import change, new_result, note
 from daf_views.tasks.retry_policy import log_retry, policy_of

@@ -13,6 +13,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DEFAULT_DB_ALIAS
 
 from daf_orm import transaction
+from daf_views._django.transactions import in_any_atomic_block, in_sync_atomic_block
 from daf_views.exceptions import MessageTooLargeError
 from daf_views.http.json import as_json
 from daf_views.streaming.broadcast.backends import get_backend
@@ -54,9 +55,9 @@ class Channel:
     async def apublish(self, message: Any, *, using: str = DEFAULT_DB_ALIAS) -> None:
         """Send a message to all subscribers; in an atomic block on the database ``using``, when it commits.
 
-        A message of a block that rolls back is never sent. PostgreSQL sends its own with the COMMIT; with other
-        backends a failure after the COMMIT is logged. Delivery is at most once, and in the order of publication by one
-        process.
+        A block of synchronous code that has called this by ``async_to_sync`` counts, too. A message of a block that
+        rolls back is never sent. PostgreSQL sends its own with the COMMIT; with other backends a failure after the
+        COMMIT is logged. Delivery is at most once, and in the order of publication by one process.
 
         Raises MessageTooLargeError, TypeError for a message that is not JSON, and outside a transaction
         BroadcastUnavailableError if Redis does not take it within ``DAF_VIEWS["BROADCAST_TIMEOUT"]`` seconds.
@@ -64,7 +65,7 @@ class Channel:
         """
         backend = get_backend()
         send = partial(backend.asend, self.name, self._encoded(message, backend))
-        if backend.commits_with(using) or not transaction.in_atomic_block(using):
+        if backend.commits_with(using) or not await in_any_atomic_block(using):
             await send()
         else:
             transaction.on_commit(send, using, robust=True)
@@ -80,7 +81,7 @@ class Channel:
             )
         backend = get_backend()
         send = partial(backend.send, self.name, self._encoded(message, backend))
-        if backend.commits_with(using):
+        if backend.commits_with(using) or not in_sync_atomic_block(using):
             send()
         else:
             transaction.on_commit(send, using, robust=True)

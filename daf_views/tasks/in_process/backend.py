@@ -20,9 +20,9 @@ from django.utils.crypto import get_random_string
 
 from daf_orm import transaction
 from daf_views._core.drain import current_drain
+from daf_views._django.transactions import in_sync_atomic_block
 from daf_views.exceptions import ShuttingDownError
 from daf_views.tasks.compat import BaseTaskBackend, TaskResult, task_backends, task_enqueued
-from daf_views.tasks.enclosing_transaction import in_sync_atomic_block
 from daf_views.tasks.event_loop import call_on, loop_for, running_loop
 from daf_views.tasks.in_process.results import Results
 from daf_views.tasks.in_process.supervisor import PendingTask, Supervisor

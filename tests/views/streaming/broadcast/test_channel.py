@@ -6,13 +6,13 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction as django_transaction
 
 from daf_orm import database_sync_to_async, get_pool, transaction
 from daf_views.asgi import current_drain
-from daf_views.exceptions import MessageTooLargeError, SlowSubscriberError
+from daf_views.exceptions import BroadcastUnavailableError, MessageTooLargeError, SlowSubscriberError
 from daf_views.streaming import Channel, sse
 from daf_views.streaming.broadcast import hub as hub_module
 from daf_views.streaming.broadcast.backends import get_backend
@@ -121,6 +121,38 @@ async def test_a_thread_of_an_atomic_block_publishes_with_it():
         async with transaction.atomic():
             await database_sync_to_async(stock.publish)("committed")
         assert await anext(messages) == "committed"
+
+
+@pytest.mark.parametrize("hop", [database_sync_to_async, sync_to_async])
+async def test_apublish_waits_for_the_commit_of_synchronous_code_that_calls_it(hop):
+    def sell():
+        with pytest.raises(ZeroDivisionError), django_transaction.atomic():
+            async_to_sync(stock.apublish)("rolled back")
+            raise ZeroDivisionError
+        with django_transaction.atomic():
+            async_to_sync(stock.apublish)("committed")
+        async_to_sync(stock.apublish)("outside")
+
+    async with stock.subscribe() as messages:
+        await hop(sell)()
+        assert [await anext(messages), await anext(messages)] == ["committed", "outside"]
+
+
+async def test_a_failure_of_publish_is_raised_outside_a_transaction_and_logged_after_a_commit(monkeypatch, caplog):
+    def fail(channel, message):
+        raise BroadcastUnavailableError("It is not there.")
+
+    def sell():
+        with django_transaction.atomic():
+            stock.publish("within")
+
+    if get_backend().commits_with("default"):
+        pytest.skip("a statement of the transaction")
+    monkeypatch.setattr(get_backend(), "send", fail)
+    with pytest.raises(BroadcastUnavailableError):
+        await database_sync_to_async(stock.publish)("outside")
+    await database_sync_to_async(sell)()
+    assert "It is not there." in caplog.text
 
 
 async def test_publish_refuses_to_block_an_event_loop():
