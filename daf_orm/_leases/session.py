@@ -101,7 +101,10 @@ class Session:
         return wrapper
 
     def _learn_facts(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Keep the server's facts that Django has asked for, so that no other owner has to ask again."""
+        """Keep the server's facts that Django has asked for, so that no other owner has to ask again.
+
+        Those known stay as they are: an owner may have set another value on its wrapper.
+        """
         lengths = len(vars(wrapper)), len(vars(wrapper.features))
         if lengths == self._lengths:
             return
@@ -110,7 +113,10 @@ class Session:
             facts |= {
                 name: value
                 for name, value in vars(found).items()
-                if isinstance(getattr(type(found), name, None), cached_property) and not is_of(value, wrapper)
+                if name not in facts
+                and name not in self._attributes
+                and isinstance(getattr(type(found), name, None), cached_property)
+                and not is_of(value, wrapper)
             }
 
     def new_wrapper(self, settings: dict[str, Any]) -> BaseDatabaseWrapper | None:

@@ -76,6 +76,15 @@ async def test_the_isolation_level_is_there_after_a_reconnection():
 
 
 @pytest.mark.postgresql
+async def test_a_time_zone_that_an_owner_sets_on_its_wrapper_is_not_the_next_owners():
+    def change_time_zone():
+        run_sql("SELECT 1")
+        connection.timezone_name = "Asia/Tokyo"
+
+    assert await in_requests(time_zone, change_time_zone, time_zone) == ["UTC", None, "UTC"]
+
+
+@pytest.mark.postgresql
 async def test_the_time_zone_follows_the_settings():
     with override_settings(USE_TZ=False, TIME_ZONE="Europe/Paris"):
         assert await in_requests(time_zone, time_zone) == ["Europe/Paris"] * 2
