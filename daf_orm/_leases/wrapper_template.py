@@ -42,7 +42,9 @@ class WrapperTemplate:
         self._settings = first.settings_dict
         helpers = dict(cast("Any", kind).daf_orm_helpers)
         own = not_set_by_code(cast("Any", kind))  # a value that Django caches may be of earlier settings
-        values = {name: value for name, value in connected.items() if isinstance(value, PLAIN) and name not in own}
+        values: dict[str, Any] = {
+            name: value for name, value in connected.items() if isinstance(value, PLAIN) and name not in own
+        }
         values |= {name: value for name, value in vars(first).items() if type(value) is not helpers.get(name)}
         self._shared = {name: value for name, value in values.items() if isinstance(value, PLAIN)}
         makers = {name: _maker(value) for name, value in values.items() if name not in self._shared}
