@@ -46,13 +46,19 @@ async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
     else:
         executor.submit(run)
     try:
-        return await run.outcome
-    except asyncio.CancelledError:
-        if run.has_ended or not run.tasks_below or not await _cancel(run.tasks_below[0]):
-            raise
-        return await run.wait_again()
-    finally:
+        try:
+            result = await run.outcome
+        except asyncio.CancelledError:
+            if run.has_ended or not run.tasks_below or not await _cancel(run.tasks_below[0]):
+                raise
+            result = await run.wait_again()
+    except GeneratorExit:  # the coroutine is closed wherever the garbage collector runs: that context is other code's
+        raise
+    except BaseException:
         _restore_context(run.context)
+        raise
+    _restore_context(run.context)
+    return result
 
 
 async def _cancel(task: asyncio.Task[Any]) -> bool:

@@ -29,12 +29,11 @@ from daf_orm._execution.routes import call_on
 from daf_orm._execution.routes.thread import ThreadCall
 from daf_orm._leases.lease import Lease
 from daf_orm._leases.scope import (
+    Inside,
+    Leaving,
     Scope,
-    enter_if_outside,
     enter_scope,
     innermost_scope,
-    leave_scope,
-    return_to,
     step_back,
 )
 from daf_orm._pool.process_pool import get_pool
@@ -94,8 +93,7 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
 
     Raises InterfaceError if the scope has ended.
     """
-    before = enter_if_outside(scope)
-    try:
+    with Inside(scope) as before:
         if not scope.is_alive:
             raise InterfaceError(f"The block, cursor or iteration opened at {scope.origin} is closed.")
         if (caller := _waiting_call()) is not None and caller.lease is scope.lease:
@@ -111,8 +109,6 @@ async def run_in(scope: Scope, func: Callable[[], T]) -> T:
                 f"The block, cursor or iteration opened at {scope.origin} was closed while a call on it waited."
             )
         return await call_on(scope.lease, lambda _: func(), END_TURN, subject=func).perform()
-    finally:
-        return_to(before)
 
 
 # Leases held across awaits
@@ -234,32 +230,27 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
         raise RuntimeError(_NESTED_LOOP)
     on_parent = lease.connections is None
     cancelled = None if on_parent else await _acquire_finally(lease.turn)
-    outside = enter_scope(scope)
-    try:
+    with Leaving(scope):
         call = call_on(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
         return await call.perform(cancelled)
-    finally:
-        leave_scope(scope, outside)
 
 
 async def _close_within_call(scope: Scope, caller: Bridge, last_call: Callable[[bool], T]) -> T:
     """Close a scope inside a call that has the lease's turn and waits for this code."""
     cancelled = await _acquire_finally(caller.turn)
-    outside = enter_scope(scope)
-    try:
-        return await call_on(scope.lease, last_call, EndScope(scope), final=True, within=caller).perform(cancelled)
-    finally:
-        caller.turn.release()
-        leave_scope(scope, outside)
+    with Leaving(scope):
+        try:
+            return await call_on(scope.lease, last_call, EndScope(scope), final=True, within=caller).perform(cancelled)
+        finally:
+            caller.turn.release()
 
 
 async def _close_within_hop(scope: Scope, last_call: Callable[[bool], T]) -> T:
     """Close a scope inside a waiting hop, which may have the lease's turn. The lease is returned when that hop ends."""
-    outside = enter_scope(scope)
     try:
-        return await call_on(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
+        with Leaving(scope):
+            return await call_on(scope.lease, last_call, KEEP_TURN, final=True, on_parent=True).perform()
     finally:
-        leave_scope(scope, outside)
         scope.lease.scopes.discard(scope)
         scope.lease.leave_gate(scope)
         scope.leave_share()

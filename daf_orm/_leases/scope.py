@@ -142,9 +142,45 @@ def enter_if_outside(scope: Scope) -> Scope | None:
     return before
 
 
-def return_to(before: Scope | None) -> None:
-    """Undo :func:`enter_scope`, given its result."""
-    _scope.set(before)
+class Inside:
+    """``with Inside(scope) as before:`` :func:`enter_if_outside`, and back to the scope ``before`` at the end.
+
+    A coroutine that was dropped is closed wherever the garbage collector runs: that context is other code's, and stays
+    as it is.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._before: Scope | None = None
+
+    def __enter__(self) -> Scope | None:
+        self._before = enter_if_outside(self._scope)
+        return self._before
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not GeneratorExit:
+            _scope.set(self._before)
+
+
+class Leaving:
+    """``with Leaving(scope):`` enter a scope for its last call, and :func:`leave_scope` at the end.
+
+    If the coroutine is dropped, the scope ends, and the current context stays as it is.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._before: Scope | None = None
+
+    def __enter__(self) -> None:
+        self._before = enter_scope(self._scope)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not GeneratorExit:
+            leave_scope(self._scope, self._before)
+        else:
+            self._scope.is_open = False
+            self._scope.lease.scopes.discard(self._scope)
 
 
 def step_back(scope: Scope) -> None:

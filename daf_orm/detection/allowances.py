@@ -52,9 +52,11 @@ class allow_blocking:  # noqa: N801 - reads as what it does, like Django's own c
         _scope.set(_Scope(self._allowance, _scope.get()))
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # By value: one instance may be entered by many tasks, each in a separate context.
         current = _scope.get()
+        if kind is GeneratorExit and (current is None or current.allowance is not self._allowance):
+            return  # a coroutine was dropped, and is closed in the context of other code
         _scope.set(current.outer if current is not None else None)
 
     def __call__(self, func: F) -> F:

@@ -1,6 +1,7 @@
 """The async cursor: SQL on a separate lease, or on that of the surrounding transaction."""
 
 import asyncio
+import contextvars
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from django.db import DatabaseError, DataError, InterfaceError, NotSupportedError, ProgrammingError
 
 from daf_orm import cursor, get_pool, transaction
+from daf_orm._execution import run_in
 from daf_orm.cursor import AsyncCopy
 from tests.project.library.models import Author, Event
 
@@ -543,3 +545,27 @@ async def test_a_block_that_ends_before_a_tasks_copy_ends_it_too() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     assert await Author.objects.acount() == 0
+
+
+@pytest.mark.threads
+async def test_a_call_that_is_dropped_leaves_the_context_of_other_code_alone(pool_with):
+    """The garbage collector closes the coroutine of a dropped task in the context of whatever runs at the time."""
+    pool_with(MAX_SIZE=2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    async with cursor() as cur:
+        dropped = run_in(cur._scope, wait)
+        contextvars.copy_context().run(dropped.send, None)
+        await asyncio.to_thread(begun.wait, 10)
+
+        async def other() -> bool:
+            async with transaction.atomic():
+                dropped.close()
+                go_on.set()
+                return transaction.in_atomic_block()
+
+        assert await asyncio.create_task(other(), context=contextvars.Context())
