@@ -145,8 +145,8 @@ def enter_if_outside(scope: Scope) -> Scope | None:
 class Inside:
     """``with Inside(scope) as before:`` :func:`enter_if_outside`, and back to the scope ``before`` at the end.
 
-    A coroutine that was dropped is closed wherever the garbage collector runs: that context is other code's, and stays
-    as it is.
+    A coroutine that was dropped is closed wherever the garbage collector runs: that context is other code's, and is not
+    changed.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -165,7 +165,7 @@ class Inside:
 class Leaving:
     """``with Leaving(scope):`` enter a scope for its last call, and :func:`leave_scope` at the end.
 
-    If the coroutine is dropped, the scope ends, and the current context stays as it is.
+    If the coroutine is dropped, the scope ends, and the current context is not changed.
     """
 
     def __init__(self, scope: Scope) -> None:
