@@ -548,6 +548,7 @@ async def test_a_block_that_ends_before_a_tasks_copy_ends_it_too() -> None:
 
 
 @pytest.mark.threads
+@pytest.mark.usefixtures("many_connections")
 async def test_a_call_that_is_dropped_leaves_the_context_of_other_code_alone(pool_with):
     """The garbage collector closes the coroutine of a dropped task in the context of whatever runs at the time."""
     pool_with(MAX_SIZE=2)
