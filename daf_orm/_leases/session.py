@@ -62,6 +62,7 @@ class Session:
         self._effect = Effect.NONE
         self._type = type(wrapper)
         self._template: WrapperTemplate | None = None
+        self._has_template = True
         self._database = database_of(wrapper)
         self.is_server_pooled = server_pooled and self._database.can_be_pooled_by_server
         """True if each transaction may be in another session of the server."""
@@ -123,11 +124,10 @@ class Session:
         """Return a new wrapper for a lease, if the alias still has these settings."""
         if settings is not self.origin:
             return None
-        if self._template is None or not self._template.fits(settings, self._attributes):
+        if self._has_template and (self._template is None or not self._template.fits(settings, self._attributes)):
             self._template = template_of(self._type, settings, self.alias, self._attributes)
-            if self._template is None:
-                return be_prepared(self._type(settings, self.alias))
-        return self._template.make()
+            self._has_template = self._template is not None  # else each request would ask its backend again
+        return be_prepared(self._type(settings, self.alias)) if self._template is None else self._template.make()
 
     @contextlib.contextmanager
     def housekeeping(self) -> Iterator[BaseDatabaseWrapper]:

@@ -570,3 +570,19 @@ async def test_a_call_that_is_dropped_leaves_the_context_of_other_code_alone(poo
                 return transaction.in_atomic_block()
 
         assert await asyncio.create_task(other(), context=contextvars.Context())
+
+
+@pytest.mark.native
+async def test_on_the_event_loop_too_a_dropped_call_leaves_the_context_of_other_code_alone(pool_with):
+    pool_with(MAX_SIZE=2)
+    async with cursor() as cur:
+        dropped = cur.execute("SELECT pg_sleep(60)")
+        contextvars.copy_context().run(dropped.send, None)
+
+        async def other() -> bool:
+            async with transaction.atomic():
+                await Author.objects.acount()
+                dropped.close()
+                return transaction.in_atomic_block() and await Author.objects.acount() == 0
+
+        assert await asyncio.create_task(other(), context=contextvars.Context())

@@ -6,10 +6,9 @@ import logging
 from functools import cache
 
 from django.conf import settings as django_settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
+from daf_views._core.backends import backend_class_of
 from daf_views.settings import get_settings
 from daf_views.throttling.backends.base import Backend
 
@@ -42,24 +41,7 @@ def make_backend() -> Backend:
 
 def backend_class() -> type[Backend]:
     """Return the kind that the settings name."""
-    name = get_settings().THROTTLE_BACKEND
-    path = BACKENDS.get(name, name)
-    try:
-        kind = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(_cannot_import(name, error)) from error
-    if not (isinstance(kind, type) and issubclass(kind, Backend)):
-        raise ImproperlyConfigured(f"DAF_VIEWS['THROTTLE_BACKEND'] names {path!r}, which is no Backend.")
-    return kind
-
-
-def _cannot_import(name: str, error: ImportError) -> str:
-    if name == "redis":
-        return f'The redis backend of throttles needs a client ({error}): pip install "django-daf[redis]".'
-    return (
-        f"DAF_VIEWS['THROTTLE_BACKEND'] names {name!r}, which cannot be imported: {error}. "
-        f"Ours are {', '.join(sorted(BACKENDS))}."
-    )
+    return backend_class_of(Backend, "THROTTLE_BACKEND", get_settings().THROTTLE_BACKEND, BACKENDS, "throttles")
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -7,6 +7,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import override_settings
 
 from daf_orm import database_sync_to_async
+from daf_orm._leases import session
 from tests.orm.leases.test_owners import in_a_request
 from tests.orm.leases.test_session import run_sql
 
@@ -104,3 +105,21 @@ async def test_an_init_that_is_patched_later_runs(monkeypatch):
     assert await in_requests(mark, mark) == [None, None]
     monkeypatch.setattr(BaseDatabaseWrapper, "__init__", marking)
     assert await in_requests(mark, mark) == [5, 5]
+
+
+async def test_a_backend_without_a_template_makes_one_wrapper_for_each_request(monkeypatch, pool_with):
+    made, init = [], BaseDatabaseWrapper.__init__
+
+    def counted(self, *args, **kwargs):
+        made.append(self)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "__init__", counted)
+    pool_with(MAX_SIZE=1)
+    await in_requests(mark, mark)
+    asked = []
+    monkeypatch.setattr(session, "template_of", lambda *_: asked.append(1))
+    before = len(made)
+    await in_requests(mark, mark, mark)
+
+    assert (len(made) - before, asked) == (3, [])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
+from daf_views._core.backends import backend_class_of
 from daf_views.settings import get_settings
 from daf_views.streaming.broadcast.backends.base import Backend, Receiver
 
@@ -29,27 +28,9 @@ def get_backend() -> Backend:
 
 def make_backend() -> Backend:
     """Return a new backend of the kind that the settings name."""
-    return _backend_class(get_settings().BROADCAST_BACKEND).from_settings(get_settings())
-
-
-def _backend_class(name: str) -> type[Backend]:
-    path = BACKENDS.get(name, name)
-    try:
-        kind = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(_cannot_import(name, error)) from error
-    if not (isinstance(kind, type) and issubclass(kind, Backend)):
-        raise ImproperlyConfigured(f"DAF_VIEWS['BROADCAST_BACKEND'] names {path!r}, which is no Backend.")
-    return kind
-
-
-def _cannot_import(name: str, error: ImportError) -> str:
-    if name == "redis":
-        return f'The redis backend of broadcasts needs a client ({error}): pip install "django-daf[redis]".'
-    return (
-        f"DAF_VIEWS['BROADCAST_BACKEND'] names {name!r}, which cannot be imported: {error}. "
-        f"Ours are {', '.join(sorted(BACKENDS))}."
-    )
+    settings = get_settings()
+    kind = backend_class_of(Backend, "BROADCAST_BACKEND", settings.BROADCAST_BACKEND, BACKENDS, "broadcasts")
+    return kind.from_settings(settings)
 
 
 def _forget(*, setting: str, **_: object) -> None:
