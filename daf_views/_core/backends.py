@@ -8,12 +8,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
 
-def backend_class_of(kind: type[T], setting: str, name: str, known: Mapping[str, str], purpose: str) -> type[T]:
+def backend_class_of(kind: Callable[..., T], setting: str, name: str, known: Mapping[str, str], purpose: str) -> type[T]:
     """Return the class that ``name`` stands for: one of ``known``, by its short name, or a dotted path.
 
     ``kind`` is the class it must derive from; ``setting`` and ``purpose`` ("throttles") are for messages. Raises
@@ -29,6 +29,6 @@ def backend_class_of(kind: type[T], setting: str, name: str, known: Mapping[str,
             ours = ", ".join(sorted(known))
             message = f"DAF_VIEWS['{setting}'] names {name!r}, which cannot be imported: {error}. Ours are {ours}."
         raise ImproperlyConfigured(message) from error
-    if not (isinstance(found, type) and issubclass(found, kind)):
+    if not (isinstance(found, type) and issubclass(found, cast("type", kind))):
         raise ImproperlyConfigured(f"DAF_VIEWS['{setting}'] names {path!r}, which is no {kind.__name__}.")
     return cast("type[T]", found)
