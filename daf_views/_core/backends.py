@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def backend_class_of(kind: Callable[..., T], setting: str, name: str, known: Mapping[str, str], purpose: str) -> type[T]:
+def backend_class_of(
+    kind: Callable[..., T], setting: str, name: str, known: Mapping[str, str], purpose: str
+) -> type[T]:
     """Return the class that ``name`` stands for: one of ``known``, by its short name, or a dotted path.
 
     ``kind`` is the class it must derive from; ``setting`` and ``purpose`` ("throttles") are for messages. Raises
