@@ -105,10 +105,10 @@ def run(*, quick: bool) -> None:
     print_table(head, rows)
 
 
-def rush(shop: Shop, server: PostgresServer, sessions: Sessions, *, requests: int = REQUESTS) -> Rush:
+def rush(shop: Shop, server: PostgresServer, sessions: Sessions) -> Rush:
     """Serve the shop on the server's tables and send it all requests at once."""
-    paths = [_path(index) for index in range(requests)]
-    with _serve(shop, server) as port:
+    paths = [path(index) for index in range(REQUESTS)]
+    with serve(shop, server) as port:
         with Peaks({"sessions": sessions.count}) as peaks:
             load = asyncio.run(send_all(port, paths))
         time.sleep(SETTLE_SECONDS)
@@ -130,7 +130,8 @@ def _row(shop: Shop, number: int, rush: Rush) -> tuple[object, ...]:
     )
 
 
-def _path(index: int) -> str:
+def path(index: int) -> str:
+    """Return the path of one request: a page of books, a book or the report, in turn."""
     return (f"/books/?page={index % PAGES + 1}&page_size=20", f"/books/{index + 1}/", "/report/")[index % 3]
 
 
@@ -154,7 +155,8 @@ def prepare(server: PostgresServer) -> None:
 
 
 @contextmanager
-def _serve(shop: Shop, server: PostgresServer) -> Iterator[int]:
+def serve(shop: Shop, server: PostgresServer) -> Iterator[int]:
+    """Run the shop in a process of its own, on the server's tables. Yield its port once it answers."""
     port = _free_port()
     options = f"--host 127.0.0.1 --port {port} --log-level critical --no-access-log --timeout-graceful-shutdown 5"
     process = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 TIMEOUT = 120.0
@@ -25,21 +25,23 @@ class Load:
         return {outcome: count for outcome, count in self.outcomes.items() if outcome != "200"}
 
 
-async def send_all(port: int, paths: Sequence[str]) -> Load:
-    """GET every path at the same time, each on a separate connection."""
+async def send_all(port: int, paths: Sequence[str], answered: Callable[[str], object] | None = None) -> Load:
+    """GET every path at the same time, each on a separate connection. ``answered`` gets each outcome as it arrives."""
     started = time.perf_counter()
-    answers = await asyncio.gather(*(_send(port, path) for path in paths))
+    answers = await asyncio.gather(*(_send(port, path, answered) for path in paths))
     outcomes, seconds = zip(*answers, strict=True)
     return Load(outcomes=Counter(outcomes), seconds=list(seconds), wall=time.perf_counter() - started)
 
 
-async def _send(port: int, path: str) -> tuple[str, float]:
+async def _send(port: int, path: str, answered: Callable[[str], object] | None) -> tuple[str, float]:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(TIMEOUT):
             outcome = await _get(port, path)
     except (OSError, EOFError, TimeoutError) as error:
         outcome = type(error).__name__
+    if answered is not None:
+        answered(outcome)
     return outcome, time.perf_counter() - started
 
 
