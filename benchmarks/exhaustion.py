@@ -156,7 +156,7 @@ def prepare(server: PostgresServer) -> None:
 
 @contextmanager
 def serve(shop: Shop, server: PostgresServer) -> Iterator[int]:
-    """Run the shop in a process of its own, on the server's tables. Yield its port once it answers."""
+    """Serve the shop from a separate process, on the server's tables. Yield its port once it answers."""
     port = _free_port()
     options = f"--host 127.0.0.1 --port {port} --log-level critical --no-access-log --timeout-graceful-shutdown 5"
     process = subprocess.Popen(
