@@ -74,20 +74,24 @@ async def serving(environment):
 async def _until_all_workers_answer(client):
     workers = set()
     while len(workers) < WORKERS:
-        answers = await asyncio.gather(*(client.get("/worker") for _ in range(2 * WORKERS)))
-        workers |= {answer.headers["Worker"] for answer in answers}
+        workers |= _workers(await asyncio.gather(*(client.get("/worker") for _ in range(2 * WORKERS))))
         await asyncio.sleep(0.02)  # the others are still starting
+
+
+def _workers(answers):
+    return {answer.headers["Worker"] for answer in answers}
 
 
 async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_request_does(environment):
     async with serving(environment) as client:
         start = time.monotonic()
         answers = await at_once(client, [{}] * REQUESTS)
+        while len(_workers(answers)) < WORKERS:  # the kernel chooses who accepts a connection
+            answers += await at_once(client, [{}] * REQUESTS)
         # Every six seconds there is room for one more, from any client.
         room = int((time.monotonic() - start) // 6)
         assert {answer.status_code for answer in answers} == {200, 429}
         assert 10 <= sum(answer.status_code == 200 for answer in answers) <= 10 + room
-        assert len({answer.headers["Worker"] for answer in answers}) == WORKERS
         spoofed = await at_once(client, [made_up(number) for number in range(SPOOFED)])
         room = int((time.monotonic() - start) // 6)
     assert sum(answer.status_code == 200 for answer in answers + spoofed) <= 10 + room
