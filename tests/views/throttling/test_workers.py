@@ -86,7 +86,7 @@ async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_requ
     async with serving(environment) as client:
         start = time.monotonic()
         answers = await at_once(client, [{}] * REQUESTS)
-        while len(_workers(answers)) < WORKERS:  # the kernel chooses who accepts a connection
+        while len(_workers(answers)) < WORKERS:  # the kernel chooses the worker of each connection
             answers += await at_once(client, [{}] * REQUESTS)
         # Every six seconds there is room for one more, from any client.
         room = int((time.monotonic() - start) // 6)
