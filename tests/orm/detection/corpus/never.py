@@ -181,7 +181,7 @@ async def sql_of_a_queryset(shelf: Shelf) -> None:
 
 @harmless
 async def loaded_values_in_a_template(shelf: Shelf) -> None:
-    books = [book async for book in Book.objects.select_related("author")]
+    books = [book async for book in Book.objects.select_related("author").order_by("pk")]
     template = Template("{% for book in books %}{% if book.author.name == 'a0' %}{{ book }}{% endif %}{% endfor %}")
     assert template.render(Context({"books": books})) == "b0b1"
 
