@@ -93,7 +93,7 @@ COMPILER_METHODS: Final = (
 QUERY_METHODS: Final = ("get_meta", "get_initial_alias", "join", "join_parent_model", "setup_joins", "table_alias")
 OPERATION_METHODS: Final = (
     *("quote_name", "limit_offset_sql", "distinct_sql", "lookup_cast", "combine_expression", "prepare_join_on_clause"),
-    *("check_expression_support", "force_no_ordering", "regex_lookup", "for_update_sql"),
+    *("check_expression_support", "force_no_ordering", "regex_lookup", "for_update_sql", "get_db_converters"),
 )
 OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"})
 """Attributes that ``connection.ops`` sets on itself; any other replaces a method."""

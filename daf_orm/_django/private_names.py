@@ -46,7 +46,10 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "select": "the same as annotation_col_map",
     },
     "django.db.models.sql.query:Query": {
+        "_add_q": "a step of a filter; a replaced one makes all filters Django's",
         "_filtered_relations": "keep a query from a plan",
+        "_get_col": "the same as _add_q",
+        "_lookup_joins": "set by a filter",
         "alias_map": "the tables of a query, part of its structure",
         "alias_refcount": "the same",
         "table_map": "the same",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm._plans.plan import same_values
+from daf_orm._plans.plan import has_converters, same_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,8 @@ def differences(
         yield "the models of the columns"
     if any(of_plan[name] != getattr(compiler, name) for name in _PLACES):
         yield "the places of the columns"
+    if "get_converters" in of_plan and has_converters(compiler):
+        yield "the converters of the columns"
 
 
 def _same_select(one: Sequence[Any], other: Sequence[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The one Django method that is wrapped while plans are kept: ``SQLCompiler.as_sql``."""
+"""The two Django methods that are wrapped while plans are kept: ``SQLCompiler.as_sql`` and ``Query.add_q``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from django.db.models.sql.query import Query
 
 from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import OPERATIONS_STATE
+from daf_orm._django.local_filters import add_conditions, local_conditions
+from daf_orm._django.local_filters import differences as differences_of_queries
 from daf_orm._django.query_shapes import shape_of
 from daf_orm._plans.backends import backend_of
 from daf_orm._plans.comparing import differences
@@ -41,6 +43,31 @@ class _Keeper:
         self.check_every = settings.CHECK_EVERY
         self.first = 1 % settings.CHECK_EVERY
         self.store = PlanStore(settings.MAX_SIZE)
+        self.keeps_filters = True
+
+    def filtered(self, query: Any, condition: Any, reuse_all: bool, add: Callable[..., None]) -> None:  # noqa: FBT001 - Django's
+        """Add a condition to a query, at once or by ``add``, which is Django's way."""
+        conditions = local_conditions(query, condition) if self.keeps_filters else None
+        if not conditions:
+            add(query, condition, reuse_all)
+            return
+        store = self.store
+        store.filters += 1
+        if store.filters % self.check_every != self.first:
+            add_conditions(query, conditions, reuse_all=reuse_all)
+            return
+        ours = query.clone()
+        add_conditions(ours, conditions, reuse_all=reuse_all)
+        add(query, condition, reuse_all)
+        if found := [*differences_of_queries(ours, query)]:
+            store.differed += 1
+            self.keeps_filters = False
+            logger.error(
+                "A filter of %s differs from what Django makes of it, in %s. Django's is used, and so are those of all "
+                "further filters. Please report it.",
+                name_of(query.model),
+                ", ".join(found),
+            )
 
     def compiled(self, compiler: Any, compile_query: Callable[[Any], _Compiled]) -> _Compiled:
         """Return SQL and parameters of a compiler's query, by a plan or by ``compile_query``, which is Django's way."""
@@ -80,6 +107,7 @@ class _Keeper:
         self, plan: Plan, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]
     ) -> _Compiled:
         kept = plan.use(compiler, values)
+        plan.leave(compiler)
         made = compile_query(compiler)
         self.store.compared += 1
         found = list(differences(plan, kept, compiler, made))
@@ -132,8 +160,21 @@ def _keeping(original: Callable[..., _Compiled]) -> Callable[..., _Compiled]:
     return as_sql
 
 
+def _filtering(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def add_q(self: Any, q_object: Any, reuse_all: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+        keeper = _keeper
+        if keeper is None:
+            original(self, q_object, reuse_all)
+        else:
+            keeper.filtered(self, q_object, reuse_all, original)
+
+    return add_q
+
+
 _PATCHES: Final = PatchTable(
-    Patch(owner=SQLCompiler, name="as_sql", wrapper=_keeping, why="a query of a known structure is not compiled again")
+    Patch(owner=SQLCompiler, name="as_sql", wrapper=_keeping, why="a query of a known structure is not compiled again"),
+    Patch(owner=Query, name="add_q", wrapper=_filtering, why="a column of the query's own table needs no search"),
 )
 
 

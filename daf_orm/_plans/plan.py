@@ -37,7 +37,7 @@ logger: Final = logging.getLogger("daf_orm")
 _column_of: Final = attrgetter("column")
 _COMPILER_METHODS: Final = attrgetter(*COMPILER_METHODS)
 _QUERY_METHODS: Final = attrgetter(*QUERY_METHODS)
-_FIELD_METHODS: Final = attrgetter("get_col", "select_format", "get_internal_type")
+_FIELD_METHODS: Final = attrgetter("get_col", "select_format", "get_internal_type", "get_db_converters")
 _options_of: Final = attrgetter("_meta.db_table", "_meta.concrete_fields", "_meta.ordering")
 _NODE_METHODS: Final = attrgetter("as_sql")
 _OPERATION_METHODS: Final = attrgetter(*OPERATION_METHODS)
@@ -94,6 +94,8 @@ class Plan:
         if is_movable and not self.sql.endswith(_limits(compiler)):
             raise Unkept("limits that are not the end")
         self.compiled = {name: getattr(compiler, name) for name in _COMPILED}
+        if not has_converters(compiler):
+            self.compiled.update(_WITHOUT_CONVERTERS)
         self.joins = tuple(made.joins.items())
         self.hits, self.is_checked = 0, False
 
@@ -111,12 +113,34 @@ class Plan:
             sql = sql.removesuffix(_limits_sql(compiler, *limits)) + _limits(compiler)
         return sql, (*self.before, *values, *self.after)
 
+    def leave(self, compiler: Any) -> None:
+        """Let a compiler have its own methods again, so that Django can compile its query."""
+        for name in _WITHOUT_CONVERTERS:
+            vars(compiler).pop(name, None)
+
     def join(self, query: Any) -> None:
         """Leave in a query the tables that Django's compiler leaves there: django-cachalot and the like read them."""
         for alias, table in self.joins:
             query.alias_map[alias] = table
             query.alias_refcount[alias] = 0
             query.table_map[table.table_name] = [*query.table_map.get(table.table_name, ()), alias]
+
+
+def has_converters(compiler: Any) -> bool:
+    """Return True if values of a compiled query are converted after the driver has read them."""
+    return bool(compiler.get_converters([column for column, _, _ in compiler.select[: compiler.col_count]]))
+
+
+def _no_converters(_: Any) -> dict[int, Any]:
+    return {}
+
+
+def _no_composite_fields(_: Any) -> bool:
+    return False
+
+
+_WITHOUT_CONVERTERS: Final = {"get_converters": _no_converters, "has_composite_fields": _no_composite_fields}
+"""Methods of a compiler that look at each column of each query, replaced on the instance."""
 
 
 def _is_of_django(method: Any) -> bool:

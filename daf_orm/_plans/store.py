@@ -29,7 +29,9 @@ class PlanStats:
     compared: int
     """Hits that were compiled both ways."""
     differed: int
-    """Plans dropped because Django compiled something else."""
+    """Plans dropped because Django compiled something else, and filters of which it made something else."""
+    filters: int
+    """Filters on a query's own columns, which took no search for their names."""
     django: int
     """Queries that took Django's way."""
     reasons: Mapping[str, int]
@@ -49,7 +51,7 @@ class PlanStore:
         self._young: dict[Any, Plan | Unkept] = {}
         self._old: dict[Any, Plan | Unkept] = {}
         self._lock = threading.Lock()
-        self.hits = self.made = self.compared = self.differed = self.django = 0
+        self.hits = self.made = self.compared = self.differed = self.filters = self.django = 0
         self._reasons: Counter[str] = Counter()
 
     def find(self, key: Any) -> Plan | Unkept | None:
@@ -86,6 +88,7 @@ class PlanStore:
             made=self.made,
             compared=self.compared,
             differed=self.differed,
+            filters=self.filters,
             django=self.django,
             reasons=dict(self._reasons.most_common()),
         )

@@ -146,6 +146,8 @@ def foreign_names(path: Path, own: set[str]) -> Iterator[str]:
                 func=ast.Name("getattr" | "hasattr" | "setattr"), args=[_, ast.Constant(value=str(name)), *_]
             ):
                 names = [name]
+            case ast.Call(func=ast.Name("attrgetter"), args=paths):
+                names = [name for each in paths for name in str(getattr(each, "value", "")).split(".")]
             case ast.Subscript(value=ast.Call(func=ast.Name("vars")), slice=ast.Constant(value=str(name))):
                 names = [name]
             case ast.ImportFrom(names=aliases, module=str(module)) if not module.startswith("daf_"):

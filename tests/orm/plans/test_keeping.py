@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import connections
-from django.db.models import Q, Value
+from django.db.models import IntegerField, Q, Value
 from django.db.models.sql.compiler import SQLCompiler
 
 from daf_orm import _plans
@@ -249,3 +249,16 @@ async def test_asynchronous_queries_take_plans() -> None:
         assert await Author.objects.filter(name="Jane").aexists()
 
     assert (get_stats().made, get_stats().hits) == (4, 8)
+
+
+def test_values_that_are_converted_after_all_are_noticed(monkeypatch: Any) -> None:
+    _plans.activate(PlanSettings(CHECK_EVERY=3))
+    Counter.objects.create(value=5)
+    values = Counter.objects.values_list("value", flat=True)
+    assert [values.get(value=5) for _ in range(3)] == [5] * 3
+
+    monkeypatch.setattr(IntegerField, "from_db_value", lambda _, value, *__: -value, raising=False)
+    found = [values.get(value=5) for _ in range(6)]
+
+    assert found[-1] == -5
+    assert get_stats().differed == 1

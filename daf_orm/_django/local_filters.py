@@ -1,0 +1,100 @@
+"""Filters on columns of a query's own table: the conditions that ``Query.add_q()`` makes of them, without its search.
+
+Django resolves each name of a filter by its steps for joins. For such a column no step finds a join.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import Q
+from django.db.models.constants import LOOKUP_SEP
+from django.db.models.sql.query import Query
+from django.db.models.sql.where import AND, WhereNode
+
+from daf_orm._django.known_sql import FIELDS, JOINED_BY, LOOKUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COLUMNS: Final = FIELDS - JOINED_BY
+_VALUES: Final = frozenset(
+    {int, str, bool, float, bytes, Decimal, uuid.UUID} | {dt.datetime, dt.date, dt.time, dt.timedelta}
+)
+"""Classes of values that are neither expressions nor rows."""
+_read_steps: Final = attrgetter(
+    "_add_q",
+    "_get_col",
+    "build_filter",
+    "build_lookup",
+    "check_filterable",
+    "demote_joins",
+    "get_meta",
+    "join",
+    "names_to_path",
+    "resolve_lookup_value",
+    "setup_joins",
+    "solve_lookup_type",
+    "trim_joins",
+)
+_STEPS: Final = _read_steps(Query)
+
+
+def local_conditions(query: Any, condition: Any) -> list[Any]:
+    """Return the conditions that a ``Q`` is to a query; none if Django has to make them, or to refuse them."""
+    if type(query) is not Query or type(condition) is not Q or _read_steps(Query) != _STEPS:
+        return []
+    model, values = query.model, vars(query)
+    if (
+        condition.negated
+        or condition.connector != AND
+        or values["annotations"]
+        or values["_filtered_relations"]
+        or next(iter(values["alias_map"]), model._meta.db_table) != model._meta.db_table  # type: ignore[union-attr]
+    ):
+        return []
+    try:
+        made = [_made(model, child) for child in condition.children]
+    except Exception:  # noqa: BLE001 - of a value: Django raises it, too
+        return []
+    return [] if None in made else made
+
+
+def _made(model: Any, child: Any) -> Any:
+    """Return the lookup of a name and a value; None if it may be more than that."""
+    name, value = child
+    if type(value) not in _VALUES and not (type(value) in {list, tuple} and _VALUES.issuperset(map(type, value))):
+        return None
+    name, separator, lookup_name = name.partition(LOOKUP_SEP)
+    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    if type(field) not in _COLUMNS or field.model is not model:
+        return None
+    kind = field.get_lookup(lookup_name if separator else "exact")
+    if kind not in LOOKUPS:
+        return None
+    lookup = kind(field.get_col(model._meta.db_table), value)
+    return None if lookup.rhs is None or lookup.rhs == "" else lookup  # else Django may make another one of it
+
+
+def add_conditions(query: Any, conditions: list[Any], *, reuse_all: bool) -> None:
+    """Add conditions to a query as ``Query.add_q()`` does."""
+    alias: Any = None
+    for _ in conditions:  # each is one more reference to the table
+        alias = query.get_initial_alias()
+    query._lookup_joins = [alias]
+    if not reuse_all:
+        query.used_aliases.add(alias)
+    query.where.add(WhereNode(conditions), AND)
+
+
+def differences(one: Any, other: Any) -> Iterator[str]:
+    """Yield the names of attributes in which two queries differ."""
+    of_one, of_other = vars(one), vars(other)
+    yield from sorted(of_one.keys() ^ of_other.keys())
+    for name in sorted(of_one.keys() & of_other.keys()):
+        if of_one[name] != of_other[name]:
+            yield name
