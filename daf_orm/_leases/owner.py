@@ -76,6 +76,8 @@ class Owner:
     def end(self) -> None:
         """Keep no more state. Calls that still run are not disturbed."""
         self._ended = True
+        if not self._guests:
+            return
         if not self._lock.acquire(blocking=False):  # a finalizer may run this in code that holds the lock
             return
         try:

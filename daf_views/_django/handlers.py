@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+from django.core.handlers import asgi
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from django.dispatch import Signal
+
+
+def call_of_django() -> Any:
+    """Return Django's own ``ASGIHandler.__call__``; None if other code, such as a tracer, has replaced it already."""
+    found = vars(asgi.ASGIHandler)["__call__"]
+    return found if type(found) is FunctionType and found.__code__.co_filename == asgi.__file__ else None
 
 
 def live_receivers(signal: Signal, sender: type) -> tuple[list[Any], list[Any]]:

@@ -75,6 +75,12 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "django.test.client:ClientHandler": {
         "_dont_enforce_csrf_checks": "how test clients are exempt from CSRF checks",
     },
+    "django.urls.resolvers:RegexPattern": {
+        "_regex": "whether a pattern is translated",
+    },
+    "django.urls.resolvers:RoutePattern": {
+        "_route": "the same",
+    },
     "django.utils.functional:LazyObject": {
         "_wrapped": "whether request.user has been evaluated",
     },

@@ -14,10 +14,10 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import django
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.asgi import ASGIHandler
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_resolver, set_script_prefix
@@ -29,12 +29,14 @@ from daf_orm.owners import Ownership
 from daf_views._core.cancellation import shielded
 from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
+from daf_views._django.handlers import call_of_django
 from daf_views._django.requests import AsyncRequest
 from daf_views._django.responses import iterator_of
 from daf_views.asgi import lifespan, metrics, request_cycle
 from daf_views.asgi.executors import enter_request_threads, leave_request_threads
 from daf_views.asgi.limiter import InFlightLimiter
 from daf_views.asgi.receiver import Receiver
+from daf_views.asgi.routes import Routes
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import APIError, ServiceUnavailableError
 from daf_views.http.request import UnreceivedBody, load_body, takes_body_itself
@@ -43,13 +45,16 @@ from daf_views.settings import get_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 
+    from django.core.handlers.asgi import ASGIRequest
     from django.http import HttpRequest
+    from django.urls import ResolverMatch
 
     Receive = Callable[[], Awaitable[Mapping[str, Any]]]
     Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger("daf_views")
 
+_CALL = call_of_django()
 _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _DJANGOS_CSRF = "django.middleware.csrf.CsrfViewMiddleware"
@@ -86,6 +91,7 @@ class AsyncHandler(ASGIHandler):
     _all_in_flight: Mapping[asyncio.AbstractEventLoop, InFlightLimiter] = {}  # replaced, never changed
     _in_flight: InFlightLimiter
     _loop: asyncio.AbstractEventLoop | None = None
+    _routes: Routes | None = None
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
         """Build the chain, and find out if all of it leaves the body to the view."""
@@ -101,6 +107,8 @@ class AsyncHandler(ASGIHandler):
         if scope["type"] == "lifespan":
             self._has_lifespan = True
             await lifespan.run(receive, send, self.in_flight())
+        elif scope["type"] == "http" and vars(ASGIHandler)["__call__"] is _CALL:  # the request has its own context
+            await self.handle(scope, receive, send)
         else:
             await super().__call__(cast("dict[str, Any]", scope), receive, send)
 
@@ -185,9 +193,9 @@ class AsyncHandler(ASGIHandler):
                 if (cleaning := owner.end()) is not None:
                     await cleaning
 
-    async def _response_to(self, request: HttpRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
+    async def _response_to(self, request: ASGIRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
         """Return the response of signals, middleware and view; 503 if there is no connection for them."""
-        if (prefix := get_script_prefix(scope)) or get_current_prefix() != "/":  # to ask costs less than to set
+        if (prefix := request.script_name or "") or get_current_prefix() != "/":  # to ask costs less than to set
             set_script_prefix(prefix)
         try:
             if (start := request_cycle.start_request(type(self), scope)) is not None:
@@ -215,9 +223,10 @@ class AsyncHandler(ASGIHandler):
         logger.warning("%s %s was refused: %s.", scope["method"], ascii(scope["path"]), error)
         body: Any = UnreceivedBody()
         request, response = self.create_request(scope, body)
-        if request is not None:
-            response = await response_for(request, error)
-        await self.send_response(response, send)
+        async with ThreadSensitiveContext():
+            if request is not None:
+                response = await response_for(request, error)
+            await self.send_response(response, send)
 
     def _needs_no_slot(self, scope: MutableMapping[str, Any]) -> bool:
         """Return True if the view needs none, as the health views do. Called only when no slot is free."""
@@ -254,6 +263,16 @@ class AsyncHandler(ASGIHandler):
         if callable(getattr(response, "render", None)):
             response = await self._render(request, response)
         return cast("HttpResponseBase", response)
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Set and return the match of a request's path."""
+        if hasattr(request, "urlconf"):
+            match: ResolverMatch = super().resolve_request(request)
+            return match
+        resolver, routes = get_resolver(), self._routes
+        if routes is None or routes.resolver is not resolver:
+            routes = self._routes = Routes(resolver)
+        return routes.resolve(request)
 
     def _takes_body_itself(self, view: Any) -> bool:
         # Unless it is exempt, Django's CsrfViewMiddleware looks for the token in the body.

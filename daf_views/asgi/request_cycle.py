@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _DJANGO_IDS = frozenset(map(id, (reset_queries, close_old_connections, close_caches, reset_urlconf)))
+_heard: dict[Signal, list[Any]] = {}
+"""The receivers of a signal when all were Django's."""
 
 
 def start_request(sender: type, scope: Any) -> Coroutine[Any, Any, object] | None:
@@ -133,10 +135,12 @@ def _close_all(closers: list[Closer], response: HttpResponseBase | None) -> None
 
 
 def _only_django_listens(signal: Signal) -> bool:
+    if signal.receivers == _heard.get(signal):  # twice for each request
+        return True
     # Each entry begins with the identities of receiver and sender. Django's functions live as long as the process.
-    for entry in signal.receivers:  # noqa: SIM110 - twice for each request, and all() costs twice as much
-        if entry[0][0] not in _DJANGO_IDS:
-            return False
+    if not all(entry[0][0] in _DJANGO_IDS for entry in signal.receivers):
+        return False
+    _heard[signal] = [*signal.receivers]
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from io import SEEK_END
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -148,7 +148,9 @@ def load_json(body: bytes) -> Any:
     """Return the value of the JSON text ``body``. Raise ParseError, with the place, for invalid JSON."""
     try:
         text = body.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM", text, 0)
+        value = _decode(text)
         if "\\ud" in text or "\\uD" in text:  # a lone surrogate is written so; a pair has become one character
             json.dumps(value, ensure_ascii=False).encode()
         if "\\u0000" in text and _has_nul(value):
@@ -238,6 +240,9 @@ def _finite(digits: str) -> float:
     if value in {float("inf"), float("-inf")}:
         raise _NotStrictError("The body contains a number that is too large.")
     return value
+
+
+_decode: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite).decode
 
 
 # Receiving

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -20,6 +21,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from daf_orm import PoolTimeout, get_pool, transaction
 from daf_orm.test import count_hops
+from daf_views._django.handlers import call_of_django
 from daf_views.asgi import get_asgi_application
 from daf_views.asgi.handler import AsyncHandler
 from daf_views.http.request import UnreceivedBody, load_body, take_body_itself
@@ -569,6 +571,17 @@ async def test_every_http_request_goes_through_djangos_call_which_tracing_packag
     for target in ("/plain", "/broken", "/nowhere"):
         await exchange(application, path=target)
     assert seen == ["/plain", "/broken", "/nowhere"]
+
+
+def test_a_tracer_that_came_before_daf_is_not_taken_for_django(monkeypatch):
+    assert call_of_django() is ASGIHandler.__call__
+
+    @functools.wraps(ASGIHandler.__call__)
+    async def traced(self, scope, receive, send):
+        raise NotImplementedError
+
+    monkeypatch.setattr(ASGIHandler, "__call__", traced)
+    assert call_of_django() is None
 
 
 mark = ContextVar("mark", default="the caller's")
