@@ -246,7 +246,8 @@ class AsyncHandler(ASGIHandler):
         It differs from Django's in three points. The body comes before the view, unless the view takes it itself.
         Without exception middleware an exception costs no hop. Overload is answered 503, and not 500.
         """
-        callback, args, kwargs = self.resolve_request(request)
+        match = self.resolve_request(request)
+        callback, args, kwargs = match.func, match.args, match.kwargs
         is_deferred = getattr(request, "receive_body", None) is not None
         wants_body = is_deferred and not self._takes_body_itself(callback)
         if wants_body and self._view_middleware_reads_forms:
