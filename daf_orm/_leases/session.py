@@ -371,15 +371,14 @@ class Session:
         effect, self._effect, self.is_touched = self._effect, Effect.NONE, False
         if wrapper.connection is None:
             return True
-        if self._options != self._database.options_of(wrapper.connection):
-            return False
+        has_other_options = self._options != self._database.options_of(wrapper.connection)
         if effect is Effect.NONE:
-            return True
+            return not has_other_options
         self.configured = {}
-        if effect is Effect.UNKNOWN:
-            return False
+        # Before it is closed, too: a server notices that late, and others may wait for its locks.
         with cut_off_if_silent(wrapper):
-            return self._database.reset(wrapper)
+            is_reset = self._database.reset(wrapper)
+        return is_reset and effect is not Effect.UNKNOWN and not has_other_options
 
 
 _UNKNOWN: Final = object()

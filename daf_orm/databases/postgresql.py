@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_orm")
 
 RESET: Final = (
-    "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; "  # first: the role may not be allowed to do the rest
+    "SET statement_timeout = 0; "  # the owner's must not end the reset
+    "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; "  # the role may not be allowed to do the rest
     "SELECT pg_catalog.pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL; DISCARD TEMP; DISCARD SEQUENCES; RESET ALL"
 )
 """The effect of DISCARD ALL in one round trip, except for prepared statements, which are psycopg's own."""

@@ -169,7 +169,7 @@ async def test_a_reset_keeps_the_connection(pool_with):
 
 
 @pytest.mark.postgresql
-async def test_a_session_that_cannot_be_reset_is_closed(pool_with, caplog):
+async def test_a_session_whose_statements_time_out_is_clean_for_the_next_owner(pool_with):
     pool_with(MAX_SIZE=1)
 
     async def lock_and_hurry():
@@ -396,3 +396,21 @@ async def test_a_stale_plan_of_many_statements_loses_no_row(alter):
     else:
         expected = 4 * before
     assert await ask("SELECT count(*) FROM planned") == expected
+
+
+@pytest.mark.postgresql
+async def test_locks_are_released_before_a_connection_is_closed(pool_with):
+    """A server needs a while to end a session with many temporary tables, and releases its locks last."""
+    pool_with(MAX_SIZE=1)
+
+    async def lock_and_do_something_unknown():
+        await in_a_hop("SELECT pg_advisory_lock(8)")
+        await in_a_hop(
+            "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TEMP TABLE t' || i || ' (id int PRIMARY KEY)'; END LOOP; END $$"
+        )
+
+    pid = await another(ask("SELECT pg_backend_pid()"))
+    await another(lock_and_do_something_unknown())
+
+    assert await another(ask(POSTGRESQL["advisory lock"][1])) == 0
+    assert await another(ask("SELECT pg_backend_pid()")) != pid
