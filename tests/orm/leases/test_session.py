@@ -405,9 +405,8 @@ async def test_locks_are_released_before_a_connection_is_closed(pool_with):
 
     async def lock_and_do_something_unknown():
         await in_a_hop("SELECT pg_advisory_lock(8)")
-        await in_a_hop(
-            "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TEMP TABLE t' || i || ' (id int PRIMARY KEY)'; END LOOP; END $$"
-        )
+        create = "EXECUTE 'CREATE TEMP TABLE t' || i || ' (id int PRIMARY KEY)'"
+        await in_a_hop(f"DO $$ BEGIN FOR i IN 1..300 LOOP {create}; END LOOP; END $$")
 
     pid = await another(ask("SELECT pg_backend_pid()"))
     await another(lock_and_do_something_unknown())
