@@ -34,6 +34,16 @@ def lease_here(alias: str, hop: Hop) -> Lease | None:
     """Return the lease whose connection ``alias`` means in the code that is running; None for the thread's own."""
     if on_event_loop():
         return None
+    lease = hop.lease
+    if lease is not None and lease.connections is not None:
+        if lease.blocks:
+            _check(lease, alias, hop)
+        return lease
+    return _lease_around(alias, hop)
+
+
+def _lease_around(alias: str, hop: Hop) -> Lease | None:
+    """Return the lease of the context, of a hop around this one, or of its owner."""
     while hop.lease is None and (scope := innermost_scope()) is not None:
         hop.join(scope.lease)
     lease: Lease | None = None

@@ -76,7 +76,8 @@ class Appearance:
 
     def note_what_it_shows(self) -> None:
         """Record the present state, since the owner has a second wrapper now, which has to follow later changes."""
-        self._shown = self.shows()
+        if self._shown is None:
+            self._shown = self.shows()
 
     def shows(self) -> tuple[Any, ...]:
         """Return the attributes, execute wrappers and debug flag that the owner has set on it."""

@@ -85,9 +85,13 @@ class Guest(Appearance):
 
     def retire(self) -> None:
         """Remove the wrapper's references to itself and to this guest, so that both are freed with their owner."""
-        be_leased(self.wrapper, RetiredGuest(self.alias, self.owner.name))
-        forget_helpers(self.wrapper)
-        self.wrapper.execute_wrappers[:] = [each for each in self.wrapper.execute_wrappers if not self.is_own(each)]
+        wrapper = self.wrapper
+        be_leased(wrapper, RetiredGuest(self.alias, self.owner.name))
+        forget_helpers(wrapper)
+        if wrapper.execute_wrappers == self._own_wrappers:
+            wrapper.execute_wrappers.clear()
+        else:
+            wrapper.execute_wrappers[:] = [each for each in wrapper.execute_wrappers if not self.is_own(each)]
         self._own_wrappers, self._patience = [], None
 
     @property

@@ -82,12 +82,12 @@ def guest_of(wrapper: BaseDatabaseWrapper) -> Guest | None:
     return guest
 
 
-def forget_helpers(wrapper: BaseDatabaseWrapper) -> None:
+def forget_helpers(wrapper: Any) -> None:
     """Delete the helpers that refer to the wrapper, except those that its backend makes in another way than Django.
 
     Django's ``wrap_database_errors`` refers to it, too. Code that still needs one gets a new one.
     """
-    values, kinds = vars(wrapper), cast("Any", wrapper).daf_orm_helpers
+    values, kinds = vars(wrapper), wrapper.daf_orm_helpers
     values.pop("wrap_database_errors", None)
     for name in kinds.keys() & values.keys():
         if type(values[name]) is kinds[name]:

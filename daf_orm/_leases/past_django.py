@@ -11,7 +11,7 @@ import contextlib
 import functools
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,8 +90,9 @@ def unwatched(connection: Any) -> Iterator[None]:
 
 
 def _watched(kind: type[Any], names: tuple[str, ...]) -> type[Any]:
-    if (known := vars(kind).get(_AS_WATCHED)) is not None:
-        return cast("type[Any]", known)
+    known: type[Any] | None = vars(kind).get(_AS_WATCHED)
+    if known is not None:
+        return known
     members: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__}
     for name in names:
         found = getattr(kind, name, None)

@@ -59,11 +59,11 @@ class WrapperTemplate:
 
     def make(self) -> BaseDatabaseWrapper:
         """Return a new wrapper."""
-        wrapper: Any = object.__new__(self._kind)
+        wrapper: BaseDatabaseWrapper = object.__new__(self._kind)
         values = vars(wrapper)
         values.update(self._shared)
         values.update(zip(self._names, map(call, self._makers), strict=True))
-        return cast("BaseDatabaseWrapper", wrapper)
+        return wrapper
 
     def _make_settings(self) -> dict[str, Any]:
         return _copied(self._settings)
