@@ -1,9 +1,15 @@
 """The pages that are made from the code are those of the code."""
 
+import importlib
+import inspect
+import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
+import daf_orm
+import daf_views
 from daf_orm.metrics import collect
 from tests.docs.reference import (
     ARCHITECTURE,
@@ -48,6 +54,37 @@ def test_every_metric_of_the_registry_has_its_row():
     of_daf = {name for name in (reading.metric.name for reading in collect()) if name.startswith("daf_")}
     assert of_daf == set(re.findall(r"^\| `(\w+)`", metrics(), re.MULTILINE))
     assert len(of_daf) > 25
+
+
+INTERNAL = (
+    *("daf_orm.backends", "daf_orm.databases", "daf_orm.detection", "daf_orm.patches", "daf_orm.relations"),
+    *("daf_views.schemas", "daf_views.staff", "daf_views.tasks.compat", "daf_views.throttling.backends"),
+    *("daf_views.idempotency.stores", "daf_views.streaming.broadcast.backends"),
+)
+"""Packages whose lists of names are for the other rooms of the house."""
+
+
+def public_names():
+    for package in (daf_orm, daf_views):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if "._" in found.name or found.name.startswith(INTERNAL) or "__all__" not in source_of(found):
+                continue
+            module = importlib.import_module(found.name)
+            for name in module.__all__:
+                if not inspect.ismodule(getattr(module, name)):
+                    yield f"{found.name}.{name}", name
+
+
+def source_of(found):
+    return Path(found.module_finder.find_spec(found.name).origin).read_text()
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join((DOCS / "reference" / name).read_text() for name in ("orm.md", "views.md"))
+    names = dict(public_names())
+
+    assert len(names) > 150
+    assert [path for path, name in names.items() if not re.search(rf"\b{name}\b", pages)] == []
 
 
 def test_a_problem_has_the_status_of_its_base():
