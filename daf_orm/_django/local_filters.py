@@ -9,10 +9,12 @@ import datetime as dt
 import uuid
 from decimal import Decimal
 from operator import attrgetter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.sql import query as queries
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, WhereNode
 
@@ -41,7 +43,14 @@ _read_steps: Final = attrgetter(
     "solve_lookup_type",
     "trim_joins",
 )
-_STEPS: Final = _read_steps(Query)
+
+
+def is_of_query(method: Any) -> bool:
+    """Return True if Django's class ``Query`` defines a method, and no other code has wrapped it."""
+    return type(method) is FunctionType and method.__globals__ is vars(queries)
+
+
+_STEPS: Final = _read_steps(Query) if all(map(is_of_query, _read_steps(Query))) else ()
 
 
 def local_conditions(query: Any, condition: Any) -> list[Any]:
@@ -50,34 +59,43 @@ def local_conditions(query: Any, condition: Any) -> list[Any]:
         return []
     model, values = query.model, vars(query)
     if (
-        condition.negated
+        model is None
+        or condition.negated
         or condition.connector != AND
+        or not values["alias_cols"]
         or values["annotations"]
         or values["_filtered_relations"]
-        or next(iter(values["alias_map"]), model._meta.db_table) != model._meta.db_table  # type: ignore[union-attr]
+        or query.combined_queries
+        or next(iter(values["alias_map"]), model._meta.db_table) != model._meta.db_table
     ):
         return []
+    table = model._meta.db_table
     try:
-        made = [_made(model, child) for child in condition.children]
+        found = [_found(model, child) for child in condition.children]
+        made = [kind(field.get_col(table), value) for kind, field, value in found]
     except Exception:  # noqa: BLE001 - of a value: Django raises it, too
         return []
-    return [] if None in made else made
+    for lookup in made:
+        if lookup.rhs is None or lookup.rhs == "":  # Django may make another one of it
+            return []
+    return made
 
 
-def _made(model: Any, child: Any) -> Any:
-    """Return the lookup of a name and a value; None if it may be more than that."""
+def _found(model: Any, child: Any) -> tuple[Any, Any, Any]:
+    """Return the lookup, the column and the value of a condition. Raises ValueError if it may be more than those."""
     name, value = child
+    if type(value) is list:
+        value = [*value]  # the caller may change its own
     if type(value) not in _VALUES and not (type(value) in {list, tuple} and _VALUES.issuperset(map(type, value))):
-        return None
+        raise ValueError("a value that has to be resolved")
     name, separator, lookup_name = name.partition(LOOKUP_SEP)
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     if type(field) not in _COLUMNS or field.model is not model:
-        return None
+        raise ValueError("a column of another table")
     kind = field.get_lookup(lookup_name if separator else "exact")
     if kind not in LOOKUPS:
-        return None
-    lookup = kind(field.get_col(model._meta.db_table), value)
-    return None if lookup.rhs is None or lookup.rhs == "" else lookup  # else Django may make another one of it
+        raise ValueError("an unknown lookup")
+    return kind, field, value
 
 
 def add_conditions(query: Any, conditions: list[Any], *, reuse_all: bool) -> None:
@@ -96,5 +114,9 @@ def differences(one: Any, other: Any) -> Iterator[str]:
     of_one, of_other = vars(one), vars(other)
     yield from sorted(of_one.keys() ^ of_other.keys())
     for name in sorted(of_one.keys() & of_other.keys()):
-        if of_one[name] != of_other[name]:
+        if not _same(of_one[name], of_other[name]):
             yield name
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or one == other or repr(one) == repr(other)  # a NaN is not equal to another

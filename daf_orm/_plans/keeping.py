@@ -14,7 +14,7 @@ from django.db.models.sql.query import Query
 
 from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import OPERATIONS_STATE
-from daf_orm._django.local_filters import add_conditions, local_conditions
+from daf_orm._django.local_filters import add_conditions, is_of_query, local_conditions
 from daf_orm._django.local_filters import differences as differences_of_queries
 from daf_orm._django.query_shapes import shape_of
 from daf_orm._plans.backends import backend_of
@@ -161,6 +161,9 @@ def _keeping(original: Callable[..., _Compiled]) -> Callable[..., _Compiled]:
 
 
 def _filtering(original: Callable[..., None]) -> Callable[..., None]:
+    if not is_of_query(original):  # other code has replaced it, and is to see every filter
+        return original
+
     @functools.wraps(original)
     def add_q(self: Any, q_object: Any, reuse_all: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
         keeper = _keeper

@@ -1,6 +1,7 @@
 """Filters on a query's own columns make the conditions that Django makes, for any names and values."""
 
 import datetime as dt
+import functools
 import logging
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daf_orm import _plans
-from daf_orm._django.local_filters import differences
+from daf_orm._django.local_filters import differences, is_of_query
 from daf_orm._plans import get_stats, keeping
 from daf_orm.settings import PlanSettings
 from tests.project.library.models import Author, Book, Counter, Event, Novel, Reading
@@ -215,3 +216,70 @@ def test_values_of_every_class_give_the_same_rows() -> None:
     Counter.objects.create(value=1)
     for value in (1, True, 1.0, Decimal(1), "1"):
         assert Counter.objects.filter(value=value).exists()
+
+
+def test_a_list_that_changes_afterwards_does_not_change_the_filter() -> None:
+    values = [1]
+    query = Reading.objects.filter(payload__gt=values).query
+    values.append(2)
+
+    assert get_stats().filters == 1
+    assert query.where.children[0].rhs == [1]
+
+
+def test_a_value_that_is_not_equal_to_itself_is_no_difference(caplog: Any) -> None:
+    _plans.activate(PlanSettings(CHECK_EVERY=1))
+    for _ in range(2):
+        Reading.objects.filter(degrees="nan")
+
+    assert (get_stats().filters, get_stats().differed) == (2, 0)
+    assert caplog.records == []
+
+
+def test_a_combined_query_is_djangos(caplog: Any) -> None:
+    _plans.activate(PlanSettings(CHECK_EVERY=1))
+    books = Book.objects.filter(stock=1).union(Book.objects.filter(stock=2))
+    books.complex_filter({"stock": 3})
+
+    assert (get_stats().filters, get_stats().differed) == (2, 0)
+    assert caplog.records == []
+
+
+def test_a_query_without_a_model_is_djangos() -> None:
+    query = Query(None)
+    query.add_q(Q(Exact(Value(1), 1)))
+    assert len(query.where.children) == 1
+
+
+def test_columns_without_their_table_are_djangos() -> None:
+    ours, theirs = Query(Counter, alias_cols=False), Query(Counter, alias_cols=False)
+    Query.add_q(ours, Q(value=1))
+    Query.add_q.__wrapped__(theirs, Q(value=1))
+
+    assert ours.sql_with_params() == theirs.sql_with_params()
+
+
+def test_a_tracer_that_came_before_daf_sees_every_filter(monkeypatch: Any) -> None:
+    _plans.deactivate()
+    add, seen = Query.add_q, []
+
+    @functools.wraps(add)
+    def add_q(self: Query, q_object: Q, reuse_all: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+        seen.append(q_object)
+        add(self, q_object, reuse_all)
+
+    monkeypatch.setattr(Query, "add_q", add_q)
+    _plans.activate(PlanSettings())
+    Counter.objects.filter(value=1)
+    _plans.deactivate()
+
+    assert seen == [Q(value=1)]
+
+
+def test_steps_that_other_code_has_wrapped_are_not_taken_for_djangos() -> None:
+    @functools.wraps(Query.build_filter)
+    def wrapped() -> None:
+        raise NotImplementedError
+
+    assert is_of_query(Query.build_filter)
+    assert not is_of_query(wrapped)
