@@ -87,7 +87,7 @@ NODES: Final[frozenset[Any]] = frozenset(
 COMPILER_METHODS: Final = (
     *("compile", "pre_sql_setup", "setup_query", "get_select", "get_default_columns", "get_related_selections"),
     *("get_order_by", "find_ordering_name", "get_extra_select", "get_group_by", "get_distinct", "get_from_clause"),
-    *("quote_name_unless_alias", "collapse_group_by"),
+    *("quote_name_unless_alias", "collapse_group_by", "get_converters", "has_composite_fields"),
     *(["quote_name"] if hasattr(compilers.SQLCompiler, "quote_name") else []),  # since Django 6.1
 )
 QUERY_METHODS: Final = ("get_meta", "get_initial_alias", "join", "join_parent_model", "setup_joins", "table_alias")

@@ -19,7 +19,7 @@ from daf_orm._django.local_filters import differences as differences_of_queries
 from daf_orm._django.query_shapes import shape_of
 from daf_orm._plans.backends import backend_of
 from daf_orm._plans.comparing import differences
-from daf_orm._plans.plan import Plan, compile_plan
+from daf_orm._plans.plan import Plan, compile_plan, leave
 from daf_orm._plans.store import PlanStats, PlanStore
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import PlanSettings, problems
@@ -107,7 +107,7 @@ class _Keeper:
         self, plan: Plan, compiler: Any, compile_query: Callable[[Any], _Compiled], key: Any, values: list[Any]
     ) -> _Compiled:
         kept = plan.use(compiler, values)
-        plan.leave(compiler)
+        leave(compiler)
         made = compile_query(compiler)
         self.store.compared += 1
         found = list(differences(plan, kept, compiler, made))
@@ -153,6 +153,8 @@ def _keeping(original: Callable[..., _Compiled]) -> Callable[..., _Compiled]:
     @functools.wraps(original)
     def as_sql(self: Any, with_limits: bool = True, with_col_aliases: bool = False) -> _Compiled:  # noqa: FBT001, FBT002 - Django's
         keeper = _keeper
+        if "get_converters" in vars(self):  # it compiles again, and its query may be another one by now
+            leave(self)
         if keeper is None or not with_limits or with_col_aliases:
             return original(self, with_limits, with_col_aliases)
         return keeper.compiled(self, original)

@@ -113,17 +113,18 @@ class Plan:
             sql = sql.removesuffix(_limits_sql(compiler, *limits)) + _limits(compiler)
         return sql, (*self.before, *values, *self.after)
 
-    def leave(self, compiler: Any) -> None:
-        """Let a compiler have its own methods again, so that Django can compile its query."""
-        for name in _WITHOUT_CONVERTERS:
-            vars(compiler).pop(name, None)
-
     def join(self, query: Any) -> None:
         """Leave in a query the tables that Django's compiler leaves there: django-cachalot and the like read them."""
         for alias, table in self.joins:
             query.alias_map[alias] = table
             query.alias_refcount[alias] = 0
             query.table_map[table.table_name] = [*query.table_map.get(table.table_name, ()), alias]
+
+
+def leave(compiler: Any) -> None:
+    """Let a compiler that a plan was used for have its own methods again."""
+    for name in _WITHOUT_CONVERTERS:
+        vars(compiler).pop(name, None)
 
 
 def has_converters(compiler: Any) -> bool:

@@ -17,7 +17,7 @@ from daf_orm._plans import get_stats, keeping
 from daf_orm._plans.plan import Plan
 from daf_orm.settings import PlanSettings
 from tests.orm.plans.compiling import compiled_both_ways, is_kept
-from tests.project.library.models import Author, Book, Counter
+from tests.project.library.models import Author, Book, Counter, Reading
 
 pytestmark = pytest.mark.django_db
 
@@ -262,3 +262,39 @@ def test_values_that_are_converted_after_all_are_noticed(monkeypatch: Any) -> No
 
     assert found[-1] == -5
     assert get_stats().differed == 1
+
+
+def test_a_compiler_that_compiles_another_query_converts_its_values() -> None:
+    reading = Reading.objects.create(number=5)
+    for _ in range(4):
+        query = Reading.objects.values_list("number").query
+        compiler = query.get_compiler("default")
+        assert [*compiler.results_iter(tuple_expected=True)] == [(5,)]
+        query.add_fields(["serial"])
+
+        assert [*compiler.results_iter(tuple_expected=True)] == [(reading.serial,)]
+
+
+def test_a_compiler_that_compiles_again_without_plans_converts_its_values() -> None:
+    reading = Reading.objects.create(number=5)
+    for _ in range(3):
+        query = Reading.objects.values_list("number").query
+        compiler = query.get_compiler("default")
+        compiler.as_sql()
+    query.add_fields(["serial"])
+    with connections["default"].cursor() as cursor:
+        cursor.execute(*compiler.as_sql(with_col_aliases=True))
+        rows = cursor.fetchall()
+
+    assert [[*row] for row in compiler.results_iter([rows])] == [[reading.serial]]
+
+
+def test_converters_that_other_code_replaces_are_asked(monkeypatch: Any) -> None:
+    Counter.objects.create(value=5)
+    values = Counter.objects.values_list("value", flat=True)
+    assert [values.get(value=5) for _ in range(3)] == [5] * 3
+
+    converters = {0: ([lambda value, *_: -value], None)}
+    monkeypatch.setattr(SQLCompiler, "get_converters", lambda *_: converters)
+
+    assert values.get(value=5) == -5
