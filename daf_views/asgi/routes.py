@@ -7,11 +7,12 @@ of ``urlpatterns`` at run time.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from django.urls import ResolverMatch, URLResolver
 
-from daf_views._django.url_patterns import depend_on_path_alone
+from daf_views._django.url_patterns import depends_on_path_alone
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -27,12 +28,14 @@ class Routes:
 
     def __init__(self, resolver: URLResolver) -> None:
         self.resolver = resolver
-        self._are_kept = type(resolver) is URLResolver and depend_on_path_alone([resolver])
+        self._are_kept = depends_on_path_alone(resolver)
         self._known: dict[str, dict[str, Any]] = {}
+        self._tried: dict[tuple[str, int], list[Any]] = {}
+        """The patterns before that of a route, and their number, which grows with the project: its paths share them."""
 
     def resolve(self, request: HttpRequest) -> ResolverMatch:
         """Return the match of a request's path, and set it on the request. Raises Resolver404."""
-        path = request.path_info
+        path = str(request.path_info)  # as Django does: middleware may have set a lazy one
         known = self._known.get(path)
         match: Any
         if known is None or URLResolver.resolve is not _RESOLVE:
@@ -41,7 +44,9 @@ class Routes:
         else:
             match = object.__new__(ResolverMatch)
             vars(match).update(known)
-            match.kwargs, match.captured_kwargs = dict(known["kwargs"]), dict(known["captured_kwargs"])
+            match.kwargs, match.captured_kwargs = {**known["kwargs"]}, {**known["captured_kwargs"]}
+            match.extra_kwargs = {**known["extra_kwargs"]}
+            match.app_names, match.namespaces = [*known["app_names"]], [*known["namespaces"]]
         request.resolver_match = match
         return match  # type: ignore[no-any-return] # a copy, or Django's
 
@@ -49,5 +54,10 @@ class Routes:
         if not self._are_kept or type(match) is not ResolverMatch or len(path) > _MAX_LENGTH:
             return
         if len(self._known) >= _MAX_PATHS:
-            self._known = {}
-        self._known[path] = {name: dict(value) if type(value) is dict else value for name, value in vars(match).items()}
+            self._known, self._tried = {}, {}
+        kept = {name: copy(value) if type(value) in {dict, list} else value for name, value in vars(match).items()}
+        route = kept["route"], len(kept["tried"])
+        tried = self._tried.get(route)
+        if tried != kept["tried"]:
+            tried = self._tried[route] = [[*each] for each in kept["tried"]]
+        self._known[path] = {**kept, "tried": tried}

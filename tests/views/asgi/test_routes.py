@@ -1,5 +1,6 @@
 """A recent path has the match that Django makes of it, for each request anew."""
 
+import functools
 import uuid
 
 import pytest
@@ -7,7 +8,9 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
+from django.urls.resolvers import RoutePattern
 from django.utils import translation
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +26,10 @@ async def view(request, *args, **kwargs):
     seen = repr((args, kwargs, match.kwargs, match.captured_kwargs))
     match.kwargs["left"] = match.captured_kwargs["left"] = kwargs["left"] = "behind"
     return HttpResponse(seen)
+
+
+async def other_view(request):
+    raise NotImplementedError
 
 
 inner = [
@@ -79,6 +86,33 @@ async def test_a_view_that_changes_its_match_changes_that_of_no_other_request():
             assert answer.body.decode() == repr((args, kwargs, kwargs, captured))
 
 
+@pytest.mark.parametrize("path", ["/plain/", "/in/a/7/", "/free7-b/"])
+@override_settings(ROOT_URLCONF=__name__)
+def test_nothing_that_is_left_on_a_match_is_on_another(path):
+    request, known, fresh = RequestFactory().get(path), Routes(get_resolver()), get_resolver().resolve(path)
+    for _ in range(3):
+        match = known.resolve(request)
+        assert vars(match) == vars(fresh)
+        for name, value in vars(match).items():
+            if type(value) is dict:
+                value["left"] = "behind"
+            if type(value) is list and name != "tried":  # is for messages alone
+                value.append("left behind")
+        match.left = "behind"
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_the_patterns_that_were_tried_are_kept_once_for_the_paths_of_a_route():
+    known = Routes(get_resolver())
+    first, *others = [known.resolve(RequestFactory().get(f"/in/a/{number}/")) for number in (1, 2, 1, 2)]
+    before = list(first.tried)
+    first.tried.append("left behind")
+
+    assert before
+    assert [match.tried for match in others] == [before] * 3
+    assert others[1].tried is others[2].tried
+
+
 class Doubled(StringConverter):
     pass
 
@@ -88,6 +122,10 @@ register_converter(Doubled, "doubled")
 
 class OwnPattern(URLPattern):
     pass
+
+
+class OwnList(list):
+    """Its patterns may be others the next time."""
 
 
 class OwnResolver(URLResolver):
@@ -103,6 +141,8 @@ class OwnResolver(URLResolver):
         [path("deep/", include([path("<doubled:text>/", view)])), path("plain/", view)],
         [OwnPattern(path("plain/", view).pattern, view)],
         [OwnResolver(path("", include([])).pattern, [path("plain/", view)])],
+        [path("", include(OwnList([path("plain/", view)])))],
+        [path("plain/", view), path("broken/", include(translation))],
     ],
 )
 def test_a_project_whose_matches_depend_on_more_than_the_path_keeps_none(patterns):
@@ -111,6 +151,44 @@ def test_a_project_whose_matches_depend_on_more_than_the_path_keeps_none(pattern
 
     assert known.resolve(request).func is view
     assert known._known == {}
+
+
+def test_a_urlconf_may_include_itself():
+    patterns = [path("plain/", view)]
+    patterns.append(path("again/", include(patterns)))
+    known = Routes(resolver_of(*patterns))
+    for _ in range(2):
+        assert known.resolve(RequestFactory().get("/again/again/plain/")).func is view
+    assert len(known._known) == 1
+
+
+def test_a_lazy_path_is_followed():
+    known = Routes(resolver_of(path("plain/", view), path("schlicht/", other_view)))
+    request = RequestFactory().get("/")
+    request.path_info = lazy(lambda: {"en": "/plain/", "de": "/schlicht/"}[translation.get_language()], str)()
+    for _ in range(2):
+        for language, expected in (("en", view), ("de", other_view)):
+            with translation.override(language):
+                assert known.resolve(request).func is expected
+
+
+@pytest.mark.parametrize("step", [(URLResolver, "resolve"), (URLPattern, "resolve"), (RoutePattern, "match")])
+def test_a_tracer_that_came_before_daf_sees_every_request(monkeypatch, step):
+    owner, name = step
+    original, seen = getattr(owner, name), []
+
+    @functools.wraps(original)
+    def traced(self, path):
+        seen.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(owner, name, traced)
+    monkeypatch.setattr(routes, "_RESOLVE", URLResolver.resolve)  # as on an import after it
+    known = Routes(resolver_of(path("plain/", view)))
+    for _ in range(2):
+        seen.clear()
+        known.resolve(RequestFactory().get("/plain/"))
+        assert seen
 
 
 @override_settings(ROOT_URLCONF="tests.views.asgi.translated_urls")
