@@ -138,9 +138,10 @@ def _only_django_listens(signal: Signal) -> bool:
     if signal.receivers == _heard.get(signal):  # twice for each request
         return True
     # Each entry begins with the identities of receiver and sender. Django's functions live as long as the process.
-    if not all(entry[0][0] in _DJANGO_IDS for entry in signal.receivers):
+    receivers = [*signal.receivers]  # another thread may connect one meanwhile
+    if not all(entry[0][0] in _DJANGO_IDS for entry in receivers):
         return False
-    _heard[signal] = [*signal.receivers]
+    _heard[signal] = receivers
     return True
 
 

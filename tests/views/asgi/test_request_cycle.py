@@ -11,7 +11,7 @@ from django.test import RequestFactory, override_settings
 from django.urls import path
 
 from daf_orm.test import count_hops
-from daf_views.asgi import get_asgi_application
+from daf_views.asgi import get_asgi_application, request_cycle
 from tests.support.exchange import exchange
 
 closed: list[threading.Thread]
@@ -105,6 +105,32 @@ async def test_an_asynchronous_receiver_costs_no_hop_for_djangos_own(receiver):
     assert len(receiver.calls) == 1
     # Closing the response is one; the signal's Django receivers are none.
     assert hops.total == (0 if receiver.signal is request_started else 1)
+
+
+async def test_a_receiver_that_a_thread_connects_while_others_are_looked_at_is_called_for_the_next_request(
+    receiver, monkeypatch
+):
+    class Receivers(list):
+        """Another thread connects one when these have been looked at for the first time."""
+
+        is_fresh = True
+
+        def __iter__(self):
+            yield from super().__iter__()
+            if self.is_fresh:
+                self.is_fresh = False
+                receiver.signal.connect(receiver)
+
+    application = get_asgi_application()
+    monkeypatch.setattr(request_cycle, "_heard", {})
+    monkeypatch.setattr(receiver.signal, "receivers", Receivers(receiver.signal.receivers))
+    try:
+        await exchange(application, path="/plain")
+        receiver.calls.clear()
+        await exchange(application, path="/plain")
+    finally:
+        receiver.signal.disconnect(receiver)
+    assert len(receiver.calls) == 1
 
 
 async def test_a_receiver_for_another_sender_is_not_called(receiver):
