@@ -17,7 +17,7 @@ import django
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_resolver, set_script_prefix
@@ -92,6 +92,15 @@ class AsyncHandler(ASGIHandler):
     _in_flight: InFlightLimiter
     _loop: asyncio.AbstractEventLoop | None = None
     _routes: Routes | None = None
+    _is_plain = True
+    """True if Django's ``__call__`` would only make a context for ``handle()``, which makes one itself."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the classes behind this one, and another ``handle()``, have what Django's ``__call__`` gives them."""
+        super().__init_subclass__(**kwargs)
+        behind = cls.__mro__[cls.__mro__.index(AsyncHandler) + 1 :]
+        next_call = next(each for each in behind if "__call__" in vars(each))
+        cls._is_plain = next_call is ASGIHandler and cls.handle is AsyncHandler.handle
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - as in Django
         """Build the chain, and find out if all of it leaves the body to the view."""
@@ -107,7 +116,7 @@ class AsyncHandler(ASGIHandler):
         if scope["type"] == "lifespan":
             self._has_lifespan = True
             await lifespan.run(receive, send, self.in_flight())
-        elif scope["type"] == "http" and vars(ASGIHandler)["__call__"] is _CALL:  # the request has its own context
+        elif self._is_plain and scope["type"] == "http" and vars(ASGIHandler)["__call__"] is _CALL:
             await self.handle(scope, receive, send)
         else:
             await super().__call__(cast("dict[str, Any]", scope), receive, send)
@@ -195,7 +204,8 @@ class AsyncHandler(ASGIHandler):
 
     async def _response_to(self, request: ASGIRequest, scope: MutableMapping[str, Any]) -> HttpResponseBase:
         """Return the response of signals, middleware and view; 503 if there is no connection for them."""
-        if (prefix := request.script_name or "") or get_current_prefix() != "/":  # to ask costs less than to set
+        prefix = (request.script_name or "") if type(request) is AsyncRequest else get_script_prefix(scope)
+        if prefix or get_current_prefix() != "/":  # to ask costs less than to set
             set_script_prefix(prefix)
         try:
             if (start := request_cycle.start_request(type(self), scope)) is not None:

@@ -22,6 +22,7 @@ from django.utils.deprecation import MiddlewareMixin
 from daf_orm import PoolTimeout, get_pool, transaction
 from daf_orm.test import count_hops
 from daf_views._django.handlers import call_of_django
+from daf_views._django.requests import AsyncRequest
 from daf_views.asgi import get_asgi_application
 from daf_views.asgi.handler import AsyncHandler
 from daf_views.http.request import UnreceivedBody, load_body, take_body_itself
@@ -584,6 +585,35 @@ def test_a_tracer_that_came_before_daf_is_not_taken_for_django(monkeypatch):
     assert call_of_django() is None
 
 
+class Behind(ASGIHandler):
+    """A class of a project, written for Django's handler."""
+
+    async def __call__(self, scope, receive, send):
+        stage.ended.append("behind")
+        await super().__call__(scope, receive, send)
+
+
+class InFront(AsyncHandler, Behind):
+    pass
+
+
+class OwnHandle(AsyncHandler):
+    async def handle(self, scope, receive, send):
+        await sync_to_async(stage.barrier.wait)(timeout=20)
+        await super().handle(scope, receive, send)
+
+
+async def test_a_class_between_dafs_handler_and_djangos_is_called():
+    assert (await exchange(InFront(), path="/plain")).status == 200
+    assert stage.ended == ["behind"]
+
+
+async def test_synchronous_code_of_an_own_handle_waits_for_no_other_request():
+    handler = OwnHandle()
+    answers = await asyncio.gather(*(exchange(handler, path="/plain") for _ in range(2)))
+    assert [answer.status for answer in answers] == [200, 200]
+
+
 mark = ContextVar("mark", default="the caller's")
 
 
@@ -618,6 +648,18 @@ async def test_nothing_that_a_request_sets_is_left_in_its_callers_context(applic
     assert answer.status == (500 if query else 200)
     assert query or answer.body == b"/below/ de the view's"
     assert here() == before
+
+
+async def test_the_prefix_of_urls_is_the_servers_whatever_a_request_class_does():
+    class Request(AsyncRequest):
+        def __init__(self, scope, body):
+            super().__init__(scope, body)
+            self.script_name = "/elsewhere"
+
+    class Handler(AsyncHandler):
+        request_class = Request
+
+    assert (await exchange(Handler(), path="/localized")).body == b"/ de the view's"
 
 
 async def test_nothing_is_left_by_a_request_whose_client_hangs_up(application):
