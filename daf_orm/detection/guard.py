@@ -101,7 +101,9 @@ class _System:
 
 def _enter_driver(self: Any) -> None:
     """Stand in for ``DatabaseErrorWrapper.__enter__``, which does nothing."""
-    if _blocks_loop() and translator.calls_driver(self.wrapper, frame := sys._getframe(1)):  # noqa: SLF001
+    if _get_running_loop() is None or bridges.thread.bridge is not None:  # several times for each query
+        return
+    if translator.calls_driver(self.wrapper, frame := sys._getframe(1)):  # noqa: SLF001
         _check(frame)
 
 
@@ -119,8 +121,10 @@ def _get_attribute(self: Any, name: str) -> Any:
     found = getattr(self.cursor, name)
     if name in CursorWrapper.WRAP_ERROR_ATTRS:
         return self.db.wrap_database_errors(found)
-    guarding = None if translator.is_asynchronous(self.cursor) else _DRIVERS_OWN.get(name)
-    return functools.wraps(found)(functools.partial(guarding, self, found)) if guarding is not None else found
+    guarding = _DRIVERS_OWN.get(name)
+    if guarding is None or translator.is_asynchronous(self.cursor):
+        return found
+    return functools.wraps(found)(functools.partial(guarding, self, found))
 
 
 def _call(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001 - read from the frame
