@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from django.core.handlers import asgi
+from django.core.handlers import asgi, base
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
 
 def call_of_django() -> Any:
     """Return Django's own ``ASGIHandler.__call__``; None if other code, such as a tracer, has replaced it already."""
-    found = vars(asgi.ASGIHandler)["__call__"]
-    return found if type(found) is FunctionType and found.__code__.co_filename == asgi.__file__ else None
+    return _of_django(vars(asgi.ASGIHandler)["__call__"], asgi)
+
+
+def resolve_request_of_django() -> Any:
+    """Return Django's own ``BaseHandler.resolve_request``; None if other code has replaced it already."""
+    return _of_django(vars(base.BaseHandler)["resolve_request"], base)
+
+
+def _of_django(method: Any, module: Any) -> Any:
+    return method if type(method) is FunctionType and method.__globals__ is vars(module) else None
 
 
 def live_receivers(signal: Signal, sender: type) -> tuple[list[Any], list[Any]]:

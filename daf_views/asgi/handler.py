@@ -18,9 +18,10 @@ from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_as
 from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.base import BaseHandler
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, get_resolver, set_script_prefix
+from django.urls import Resolver404, ResolverMatch, get_resolver, set_script_prefix
 from django.urls import get_script_prefix as get_current_prefix
 from django.utils.module_loading import import_string
 
@@ -29,7 +30,7 @@ from daf_orm.owners import Ownership
 from daf_views._core.cancellation import shielded
 from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
-from daf_views._django.handlers import call_of_django
+from daf_views._django.handlers import call_of_django, resolve_request_of_django
 from daf_views._django.requests import AsyncRequest
 from daf_views._django.responses import iterator_of
 from daf_views.asgi import lifespan, metrics, request_cycle
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from django.core.handlers.asgi import ASGIRequest
     from django.http import HttpRequest
-    from django.urls import ResolverMatch
 
     Receive = Callable[[], Awaitable[Mapping[str, Any]]]
     Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daf_views")
 
 _CALL = call_of_django()
+_RESOLVE_REQUEST = resolve_request_of_django()
 _OVERLOAD = (PoolTimeout, TooManyRequests, PoolClosed)
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _DJANGOS_CSRF = "django.middleware.csrf.CsrfViewMiddleware"
@@ -257,7 +258,10 @@ class AsyncHandler(ASGIHandler):
         Without exception middleware an exception costs no hop. Overload is answered 503, and not 500.
         """
         match = self.resolve_request(request)
-        callback, args, kwargs = match.func, match.args, match.kwargs
+        if type(match) is ResolverMatch:  # by name: it is no tuple, and slow to unpack
+            callback, args, kwargs = match.func, match.args, match.kwargs
+        else:
+            callback, args, kwargs = match
         is_deferred = getattr(request, "receive_body", None) is not None
         wants_body = is_deferred and not self._takes_body_itself(callback)
         if wants_body and self._view_middleware_reads_forms:
@@ -277,7 +281,7 @@ class AsyncHandler(ASGIHandler):
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """Set and return the match of a request's path."""
-        if hasattr(request, "urlconf"):
+        if hasattr(request, "urlconf") or vars(BaseHandler)["resolve_request"] is not _RESOLVE_REQUEST:
             match: ResolverMatch = super().resolve_request(request)
             return match
         resolver, routes = get_resolver(), self._routes

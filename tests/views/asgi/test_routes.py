@@ -4,6 +4,7 @@ import functools
 import uuid
 
 import pytest
+from django.core.handlers.base import BaseHandler
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, include, path, re_path, register_converter
@@ -242,3 +243,20 @@ async def test_a_changed_urlconf_is_followed():
     with override_settings(ROOT_URLCONF=(path("other/", view),)):
         assert (await exchange(handler, path="/plain/")).status == 404
         assert (await exchange(handler, path="/other/")).status == 200
+
+
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[])
+async def test_code_that_replaces_resolve_request_is_called(monkeypatch):
+    resolve_request, seen = BaseHandler.resolve_request, []
+
+    def traced(self, request):
+        seen.append(request.path)
+        match = resolve_request(self, request)
+        return match.func, match.args, match.kwargs
+
+    monkeypatch.setattr(BaseHandler, "resolve_request", traced)
+    handler = AsyncHandler()
+    for _ in range(2):
+        assert (await exchange(handler, path="/plain/")).status == 200
+
+    assert seen == ["/plain/", "/plain/"]
