@@ -97,7 +97,7 @@ def _fallback(variable: Any, arguments: Arguments) -> Any:
     if not isinstance(variable, TypeVar):
         return _NOTHING
     if (has_default := getattr(variable, "has_default", None)) is not None and has_default():
-        return _replaced(variable.__default__, arguments)  # type: ignore[attr-defined] # PEP 696, from Python 3.13 on
+        return _replaced(getattr(variable, "__default__", None), arguments)  # PEP 696, from Python 3.13 on
     if variable.__bound__ is not None:
         return _evaluated(variable.__bound__, variable.__module__)
     if variable.__constraints__:
