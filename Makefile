@@ -1,7 +1,6 @@
 # Everything a clean clone needs: make and python3 (3.11 or newer). `make help` lists the targets.
 
 PYTHON ?= python3
-RUNNER ?= pytest
 MATRIX ?= 3.11-5.2 3.12-6.0 3.13-6.1 3.14-6.1
 TRIED ?= 3.11-5.2 3.13-6.1
 SKIP ?=
@@ -146,7 +145,7 @@ define run_suite
 failed=; \
 for database in $(DATABASES); do \
 	printf '\n== %s: %s\n' '$(VENV)' "$$database"; \
-	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m $(RUNNER) -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(1) || failed="$$failed $$database"; \
+	PYTHONDONTWRITEBYTECODE= DAF_TEST_DATABASE=$$database $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(1) || failed="$$failed $$database"; \
 done; \
 if [ -n "$$failed" ]; then echo "FAILED in $(VENV) on:$$failed"; exit 1; fi
 endef
