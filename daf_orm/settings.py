@@ -61,7 +61,7 @@ class PlanSettings:
     MAX_SIZE: int = limited(1000, least=2)
     """Structures of queries that are kept at most; past that number the least recently used go."""
     CHECK_EVERY: int = limited(1000, least=1)
-    """The first use of a plan, and one in so many after it, is compiled both ways and compared. 1: every use."""
+    """The first use of a plan or filter, and one in so many after it, is made both ways and compared. 1: every use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,31 +142,31 @@ def _wake(woken: asyncio.Future[None]) -> None:
 class WaitQueue(Generic[T]):
     """Waiters in the order they came. Not thread-safe: its owner's lock guards every method."""
 
-    __slots__ = ("waiters",)
+    __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self.waiters: OrderedDict[Waiter[T], None] | None = None  # most queues stay empty
-        """The waiters, in an order from whose middle a cancelled one can leave without a scan."""
+        # Ordered, because a cancelled waiter leaves from the middle and must not cost a scan. Most queues stay empty.
+        self._waiters: OrderedDict[Waiter[T], None] | None = None
 
     def __len__(self) -> int:
-        return 0 if self.waiters is None else len(self.waiters)
+        return 0 if self._waiters is None else len(self._waiters)
 
     def join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[T]:
         """Add a waiter at the end. ``loop`` is the event loop that waits; None is a thread."""
         waiter: Waiter[T] = Waiter(loop)
-        if self.waiters is None:
-            self.waiters = OrderedDict()
-        self.waiters[waiter] = None
+        if self._waiters is None:
+            self._waiters = OrderedDict()
+        self._waiters[waiter] = None
         return waiter
 
     def leave(self, waiter: Waiter[T]) -> None:
         """Remove a waiter that gave up."""
-        if self.waiters is not None:
-            self.waiters.pop(waiter, None)
+        if self._waiters is not None:
+            self._waiters.pop(waiter, None)
 
     def pop(self) -> Waiter[T] | None:
         """Remove and return the first waiter; None if there is none."""
-        return self.waiters.popitem(last=False)[0] if self.waiters else None
+        return self._waiters.popitem(last=False)[0] if self._waiters else None
 
     def fail_all(self, error: Exception) -> None:
         """Let every waiter raise ``error``."""
@@ -281,7 +281,7 @@ class FifoLock:
             with self._lock:
                 self.thread = None
                 self.ended = time.monotonic()
-                waiter = self._queue.pop() if self._queue.waiters else None
+                waiter = self._queue.pop()
                 if waiter is None:
                     self._taken = False
                     return

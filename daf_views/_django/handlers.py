@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from django.core.handlers import asgi, base
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 def call_of_django() -> Any:
     """Return Django's own ``ASGIHandler.__call__``; None if other code, such as a tracer, has replaced it already."""
-    return _of_django(vars(asgi.ASGIHandler)["__call__"], asgi)
+    call = vars(asgi.ASGIHandler)["__call__"]
+    return call if is_defined_in(asgi, call) else None
 
 
 def resolve_request_of_django() -> Any:
     """Return Django's own ``BaseHandler.resolve_request``; None if other code has replaced it already."""
-    return _of_django(vars(base.BaseHandler)["resolve_request"], base)
+    resolve_request = vars(base.BaseHandler)["resolve_request"]
+    return resolve_request if is_defined_in(base, resolve_request) else None
 
 
-def _of_django(method: Any, module: Any) -> Any:
-    return method if type(method) is FunctionType and method.__globals__ is vars(module) else None
+def is_defined_in(module: ModuleType, method: Any) -> bool:
+    """Return True if a module's own source defines a method. A wrapper may have taken its name and ``__module__``."""
+    return type(method) is FunctionType and method.__globals__ is vars(module)
 
 
 def live_receivers(signal: Signal, sender: type) -> tuple[list[Any], list[Any]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import Any
 
 from django.urls import ResolverMatch, URLPattern, URLResolver, converters, resolvers
 from django.urls.resolvers import RegexPattern, RoutePattern
 
+from daf_views._django.handlers import is_defined_in
+
 
 def depends_on_path_alone(resolver: Any) -> bool:
     """Return True if a resolver matches a path in one way, whatever the language, by Django's code alone."""
     steps = (URLResolver.resolve, URLPattern.resolve, RoutePattern.match, RegexPattern.match, ResolverMatch.__init__)
-    if not all(type(step) is FunctionType and step.__globals__ is vars(resolvers) for step in steps):
+    if not all(is_defined_in(resolvers, step) for step in steps):
         return False
     known: set[int] = set()
     waiting = [resolver]

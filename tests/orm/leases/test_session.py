@@ -12,6 +12,7 @@ from django.db.backends.signals import connection_created
 from daf_orm import cursor, database_sync_to_async, transaction
 from daf_orm._leases.session import Session
 from daf_orm._pool.process_pool import reset_pool
+from daf_orm.owners import Ownership
 from tests.project.library.models import Counter
 
 POSTGRESQL = {
@@ -396,6 +397,26 @@ async def test_a_stale_plan_of_many_statements_loses_no_row(alter):
     else:
         expected = 4 * before
     assert await ask("SELECT count(*) FROM planned") == expected
+
+
+@pytest.mark.postgresql
+async def test_a_session_that_cannot_be_reset_is_closed(pool_with, caplog):
+    pool_with(MAX_SIZE=3)
+
+    async def lock_and_lose_the_server():
+        request = Ownership("request")
+        await in_a_hop("SELECT pg_advisory_lock(8)")
+        pid = await ask("SELECT pg_backend_pid()")
+        request.leave()
+        await another(in_a_hop(f"SELECT pg_terminate_backend({pid}, 5000)"))
+        await request.end()
+        return pid
+
+    pid = await another(lock_and_lose_the_server())
+
+    assert "could not be reset and is closed" in caplog.text
+    assert await another(ask("SELECT pg_backend_pid()")) != pid
+    assert await another(ask(POSTGRESQL["advisory lock"][1])) == 0
 
 
 @pytest.mark.postgresql

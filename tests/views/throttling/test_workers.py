@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -59,47 +59,56 @@ async def serving(environment):
     process = await asyncio.create_subprocess_exec(
         *command, *options, cwd=ROOT, env=environment, start_new_session=True
     )
-    limits = httpx.Limits(max_connections=REQUESTS, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
+    async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(120):
                 await until_listening(port, process)
-                await _until_all_workers_answer(client)
-            yield client
+                clients = await _connected_to_all_workers(f"http://127.0.0.1:{port}", stack)
+            yield clients
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
-async def _until_all_workers_answer(client):
-    workers = set()
-    while len(workers) < WORKERS:
-        workers |= _workers(await asyncio.gather(*(client.get("/worker") for _ in range(2 * WORKERS))))
-        await asyncio.sleep(0.02)  # the others are still starting
+async def _connected_to_all_workers(url, stack):
+    """Return clients of one connection each, first one of each worker: the kernel chooses a connection's worker."""
+    of_worker, others = {}, []
+    while len(of_worker) < WORKERS or len(of_worker) + len(others) < REQUESTS:
+        client = await stack.enter_async_context(_client(url))
+        worker = (await client.get("/worker")).headers["Worker"]
+        if of_worker.setdefault(worker, client) is not client:
+            others.append(client)
+            await asyncio.sleep(0 if len(of_worker) == WORKERS else 0.02)  # the others are still starting
+    return [*of_worker.values(), *others]
 
 
-def _workers(answers):
-    return {answer.headers["Worker"] for answer in answers}
+def _client(url):
+    one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    return httpx.AsyncClient(base_url=url, limits=one, timeout=30, verify=False)
 
 
 async def test_exactly_the_limit_passes_all_workers_together_and_no_spoofed_request_does(environment):
-    async with serving(environment) as client:
+    async with serving(environment) as clients:
         start = time.monotonic()
-        answers = await at_once(client, [{}] * REQUESTS)
-        while len(_workers(answers)) < WORKERS:  # the kernel chooses the worker of each connection
-            answers += await at_once(client, [{}] * REQUESTS)
+        answers = await at_once(clients, [{}] * REQUESTS)
         # Every six seconds there is room for one more, from any client.
         room = int((time.monotonic() - start) // 6)
         assert {answer.status_code for answer in answers} == {200, 429}
         assert 10 <= sum(answer.status_code == 200 for answer in answers) <= 10 + room
-        spoofed = await at_once(client, [made_up(number) for number in range(SPOOFED)])
+        assert len({answer.headers["Worker"] for answer in answers}) == WORKERS
+        spoofed = await at_once(clients, [made_up(number) for number in range(SPOOFED)])
         room = int((time.monotonic() - start) // 6)
     assert sum(answer.status_code == 200 for answer in answers + spoofed) <= 10 + room
 
 
-async def at_once(client, requests):
+async def at_once(clients, requests):
     at = time.time() + 1.5
-    return await asyncio.gather(*(client.get("/limited", params={"at": at}, headers=headers) for headers in requests))
+    return await asyncio.gather(
+        *(
+            client.get("/limited", params={"at": at}, headers=headers)
+            for client, headers in zip(clients, requests, strict=False)
+        )
+    )
 
 
 def made_up(number):
