@@ -40,14 +40,14 @@ def database_sync_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, A
 def query_to_async(func: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make a function of Django that only queries awaitable: it needs no thread where its lease needs none.
 
-    User code that it calls, such as receivers and ``save()``, can be marked by :func:`runs_in_thread`.
+    User code that it calls, such as receivers and ``save()``, can be marked by :func:`runs_in_thread`. Django makes it
+    anew for each call.
     """
+    return functools.partial(_query, func)
 
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await _execution.run(functools.partial(func, *args, **kwargs))
 
-    functools.update_wrapper(wrapper, func)
-    return wrapper
+async def _query(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    return await _execution.run(functools.partial(func, *args, **kwargs))
 
 
 def runs_in_thread(func: Callable[P, T]) -> Callable[P, T]:

@@ -248,7 +248,7 @@ class _Block:
         self._close_inner_blocks()
         failure: BaseException | None = None
         if exc_info[0] is None:
-            failure = asyncio.CancelledError() if cancelled else self._silent_failure()
+            failure = asyncio.CancelledError() if cancelled else self._silent_failure(connections[self._alias])
             if failure is not None:
                 exc_info = _as_exc_info(failure)
         connection = self._leave(exc_info)
@@ -299,9 +299,8 @@ class _Block:
         else:
             self._blocks[self._alias] = self._outer
 
-    def _silent_failure(self) -> TransactionManagementError | None:
+    def _silent_failure(self, connection: BaseDatabaseWrapper) -> TransactionManagementError | None:
         """Return the error of a block whose body raised nothing but which cannot commit."""
-        connection = connections[self._alias]
         if connection.closed_in_transaction:
             return TransactionManagementError(_CLOSED.format(alias=self._alias, origin=self.scope.origin))
         if self.scope.lease.cancelled_in_block and connection.needs_rollback:

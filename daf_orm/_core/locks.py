@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from daf_orm._core import finalizers
 from daf_orm._core.bridge import current_bridge
@@ -142,36 +142,39 @@ def _wake(woken: asyncio.Future[None]) -> None:
 class WaitQueue(Generic[T]):
     """Waiters in the order they came. Not thread-safe: its owner's lock guards every method."""
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("waiters",)
 
     def __init__(self) -> None:
         # Ordered, because a cancelled waiter leaves from the middle and must not cost a scan. Most queues stay empty.
-        self._waiters: OrderedDict[Waiter[T], None] | None = None
+        self.waiters: OrderedDict[Waiter[T], None] | None = None
 
     def __len__(self) -> int:
-        return 0 if self._waiters is None else len(self._waiters)
+        return 0 if self.waiters is None else len(self.waiters)
 
     def join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[T]:
         """Add a waiter at the end. ``loop`` is the event loop that waits; None is a thread."""
         waiter: Waiter[T] = Waiter(loop)
-        if self._waiters is None:
-            self._waiters = OrderedDict()
-        self._waiters[waiter] = None
+        if self.waiters is None:
+            self.waiters = OrderedDict()
+        self.waiters[waiter] = None
         return waiter
 
     def leave(self, waiter: Waiter[T]) -> None:
         """Remove a waiter that gave up."""
-        if self._waiters is not None:
-            self._waiters.pop(waiter, None)
+        if self.waiters is not None:
+            self.waiters.pop(waiter, None)
 
     def pop(self) -> Waiter[T] | None:
         """Remove and return the first waiter; None if there is none."""
-        return self._waiters.popitem(last=False)[0] if self._waiters else None
+        return self.waiters.popitem(last=False)[0] if self.waiters else None
 
     def fail_all(self, error: Exception) -> None:
         """Let every waiter raise ``error``."""
         while (waiter := self.pop()) is not None:
             waiter.fail(error)
+
+
+_ONE_TURN: Final = (True,)
 
 
 class FifoLock:
@@ -184,19 +187,21 @@ class FifoLock:
     """Identity of the thread that runs the present call, once it does."""
     ended = 0.0
     """When the last call ended, by ``time.monotonic()``."""
-    _taken = False
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._free = new_ticket()  # the call that takes it has the turn
+        self._lock = threading.Lock()  # of the queue
         self._queue: WaitQueue[None] = WaitQueue()
 
     @property
     def taken(self) -> bool:
         """True while a call has the turn."""
-        return self._taken
+        return not self._free
 
     async def acquire(self, timeout: float | None) -> None:
         """Wait for the turn on the event loop; PoolTimeout after ``timeout`` seconds (None: for ever)."""
+        if self.acquire_at_once():
+            return
         waiter = self._join(asyncio.get_running_loop())
         if waiter is None:
             return
@@ -212,11 +217,10 @@ class FifoLock:
 
     def acquire_at_once(self) -> bool:
         """Take the turn, if it is free."""
-        with self._lock:
-            if self._taken:
-                return False
-            self._taken = True
-            return True
+        try:
+            return self._free.pop()
+        except IndexError:
+            return False
 
     def acquire_blocking(self, timeout: float | None) -> None:
         """Wait for the turn on a worker thread; PoolTimeout after ``timeout`` seconds (None: for ever)."""
@@ -277,23 +281,32 @@ class FifoLock:
 
     def release(self) -> None:
         """End the turn; the first waiter has it next."""
+        self.thread = None
+        self.ended = time.monotonic()
+        if not self._queue.waiters:
+            self._free[:] = _ONE_TURN
+            if not self._queue.waiters or not self.acquire_at_once():
+                return
+            # A waiter has joined before it was free.
         while True:
             with self._lock:
-                self.thread = None
-                self.ended = time.monotonic()
                 waiter = self._queue.pop()
                 if waiter is None:
-                    self._taken = False
+                    self._free[:] = _ONE_TURN
                     return
             if waiter.give(None):  # without the lock: this calls the functions given to when_free()
                 return
 
     def _join(self, loop: asyncio.AbstractEventLoop | None) -> Waiter[None] | None:
-        with self._lock:
-            if self._taken:
-                return self._queue.join(loop)
-            self._taken = True
+        """Take the turn and return None, or return a place in the queue."""
+        if self.acquire_at_once():
             return None
+        with self._lock:
+            waiter = self._queue.join(loop)
+            if self.acquire_at_once():  # released since, by a call that saw no waiter
+                self._queue.leave(waiter)
+                return None
+            return waiter
 
     def _leave(self, waiter: Waiter[None]) -> None:
         with self._lock:

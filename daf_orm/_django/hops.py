@@ -220,7 +220,7 @@ class Hop:
 
 def on_event_loop() -> bool:
     """Return True if code here would block an event loop. asyncio's public function raises instead, which is slower."""
-    return asyncio._get_running_loop() is not None and bridges.thread.bridge is None
+    return bridges.thread.bridge is None and asyncio._get_running_loop() is not None
 
 
 def current_hop() -> Hop | None:

@@ -12,7 +12,7 @@ from daf_orm._django.hops import current_hop, on_event_loop
 from daf_orm._django.shared_connections import shared_connection, test_connections
 from daf_orm._django.sync_parents import PARENT_LEASE
 from daf_orm._leases import guest as guest_module
-from daf_orm._leases.scope import innermost_scope
+from daf_orm._leases.scope import innermost_scope, is_innermost
 
 if TYPE_CHECKING:
     from daf_orm._django.hops import Hop
@@ -36,7 +36,7 @@ def lease_here(alias: str, hop: Hop) -> Lease | None:
         return None
     lease = hop.lease
     if lease is not None and lease.connections is not None:
-        if lease.blocks:
+        if lease.blocks and ((block := lease.blocks.get(alias)) is None or not is_innermost(block)):
             _check(lease, alias, hop)
         return lease
     return _lease_around(alias, hop)

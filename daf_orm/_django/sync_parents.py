@@ -45,7 +45,9 @@ def parent_executor() -> CurrentThreadExecutor | None:
     """Return the executor of the thread which is blocked in ``async_to_sync`` until this code ends, if there is one."""
     executor = executor_above()
     if executor is None:
-        executor = AsyncToSync.loop_thread_executors.get(asyncio.get_running_loop())
+        if not (of_loops := AsyncToSync.loop_thread_executors):  # most processes have none
+            return None
+        executor = of_loops.get(asyncio.get_running_loop())
     while executor is not None and executor._broken:  # a parent that has returned since
         executor = executor._old_executor
     if executor is not None and executor._work_thread is threading.current_thread():

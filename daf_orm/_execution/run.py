@@ -229,7 +229,7 @@ async def close_scope(scope: Scope, last_call: Callable[[bool], T]) -> T:
         abandon_scope(scope, last_call)
         raise RuntimeError(_NESTED_LOOP)
     on_parent = lease.connections is None
-    cancelled = None if on_parent else await _acquire_finally(lease.turn)
+    cancelled = None if on_parent or lease.turn.acquire_at_once() else await _acquire_finally(lease.turn)
     with Leaving(scope):
         call = call_on(lease, last_call, EndScope(scope), final=True, on_parent=on_parent)
         return await call.perform(cancelled)
@@ -308,9 +308,12 @@ _end_left_calls = sync_to_async(sync_parents.end_left_calls, thread_sensitive=Tr
 
 
 async def _take_turn(lease: Lease, scope: Scope | None, *, copying: Scope | None = None) -> None:
-    if lease.turn.thread == identify():
-        raise RuntimeError(_NESTED_LOOP)
-    await lease.take_turn(scope, get_settings().TIMEOUT)
+    if not lease.take_turn_at_once():
+        if lease.turn.thread == identify():
+            raise RuntimeError(_NESTED_LOOP)
+        await lease.take_turn(scope, get_settings().TIMEOUT)
+    if lease.copying is None:
+        return
     try:
         lease.refuse_beside_copy(copying)
     except InterfaceError:

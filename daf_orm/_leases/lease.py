@@ -209,6 +209,10 @@ class Lease:
 
     # Turns
 
+    def take_turn_at_once(self) -> bool:
+        """Take the turn, if it is free and no block of another task may have to be waited for."""
+        return self.gate is None and self.turn.acquire_at_once()
+
     async def take_turn(self, scope: Scope | None, timeout: float | None) -> None:
         """Wait until the caller's call may run. ``scope`` is the caller's scope, if any."""
         gate = None if self.is_in_block(scope) else self.gate

@@ -122,6 +122,11 @@ def innermost_scope() -> Scope | None:
     return scope
 
 
+def is_innermost(block: Scope) -> bool:
+    """Return True if an atomic block is the innermost scope of this context, and still open."""
+    return _scope.get() is block and block.is_open and not (block.lease.ended or block.lease.forgotten)
+
+
 def is_outside_scopes() -> bool:
     """Return True if this context was made in no scope."""
     return _scope.get() is None

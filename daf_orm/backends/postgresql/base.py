@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as django_backend
 from django.db.backends.postgresql.operations import DatabaseOperations as DjangoOperations
 
-from daf_orm._core.bridge import current_bridge
+from daf_orm._core import bridge as bridges
 
 try:
     import greenlet  # noqa: F401 - to report it early
@@ -41,7 +41,7 @@ def _freed(backend: type[Any], name: str) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         found = getattr(backend, name)  # instruments and tests replace it
-        return (found if current_bridge() is None or found is not guarded else plain)(self, *args, **kwargs)
+        return (found if bridges.thread.bridge is None or found is not guarded else plain)(self, *args, **kwargs)
 
     # Code that reads stacks, as the guard does, finds Django's name.
     method.__code__ = method.__code__.replace(co_name=plain.__name__, co_qualname=plain.__qualname__)

@@ -53,7 +53,8 @@ class Lock:
         self._lock = FifoLock()
 
     def __enter__(self) -> None:
-        self.acquire()
+        if not self._lock.acquire_at_once():
+            self.acquire()
 
     def __exit__(self, *exc_info: object) -> None:
         self._lock.release()
