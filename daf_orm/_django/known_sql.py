@@ -97,10 +97,12 @@ OPERATION_METHODS: Final = (
 )
 OPERATIONS_STATE: Final = frozenset({"connection", "_cache", "_references_graph"})
 """Attributes that ``connection.ops`` sets on itself; any other replaces a method."""
-COMPILERS: Final = {
-    "django.db.models.sql.compiler": "SQLCompiler",
-    "django.db.backends.postgresql.compiler": "SQLCompiler",  # Django 5.2's, which refuses some names
-    "daf_orm.backends.postgresql.compiler": "SQLCompiler",
-}
+COMPILER_MODULES: Final = frozenset(
+    {
+        "django.db.models.sql.compiler",
+        "django.db.backends.postgresql.compiler",  # Django 5.2's, which refuses some names
+        "daf_orm.backends.postgresql.compiler",
+    }
+)
 BACKENDS: Final = ("django.db.backends.sqlite3.", "django.db.backends.postgresql.", "daf_orm.backends.postgresql.")
 """Modules of the backends that the tests cover. A class from any other module is unknown."""

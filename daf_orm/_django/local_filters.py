@@ -23,12 +23,12 @@ from daf_orm._django.known_sql import FIELDS, JOINED_BY, LOOKUPS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COLUMNS: Final = FIELDS - JOINED_BY
-_VALUES: Final = frozenset(
+COLUMNS: Final = FIELDS - JOINED_BY
+VALUES: Final = frozenset(
     {int, str, bool, float, bytes, Decimal, uuid.UUID} | {dt.datetime, dt.date, dt.time, dt.timedelta}
 )
 """Classes of values that are neither expressions nor rows."""
-_read_steps: Final = attrgetter(
+read_steps: Final = attrgetter(
     "_add_q",
     "_get_col",
     "build_filter",
@@ -50,12 +50,12 @@ def is_of_query(method: Any) -> bool:
     return type(method) is FunctionType and method.__globals__ is vars(queries)
 
 
-_STEPS: Final = _read_steps(Query) if all(map(is_of_query, _read_steps(Query))) else ()
+_STEPS: Final = read_steps(Query) if all(map(is_of_query, read_steps(Query))) else ()
 
 
 def local_conditions(query: Any, condition: Any) -> list[Any]:
     """Return the conditions that a ``Q`` is to a query; none if Django has to make them, or to refuse them."""
-    if type(query) is not Query or type(condition) is not Q or _read_steps(Query) != _STEPS:
+    if type(query) is not Query or type(condition) is not Q or read_steps(Query) != _STEPS:
         return []
     model, values = query.model, vars(query)
     if (
@@ -81,16 +81,25 @@ def local_conditions(query: Any, condition: Any) -> list[Any]:
     return made
 
 
+def condition_on_key(model: Any, key: Any) -> Any:
+    """Return the condition ``pk=key`` on a model's own table. Raises ValueError if Django has to make it."""
+    kind, field, value = _found(model, ("pk", key))
+    lookup = kind(field.get_col(model._meta.db_table), value)
+    if lookup.rhs is None or lookup.rhs == "":
+        raise ValueError("a key that Django may make another condition of")
+    return lookup
+
+
 def _found(model: Any, child: Any) -> tuple[Any, Any, Any]:
     """Return the lookup, the column and the value of a condition. Raises ValueError if it may be more than those."""
     name, value = child
     if type(value) is list:
         value = [*value]  # the caller may change its own
-    if type(value) not in _VALUES and not (type(value) in {list, tuple} and _VALUES.issuperset(map(type, value))):
+    if type(value) not in VALUES and not (type(value) in {list, tuple} and VALUES.issuperset(map(type, value))):
         raise ValueError("a value that has to be resolved")
     name, separator, lookup_name = name.partition(LOOKUP_SEP)
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    if type(field) not in _COLUMNS or field.model is not model:
+    if type(field) not in COLUMNS or field.model is not model:
         raise ValueError("a column of another table")
     kind = field.get_lookup(lookup_name if separator else "exact")
     if kind not in LOOKUPS:

@@ -29,12 +29,20 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_built_with_as_manager": "how migrations name the queryset class of a manager",
         "_queryset_class": "the class of a manager's querysets, for daf check --django",
     },
+    "django.db.models.base:Model": {
+        "_do_update": "writes a row that save() finds; wrapped while plans are kept",
+    },
     "django.db.models.query:QuerySet": {
+        "_chain": "a step of an UPDATE of one row; a replaced one makes all of them Django's",
+        "_clone": "the same",
         "_fetch_all": "fetches rows and prefetches in one hop",
         "_fields": "set if values() was called",
+        "_filter_or_exclude": "the same as _chain",
+        "_filter_or_exclude_inplace": "the same",
         "_prefetch_done": "True if nothing is left to prefetch",
         "_prefetch_related_lookups": "the same",
         "_result_cache": "the same",
+        "_update": "the same as _chain",
     },
     "django.db.models.sql.compiler:SQLCompiler": {
         "annotation_col_map": "of a plan: read when a queryset is iterated",
@@ -54,6 +62,9 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "alias_refcount": "the same",
         "table_map": "the same",
         "where": "the conditions of a query",
+    },
+    "django.db.models.sql.subqueries:UpdateQuery": {
+        "_setup_query": "a step of an UPDATE of one row; a replaced one makes all of them Django's",
     },
     "django.test.testcases:TestCase": {
         "_enter_atomics": "where a test's transaction begins",

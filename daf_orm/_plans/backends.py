@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm._django.known_sql import BACKENDS, COMPILERS
+from daf_orm._django.known_sql import BACKENDS, COMPILER_MODULES
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Backend:
     """A backend that plans are kept for; part of the key of a query."""
 
-    __slots__ = ("compiler", "ops")
+    __slots__ = ("compiler", "ops", "update_compiler")
 
-    def __init__(self, ops: type, compiler: type) -> None:
+    def __init__(self, ops: type, compiler: type, update_compiler: type | None) -> None:
         self.ops = ops
         self.compiler = compiler
+        self.update_compiler = update_compiler
 
 
 _known: Final[dict[type, Backend | None]] = {}
@@ -38,10 +42,18 @@ def _examined(kind: Any) -> Backend | None:
     parts = (kind.ops_class, kind.features_class)
     if not all(_is_known(each) for part in (kind, *parts) for each in part.__mro__):
         return None
-    compiler = getattr(import_module(kind.ops_class.compiler_module), "SQLCompiler", None)
-    if compiler is None or COMPILERS.get(compiler.__module__) != compiler.__qualname__:
+    module = import_module(kind.ops_class.compiler_module)
+    compiler, update_compiler = (_known_class(module, name) for name in ("SQLCompiler", "SQLUpdateCompiler"))
+    if compiler is None:
         return None
-    return _backends.setdefault(parts, Backend(kind.ops_class, compiler))
+    return _backends.setdefault(parts, Backend(kind.ops_class, compiler, update_compiler))
+
+
+def _known_class(module: ModuleType, name: str) -> type | None:
+    """Return a compiler of a backend, if its class is known."""
+    found: type | None = getattr(module, name, None)
+    known = found is not None and found.__module__ in COMPILER_MODULES and found.__qualname__ == name
+    return found if known else None
 
 
 def _is_known(kind: type) -> bool:

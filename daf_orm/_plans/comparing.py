@@ -18,10 +18,7 @@ def differences(
     plan: Plan, kept: tuple[str, Sequence[Any]], compiler: Any, made: tuple[str, Sequence[Any]]
 ) -> Iterator[str]:
     """Yield what differs, by its name. Parameters are not shown: they are the users' values."""
-    if kept[0] != made[0]:
-        yield f"the SQL, kept {kept[0]!r}, compiled {made[0]!r}"
-    if not same_values(kept[1], made[1]):
-        yield "the parameters"
+    yield from differences_of_sql(kept, made)
     of_plan = plan.compiled
     if not _same_select(of_plan["select"], compiler.select):
         yield "the columns"
@@ -31,6 +28,14 @@ def differences(
         yield "the places of the columns"
     if "get_converters" in of_plan and has_converters(compiler):
         yield "the converters of the columns"
+
+
+def differences_of_sql(kept: tuple[str, Sequence[Any]], made: tuple[str, Sequence[Any]]) -> Iterator[str]:
+    """Yield what differs in SQL and parameters."""
+    if kept[0] != made[0]:
+        yield f"the SQL, kept {kept[0]!r}, compiled {made[0]!r}"
+    if not same_values(kept[1], made[1]):
+        yield "the parameters"
 
 
 def _same_select(one: Sequence[Any], other: Sequence[Any]) -> bool:

@@ -1,4 +1,7 @@
-"""The two Django methods that are wrapped while plans are kept: ``SQLCompiler.as_sql`` and ``Query.add_q``."""
+"""The Django methods that are wrapped while plans are kept.
+
+``SQLCompiler.as_sql`` compiles a SELECT, ``Query.add_q`` adds a filter, ``Model._do_update`` writes a row.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,30 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings as django_settings
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.core.signals import setting_changed
+from django.db.models import Model
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.query import Query
+from django.db.models.sql.subqueries import UpdateQuery
 
 from daf_orm._django.expression_shapes import Replaced, Unkept, name_of
 from daf_orm._django.known_sql import OPERATIONS_STATE
 from daf_orm._django.local_filters import add_conditions, is_of_query, local_conditions
 from daf_orm._django.local_filters import differences as differences_of_queries
 from daf_orm._django.query_shapes import shape_of
+from daf_orm._django.row_updates import compiled_by_django, execute, is_of_model, row_update
 from daf_orm._plans.backends import backend_of
-from daf_orm._plans.comparing import differences
+from daf_orm._plans.comparing import differences, differences_of_sql
 from daf_orm._plans.plan import Plan, compile_plan, leave
+from daf_orm._plans.row_plan import RowPlan
 from daf_orm._plans.store import PlanStats, PlanStore
 from daf_orm.patches import Patch, PatchTable
 from daf_orm.settings import PlanSettings, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from daf_orm._django.row_updates import RowUpdate
+    from daf_orm._plans.backends import Backend
 
     _Compiled = tuple[str, Any]
 
@@ -110,7 +120,11 @@ class _Keeper:
         leave(compiler)
         made = compile_query(compiler)
         self.store.compared += 1
-        found = list(differences(plan, kept, compiler, made))
+        self._note_differences(key, plan, compiler.query, differences(plan, kept, compiler, made))
+        return made
+
+    def _note_differences(self, key: Any, plan: Plan | RowPlan, query: Any, differences: Iterator[str]) -> None:
+        found = list(differences)
         plan.is_checked = not found  # the store may leave the change below out, and other threads may have the plan
         if found:
             self.store.differed += 1
@@ -118,26 +132,66 @@ class _Keeper:
             logger.error(
                 "A kept query plan of %s differs from what Django compiles, in %s. Django's is used, and no plan is "
                 "kept for this structure of a query. Please report it.",
-                name_of(compiler.query.model),
+                name_of(query.model),
                 "; ".join(found),
             )
-        return made
+
+    def updated(self, queryset: Any, key: Any, values: Any) -> int | None:
+        """Update one row by a plan, and return the number of rows; None where Django has to do it."""
+        store = self.store
+        try:
+            update = row_update(queryset, key, values)
+            place = (_backend_of(update.compiler, UpdateQuery, "update_compiler"), update.key)
+            plan = store.find(place)
+            if plan is None or (type(plan) is RowPlan and not plan.holds()):
+                plan = self._row_plan(update, compiled_by_django(queryset, key, values))
+                if not isinstance(plan, Replaced):
+                    store.put(place, plan)
+        except Exception as error:  # noqa: BLE001 - Django raises it, or knows better
+            store.count_django(_reason(error))
+            return None
+        if type(plan) is not RowPlan:
+            store.count_django(str(plan))
+            return None
+        plan.hits += 1
+        store.hits += 1
+        if plan.is_checked and plan.hits % self.check_every != self.first:
+            return execute(update.compiler, plan.sql, plan.parameters_of(update))
+        made = compiled_by_django(queryset, key, values)
+        self.store.compared += 1
+        kept = plan.sql, plan.parameters_of(update)
+        self._note_differences(place, plan, update.compiler.query, differences_of_sql(kept, made))
+        return execute(update.compiler, *made)
+
+    def _row_plan(self, update: RowUpdate, made: _Compiled) -> RowPlan | Unkept:
+        try:
+            plan = RowPlan(update, made)
+        except Unkept as unkept:
+            return unkept.with_traceback(None)
+        self.store.made += 1
+        return plan
 
 
 def _key_of(compiler: Any) -> tuple[Any, list[Any]]:
+    backend = _backend_of(compiler, Query, "compiler")
+    if compiler.using is None:
+        raise Unkept("part of another query")
+    return shape_of(compiler, backend)
+
+
+def _backend_of(compiler: Any, query: type, kind_of_compiler: str) -> Backend:
+    """Return the backend of a compiler. Raises Unkept if it, the query or the compiler is of another class."""
     connection = compiler.connection
     backend = backend_of(connection)
     if backend is None:
         raise Unkept(f"compiler of {name_of(type(connection))}")
     kinds: tuple[type, ...] = (type(compiler.query), type(compiler), type(connection.ops))
-    for kind, known in zip(kinds, (Query, backend.compiler, backend.ops), strict=True):
+    for kind, known in zip(kinds, (query, getattr(backend, kind_of_compiler), backend.ops), strict=True):
         if kind is not known:
             raise Unkept(name_of(kind))
     if not vars(connection.ops).keys() <= OPERATIONS_STATE:
         raise Unkept("operations of a connection, changed")
-    if compiler.using is None:
-        raise Unkept("part of another query")
-    return shape_of(compiler, backend)
+    return backend
 
 
 def _reason(error: Exception) -> str:
@@ -177,9 +231,28 @@ def _filtering(original: Callable[..., None]) -> Callable[..., None]:
     return add_q
 
 
+def _updating(original: Callable[..., Any]) -> Callable[..., Any]:
+    if not is_of_model(original):
+        return original
+
+    @functools.wraps(original)
+    def _do_update(self: Any, *args: Any, **kwargs: Any) -> Any:
+        keeper = _keeper
+        if keeper is not None and keeper.keeps_filters and not kwargs:
+            queryset, _, key, values, _, is_forced, *returning = args  # Django 6.0 and later can return columns
+            if values and not any(returning) and (is_forced or not self._meta.select_on_save):
+                rows = keeper.updated(queryset, key, values)
+                if rows is not None:
+                    return [()] * rows if returning else rows > 0
+        return original(self, *args, **kwargs)
+
+    return _do_update
+
+
 _PATCHES: Final = PatchTable(
     Patch(owner=SQLCompiler, name="as_sql", wrapper=_keeping, why="a query of a known structure is not compiled again"),
     Patch(owner=Query, name="add_q", wrapper=_filtering, why="a column of the query's own table needs no search"),
+    Patch(owner=Model, name="_do_update", wrapper=_updating, why="an UPDATE of a row is not compiled again"),
 )
 
 

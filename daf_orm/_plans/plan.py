@@ -66,25 +66,37 @@ class Compiled(NamedTuple):
     group_by: Sequence[Any]
 
 
-class Plan:
-    """The compiled form of all queries of one structure. It refers to no query, no value and no connection."""
+class Premises:
+    """The columns, tables, orderings and Django methods on which a plan depends."""
 
-    __slots__ = (
-        *("after", "before", "columns", "compiled", "fields", "hits", "is_checked", "joins", "limits", "read"),
-        *("readers", "relations", "sql"),
-    )
+    __slots__ = ("columns", "fields", "read", "readers")
 
-    def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
-        """Take what Django has compiled. Raises Unkept where it cannot be used for another query."""
-        compiler, query = made.compiler, made.compiler.query
-        self.fields, self.relations = tuple(parts.fields.values()), tuple(parts.relations.values())
+    def __init__(self, fields: Iterable[Any], readers: Iterable[Callable[[], Any]]) -> None:
+        """Read it. Raises Replaced if other code has replaced a method."""
+        self.fields, self.readers = tuple(fields), [*readers]
         self.columns = tuple(map(_column_of, self.fields))
-        models = {query.model, *(field.model for field in self.fields), *_models(compiler.klass_info)}
-        self.readers = [*_readers(models, parts.kinds, compiler)]
         self.read = [_copied(read()) for read in self.readers]
         for each in chain.from_iterable(each if type(each) is tuple else (each,) for each in self.read):
             if callable(each) and not _is_of_django(each):
                 raise Replaced("a Django method is replaced")
+
+    def holds(self) -> bool:
+        """Return False if any of it has been replaced since."""
+        return [*map(call, self.readers)] == self.read and tuple(map(_column_of, self.fields)) == self.columns
+
+
+class Plan(Premises):
+    """The compiled form of all queries of one structure. It refers to no query, no value and no connection."""
+
+    __slots__ = ("after", "before", "compiled", "hits", "is_checked", "joins", "limits", "relations", "sql")
+
+    def __init__(self, made: Compiled, values: list[Any], parts: _Parts) -> None:
+        """Take what Django has compiled. Raises Unkept where it cannot be used for another query."""
+        compiler, query = made.compiler, made.compiler.query
+        self.relations = tuple(parts.relations.values())
+        fields = parts.fields.values()
+        models = {query.model, *(field.model for field in fields), *_models(compiler.klass_info)}
+        super().__init__(fields, readers_of(models, parts.kinds, compiler))
         self.before = tuple(_parameters((*compiler.select, *made.extra_select)))
         self.after = (*chain.from_iterable(own for _, own in made.group_by), *_parameters(made.order_by))
         if not same_values(made.parameters, (*self.before, *values, *self.after)):
@@ -98,10 +110,6 @@ class Plan:
             self.compiled.update(_WITHOUT_CONVERTERS)
         self.joins = tuple(made.joins.items())
         self.hits, self.is_checked = 0, False
-
-    def holds(self) -> bool:
-        """Return False if a table, a column, an ordering or a Django method has been replaced since."""
-        return [*map(call, self.readers)] == self.read and tuple(map(_column_of, self.fields)) == self.columns
 
     def use(self, compiler: Any, values: list[Any]) -> tuple[str, tuple[Any, ...]]:
         """Let a compiler have what Django would have compiled; return SQL and parameters."""
@@ -149,8 +157,8 @@ def _is_of_django(method: Any) -> bool:
     return type(method) is FunctionType and method.__globals__["__name__"].startswith(("django.", "daf_orm."))
 
 
-def _readers(models: Iterable[Any], kinds: Iterable[type], compiler: Any) -> Iterator[Callable[[], Any]]:
-    """Yield functions that read what the plan depends on beside the query."""
+def readers_of(models: Iterable[Any], kinds: Iterable[type], compiler: Any) -> Iterator[Callable[[], Any]]:
+    """Yield functions that read what a plan depends on beside the query."""
     connection = compiler.connection
     for model in models:
         yield partial(_options_of, model)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from daf_orm._django.expression_shapes import Unkept
     from daf_orm._plans.plan import Plan
+    from daf_orm._plans.row_plan import RowPlan
+
+    AnyPlan = Plan | RowPlan
 
 _MAX_REASONS: Final = 500
 
@@ -48,13 +51,13 @@ class PlanStore:
 
     def __init__(self, max_size: int) -> None:
         self._half = max(1, max_size // 2)
-        self._young: dict[Any, Plan | Unkept] = {}
-        self._old: dict[Any, Plan | Unkept] = {}
+        self._young: dict[Any, AnyPlan | Unkept] = {}
+        self._old: dict[Any, AnyPlan | Unkept] = {}
         self._lock = threading.Lock()
         self.hits = self.made = self.compared = self.differed = self.filters = self.django = 0
         self._reasons: Counter[str] = Counter()
 
-    def find(self, key: Any) -> Plan | Unkept | None:
+    def find(self, key: Any) -> AnyPlan | Unkept | None:
         """Return the plan of a structure, or why it has none; None if it is not known."""
         found = self._young.get(key)
         if found is None:
@@ -63,7 +66,7 @@ class PlanStore:
                 self.put(key, found)
         return found
 
-    def put(self, key: Any, found: Plan | Unkept) -> None:
+    def put(self, key: Any, found: AnyPlan | Unkept) -> None:
         """Keep a plan, or why there is none, in the place of what was kept."""
         if not self._lock.acquire(blocking=False):
             return
