@@ -44,7 +44,13 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "django.db.models.query:QuerySet": {
         "_fields": "the names given to values()",
+        "_iterable_class": "the kind of the rows",
+        "_known_related_objects": "the instance that rows were found by",
+        "_prefetch_related_lookups": "the relations to be prefetched",
         "_result_cache": "the rows of an evaluated queryset",
+    },
+    "django.db.models.sql.query:Query": {
+        "_filtered_relations": "set by FilteredRelation",
     },
     "django.dispatch.dispatcher:Signal": {
         "_live_receivers": "the receivers of a signal, by kind",

@@ -15,6 +15,7 @@ from daf_orm.sync import query_to_async
 from daf_views.http.json import encode, refuse_secrets
 from daf_views.schemas import SchemaError, attributes_of
 from daf_views.schemas.files import with_texts
+from daf_views.schemas.rows import fetcher
 from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def answer(signature: Signature, value: Any) -> Any:
         return without_content(signature.status)
     if isinstance(value, QuerySet):
         refuse_secrets(value)
-        value = await query_to_async(list)(value)
+        value = await query_to_async(fetcher(signature.answer.reader, value))()
     return HttpResponse(dumped(signature, value), status=signature.status, content_type="application/json")
 
 

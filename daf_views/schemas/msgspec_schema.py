@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
-from typing import Any, get_args, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Any, get_args, get_origin, is_typeddict
 
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
@@ -20,6 +20,9 @@ from django.core.files.uploadedfile import UploadedFile
 from daf_views.schemas.annotations import Field, bare, is_list, is_set, is_truth, item_of, plain_fields
 from daf_views.schemas.msgspec_outputs import Outputs
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
+
+if TYPE_CHECKING:
+    from daf_views.schemas.readers import Reader
 
 REF = "#/components/schemas/{name}"
 BUDGET = 10_000
@@ -62,6 +65,11 @@ class MsgspecSchema:
         self._outputs: Outputs | None = None
         self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typeddict(kind)
         self._has_decimals = _mentions(kind, Decimal, set())
+
+    @property
+    def reader(self) -> Reader | None:
+        """The reader of values that are shown, once it has been made."""
+        return None if self._outputs is None else self._outputs.read
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""

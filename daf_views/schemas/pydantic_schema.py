@@ -20,6 +20,8 @@ from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from daf_views.schemas.readers import Reader
+
 REF = "#/components/schemas/{model}"
 _OUTPUT: Any = object()
 """Stands for a handler's return value, for which every step of a place is reported."""
@@ -63,6 +65,11 @@ class PydanticSchema:
         self._read = reader_of(kind, _triples)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
         self._is_strict = bool(getattr(bare(kind), "model_config", {}).get("strict"))
+
+    @property
+    def reader(self) -> Reader | None:
+        """The reader of values that are shown."""
+        return self._read
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type."""

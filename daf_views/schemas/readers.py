@@ -122,21 +122,33 @@ class ArrayObjectReader(ObjectReader):
         return [*tag, *(_read(each.reader, data[each.name]) for each in self.parts if each.name in data)]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a queryset, already read for the reader of a list: see :mod:`daf_views.schemas.rows`."""
+
+    reader: ListReader
+    items: list[Any]
+
+
 class ListReader:
     """Reads lists, and relations to many."""
 
     is_array = True
 
     def __init__(self, reader: Reader | None) -> None:
-        self._reader = reader
+        self.reader = reader
+        self.columns: dict[Any, Any] = {}
+        """The columns that are read of a model: see :mod:`daf_views.schemas.rows`."""
 
     def __call__(self, value: Any) -> Any:
         """Return a list of what is to be shown."""
+        if type(value) is Rows and value.reader is self:
+            return value.items
         if isinstance(value, Manager):
             value = value.all()
         if not isinstance(value, _ARRAYS):
             return value
-        return list(value) if self._reader is None else [self._reader(each) for each in value]
+        return list(value) if self.reader is None else [self.reader(each) for each in value]
 
 
 class TupleReader:
@@ -184,6 +196,8 @@ class Choice:
         self._tagged = [(*each.tag, each) for each in records if each.tag is not None]
         self._object = _only([each for each in readers if not each.is_array])
         self._array = _only([each for each in readers if each.is_array and getattr(each, "tag", None) is None])
+        self.only_record = _only(records) if len(records) == len(readers) else None
+        """The reader of all values, if they are of one type that is read by its fields."""
 
     def __call__(self, value: Any) -> Any:
         """Return what is to be shown of the value."""

@@ -12,6 +12,8 @@ from daf_views.schemas.violations import SchemaError, Violation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from daf_views.schemas.readers import Reader
+
 __all__ = ["Schema", "SchemaError", "Violation", "attributes_of", "schema_of"]
 
 REF = "#/components/schemas/{}"
@@ -20,6 +22,10 @@ REF = "#/components/schemas/{}"
 
 class Schema(Protocol):
     """A type of an annotation, as its library has it."""
+
+    @property
+    def reader(self) -> Reader | None:
+        """The reader of values that are shown; None if they are taken unchanged, or if none has been made."""
 
     def load(self, value: Any, *, is_text: bool = False) -> Any:
         """Return the value as one of the type. Raise SchemaError with all its mistakes.
