@@ -12,14 +12,15 @@ import threading
 import time
 import weakref
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from daf_orm._core.tickets import new_ticket, take
 
 if TYPE_CHECKING:
     import asyncio
-    from concurrent.futures import Executor
+
+    from daf_orm._core.call_thread import CallThread
 
 AT_ONCE: Final = 4
 """Places. With two, gathered calls that wait 2 ms each for a server took about half as long again, for no less CPU."""
@@ -87,14 +88,14 @@ class Places:
 
     def __init__(self) -> None:
         # Each operation on these is atomic. With a lock, a woken thread would have to wait for it.
-        self._calls: deque[tuple[Runnable, Executor]] = deque()
+        self._calls: deque[tuple[Runnable, CallThread]] = deque()
         self._free = [None] * AT_ONCE
         self._taken: dict[Place, None] = {}
         self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
-    def run_call(self, call: Runnable, executor: Executor, loop: asyncio.AbstractEventLoop) -> None:
-        """Run a call on its executor as soon as there is a place for it. Called on the event loop that waits for it."""
-        self._calls.append((call, executor))
+    def run_call(self, call: Runnable, thread: CallThread, loop: asyncio.AbstractEventLoop) -> None:
+        """Run a call on its thread as soon as there is a place for it. Called on the event loop that waits for it."""
+        self._calls.append((call, thread))
         self._begin_calls()
         if self._calls and loop not in self._watching:
             self._watching.add(loop)
@@ -103,14 +104,14 @@ class Places:
     def _begin_calls(self) -> None:
         while self._calls and self._take_place():
             try:
-                call, executor = self._calls.popleft()
+                call, thread = self._calls.popleft()
             except IndexError:  # another thread has it
                 self._free.append(None)
                 continue
             place = Place()
             self._taken[place] = None
             try:
-                executor.submit(self._run, place, call)
+                thread.run(partial(self._run, place, call))
             except RuntimeError as error:
                 self._give_back(place)
                 call.refuse(error)
@@ -147,14 +148,3 @@ class Places:
             if place.is_idle(now) and place.leave():
                 self._free.append(None)
         self._begin_calls()
-
-
-class CallThread(ThreadPoolExecutor):
-    """One thread for the calls of a lease, which queue for places with those of other leases.
-
-    Other functions submitted to it run without a place.
-    """
-
-    def __init__(self, places: Places) -> None:
-        super().__init__(1, thread_name_prefix="daf_orm")
-        self.places = places

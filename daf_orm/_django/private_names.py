@@ -18,7 +18,6 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "asgiref.sync:SyncToAsync": {
         "__call__": "wrapped by count_hops(); a tool that has wrapped it gets asgiref's hops",
-        "_restore_context": "carries context variables across, and its Local to another thread",
         "threadlocal": "lets async_to_sync in a thread find the event loop, and names the tasks to cancel",
         "thread_handler": "runs the code in the worker thread; wrapped to know where a hop begins and ends",
     },
@@ -74,3 +73,7 @@ PRIVATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "_connections": "the thread-local storage of django.db.connections, wrapped",
     },
 }
+NEWER_NAMES: Final[Mapping[str, str]] = {
+    "_rehome": "gives the values of a Local to another thread; releases without it do not bind them to one",
+}
+"""Names of later releases of asgiref. The code works without them."""

@@ -18,15 +18,21 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import asgiref.sync
-from asgiref.sync import SyncToAsync, _restore_context
+from asgiref import local as asgiref_local
+from asgiref.sync import SyncToAsync
 
-from daf_orm._core.places import CallThread
+from daf_orm._core.call_thread import CallThread
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import hops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
+
+_Storage: Final[Any] = getattr(asgiref_local, "_Storage", None)
+"""The value that a Local of asgiref has in a context variable. In later releases it belongs to a thread."""
+_rehomed: Final[Any] = getattr(asgiref_local, "_rehome", None)
+_UNSET: Final = object()
 
 
 def are_ours() -> bool:
@@ -55,10 +61,19 @@ async def hop(executor: Executor, func: Callable[[], Any]) -> Any:
     except GeneratorExit:  # the coroutine is closed wherever the garbage collector runs: that context is other code's
         raise
     except BaseException:
-        _restore_context(run.context)
+        _take_over(run.context)
         raise
-    _restore_context(run.context)
+    _take_over(run.context)
     return result
+
+
+def _take_over(context: contextvars.Context) -> None:
+    """Let the running context have the values of another one, which has ended on its thread."""
+    for variable, value in context.items():
+        if type(value) is _Storage:
+            variable.set(_rehomed(value))
+        elif variable.get(_UNSET) is not value:
+            variable.set(value)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> bool:
@@ -113,7 +128,9 @@ class _Run:
         return self.context.run(self._run)
 
     def _run(self) -> Any:
-        _restore_context(self.context)  # asgiref's Local objects get their values in this thread
+        for variable, value in self.context.items():
+            if type(value) is _Storage:  # asgiref's Local objects get their values in this thread
+                variable.set(_rehomed(value))
         if self._handled is None:
             return self._func()
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections as django_connections
 from django.db.transaction import TransactionManagementError
 
-from daf_orm._core.places import CallThread
+from daf_orm._core.call_thread import CallThread
 from daf_orm._leases import reset
 from daf_orm._leases.borrowed_session import BorrowedSession
 from daf_orm._leases.session import Session

@@ -12,8 +12,9 @@ import pytest
 
 import daf_orm
 import daf_views
+from daf_orm._django.private_names import NEWER_NAMES as NEWER_ORM_NAMES
 from daf_orm._django.private_names import PRIVATE_NAMES as ORM_NAMES
-from daf_orm.backends.postgresql.private_names import NEWER_NAMES
+from daf_orm.backends.postgresql.private_names import NEWER_NAMES as NEWER_PSYCOPG_NAMES
 from daf_orm.backends.postgresql.private_names import PRIVATE_NAMES as PSYCOPG_NAMES
 from daf_views._django.private_names import PRIVATE_NAMES as VIEWS_NAMES
 from daf_views._django.private_names import TASKS_PRIVATE_NAMES
@@ -22,7 +23,7 @@ from daf_views.tasks.compat import TaskResult
 PACKAGES = {"daf_orm": Path(daf_orm.__file__).parent, "daf_views": Path(daf_views.__file__).parent}
 LISTED = {
     "daf_orm": {name for each in (ORM_NAMES, PSYCOPG_NAMES) for names in each.values() for name in names}
-    | {*NEWER_NAMES},
+    | {*NEWER_ORM_NAMES, *NEWER_PSYCOPG_NAMES},
     "daf_views": {name for names in VIEWS_NAMES.values() for name in names} | set(TASKS_PRIVATE_NAMES),
 }
 # Documented by Django, in spite of their underscore; and those of the standard library.

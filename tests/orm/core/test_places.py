@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from daf_orm._core import places
-from daf_orm._core.places import AT_ONCE, CallThread, Places, begin_waiting, end_waiting
+from daf_orm._core.call_thread import CallThread
+from daf_orm._core.places import AT_ONCE, Places, begin_waiting, end_waiting
 
 pytestmark = pytest.mark.no_database
 PATIENCE = 30
@@ -126,7 +127,7 @@ async def test_a_call_whose_thread_has_ended_is_refused_and_the_next_begins(
     crowd.go_on.set()
 
     await last.has(1, last.began)
-    assert [str(error) for error in refused.refused] == ["cannot schedule new futures after shutdown"]
+    assert [str(error) for error in refused.refused] == ["The thread of this lease takes no calls after shutdown()."]
     last.go_on.set()
 
 

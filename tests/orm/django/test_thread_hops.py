@@ -15,7 +15,8 @@ import pytest
 from asgiref.local import Local
 from asgiref.sync import SyncToAsync, async_to_sync
 
-from daf_orm._core.places import CallThread, Places
+from daf_orm._core.call_thread import CallThread
+from daf_orm._core.places import Places
 from daf_orm._django import connections as leased_connections
 from daf_orm._django import hops, thread_hops
 from daf_orm._django.thread_hops import hop

@@ -627,7 +627,7 @@ async def test_a_transaction_whose_end_gets_no_thread_is_rolled_back_before_the_
         async with transaction.atomic():
             await Author.objects.acreate(name="lost")
             (connections,) = pool._stock.lent.values()
-            monkeypatch.setattr(connections.thread, "submit", refuse)
+            monkeypatch.setattr(connections.thread, "run", refuse)
     monkeypatch.undo()
     pool = pool_with(MAX_SIZE=1) if pool.closed else pool
     await Author.objects.acreate(name="kept")
