@@ -29,7 +29,7 @@ VAR_DIR = Path(os.environ.get("BOOKSHOP_VAR_DIR", BASE_DIR / "var"))
 
 DEBUG = os.environ.get("DEBUG") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # the subdomains are branches
 
 INSTALLED_APPS = [
     "daf_orm",
@@ -50,6 +50,7 @@ MIDDLEWARE = thread_free(
         # First: it answers what the view, the URLs and every middleware below raise.
         "daf_views.middleware.async_error_middleware",
         "daf_views.throttling.throttle_middleware",
+        "shop.branches.branch_middleware",
         "django.middleware.security.SecurityMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
@@ -105,6 +106,7 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
+IS_POSTGRESQL = "postgresql" in DATABASES["default"]["ENGINE"]
 
 DAF_ORM = {
     # Connections per alias, at most, however many requests are running. Requests beyond it wait their turn.
@@ -116,6 +118,8 @@ DAF_ORM = {
     # Seconds after which a connection is replaced, and seconds it may be idle before it is closed.
     "MAX_LIFETIME": 3600.0,
     "MAX_IDLE": 600.0,
+    # Tells PostgreSQL before each call whose orders it may show: see shop/branches.py.
+    "CONFIGURE": "shop.branches.database_settings" if IS_POSTGRESQL else None,
 }
 
 
@@ -123,12 +127,12 @@ def carrier_of_news() -> str:
     """The broadcasts' backend: a server that the shop has already."""
     if os.environ.get("REDIS_URL"):
         return "redis"
-    return "postgresql" if "postgresql" in DATABASES["default"]["ENGINE"] else "memory"
+    return "postgresql" if IS_POSTGRESQL else "memory"
 
 
 DAF_VIEWS = {
-    # Run when the server starts. If one raises, the server does not. The second one goes on until the server ends.
-    "LIFESPAN": ["shop.opening.open_shop", "shop.supplier.open_supplier"],
+    # Run when the server starts. If one raises, the server does not. The last one goes on until the server ends.
+    "LIFESPAN": ["shop.opening.open_shop", "shop.branches.open_branches", "shop.supplier.open_supplier"],
     # Seconds that requests may take to end after SIGTERM. A little less than the server itself waits
     # (demo/server.py gives uvicorn 5), so that what is late is cancelled in order, and logged.
     "DRAIN_TIMEOUT": 4.0,

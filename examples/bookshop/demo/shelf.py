@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
@@ -54,10 +56,18 @@ def own_shelf(*, rare_copies: int, common_copies: int) -> Iterator[Shelf]:
     try:
         yield shelf
     finally:
-        _model("Order").objects.filter(lines__book__author=author).delete()
+        asyncio.run(_remove_orders(author))
         author.books.all().delete()
         author.delete()
         get_user_model().objects.filter(username=shelf.clerk.name).delete()
+
+
+async def _remove_orders(author: Any) -> None:
+    """Remove the orders of a book by this author, of each branch in turn: no session sees those of all."""
+    branches = import_module("shop.branches")
+    for branch in (branches.MAIN, *branches.BRANCHES):
+        branches.current_branch.set(branch)
+        await _model("Order").objects.filter(lines__book__author=author).adelete()
 
 
 def copies_sold(shelf: Shelf, book: int) -> int:

@@ -11,6 +11,7 @@ from itertools import cycle, islice
 import httpx
 
 from demo.catalogue import browsing
+from demo.chain import chain
 from demo.counter import desk
 from demo.guessing import guessing
 from demo.mistakes import wrong_requests
@@ -68,6 +69,7 @@ async def _drive(server: Server, shelf: Shelf) -> list[str]:
         await listening(say, shelf)
         await stock_live(say, shelf)
         await offers(say, shelf)
+        await chain(say, shelf)
         await _last_copies(say, shelf)
         await _all_or_nothing(say, shelf)
         await browsing(say, shelf)

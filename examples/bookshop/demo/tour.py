@@ -24,6 +24,7 @@ PAGES = (
     ("/staff/tasks/", "receipts that tasks have sent, behind the same login"),
     ("/readyz", "the health of the process"),
 )
+BRANCHES = ("bergen", "kyoto")
 REFRESH_SECONDS = 2.0
 
 
@@ -32,7 +33,7 @@ def show(url: str, clerk: Clerk, token: str) -> NoReturn:
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         try:
             _visit(client)
-            print(_examples(url, clerk, token))
+            print(_examples(url, clerk, token, _branches(client)))
             _watch_pool(client, token)
         except httpx.TransportError as error:
             raise ServerFailedError(f"It stopped answering ({error}).") from error
@@ -51,7 +52,17 @@ def _visit(client: httpx.Client) -> None:
         print(f"  {client.base_url.join(path)!s:<44} {response.status_code} {milliseconds:7.1f} ms  {what}")
 
 
-def _examples(url: str, clerk: Clerk, token: str) -> str:
+def _branches(client: httpx.Client) -> str:
+    """The branches of the chain, or why they are closed."""
+    host = f"{BRANCHES[0]}.localhost"
+    answer = client.get("/livez", headers={"Host": host})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return f"{host}: {answer.json()['detail']}"
+    urls = [str(client.base_url.copy_with(host=f"{name}.localhost")) for name in BRANCHES]
+    return f"Branches, with the same books and separate orders: {' and '.join(urls)}"
+
+
+def _examples(url: str, clerk: Clerk, token: str, branches: str) -> str:
     body = '{"customer": "ada@example.com", "lines": [{"book": 1, "quantity": 1}]}'
     return f"""
 Log in at {url}/login/ as {clerk.name}, password {clerk.shown_password}
@@ -67,6 +78,7 @@ Read it as the clerk's program, with the token that is good for this database:
   curl -H 'Authorization: Bearer {token}' '{url}/orders/?page_size=1'
 
 {_broadcasts()}
+{branches}
 
 Ctrl-C stops the server. Below are the statistics of its connection pool, whenever they change.
 """

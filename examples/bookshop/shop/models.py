@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from daf_orm import AsyncManager, AsyncModel, AsyncQuerySet
+from shop.branches import branch_now
 
 
 class Author(AsyncModel, models.Model):
@@ -113,8 +114,9 @@ class OrderQuerySet(AsyncQuerySet):
 
 
 class Order(AsyncModel, models.Model):
-    """The books that one customer bought at one moment."""
+    """The books that one customer bought at one moment, from one branch: PostgreSQL shows it to no other."""
 
+    branch = models.CharField(max_length=20, default=branch_now, editable=False, db_index=True)
     customer = models.EmailField()
     placed_at = models.DateTimeField(default=timezone.now, db_index=True)
 

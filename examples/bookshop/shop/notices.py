@@ -13,6 +13,7 @@ def order_notice(order: Order, lines: Iterable[OrderLine]) -> dict[str, Any]:
     bought = list(lines)
     return {
         "id": order.pk,
+        "branch": order.branch,
         "placed_at": order.placed_at,
         "copies": sum(line.quantity for line in bought),
         "total": sum(line.total for line in bought),

@@ -39,7 +39,7 @@ async def place_order(customer: str, quantities: dict[int, int]) -> Order:
         await placed_orders.apublish(order_notice(order, lines))
         await stock_changes.apublish(stock_notice(stocks))
         transaction.on_commit(partial(request_restock, sold_out))
-        await send_receipt.aenqueue(order.pk)  # when this has committed, too
+        await send_receipt.aenqueue(order.pk, order.branch)  # when this has committed, too
     return order
 
 

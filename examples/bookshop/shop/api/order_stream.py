@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from daf_views import AsyncAPIView
 from daf_views.exceptions import SlowSubscriberError
 from daf_views.streaming import Event, Gap, Subscription, sse
+from shop.branches import branch_now
 from shop.broadcast import placed_orders
 from shop.models import Order
 from shop.notices import order_notice
@@ -61,7 +62,8 @@ async def notices(orders: Subscription, last: int) -> AsyncIterator[dict[str, An
                 replayed.append(notice["id"])
                 last = notice["id"]
                 yield notice
-        elif received["id"] not in replayed:
+        # No policy filters messages: all processes hear of the orders of all branches.
+        elif received["branch"] == branch_now() and received["id"] not in replayed:
             last = max(last, received["id"])
             yield received
         received = await anext(orders, None)

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from daf_views import AsyncView
 from daf_views.access import LoginRequiredMixin, UserPassesTestMixin
 from daf_views.exceptions import NotFoundError
+from shop.branches import branch_now
 from shop.broadcast import stock_changes, stock_notice
 from shop.models import Book, Order, RestockRequest, Stock
 
@@ -34,7 +35,8 @@ class DeskView(StaffView):
     async def get(self, request: HttpRequest) -> HttpResponse:
         orders, wanted = await asyncio.gather(last_orders(), wanted_books())
         # The handler renders it, in one hop.
-        return TemplateResponse(request, "shop/desk.html", {"orders": orders, "wanted": wanted})
+        context = {"branch": branch_now(), "orders": orders, "wanted": wanted}
+        return TemplateResponse(request, "shop/desk.html", context)
 
 
 class RestockView(StaffView):
