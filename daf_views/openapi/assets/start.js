@@ -1,6 +1,11 @@
 "use strict";
 
 const docs = document.getElementById("docs");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+
+follow();
+dark.addEventListener("change", follow);
 
 window.ui = SwaggerUIBundle({
   url: docs.dataset.document,

@@ -2,9 +2,8 @@
 
 from itertools import product
 
-from axe_playwright_python.async_playwright import Axe
-
 from tests.bookshop.browser.browsing import log_in, opening
+from tests.support.axe import SCREENS, serious_faults
 from tests.support.chromium import MARKS, chromium
 
 pytestmark = MARKS
@@ -12,10 +11,6 @@ PAGES = (
     *("/catalogue/", "/catalogue/?q=nothing+like+it", "/catalogue/2/", "/catalogue/2/edit/", "/catalogue/2/delete/"),
     *("/catalogue/new/", "/desk/", "/staff/tasks/", "/staff/metrics/", "/catalogue/0/"),
 )
-SCREENS = {
-    "desk": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
-}
 OVERLAPS = """() => {
     const names = "a, button, input, select, textarea, label, h1, h2, h3, p, dt, dd, th, td, li";
     const shown = [...document.querySelectorAll(names)]
@@ -31,7 +26,7 @@ OVERLAPS = """() => {
     }
     return found;
 }"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SWAGGER_UI = {"nested-interactive", "label"}  # its markup: a link in the button of an operation, a body without a label
 
 
 async def test_every_page_can_be_read(shop):
@@ -56,17 +51,21 @@ async def faults_of_all(page, shop):
 
 async def faults_of(page):
     """Return the faults of a page, one line each."""
-    faults = [f"overlap: {fault}" for fault in await page.evaluate(OVERLAPS)]
-    if (pixels := await page.evaluate(OVERFLOW)) > 0:
-        faults.append(f"it is {pixels} px too wide")
-    found = await Axe().run(page)
-    faults += [
-        f"{fault['id']}: {node['html'][:120]} ({node['failureSummary']})"
-        for fault in found.response["violations"]
-        if fault["impact"] in {"serious", "critical"}
-        for node in fault["nodes"]
-    ]
-    return faults
+    return [f"overlap: {fault}" for fault in await page.evaluate(OVERLAPS)] + await serious_faults(page)
+
+
+async def test_the_page_of_the_api_can_be_read(shop):
+    faults = []
+    async with chromium() as browser:
+        for scheme, screen in product(("light", "dark"), SCREENS):
+            async with opening(browser, shop.url, color_scheme=scheme, **SCREENS[screen]) as page:
+                await page.goto("/api/docs/")
+                block = page.locator("#operations-shop-patch_books_pk")
+                await block.locator(".opblock-summary").click()
+                await block.get_by_role("button", name="Try it out").click()
+                found = await serious_faults(page, known=SWAGGER_UI)
+                faults += [f"{scheme}, {screen}: {fault}" for fault in found]
+    assert faults == []
 
 
 async def test_an_unstyled_page_would_not_pass(shop):
