@@ -32,7 +32,7 @@ html_title = "DAF"
 html_copy_source = False
 html_show_sphinx = False
 templates_path: list[str] = []
-pygments_style = "friendly"
+pygments_style = "default"  # with github-dark, one whose colours all have a contrast of 4.5:1
 pygments_dark_style = "github-dark"
 
 myst_heading_anchors = 4  # as GitHub makes them
@@ -96,7 +96,22 @@ def _linked(text: str, folder: PurePosixPath, docname: str) -> str:
     return _LINK.sub(link, text)
 
 
+_ACCESSIBLE = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+}
+"""HTML of Sphinx and furo, and what axe wants: a level of each heading, and that keys can scroll what is wide."""
+
+
+def _make_accessible(app, pagename, templatename, context, doctree) -> None:  # noqa: ARG001 (Sphinx passes them)
+    for name in ("body", "furo_navigation_tree"):
+        for html, accessible in _ACCESSIBLE.items():
+            context[name] = context.get(name, "").replace(html, accessible)
+
+
 def setup(app) -> dict[str, bool]:
     """Register the above."""
     app.connect("source-read", _read)
+    app.connect("html-page-context", _make_accessible, priority=900)  # after furo, which makes the navigation
     return {"parallel_read_safe": True}

@@ -34,10 +34,17 @@ class Picture:
     screen: dict[str, Any] = field(default_factory=lambda: DESK)
 
 
+SITE = (ROOT / "build" / "docs" / "index.html").as_uri()
+TUTORIAL = (ROOT / "build" / "docs" / "start" / "tutorial.html").as_uri()
 PICTURES = (
-    Picture(name="site", url=(ROOT / "build" / "docs" / "index.html").as_uri(), visible="stock Django"),
-    Picture(name="openapi", url="/api/docs/", visible="The bookshop"),
+    Picture(name="site", url=SITE, visible="stock Django"),
+    Picture(name="site-dark", url=TUTORIAL, visible="It sells the last copy", dark=True),
+    Picture(name="site-phone", url=TUTORIAL, visible="It sells the last copy", screen=PHONE),
+    Picture(name="openapi", url="/api/docs/", visible="/report/"),
+    Picture(name="openapi-dark", url="/api/docs/", visible="/report/", dark=True),
+    Picture(name="openapi-phone", url="/api/docs/", visible="/report/", screen=PHONE),
     Picture(name="tasks", url="/staff/tasks/", visible="Tasks", as_clerk=True),
+    Picture(name="tasks-phone-dark", url="/staff/tasks/", visible="Tasks", as_clerk=True, dark=True, screen=PHONE),
     Picture(name="metrics", url="/staff/metrics/", visible="Metrics", as_clerk=True),
     Picture(
         name="metrics-phone-dark", url="/staff/metrics/", visible="Metrics", as_clerk=True, dark=True, screen=PHONE
@@ -65,8 +72,9 @@ async def main() -> None:
                 scheme = "dark" if picture.dark else "light"
                 async with opening(browser, shop.url, color_scheme=scheme, **picture.screen) as page:
                     await _take(page, picture, shop)
+    await _take_panel()
     total = sum(file.stat().st_size for file in IMAGES.iterdir())
-    print(f"{len(PICTURES)} pictures, {total // 1000} kB, in {IMAGES.relative_to(ROOT)}")  # noqa: T201 - its result
+    print(f"{len(PICTURES) + 1} pictures, {total // 1000} kB, in {IMAGES.relative_to(ROOT)}")  # noqa: T201 - its result
     if total > MAX_BYTES:
         sys.exit(f"They have {total} bytes, more than {MAX_BYTES}.")
 
@@ -85,6 +93,18 @@ async def _take(page: Page, picture: Picture, shop: Shop) -> None:
     await page.goto(picture.url)
     await expect(page.get_by_text(picture.visible).first).to_be_visible()
     await page.screenshot(path=IMAGES / f"{picture.name}.png", animations="disabled", caret="hide")
+
+
+async def _take_panel() -> None:
+    """Take the panel for django-debug-toolbar, of a page whose view runs on a thread."""
+    with running_bookshop(settings="toolbar_settings") as shop:
+        async with chromium() as browser, opening(browser, shop.url, **DESK) as page:
+            await log_in(page, shop)
+            await page.goto("/admin/shop/stock/")
+            await page.locator("#djdt-DAFPanel a").click()
+            await expect(page.locator("#DAFPanel .djdt-scroll")).to_be_visible()
+            await expect(page.locator("#DAFPanel .djdt-loader")).to_have_count(0)
+            await page.screenshot(path=IMAGES / "panel.png", animations="disabled", caret="hide")
 
 
 asyncio.run(main())

@@ -51,12 +51,17 @@ class Shop:
 
 
 @contextmanager
-def running_bookshop(*, processes: int = 1, database_url: str | None = None) -> Iterator[Shop]:
+def running_bookshop(
+    *, processes: int = 1, database_url: str | None = None, settings: str = "bookshop.settings"
+) -> Iterator[Shop]:
     """Open the shop, on SQLite or another empty database, beside its supplier."""
     with tempfile.TemporaryDirectory(prefix="daf-bookshop-") as folder, ExitStack() as stack:
         password = secrets.token_urlsafe()
         prices, prices_port = "/prices/9780000000002", _free_port()
-        environment = _environment(folder, password) | {"BOOKSHOP_SUPPLIER_URL": f"http://127.0.0.1:{prices_port}"}
+        environment = _environment(folder, password) | {
+            "DJANGO_SETTINGS_MODULE": settings,
+            "BOOKSHOP_SUPPLIER_URL": f"http://127.0.0.1:{prices_port}",
+        }
         if database_url is not None:
             environment["DATABASE_URL"] = database_url
         token = _prepare(environment)
@@ -79,8 +84,7 @@ def _environment(folder: str, password: str) -> dict[str, str]:
     """Nothing of the suite's own Django, and rates that nothing here comes up against."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     return inherited | {
-        "DJANGO_SETTINGS_MODULE": "bookshop.settings",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(PROJECT)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(PROJECT), str(ROOT / "docs")]),
         "BOOKSHOP_VAR_DIR": folder,
         "BOOKSHOP_PASSWORD": password,
         "BOOKSHOP_LOGIN_RATE": "100000/minute",
