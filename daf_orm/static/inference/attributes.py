@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.findings import Fix
 from daf_orm.static.inference.managers import manager_of, method_of, related
+from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     EVERYTHING,
     UNKNOWN,
+    Choice,
     ClassValue,
     Coroutine,
     External,
@@ -23,6 +25,7 @@ from daf_orm.static.inference.values import (
     Rows,
     Super,
     Value,
+    any_of,
 )
 from daf_orm.static.names.families import family
 from daf_orm.static.names.orm import COLD_VALUES
@@ -45,6 +48,8 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
         method = method_of(frame, owner, name)
         if method is not None:
             return frame.engine.member(frame, method, owner, node)
+        if name == "model":
+            return class_of(owner)
         return UNKNOWN if name in _PLAIN else Method(owner, name, _inner(node))
     if isinstance(owner, ClassValue):
         return _of_class(frame, owner.cls, name)
@@ -54,6 +59,8 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
         return frame.engine.globals.attribute(frame.module, owner.name, name)
     if isinstance(owner, Object):
         return frame.engine.objects.attribute(frame, owner, name, node)
+    if isinstance(owner, Choice):
+        return any_of([attribute(frame, each, name, node) for each in owner.values])
     if isinstance(owner, Super):
         return _of_super(frame, owner, name, node)
     if isinstance(owner, Coroutine):
@@ -61,6 +68,13 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
             frame.engine.unawaited(frame, owner, _inner(node) or node)
         return UNKNOWN
     return UNKNOWN if owner == UNKNOWN else Method(owner, name, _inner(node))
+
+
+def class_of(value: Value) -> Value:
+    """Return the class of a row or an object, or the model of a manager or queryset, where that is the project's."""
+    if isinstance(value, Row | Rows | Manager):
+        return UNKNOWN if value.model.cls is None else ClassValue(value.model.cls)
+    return ClassValue(value.of) if isinstance(value, Object) and isinstance(value.of, Class) else UNKNOWN
 
 
 def _inner(node: ast.expr) -> ast.expr | None:
@@ -80,27 +94,35 @@ def _of_row(frame: Frame, row: Row, name: str, node: ast.expr) -> Value:
     relation = model.relations.get(name)
     if relation is not None:
         return _relation(frame, row, relation, node)
+    if name == "__class__":
+        return class_of(row)
     if name in _PLAIN:
         return UNKNOWN
     if _is_deferred(frame, row, name):
         _deferred(frame, row, name, node)
         return UNKNOWN
-    if model.cls is not None and project.class_attribute(model.cls, name) is not None:
-        return UNKNOWN
+    if model.cls is not None and (declared := project.class_attribute(model.cls, name)) is not None:
+        found = frame.engine.globals.evaluated(declared[0].module, declared[1])
+        return special(frame, found, ("__get__",), node, (row, ClassValue(model.cls))) or UNKNOWN
     return Method(row, name, _inner(node))
 
 
 def _relation(frame: Frame, row: Row, relation: Relation, node: ast.expr) -> Value:
     if relation.target is None and relation.kind != "generic":
         return UNKNOWN
-    has = row.loaded.joined | row.loaded.prefetched
-    is_there = relation.name in has or EVERYTHING in has or relation.is_parent_link
-    if relation.kind != "many" and not is_there and (row.loaded.is_known or frame.engine.is_strict):
+    if is_missing(frame, row, relation):
         _lazy(frame, row, relation, node)
         frame.refine(_subject(node), replace(row, loaded=_with(row.loaded, relation.name)))
     if relation.target is None:
         return UNKNOWN
     return related(frame.engine.models, relation, row, relation.target)
+
+
+def is_missing(frame: Frame, row: Row, relation: Relation) -> bool:
+    """Return True if reading a relation of a row queries; with ``--strict``, also if it may."""
+    has = row.loaded.joined | row.loaded.prefetched
+    is_there = relation.name in has or EVERYTHING in has or relation.is_parent_link
+    return relation.kind != "many" and not is_there and (row.loaded.is_known or frame.engine.is_strict)
 
 
 def _subject(node: ast.expr) -> ast.expr:

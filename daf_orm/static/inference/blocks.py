@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import UNKNOWN, Call, Items, Lazy, Object, Rows, Value
+from daf_orm.static.inference.values import UNKNOWN, Call, Choice, Items, Lazy, Object, Rows, Value, any_of
 from daf_orm.static.project.definitions import Class
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ _CONTEXT_MANAGERS: Final = frozenset({"asynccontextmanager", "fixture"})
 
 def iterate_async(frame: Frame, value: Value, node: ast.expr) -> Value:
     """Return an item of what is iterated with ``async for``."""
+    if isinstance(value, Choice):
+        return any_of([iterate_async(frame, each, node) for each in value.values])
     if isinstance(value, Rows):
         frame.refine(node, replace(value, is_evaluated=True))
         return value.row
@@ -36,12 +38,15 @@ def enter(frame: Frame, value: Value, node: ast.expr) -> Value:
     return UNKNOWN
 
 
-def enter_async(frame: Frame, value: Value, node: ast.expr) -> None:
-    """Follow what an ``async with`` statement enters."""
+def enter_async(frame: Frame, value: Value, node: ast.expr) -> Value:
+    """Follow what an ``async with`` statement enters, and return what it binds."""
+    if isinstance(value, Lazy) and isinstance(value.source, Call):
+        return frame.engine.iterate_generator(frame, value.source, node)
     if isinstance(value, Object) and isinstance(value.of, Class):
         method = frame.engine.project.method(value.of, "__aenter__")
         if method is not None:
-            frame.engine.run_method(frame, method, value, node)
+            return frame.engine.run_method(frame, method, value, node)
+    return UNKNOWN
 
 
 def yields(frame: Frame, node: ast.Yield) -> None:

@@ -11,6 +11,7 @@ from daf_orm.static.inference.values import (
     EVERYTHING,
     UNKNOWN,
     Callable,
+    Choice,
     ClassValue,
     Coroutine,
     External,
@@ -25,6 +26,7 @@ from daf_orm.static.inference.values import (
     Rows,
     Unhop,
     Value,
+    any_of,
 )
 from daf_orm.static.names.functions import CALLBACKS, THREAD_METHODS
 
@@ -39,6 +41,8 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
     """Return what calling a value returns."""
     if isinstance(function, Callable):
         return frame.engine.run(frame, function, positional, named, node)
+    if isinstance(function, Choice):
+        return any_of([call(frame, each, positional, named, node) for each in function.values])
     if isinstance(function, Partial):
         return call(frame, function.function, function.positional + positional, dict(function.named) | named, node)
     if isinstance(function, ClassValue):

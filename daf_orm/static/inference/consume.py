@@ -12,6 +12,7 @@ from daf_orm.static.inference.uses import is_used_again
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Call,
+    Choice,
     Coroutine,
     Cursor,
     Items,
@@ -22,6 +23,7 @@ from daf_orm.static.inference.values import (
     Row,
     Rows,
     Value,
+    any_of,
 )
 from daf_orm.static.project.definitions import dotted
 
@@ -37,6 +39,8 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
     ``kind`` is the fix for a queryset: none if no code can take its place.
     """
     shown = whole or node
+    if isinstance(value, Choice):
+        return any_of([iterate(frame, each, node, whole, kind) for each in value.values])
     if isinstance(value, Items):
         return _any_of(value)
     if isinstance(value, Mapping):
@@ -62,8 +66,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
 def _any_of(value: Items) -> Value:
     if value.each is None:
         return value.item
-    first, *rest = value.each or (UNKNOWN,)
-    return first if all(each == first for each in rest) else UNKNOWN
+    return any_of(value.each) if value.each else UNKNOWN
 
 
 def _iterate_lazy(frame: Frame, value: Lazy, shown: ast.expr) -> Value:
@@ -104,12 +107,15 @@ def evaluated(frame: Frame, rows: Rows, node: ast.expr) -> str:
 
 def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast.expr | None = None) -> None:
     """Take note that a value is asked for its truth."""
-    if isinstance(value, Rows):
+    if isinstance(value, Choice):
+        for each in value.values:
+            truth(frame, each, node, kind, whole)
+    elif isinstance(value, Rows):
         remedy = f"Use await {frame.text(node)}.aexists()."
         if is_used_again(frame.function, node):  # between two queries the rows may change
             kind, remedy = kind and "argument", evaluated(frame, value, node)
         if look(frame, value, whole or node, "DAF002", "__bool__", remedy, kind, node):
-            frame.refine(node, replace(value, is_evaluated=not (kind and frame.is_on_loop)))
+            frame.refine(node, replace(value, is_evaluated=kind != "bool" or not frame.is_on_loop))
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
     elif isinstance(value, Object):
@@ -120,7 +126,10 @@ def truth(frame: Frame, value: Value, node: ast.expr, kind: str = "", whole: ast
 
 def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: str = "len") -> None:
     """Take note of ``len(value)``."""
-    if isinstance(value, Rows):
+    if isinstance(value, Choice):
+        for each in value.values:
+            length(frame, each, node, whole, name)
+    elif isinstance(value, Rows):
         source = frame.text(node)
         remedy = f"Use await {source}.acount(), or evaluate it: [row async for row in {source}]."
         kind = "length" if name == "len" else ""
@@ -140,6 +149,8 @@ def item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
     """Return an item or slice of a value."""
     if isinstance(value, Manager):
         return UNKNOWN
+    if isinstance(value, Choice):
+        return any_of([item(frame, each, node) for each in value.values])
     if not isinstance(value, Rows):
         return _plain_item(frame, value, node)
     if isinstance(node.slice, ast.Slice) and node.slice.step is None:
@@ -163,7 +174,7 @@ def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
             return value.each[index]
         return _any_of(value)
     if isinstance(value, Mapping):
-        return dict(value.entries).get(index, value.item) if isinstance(index, str) else value.item
+        return dict(value.entries).get(index, value.item) if isinstance(index, str) else any_entry(value)
     if isinstance(value, Coroutine):
         unawaited(frame, value, node.value)
     elif isinstance(value, Object):
@@ -171,9 +182,18 @@ def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
     return UNKNOWN
 
 
+def any_entry(value: Mapping) -> Value:
+    """Return what a dictionary has by a key that is not known."""
+    known = [found for _, found in value.entries]
+    return any_of(known) if known and value.item == UNKNOWN else value.item
+
+
 def show(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None = None) -> None:
     """Take note that a value is turned into text."""
-    if isinstance(value, Rows):
+    if isinstance(value, Choice):
+        for each in value.values:
+            show(frame, each, node, whole)
+    elif isinstance(value, Rows):
         look(frame, value, whole or node, "DAF004", "__repr__", evaluated(frame, value, node), "", node)
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
@@ -218,4 +238,6 @@ def _remember(frame: Frame, path: str, name: object) -> None:
 
 def rows_from(frame: Frame, value: Value) -> Value:
     """Return the queryset of a manager; any other value unchanged."""
+    if isinstance(value, Choice):
+        return any_of([rows_from(frame, each) for each in value.values])
     return rows_of(frame, value) if isinstance(value, Manager) else value

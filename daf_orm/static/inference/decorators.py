@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference.values import UNKNOWN, Callable, External, Guarded, Hop, Unhop, Value
 from daf_orm.static.names import functions
@@ -11,8 +11,25 @@ from daf_orm.static.project.definitions import last_name
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.project.definitions import Function
+    from daf_orm.static.project.project import Project
 
 _ATOMIC = "django.db.transaction.atomic"
+
+
+_PROPERTIES: Final = frozenset({"property", "cached_property"})
+
+
+def is_property(project: Project, method: Function) -> bool:
+    """Return True if reading a method calls it: also ``@alias`` of ``from … import cached_property as alias``."""
+    return any(_names_a_property(project, method, decorator) for decorator in method.decorators)
+
+
+def _names_a_property(project: Project, method: Function, decorator: ast.expr) -> bool:
+    if last_name(decorator) in _PROPERTIES:
+        return True
+    found = project.expression(method.module, decorator) if isinstance(decorator, ast.Name) else None
+    return isinstance(found, str) and found.rpartition(".")[2] in _PROPERTIES
 
 
 def decorate(frame: Frame, function: Callable) -> Value:
@@ -28,7 +45,7 @@ def decorate(frame: Frame, function: Callable) -> Value:
 
 
 def _decorated(frame: Frame, value: Value, decorator: ast.expr, *, is_async: bool) -> Value:
-    if last_name(decorator) in {"property", "cached_property"}:
+    if last_name(decorator) in _PROPERTIES:
         return value
     found = frame.evaluate(decorator.func if isinstance(decorator, ast.Call) else decorator)
     if isinstance(found, External):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference import attributes, binding, calls, consume, expressions, statements
+from daf_orm.static.inference import attributes, binding, calls, consume, expressions, serializers, statements
 from daf_orm.static.inference.annotations import Annotations
-from daf_orm.static.inference.decorators import decorate
+from daf_orm.static.inference.decorators import decorate, is_property
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
 from daf_orm.static.inference.instances import Instances
@@ -51,7 +51,6 @@ DEPTH: Final = 30
 """Calls that are followed into each other."""
 CONTEXTS: Final = 12
 """Different arguments with which one function is followed."""
-_PROPERTIES: Final = frozenset({"property", "cached_property"})
 
 
 @dataclass(slots=True)
@@ -273,7 +272,7 @@ class Engine:
     def member(self, frame: Frame, method: Function, owner: Value, node: ast.expr) -> Value:
         """Return a method bound to what it is read from; of a property its value."""
         names = method.decorator_names
-        if _PROPERTIES & set(names):
+        if is_property(self.project, method):
             return self.follow(frame, Callable(method, owner), (), {}, node)
         if "staticmethod" in names:
             return decorate(self.globals.frame(method.module), Callable(method))
@@ -340,6 +339,10 @@ class Engine:
     def render(self, frame: Frame, path: str, arguments: Arguments, node: ast.Call) -> None:
         """Follow a template that is rendered."""
         self.templates.render(frame, path, arguments, node)
+
+    def represent(self, frame: Frame, serializer: Object, node: ast.expr) -> None:
+        """Follow what a serializer reads for its ``data``."""
+        serializers.represent(frame, serializer, node)
 
     # Kinds
 

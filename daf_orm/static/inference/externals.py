@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
+from daf_orm.static.inference.attributes import class_of
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.inference.querysets import Arguments
 
-ATOMIC: Final = frozenset({"django.db.transaction.atomic", "django.db.transaction.Atomic"})
-OUR_ATOMIC: Final = frozenset({"daf_orm.transaction.atomic"})
 _BUILTINS_ITERATE: Final = frozenset(
     "list tuple set frozenset sorted dict sum max min any all iter enumerate map filter zip reversed".split()
 )
@@ -70,7 +69,7 @@ def call(frame: Frame, function: External, arguments: Arguments, node: ast.Call)
         return _in_thread(frame, arguments, node)
     if path in functions.BLOCKING:
         return _blocking(frame, path, arguments, node)
-    if path in ATOMIC:
+    if path in functions.ATOMIC:
         return _atomic(arguments)
     if path.startswith("django.db.transaction.") and name in orm.TRANSACTIONS:
         remedy = "Use async with daf_orm.transaction.atomic(), and its on_commit()."
@@ -179,6 +178,8 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
         return found if name == "getattr" else UNKNOWN
     elif name == "vars":
         return Mapping()
+    elif name == "type" and len(positional) == 1:
+        return class_of(first)
     return UNKNOWN
 
 
@@ -234,6 +235,8 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
         return positional[0]
     if name in _CONSUMERS and path.startswith(("itertools.", "collections.", "functools.")):
         return _iterating(frame, name, positional, named, node)
+    if path == "requests.session":
+        return Object("requests.Session")
     if path == "asyncio.run_coroutine_threadsafe":
         return Object(FUTURE)
     if path == "functools.partial" and positional:

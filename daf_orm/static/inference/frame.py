@@ -160,9 +160,8 @@ class Frame:
         if not self.path or not ("await " in remedy or "async for" in remedy):
             return remedy
         name = self.qualname.rpartition("<locals>.")[2]
-        return (
-            f"{name}() is not async. Call it by database_sync_to_async() in {self.path[0]}, or there, before: {remedy}"
-        )
+        hop = "database_sync_to_async()" if "to_thread" not in remedy else "asyncio.to_thread()"
+        return f"{name}() is not async. Call it by {hop} in {self.path[0]}, or there, before: {remedy}"
 
     def fix(self, kind: str, node: ast.expr | ast.stmt, argument: str = "", *, is_safe: bool = True) -> Fix:
         """Return a fix of a node of this function."""

@@ -47,7 +47,11 @@ class Instances:
         if method is not None:
             left = self._engine.followed(frame, Callable(method, instance), positional, named, node).left
             return replace(instance, arguments=(*instance.arguments, *self._rows_left(instance.of, left)))
-        return replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
+        made = replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
+        after = self._engine.project.method(instance.of, "__post_init__")
+        if after is not None:
+            self._engine.follow(frame, Callable(after, made), (), {}, node)
+        return made
 
     def _rows_left(self, cls: Class, left: dict[str, Value]) -> Iterator[tuple[str, Value]]:
         """Yield the rows that ``__init__`` has left in ``self``, where nothing else assigns to these attributes."""

@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference import consume, querysets
+from daf_orm.static.inference import blocks, consume, generic, querysets, serializers
 from daf_orm.static.inference.objects import FILE, FUTURE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -23,7 +23,7 @@ from daf_orm.static.inference.values import (
     Rows,
     Value,
 )
-from daf_orm.static.names import orm
+from daf_orm.static.names import functions, orm
 from daf_orm.static.names.functions import OPENING, READING, WAITING
 from daf_orm.static.project.definitions import dotted
 
@@ -126,6 +126,10 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         return Object(FILE, (("mode", mode),)) if name == "open" else UNKNOWN
     if owner.of == FILE:
         return _of_file(frame, owner, name, node)
+    if owner.of in functions.CLIENTS and name in functions.REQUESTS:
+        operation = f"{owner.of}.{name}"
+        frame.report("DAF081", node, operation, f"runs {operation}", functions.HTTP)
+        return UNKNOWN
     waiting = _waiting(objects.bases(owner), name, arguments)
     if waiting is not None and (owner.of != FUTURE or isinstance(method.node, ast.Call)):  # it may be done by then
         frame.report("DAF083", node, waiting, f"runs {waiting}", _in_thread(frame, node))
@@ -140,20 +144,37 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         return _of_form(frame, owner, method, node)
     if "paginator" in kinds and name in orm.PAGINATOR:
         return _of_paginator(frame, owner, name, node)
-    if "model_serializer" in kinds and name == "save":
-        frame.report("DAF041", node, "ModelSerializer.save", "saves its instance", hopped(frame, node))
+    if "serializer" in kinds and name in serializers.METHODS:
+        serializers.call(frame, owner, name, arguments[0], node)
     elif "generic_view" in kinds and name in orm.GENERIC_VIEW and not frame.engine.is_awaited(node):
         operation = f"SingleObjectMixin.{name}"
         frame.report("DAF043", node, operation, f"runs {operation}", hopped(frame, node))
+        rows = generic.queryset(frame, owner)
+        return rows.row if isinstance(rows, Rows) else UNKNOWN
+    elif "generic_view" in kinds and name == "get_queryset":
+        return generic.queryset(frame, owner)
     elif "signal" in kinds and name in {"send", "send_robust"}:
         frame.engine.send_signal(frame, owner, node)
     elif name == "render" and owner.of in TEMPLATES:
         _render(frame, owner, arguments, node)
+    elif owner.of in functions.STACKS and name in {"enter_context", "enter_async_context"} and arguments[0]:
+        return _entered(frame, name, arguments[0][0], node)
     elif owner.of == "copied connection":
         _of_connection(frame, name, node, is_copy=True)
     elif name in _LOGGING:
         _log(frame, arguments, node)
     return Coroutine() if name in {"asend", "aset", "aget", "adelete"} else UNKNOWN
+
+
+def _entered(frame: Frame, name: str, value: Value, node: ast.Call) -> Value:
+    """Return what an ``ExitStack`` enters: as ``with`` and ``async with`` do."""
+    if name == "enter_async_context":
+        return Coroutine(blocks.enter_async(frame, value, node))
+    if isinstance(value, Object) and value.of in functions.ATOMIC:
+        remedy = "Use async with daf_orm.transaction.atomic()."
+        frame.report("DAF061", node, "atomic", "opens a transaction", remedy)
+    entered = blocks.enter(frame, value, node)
+    return value if isinstance(value, Cursor | Object) else entered
 
 
 def _of_file(frame: Frame, owner: Object, name: str, node: ast.Call) -> Value:
@@ -222,7 +243,7 @@ def _of_form(frame: Frame, owner: Object, method: Method, node: ast.Call) -> Val
 
 def _of_paginator(frame: Frame, owner: Object, name: str, node: ast.Call) -> Value:
     given = owner.argument("0") or owner.argument("object_list")
-    if isinstance(given, Rows) and (given.is_lazy or (given.is_lazy is None and frame.engine.is_strict)):
+    if isinstance(given, Rows) and frame.engine.objects.is_lazy(given):
         remedy = "Use AsyncPaginator (Django 6.0): await paginator.a" + f"{name}(…), or a hop to a thread."
         operation = f"Paginator.{name}"
         frame.report("DAF013", node, operation, f"runs {operation} of {given.model.name}", remedy)
@@ -277,12 +298,13 @@ def _of_collection(frame: Frame, owner: Value, name: str, arguments: Arguments, 
 
 def _of_mapping(owner: Mapping, name: str, arguments: Arguments) -> Value:
     if name == "values":
-        return Items(owner.item)
+        return Items(consume.any_entry(owner))
     if name == "items":
-        return Items(Items(each=(UNKNOWN, owner.item)))
+        return Items(Items(each=(UNKNOWN, consume.any_entry(owner))))
     if name in {"get", "pop"} and arguments[0]:
         key = arguments[0][0]
-        return dict(owner.entries).get(key.value, owner.item) if isinstance(key, Constant) else owner.item
+        known = dict(owner.entries)
+        return known.get(key.value, owner.item) if isinstance(key, Constant) else consume.any_entry(owner)
     return UNKNOWN
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     UNKNOWN,
+    ClassValue,
     Constant,
     Items,
     Mapping,
@@ -103,8 +104,13 @@ class Objects:
                     assigned = engine.instances.attribute(cls, name) if isinstance(found, Row) else None
                     return assigned if isinstance(assigned, Row) else found
             if name in each.attributes:
-                return engine.globals.evaluated(each.module, each.attributes[name])
-        return engine.instances.attribute(cls, name)
+                found = engine.globals.evaluated(each.module, each.attributes[name])
+                read = special(frame, found, ("__get__",), node, (value, ClassValue(cls)))
+                return found if read is None else read
+        found = engine.instances.attribute(cls, name)
+        if found is None and not name.startswith("_"):
+            return special(frame, value, ("__getattr__",), node, (Constant(name),))
+        return found
 
     def _inherited_attribute(self, frame: Frame, value: Object, name: str, node: ast.expr) -> Value:
         kinds = self.kinds(value)
@@ -114,14 +120,14 @@ class Objects:
             return Mapping(entries=(("user", self._engine.user_row),))
         if "view" in kinds and name == "request":
             return Object(REQUEST)
-        if "paginator" in kinds and name in PAGINATOR_VALUES and self._pages_rows(frame, value):
+        if "paginator" in kinds and name in PAGINATOR_VALUES and self._pages_rows(value):
             operation = f"Paginator.{name}"
             frame.report("DAF013", node, operation, f"runs {operation}", hopped(frame, node))
             return UNKNOWN
         if "form" in kinds:
             return self._of_form(frame, value, name, node)
-        if "model_serializer" in kinds and name in {"data", "errors"}:
-            self.serialize(frame, value, name, node)
+        if "serializer" in kinds and name == "data":
+            self._engine.represent(frame, value, node)
             return UNKNOWN
         return Method(value, name, node.value if isinstance(node, ast.Attribute) else None)
 
@@ -205,14 +211,14 @@ class Objects:
         """Return True if validating a form asks the database."""
         if self._all_choices(value) or _is_login(self.bases(value)):
             return True
-        model = self._form_model(value)
+        model = self.form_model(value)
         return model is not None and self._has_unique(model)
 
     def _form_name(self, value: Object) -> str:
         return "ModelForm" if "model_form" in self.kinds(value) else "Form"
 
     def _all_choices(self, value: Object) -> list[str]:
-        model = self._form_model(value)
+        model = self.form_model(value)
         relations = []
         if model is not None:
             relations = [
@@ -228,12 +234,14 @@ class Objects:
             name for cls in classes for name, node in cls.attributes.items() if last_name(node).endswith(_MODEL_CHOICES)
         ]
 
-    def _meta(self, value: Object) -> Class | None:
+    def meta(self, value: Object) -> Class | None:
+        """Return the ``Meta`` of a form or serializer."""
         classes = self._engine.project.ancestors(value.of)[0] if isinstance(value.of, Class) else []
         return next((cls.inner["Meta"] for cls in classes if "Meta" in cls.inner), None)
 
-    def _form_model(self, value: Object) -> Model | None:
-        meta = self._meta(value) if "model_form" in self.kinds(value) else None
+    def form_model(self, value: Object) -> Model | None:
+        """Return the model of a model form or model serializer."""
+        meta = self.meta(value) if {"model_form", "model_serializer"} & self.kinds(value) else None
         if meta is None or "model" not in meta.attributes:
             return None
         found = self._engine.project.expression(meta.module, meta.attributes["model"])
@@ -244,7 +252,7 @@ class Objects:
         return None
 
     def _has_field(self, value: Object, name: str) -> bool:
-        meta = self._meta(value)
+        meta = self.meta(value)
         fields = meta.attributes.get("fields") if meta else None
         if not isinstance(fields, ast.Tuple | ast.List):
             return True
@@ -263,17 +271,12 @@ class Objects:
                 return True
         return False
 
-    # Serializers
+    def _pages_rows(self, value: Object) -> bool:
+        return self.is_lazy(value.argument("0") or value.argument("object_list") or UNKNOWN)
 
-    def serialize(self, frame: Frame, value: Object, name: str, node: ast.expr) -> None:
-        """Report ``data`` of a serializer that was given a queryset."""
-        given = value.argument("0") or value.argument("instance")
-        if name == "data" and isinstance(given, Rows) and given.is_lazy:
-            frame.report("DAF041", node, "ModelSerializer.data", "evaluates its queryset", hopped(frame, node))
-
-    def _pages_rows(self, frame: Frame, value: Object) -> bool:
-        given = value.argument("0") or value.argument("object_list")
-        return isinstance(given, Rows) and (given.is_lazy or (given.is_lazy is None and frame.engine.is_strict))
+    def is_lazy(self, value: Value) -> bool:
+        """Return True for a queryset that queries when its rows are read; with ``--strict``, also if it may."""
+        return isinstance(value, Rows) and bool(value.is_lazy or (value.is_lazy is None and self._engine.is_strict))
 
     # Operators
 

@@ -59,13 +59,16 @@ def _declared(frame: Frame, parameter: ast.arg, is_called: bool, defaults: dict[
     default = defaults.get(parameter.arg)
     if is_called and isinstance(default, ast.Constant):
         return Constant(default.value)
-    if parameter.annotation is None and parameter.arg == "request" and _is_of_django(frame.module):
+    if parameter.annotation is None and parameter.arg == "request" and _is_of_django(frame):
         return Object(REQUEST)
     return UNKNOWN
 
 
-def _is_of_django(module: Module) -> bool:
-    """Return True if requests in a module are Django's: those of other frameworks have other users."""
+def _is_of_django(frame: Frame) -> bool:
+    """Return True if requests in a module or view are Django's: those of other frameworks have other users."""
+    module: Module = frame.module
+    if frame.cls is not None and "view" in frame.engine.project_kinds(frame.cls):
+        return True
     imported = [binding.module for binding in module.bindings.values() if isinstance(binding, Imported)]
     return any(name.startswith(_DJANGOS) or name.endswith("models") for name in imported) and not any(
         name.partition(".")[0] in _OTHERS for name in imported

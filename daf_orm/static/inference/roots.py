@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from daf_orm.static.inference.externals import ATOMIC
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.values import Callable, ClassValue, Scope, Value
+from daf_orm.static.names.functions import ATOMIC
 from daf_orm.static.project.definitions import Class, Function, FunctionNode
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.binding import bind, forget
-from daf_orm.static.inference.externals import ATOMIC, OUR_ATOMIC
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
@@ -25,6 +24,7 @@ from daf_orm.static.inference.values import (
     Value,
     join,
 )
+from daf_orm.static.names.functions import ATOMIC, OUR_ATOMIC
 from daf_orm.static.project.definitions import Class, Function, dotted, last_name, own_nodes
 
 if TYPE_CHECKING:
@@ -282,9 +282,9 @@ def _async_with(frame: Frame, node: ast.AsyncWith) -> None:
         if (isinstance(value, Object) and value.of in OUR_ATOMIC) or _is_our_atomic(frame, item.context_expr):
             frame.atomic_depth += 1
             frame.engine.opens_atomic(frame)
-        blocks.enter_async(frame, value, item.context_expr)
+        entered = blocks.enter_async(frame, value, item.context_expr)
         if item.optional_vars is not None:
-            bind(frame, item.optional_vars, UNKNOWN)
+            bind(frame, item.optional_vars, entered)
     execute(frame, node.body)
     frame.atomic_depth = depth
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import ast
+    from collections.abc import Iterable
 
     from daf_orm.static.findings import Fix
     from daf_orm.static.project.definitions import Class, Function
@@ -307,6 +309,17 @@ class Partial(Value):
     named: tuple[tuple[str, Value], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Choice(Value):
+    """One of several functions, classes, managers or querysets: ``Book if request else Author``."""
+
+    values: tuple[Value, ...]
+
+
+_MOST: Final = 8
+"""Values of which a choice may be; of more nothing is known."""
+
+
 def join(one: Value, other: Value) -> Value:
     """Return what is known where either may be: of an optional value the value, of two rows what either has."""
     if other in {one, NONE}:
@@ -318,11 +331,42 @@ def join(one: Value, other: Value) -> Value:
         return Row(one.model, _union(one.loaded, other.loaded), one.origin if one.via == other.via else None, via)
     if isinstance(one, Rows) and isinstance(other, Rows) and one.model == other.model:
         return one if one.is_lazy is not True else other
+    if _are_of_one_model(one, other):
+        return UNKNOWN
     if isinstance(one, Items) and isinstance(other, Items):
         return Items(join(one.item, other.item))
-    if isinstance(one, Constant) and isinstance(other, Constant):
-        return UNKNOWN
-    return UNKNOWN
+    return _choice(one, other)
+
+
+def any_of(values: Iterable[Value]) -> Value:
+    """Return what is known where any of several values may be."""
+    return reduce(join, values, NONE)
+
+
+def _choice(one: Value, other: Value) -> Value:
+    values = list(_alternatives(one))
+    for value in _alternatives(other):
+        alike = next((index for index, each in enumerate(values) if _are_of_one_model(each, value)), None)
+        if alike is not None:
+            values[alike] = join(values[alike], value)
+        elif value not in values:
+            values.append(value)
+    return Choice(tuple(values)) if 1 < len(values) <= _MOST and all(map(_can_be_chosen, values)) else UNKNOWN
+
+
+def _alternatives(value: Value) -> tuple[Value, ...]:
+    return value.values if isinstance(value, Choice) else (value,)
+
+
+def _are_of_one_model(one: Value, other: Value) -> bool:
+    return isinstance(one, Rows | Manager) and isinstance(other, Rows | Manager) and one.model == other.model
+
+
+def _can_be_chosen(value: Value) -> bool:
+    """Return True for a value that is called, queried or asked for attributes; others have a state that may differ."""
+    if isinstance(value, Object):
+        return not isinstance(value.of, str) and not value.arguments
+    return isinstance(value, Callable | ClassValue | Manager | Rows | Method | Partial | Hop | Unhop | Guarded)
 
 
 def _union(one: Loaded, other: Loaded) -> Loaded:

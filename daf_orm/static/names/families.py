@@ -42,7 +42,7 @@ _FAMILIES: Final[dict[str, frozenset[str]]] = {
     "SessionStore": frozenset({"session"}),
     "SessionBase": frozenset({"session"}),
 }
-_PLAIN_SERIALIZERS: Final = frozenset({"ModelSerializer", "HyperlinkedModelSerializer"})
+_MODEL_SERIALIZERS: Final = frozenset({"ModelSerializer", "HyperlinkedModelSerializer"})
 _GENERIC_VIEWS: Final = "django.views.generic"
 _USER_MODELS: Final = frozenset({"User", "Group", "Permission", "ContentType", "Site", "Session", "LogEntry"})
 
@@ -50,8 +50,8 @@ _USER_MODELS: Final = frozenset({"User", "Group", "Permission", "ContentType", "
 def family(path: str) -> frozenset[str]:
     """Return the kinds that a class of this dotted name is of; none for one that is not Django's or DAF's."""
     name = path.rpartition(".")[2]
-    if path.startswith("rest_framework.") and name in _PLAIN_SERIALIZERS:
-        return frozenset({"model_serializer"})
+    if path.startswith("rest_framework.") and name.endswith("Serializer"):
+        return frozenset({"serializer", "model_serializer"} if name in _MODEL_SERIALIZERS else {"serializer"})
     if not path.startswith(_DJANGO):
         return frozenset()
     if path.startswith("django.contrib.") and name in _USER_MODELS and ".models" in path:

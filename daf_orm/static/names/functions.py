@@ -19,7 +19,7 @@ class Blocking(NamedTuple):
 _AUTH: Final = "django.contrib.auth"
 _THREAD: Final = "Do it in a thread: await asyncio.to_thread(…)."
 _PROCESS: Final = "Use await asyncio.create_subprocess_exec(…), or do it in a thread: await asyncio.to_thread(…)."
-_HTTP: Final = "Use an async client (httpx.AsyncClient), or do it in a thread: await asyncio.to_thread(…)."
+HTTP: Final = "Use an async client (httpx.AsyncClient), or do it in a thread: await asyncio.to_thread(…)."
 
 BLOCKING: Final[dict[str, Blocking]] = {
     "django.shortcuts.get_object_or_404": Blocking("DAF012", "get_object_or_404", "aget_object_or_404"),
@@ -41,14 +41,15 @@ BLOCKING: Final[dict[str, Blocking]] = {
     "django.db.connections.close_all": Blocking("DAF060", "connections.close_all"),
     "time.sleep": Blocking("DAF080", "time.sleep", instead="Use await asyncio.sleep(…)."),
     **{
-        f"{library}.{name}": Blocking("DAF081", f"{library}.{name}", instead=_HTTP)
+        f"{library}.{name}": Blocking("DAF081", f"{library}.{name}", instead=HTTP)
         for library in ("requests", "httpx")
         for name in ("get", "post", "put", "patch", "delete", "head", "options", "request")
     },
-    "requests.api.request": Blocking("DAF081", "requests.request", instead=_HTTP),
-    "httpx.stream": Blocking("DAF081", "httpx.stream", instead=_HTTP),
-    "urllib.request.urlopen": Blocking("DAF081", "urllib.request.urlopen", instead=_HTTP),
-    "urllib.request.urlretrieve": Blocking("DAF081", "urllib.request.urlretrieve", instead=_HTTP),
+    "urllib3.request": Blocking("DAF081", "urllib3.request", instead=HTTP),
+    "requests.api.request": Blocking("DAF081", "requests.request", instead=HTTP),
+    "httpx.stream": Blocking("DAF081", "httpx.stream", instead=HTTP),
+    "urllib.request.urlopen": Blocking("DAF081", "urllib.request.urlopen", instead=HTTP),
+    "urllib.request.urlretrieve": Blocking("DAF081", "urllib.request.urlretrieve", instead=HTTP),
     "builtins.open": Blocking("DAF082", "open", instead=_THREAD),
     "io.open": Blocking("DAF082", "open", instead=_THREAD),
     **{
@@ -68,14 +69,23 @@ READING: Final = frozenset("read readline readlines write writelines".split())
 WAITING: Final[dict[str, dict[str, str]]] = {
     "threading.Thread": {"join": "Thread.join"},
     "threading.Event": {"wait": "Event.wait"},
+    "threading.Condition": {"wait": "Condition.wait", "wait_for": "Condition.wait_for"},
+    "threading.Barrier": {"wait": "Barrier.wait"},
     "queue.Queue": {"get": "Queue.get", "join": "Queue.join"},
     "subprocess.Popen": {"wait": "Popen.wait", "communicate": "Popen.communicate"},
     "concurrent.futures.Future": {"result": "Future.result"},
 }
 """Methods that wait for another thread or process, by the class that has them."""
+CLIENTS: Final = frozenset({"requests.Session", "requests.sessions.Session", "httpx.Client", "urllib3.PoolManager"})
+"""Classes of synchronous HTTP clients."""
+REQUESTS: Final = frozenset("get post put patch delete head options request send urlopen stream".split())
+"""Their methods that wait for an answer."""
 OF_RUFF: Final = frozenset({"DAF080", "DAF081", "DAF082"})
 OPERATIONS_OF_RUFF: Final = frozenset({"subprocess.Popen", "os.system"})
 """Left to ruff where its ASYNC rules are selected."""
+
+ATOMIC: Final = frozenset({"django.db.transaction.atomic", "django.db.transaction.Atomic"})
+OUR_ATOMIC: Final = frozenset({"daf_orm.transaction.atomic"})
 
 HOPS: Final = frozenset(
     {
@@ -94,6 +104,7 @@ UNHOPS: Final = frozenset({"asgiref.sync.async_to_sync", "asgiref.sync.AsyncToSy
 THREADS: Final = frozenset({"asyncio.to_thread", "anyio.to_thread.run_sync", "starlette.concurrency.run_in_threadpool"})
 """Run their first argument in a thread."""
 THREAD_METHODS: Final = frozenset({"run_in_executor", "submit"})
+STACKS: Final = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
 CALLBACKS: Final = frozenset({"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_done_callback"})
 """Methods of loops and futures that call an argument on the loop."""
 TRANSPARENT: Final = frozenset(

@@ -104,7 +104,8 @@ class Module:
         except SourceError:
             return found
         for node in flat(body):
-            found |= self._bound_by(node)
+            bound = self._bound_by(node)
+            found |= {name: each for name, each in bound.items() if name not in found or not _is_none(each)}
         return found
 
     @cached_property
@@ -152,6 +153,12 @@ class Module:
         parts = self.name.split(".")
         parts = parts[: len(parts) - level + self.is_package] if level > self.is_package else parts
         return ".".join([*parts, *([name] if name else [])])
+
+
+def _is_none(binding: Binding) -> bool:
+    """Return True for ``name = None``, which stands for a name that could not be imported."""
+    node = binding.node if isinstance(binding, Assigned) else None
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def read(path: Path) -> str:
