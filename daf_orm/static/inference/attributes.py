@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from daf_orm.static.project.models import Relation
 
 _PLAIN = frozenset({"query", "model", "db", "ordered", "_state", "_meta", "__class__"})
+_ENUMS = ("enum.", "django.db.models.TextChoices", "django.db.models.IntegerChoices", "django.db.models.Choices")
 _MANAGERS = frozenset({"objects", "_default_manager", "_base_manager"})
 _OF_COROUTINES = frozenset({"close", "send", "throw", "cr_frame", "cr_running", "cr_code", "__await__"})
 
@@ -64,6 +65,8 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
     if isinstance(owner, Super):
         return _of_super(frame, owner, name, node)
     if isinstance(owner, Coroutine):
+        if owner.is_task and name == "result":
+            return Method(owner, name)
         if name not in _OF_COROUTINES:
             frame.engine.unawaited(frame, owner, _inner(node) or node)
         return UNKNOWN
@@ -199,10 +202,15 @@ def _of_class(frame: Frame, cls: Class, name: str) -> Value:
         return manager_of(engine.models, engine.models.of(cls), name) or UNKNOWN
     declared = engine.project.class_attribute(cls, name)
     if declared is not None:
-        return engine.globals.evaluated(declared[0].module, declared[1])
+        value = engine.globals.evaluated(declared[0].module, declared[1])
+        return Object(cls, ((".value", value),)) if _is_enum(frame, cls) else value
     if name == "as_manager":
         return Method(ClassValue(cls), name)
     return UNKNOWN
+
+
+def _is_enum(frame: Frame, cls: Class) -> bool:
+    return any(path.startswith(_ENUMS) for path in frame.engine.project.ancestors(cls)[1])
 
 
 def _of_external(frame: Frame, owner: External, name: str, node: ast.expr) -> Value:

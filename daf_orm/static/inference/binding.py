@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daf_orm.static.inference.objects import SESSION
-from daf_orm.static.inference.values import UNKNOWN, Items, Loaded, Object, Row, Value
+from daf_orm.static.inference.special import class_behind, special
+from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Loaded, Object, Row, Value
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def bind(frame: Frame, target: ast.expr, value: Value) -> None:
     elif isinstance(target, ast.Attribute):
         _bind_attribute(frame, target, value)
     elif isinstance(target, ast.Subscript):
-        _bind_item(frame, target)
+        _bind_item(frame, target, value)
 
 
 def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Value) -> None:
@@ -44,16 +45,23 @@ def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
         loaded = replace(owner.loaded, joined=owner.loaded.joined | {target.attr})
         if loaded.is_known or isinstance(value, Row):
             frame.refine(target.value, replace(owner, loaded=loaded))
+    cls = class_behind(owner)
+    setter = frame.engine.project.setter(cls, target.attr) if cls is not None else None
+    if setter is not None:
+        frame.engine.follow(frame, Callable(setter, owner), (value,), {}, target)
+        return
     path = dotted(target)
     if path is not None:
         frame.scope.assign(path, value)
 
 
-def _bind_item(frame: Frame, target: ast.Subscript) -> None:
+def _bind_item(frame: Frame, target: ast.Subscript, value: Value) -> None:
     owner = frame.evaluate(target.value)
     frame.evaluate(target.slice) if not isinstance(target.slice, ast.Slice) else None
     if isinstance(owner, Object) and owner.of == SESSION:
         frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__setitem__")
+    else:
+        special(frame, owner, ("__setitem__",), target, (UNKNOWN, value))
 
 
 def forget(frame: Frame, target: ast.Subscript) -> None:

@@ -6,7 +6,9 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import UNKNOWN, Call, Choice, Items, Lazy, Object, Rows, Value, any_of
+from daf_orm.static.names.functions import STACKS, TASKS
 from daf_orm.static.project.definitions import Class
 
 if TYPE_CHECKING:
@@ -24,7 +26,16 @@ def iterate_async(frame: Frame, value: Value, node: ast.expr) -> Value:
         return value.row
     if isinstance(value, Lazy) and isinstance(value.source, Call):
         return frame.engine.iterate_generator(frame, value.source, node)
+    if isinstance(value, Object):
+        return _iterate_object(frame, value, node)
     return value.item if isinstance(value, Items) else UNKNOWN
+
+
+def _iterate_object(frame: Frame, value: Object, node: ast.expr) -> Value:
+    iterator = special(frame, value, ("__aiter__",), node)
+    if isinstance(iterator, Items):  # __aiter__ is a generator
+        return iterator.item
+    return special(frame, value if iterator is None else iterator, ("__anext__",), node) or UNKNOWN
 
 
 def enter(frame: Frame, value: Value, node: ast.expr) -> Value:
@@ -46,7 +57,7 @@ def enter_async(frame: Frame, value: Value, node: ast.expr) -> Value:
         method = frame.engine.project.method(value.of, "__aenter__")
         if method is not None:
             return frame.engine.run_method(frame, method, value, node)
-    return UNKNOWN
+    return value if isinstance(value, Object) and value.of in {TASKS, *STACKS} else UNKNOWN
 
 
 def yields(frame: Frame, node: ast.Yield) -> None:

@@ -12,7 +12,7 @@ from daf_orm.static.inference.annotations import Annotations
 from daf_orm.static.inference.decorators import decorate, is_property
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
-from daf_orm.static.inference.instances import Instances
+from daf_orm.static.inference.instances import HELD, Instances
 from daf_orm.static.inference.managers import default_manager, rows_of
 from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
@@ -62,7 +62,10 @@ class Run:
     depth: int = 0
     """Steps of the path with which it was followed."""
     left: dict[str, Value] = field(default_factory=dict)
-    """Rows and collections that its variables hold at its end, with the relations that it has loaded or set."""
+    """Values that its variables hold at its end: of rows, with the relations that it has loaded or set."""
+
+
+KEPT: Final = (Row, Items, *HELD)
 
 
 class Engine:
@@ -206,7 +209,7 @@ class Engine:
             self._depth -= 1
             pending = self._pending.pop()
         run.result = self._result(frame)
-        run.left = {name: value for name, value in frame.scope.values.items() if isinstance(value, Row | Items)}
+        run.left = {name: value for name, value in frame.scope.values.items() if isinstance(value, KEPT)}
         run.findings += frame.findings
         if not caller.is_muted:
             for each in pending:

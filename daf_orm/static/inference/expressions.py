@@ -10,7 +10,7 @@ from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.attributes import attribute
 from daf_orm.static.inference.calls import arguments_of
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
-from daf_orm.static.inference.special import compare, search, special, take_hash
+from daf_orm.static.inference.special import UNARY, compare, operate, search, special, take_hash
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Callable,
@@ -169,7 +169,7 @@ def _unary(frame: Frame, node: ast.UnaryOp) -> Value:
         return UNKNOWN
     if isinstance(value, Coroutine):
         consume.unawaited(frame, value, node.operand)
-    return UNKNOWN
+    return special(frame, value, UNARY.get(type(node.op), ()), node) or UNKNOWN
 
 
 def _binary(frame: Frame, node: ast.BinOp) -> Value:
@@ -181,7 +181,7 @@ def _binary(frame: Frame, node: ast.BinOp) -> Value:
         return replace(left, is_evaluated=False)
     if isinstance(node.op, ast.Mod) and isinstance(left, Constant):
         _format(frame, right, node)
-    return Items() if isinstance(left, Items) or isinstance(right, Items) else UNKNOWN
+    return Items() if isinstance(left, Items) or isinstance(right, Items) else operate(frame, node.op, left, right, node)
 
 
 def _format(frame: Frame, value: Value, node: ast.BinOp) -> None:

@@ -51,10 +51,16 @@ _ORDERS: Final = frozenset({"sorted", "max", "min"})
 _HASHES: Final = frozenset({"set", "frozenset", "Counter"})
 _KEEP_ITEMS: Final = frozenset("list tuple set frozenset sorted iter filter reversed chain islice deque".split())
 _COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
-_GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait", "asyncio.as_completed"})
+_GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait"})
 _AWAITS: Final = frozenset({"asyncio.wait_for", "asyncio.shield", "asyncio.create_task", "asyncio.ensure_future"})
 _WAITS: Final = frozenset({"asyncio.wait_for"})
 _TEMPLATES: Final = frozenset({"django.shortcuts.render", "django.template.loader.render_to_string"})
+_NUMBERS: Final = {
+    "int": ("__int__", "__index__"),
+    "float": ("__float__", "__index__"),
+    "abs": ("__abs__",),
+    "round": ("__round__",),
+}
 _STRINGS: Final = frozenset({"str", "repr", "format", "ascii", "print"})
 
 
@@ -166,6 +172,8 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
         consume.length(frame, first, argument, node)
     elif name == "hash":
         take_hash(frame, first, node)
+    elif name in _NUMBERS:
+        special(frame, first, _NUMBERS[name], node)
     elif name == "bool":
         consume.truth(frame, first, argument, "bool", node)
     elif name in _STRINGS:
@@ -219,6 +227,8 @@ def _iterating(
 
 def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:
     positional, named = arguments
+    if path == "asyncio.as_completed" and positional:
+        return positional[0] if isinstance(positional[0], Items) else Items()
     if path in _GATHERS:
         return _gather(frame, arguments, node)
     if path in _AWAITS:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.parameters import bind_parameters
-from daf_orm.static.inference.state import bind_locals, kept
+from daf_orm.static.inference.state import bind_locals, is_set_outside, kept, kept_rows
 from daf_orm.static.inference.values import (
     NONE,
     UNKNOWN,
     Callable,
+    Choice,
+    ClassValue,
     Constant,
+    Hop,
     Loaded,
     Manager,
     Object,
+    Partial,
     Row,
     Rows,
     Scope,
@@ -29,6 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from daf_orm.static.inference.engine import Engine
+
+
+HELD: Final = (Callable, ClassValue, Choice, Hop, Manager, Object, Partial)
+"""Values that are the same for as long as an instance has them."""
+_NESTED: Final = 3
+"""Objects inside each other that are told apart by what they were made with."""
 
 
 class Instances:
@@ -46,24 +56,29 @@ class Instances:
         method = self._engine.project.method(instance.of, "__init__")
         if method is not None:
             left = self._engine.followed(frame, Callable(method, instance), positional, named, node).left
-            return replace(instance, arguments=(*instance.arguments, *self._rows_left(instance.of, left)))
+            return replace(instance, arguments=(*instance.arguments, *self._left(instance.of, left)))
         made = replace(instance, arguments=(*instance.arguments, *_fields(instance.of, positional, named)))
         after = self._engine.project.method(instance.of, "__post_init__")
         if after is not None:
             self._engine.follow(frame, Callable(after, made), (), {}, node)
         return made
 
-    def _rows_left(self, cls: Class, left: dict[str, Value]) -> Iterator[tuple[str, Value]]:
-        """Yield the rows that ``__init__`` has left in ``self``, where nothing else assigns to these attributes."""
+    def _left(self, cls: Class, left: dict[str, Value]) -> Iterator[tuple[str, Value]]:
+        """Yield the values that ``__init__`` has left in ``self``, where nothing else assigns to these attributes."""
+        classes = self._engine.project.ancestors(cls)[0]
         for path, value in left.items():
             owner, _, name = path.rpartition(".")
-            if owner != "self" or not isinstance(value, Row) or not value.loaded.is_known:
+            if owner != "self" or (isinstance(value, Row) and not value.loaded.is_known):
                 continue
-            classes = self._engine.project.ancestors(cls)[0]
             methods = [method for each in classes for method, _ in each.assigned_to_self.get(name, ())]
-            row = kept(self._engine, cls, name, [value]) if {each.name for each in methods} == {"__init__"} else None
-            if row is not None:
-                yield f".{name}", row
+            if {each.name for each in methods} != {"__init__"}:
+                continue
+            if isinstance(value, Row):
+                row = kept(self._engine, cls, name, [value])
+                if row is not None:
+                    yield f".{name}", row
+            elif isinstance(value, HELD) and _nesting(value) <= _NESTED and not is_set_outside(self._engine, name):
+                yield f".{name}", value
 
     def attribute(self, cls: Class, name: str) -> Value | None:
         """Return what the methods of a class assign to an attribute of ``self``; None if they do not."""
@@ -86,6 +101,8 @@ class Instances:
         if isinstance(first, Row) or first == NONE:
             values = [first, *(self._value_assigned(cls, *each) for each in found[1:])]
             return kept(self._engine, cls, name, values) or _unsure(first)
+        if isinstance(first, Rows) and len(found) == 1:
+            return kept_rows(self._engine, cls, name, first) or _unsure(first)
         return _unsure(first)
 
     def _value_assigned(self, cls: Class, method: Function, node: ast.Assign | ast.AnnAssign) -> Value:
@@ -118,6 +135,12 @@ def _fields(cls: Class, positional: tuple[Value, ...], named: dict[str, Value]) 
     """Return the fields of a dataclass or named tuple as it was made."""
     given = dict(zip(cls.annotations, positional, strict=False)) | named
     return [(f".{name}", value) for name, value in given.items() if name in cls.annotations]
+
+
+def _nesting(value: Value) -> int:
+    """Return how many objects are inside each other."""
+    inner = [each for _, each in value.arguments] if isinstance(value, Object) else []
+    return 1 + max(map(_nesting, inner)) if inner else 0
 
 
 def _unsure(value: Value) -> Value:

@@ -53,6 +53,8 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
         return owner if method.name == "__enter__" else UNKNOWN
     if isinstance(owner, Object):
         return _of_object(frame, owner, method, arguments, node)
+    if isinstance(owner, Coroutine):
+        return owner.result
     return _of_collection(frame, owner, method.name, arguments, node)
 
 
@@ -157,6 +159,9 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         frame.engine.send_signal(frame, owner, node)
     elif name == "render" and owner.of in TEMPLATES:
         _render(frame, owner, arguments, node)
+    elif owner.of == functions.TASKS and name == "create_task" and arguments[0]:
+        made = arguments[0][0]
+        return replace(made, is_task=True) if isinstance(made, Coroutine) else Coroutine(is_task=True)
     elif owner.of in functions.STACKS and name in {"enter_context", "enter_async_context"} and arguments[0]:
         return _entered(frame, name, arguments[0][0], node)
     elif owner.of == "copied connection":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import Callable, Items, Object, Row, Value
+from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Object, Row, Value
 from daf_orm.static.project.definitions import Class
 
 if TYPE_CHECKING:
@@ -22,11 +22,33 @@ _COMPARISONS: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
 """The method of the left operand, and that of the right one, which is asked if the left has none."""
 
 
+_OPERATIONS: Final[dict[type[ast.operator], str]] = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.MatMult: "matmul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+    ast.Pow: "pow",
+    ast.LShift: "lshift",
+    ast.RShift: "rshift",
+    ast.BitOr: "or",
+    ast.BitXor: "xor",
+    ast.BitAnd: "and",
+}
+UNARY: Final[dict[type[ast.unaryop], tuple[str, ...]]] = {
+    ast.USub: ("__neg__",),
+    ast.UAdd: ("__pos__",),
+    ast.Invert: ("__invert__",),
+}
+
+
 def special(
     frame: Frame, value: Value, names: tuple[str, ...], shown: ast.expr, arguments: tuple[Value, ...] = ()
 ) -> Value | None:
     """Follow the first of these methods that the class of a value has; return None if it defines none of them."""
-    cls = _class_of(value)
+    cls = class_behind(value)
     if cls is None:
         return None
     for name in names:
@@ -36,7 +58,8 @@ def special(
     return None
 
 
-def _class_of(value: Value) -> Class | None:
+def class_behind(value: Value) -> Class | None:
+    """Return the class of the project that a row or an object is an instance of."""
     if isinstance(value, Row):
         return value.model.cls
     return value.of if isinstance(value, Object) and isinstance(value.of, Class) else None
@@ -50,6 +73,18 @@ def compare(frame: Frame, operator: ast.cmpop, left: Value, right: Value, node: 
     names = (of_left, "__eq__") if of_left == "__ne__" else (of_left,)
     if special(frame, left, names, node, (right,)) is None:
         special(frame, right, (of_right, "__eq__") if of_right == "__ne__" else (of_right,), node, (left,))
+
+
+def operate(
+    frame: Frame, operator: ast.operator, left: Value, right: Value, node: ast.expr, *, is_in_place: bool = False
+) -> Value:
+    """Follow what computes ``left + right``, or ``left += right``; return the result."""
+    name = _OPERATIONS[type(operator)]
+    names = (f"__i{name}__", f"__{name}__") if is_in_place else (f"__{name}__",)
+    found = special(frame, left, names, node, (right,))
+    if found is None:
+        found = special(frame, right, (f"__r{name}__",), node, (left,))
+    return UNKNOWN if found is None else found
 
 
 def search(frame: Frame, value: Value, items: Value, node: ast.expr) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import NONE, Row, Value, join
+from daf_orm.static.inference.values import NONE, Row, Rows, Value, join
 from daf_orm.static.names.functions import HOPS, THREAD_METHODS, THREADS
 from daf_orm.static.project.definitions import Class, dotted, last_name, own_nodes
 
@@ -38,12 +38,34 @@ def kept(engine: Engine, cls: Class, name: str, values: Iterable[Value]) -> Row 
     for other in rows[1:]:
         row = join(row, other)
     methods = list(_methods(engine, cls))
-    if not isinstance(row, Row) or _is_bound_otherwise(methods, name) or _is_set_outside(engine, name):
+    if not isinstance(row, Row) or _is_bound_otherwise(methods, name) or is_set_outside(engine, name):
         return None
     if name in _touched_in_threads(methods):
         return None
     loaded = {each for method in methods for each in _loaded_later(method, name, row.model)}
     return Row(row.model, via=row.via, loaded=replace(row.loaded, joined=row.loaded.joined | loaded))
+
+
+def kept_rows(engine: Engine, cls: Class, name: str, rows: Rows) -> Rows | None:
+    """Return the queryset that an attribute of ``self`` holds; None if it may be evaluated when it is read."""
+    methods = list(_methods(engine, cls))
+    if _is_bound_otherwise(methods, name) or is_set_outside(engine, name) or name in _touched_in_threads(methods):
+        return None
+    is_evaluated = any(
+        _is_self(each, name)
+        for method in methods
+        for node in ast.walk(method.node)
+        if (iterated := _iterated(node)) is not None
+        for each in ast.walk(iterated)
+    )
+    return None if is_evaluated else rows
+
+
+def _iterated(node: ast.AST) -> ast.expr | None:
+    """Return what is evaluated without blocking: by ``async for``, or by ``alist()``."""
+    if isinstance(node, ast.AsyncFor) or (isinstance(node, ast.comprehension) and node.is_async):
+        return node.iter
+    return node.func if isinstance(node, ast.Call) and last_name(node.func) == "alist" else None
 
 
 def bind_locals(frame: Frame, method: Function, node: ast.expr, depth: int = _DEPTH) -> None:
@@ -84,7 +106,7 @@ def _is_bound_otherwise(methods: list[Function], name: str) -> bool:
     return False
 
 
-def _is_set_outside(engine: Engine, name: str) -> bool:
+def is_set_outside(engine: Engine, name: str) -> bool:
     """Return True if a module assigns to an attribute of that name of anything but ``self``."""
     pattern = re.compile(rf"(?<!\bself)\.{re.escape(name)}\s*=[^=]")
     return any("async " in module.mentions and pattern.search(module.text) for module in engine.project.modules)

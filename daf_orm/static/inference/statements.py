@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.objects import SESSION
-from daf_orm.static.inference.special import special
+from daf_orm.static.inference.special import operate, special
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Callable,
@@ -83,8 +83,9 @@ def _augmented(frame: Frame, node: ast.AugAssign) -> None:
         consume.unawaited(frame, value, node.value)
     if isinstance(before, Items) and isinstance(value, Rows):
         consume.iterate(frame, value, node.value, None, "argument")
+    changed = operate(frame, node.op, before, value, node.target, is_in_place=True)
     if isinstance(node.target, ast.Name):
-        frame.scope.assign(node.target.id, before if isinstance(before, Items | Rows) else UNKNOWN)
+        frame.scope.assign(node.target.id, before if isinstance(before, Items | Rows) else changed)
 
 
 def _delete(frame: Frame, node: ast.Delete) -> None:
@@ -93,7 +94,11 @@ def _delete(frame: Frame, node: ast.Delete) -> None:
             owner = frame.evaluate(target.value)
             if isinstance(owner, Object) and owner.of == SESSION:
                 frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__delitem__")
+            else:
+                special(frame, owner, ("__delitem__",), target)
             forget(frame, target)
+        elif isinstance(target, ast.Attribute):
+            frame.evaluate(target.value)
         elif isinstance(target, ast.Name):
             frame.scope.assign(target.id, UNKNOWN)
 

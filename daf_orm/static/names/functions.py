@@ -104,6 +104,7 @@ UNHOPS: Final = frozenset({"asgiref.sync.async_to_sync", "asgiref.sync.AsyncToSy
 THREADS: Final = frozenset({"asyncio.to_thread", "anyio.to_thread.run_sync", "starlette.concurrency.run_in_threadpool"})
 """Run their first argument in a thread."""
 THREAD_METHODS: Final = frozenset({"run_in_executor", "submit"})
+TASKS: Final = "asyncio.TaskGroup"
 STACKS: Final = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
 CALLBACKS: Final = frozenset({"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_done_callback"})
 """Methods of loops and futures that call an argument on the loop."""

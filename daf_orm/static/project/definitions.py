@@ -80,6 +80,15 @@ class Class:
         return found
 
     @cached_property
+    def setters(self) -> dict[str, Function]:
+        """The functions of its body that set a property."""
+        return {
+            node.name: Function(self.module, node, f"{self.qualname}.{node.name}", self)
+            for node in flat(self.node.body)
+            if isinstance(node, ast.FunctionDef) and "setter" in map(last_name, node.decorator_list)
+        }
+
+    @cached_property
     def attributes(self) -> dict[str, ast.expr]:
         """The values assigned in its body."""
         found: dict[str, ast.expr] = {}

@@ -144,6 +144,10 @@ class Project:
         """Return a method of a class or its bases."""
         return next((each.methods[name] for each in self.ancestors(cls)[0] if name in each.methods), None)
 
+    def setter(self, cls: Class, name: str) -> Function | None:
+        """Return what an assignment to a property calls."""
+        return next((each.setters[name] for each in self.ancestors(cls)[0] if name in each.setters), None)
+
     def class_attribute(self, cls: Class, name: str) -> tuple[Class, ast.expr] | None:
         """Return the expression assigned to a name in a class or its bases, with the class that has it."""
         return next(((each, each.attributes[name]) for each in self.ancestors(cls)[0] if name in each.attributes), None)
