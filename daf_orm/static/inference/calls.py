@@ -42,7 +42,8 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
     if isinstance(function, Callable):
         return frame.engine.run(frame, function, positional, named, node)
     if isinstance(function, Choice):
-        return any_of([call(frame, each, positional, named, node) for each in function.values])
+        chosen = _awaitable(function) if frame.engine.is_awaited(node) else function.values
+        return any_of([call(frame, each, positional, named, node) for each in chosen])
     if isinstance(function, Partial):
         return call(frame, function.function, function.positional + positional, dict(function.named) | named, node)
     if isinstance(function, ClassValue):
@@ -69,6 +70,12 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
         return externals.deferred(frame, node.func.attr, (positional, named), node)
     consume.remember_asked(frame, node)
     return UNKNOWN
+
+
+def _awaitable(choice: Choice) -> list[Value]:
+    """Return the values whose call can be awaited; all, if it is not seen that any can."""
+    made = [each for each in choice.values if not isinstance(each, Callable) or each.function.is_async]
+    return made or list(choice.values)
 
 
 def _hopped(frame: Frame, hop: Hop, positional: Positional, named: Named, node: ast.expr) -> Value:

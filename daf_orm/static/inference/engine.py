@@ -18,6 +18,7 @@ from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
 from daf_orm.static.inference.roots import Roots, has_async
 from daf_orm.static.inference.signals import Signals
+from daf_orm.static.inference.state import attributes_set_outside
 from daf_orm.static.inference.templates import Templates, tag_functions
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -348,6 +349,11 @@ class Engine:
         serializers.represent(frame, serializer, node)
 
     # Kinds
+
+    @cached_property
+    def set_outside(self) -> frozenset[str]:
+        """The attributes that the project assigns to of anything but ``self``."""
+        return attributes_set_outside(self.project.modules)
 
     @cached_property
     def user_row(self) -> Value:

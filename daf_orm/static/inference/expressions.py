@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from daf_orm.static.inference import blocks, consume
+from daf_orm.static.inference.answers import answer
 from daf_orm.static.inference.attributes import attribute
 from daf_orm.static.inference.calls import arguments_of
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
@@ -194,6 +195,9 @@ def _format(frame: Frame, value: Value, node: ast.BinOp) -> None:
 
 def _conditional(frame: Frame, node: ast.IfExp) -> Value:
     consume.truth(frame, frame.evaluate(node.test), node.test, "bool")
+    known = answer(frame, node.test)
+    if known is not None:
+        return frame.evaluate(node.body if known else node.orelse)
     return join(frame.evaluate(node.body), frame.evaluate(node.orelse))
 
 

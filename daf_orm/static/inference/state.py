@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.project.definitions import Function
     from daf_orm.static.project.models import Model
+    from daf_orm.static.project.modules import Module
 
 _HOPS: Final = frozenset({*(path.rpartition(".")[2] for path in (*HOPS, *THREADS)), *THREAD_METHODS})
 _LOADERS: Final = frozenset("afetch_related aprefetch_related_objects prefetch_related_objects".split())
+_SET_OUTSIDE: Final = re.compile(r"(?<!\bself)\.(\w+)\s*=[^=]")
 _DEPTH: Final = 3
 """Variables that a value is made of, and those that these are made of."""
 
@@ -108,8 +110,14 @@ def _is_bound_otherwise(methods: list[Function], name: str) -> bool:
 
 def is_set_outside(engine: Engine, name: str) -> bool:
     """Return True if a module assigns to an attribute of that name of anything but ``self``."""
-    pattern = re.compile(rf"(?<!\bself)\.{re.escape(name)}\s*=[^=]")
-    return any("async " in module.mentions and pattern.search(module.text) for module in engine.project.modules)
+    return name in engine.set_outside
+
+
+def attributes_set_outside(modules: Iterable[Module]) -> frozenset[str]:
+    """Return the attributes that modules assign to of anything but ``self``."""
+    return frozenset(
+        name for module in modules if "async " in module.mentions for name in _SET_OUTSIDE.findall(module.text)
+    )
 
 
 def _touched_in_threads(methods: list[Function]) -> frozenset[str]:

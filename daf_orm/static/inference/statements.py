@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any, Final
 
 from daf_orm.static.inference import blocks, consume
+from daf_orm.static.inference.answers import answer
 from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.special import operate, special
@@ -16,7 +17,6 @@ from daf_orm.static.inference.values import (
     Coroutine,
     Cursor,
     External,
-    Hop,
     Items,
     Object,
     Row,
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from daf_orm.static.inference.frame import Frame
 
-_COROUTINE_TESTS: Final = frozenset(
-    "isawaitable iscoroutine iscoroutinefunction is_async_callable is_coroutine".split()
-)
 _ALLOWANCES: Final = frozenset({"allow_blocking", "record_blocking"})
 
 
@@ -148,21 +145,8 @@ def _if(frame: Frame, node: ast.If | ast.While) -> None:
     if last_name(node.test) == "TYPE_CHECKING":
         return
     consume.truth(frame, frame.evaluate(node.test), node.test, "bool")
-    answer = _asks_for_a_coroutine(frame, node.test)
-    _branches(frame, [node.body, node.orelse] if answer is None else [node.body if answer else node.orelse])
-
-
-def _asks_for_a_coroutine(frame: Frame, test: ast.expr) -> bool | None:
-    """Return the answer to ``isawaitable(value)`` and its like, if it is known."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        answer = _asks_for_a_coroutine(frame, test.operand)
-        return None if answer is None else not answer
-    if not isinstance(test, ast.Call) or last_name(test.func) not in _COROUTINE_TESTS or len(test.args) != 1:
-        return None
-    value = frame.evaluate(test.args[0])
-    if isinstance(value, Coroutine | Hop):
-        return True
-    return value.function.is_async if isinstance(value, Callable) else None
+    known = answer(frame, node.test)
+    _branches(frame, [node.body, node.orelse] if known is None else [node.body if known else node.orelse])
 
 
 def _branches(frame: Frame, bodies: Sequence[Sequence[ast.stmt]], enter: Handler[[int], None] = lambda _: None) -> None:

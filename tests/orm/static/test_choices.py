@@ -122,3 +122,41 @@ def test_a_queryset_in_self_is_lazy_until_it_may_be_evaluated(method: str, expec
     """
 
     assert codes(tmp_path, source) == expected
+
+
+def test_of_functions_that_are_awaited_the_coroutine_functions_are_meant(tmp_path: Path) -> None:
+    source = """
+    from inspect import iscoroutinefunction
+    async def view(request):
+        test = count if request else awaited
+        if iscoroutinefunction(test):
+            return await test()
+        return await sync_to_async(test)()
+    """
+
+    assert codes(tmp_path, HEAD + source) == []
+
+
+@pytest.mark.parametrize(
+    "test", ["in_async_context()", "self.is_async()", "inside_event_loop()", "not not is_in_async_context()"]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return None if {test} else Book.objects.count()",
+        "if {test}:\n                return None\n            else:\n                return Book.objects.count()",
+        "if not {test}:\n                return Book.objects.count()",
+    ],
+)
+def test_code_for_where_there_is_no_loop_is_not_followed(test: str, body: str, tmp_path: Path) -> None:
+    source = f"""
+    from library import in_async_context, inside_event_loop, is_in_async_context
+    class Finder:
+        def find(self):
+            {body.format(test=test)}
+    async def view(request):
+        return Finder().find()
+    """
+
+    assert codes(tmp_path, source) == []
+    assert codes(tmp_path, source.replace(test, "request.is_ready()")) == ["DAF010"]
