@@ -31,6 +31,8 @@ class Fix:
     end_column: int
     argument: str = ""
     is_safe: bool = True
+    file: str = ""
+    """Of the node to rewrite, if that is not the finding's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

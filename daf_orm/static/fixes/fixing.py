@@ -60,7 +60,7 @@ def _round(
     fixes: dict[str, set[Fix]] = {}
     for finding in check(modules, settings, registry):
         if finding.fix is not None and (finding.fix.is_safe or is_unsafe):
-            fixes.setdefault(finding.file, set()).add(finding.fix)
+            fixes.setdefault(finding.fix.file or finding.file, set()).add(finding.fix)
     changed = [_fix_module(module, fixes[module.shown], texts) for module in modules if module.shown in fixes]
     return any(changed)
 

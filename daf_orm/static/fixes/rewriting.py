@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from daf_orm.static.findings import Fix
 
 _OURS: Final = "daf_transaction"
+_HOP: Final = "database_sync_to_async"
 _LOADERS: Final = frozenset({"select_related", "prefetch_related"})
 _ITERATED: Final = frozenset({"for", "comprehension"})
 _STATEMENTS: Final = frozenset({"atomic", "async_def"})
@@ -55,6 +56,12 @@ class _Rewriter(cst.CSTTransformer):
             else:
                 self._fixes.setdefault((fix.line, fix.column, fix.end_line, fix.end_column), []).append(fix)
         self.imports: set[tuple[str, str, str]] = set()
+        self.has_hop = False
+        """True if the file has a function of that name already: Channels' works as well."""
+
+    def visit_ImportAlias(self, node: cst.ImportAlias) -> None:  # noqa: N802 - LibCST's name
+        """Take note of a name that is imported."""
+        self.has_hop |= (node.evaluated_alias or node.evaluated_name) == _HOP
 
     def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> Any:
         """Rewrite a node that has been left, if a fix names it."""
@@ -175,6 +182,15 @@ def _function(rewriter: _Rewriter, node: cst.BaseExpression, fix: Fix) -> cst.Ba
     return cst.Await(node.with_changes(func=func, lpar=[], rpar=[]), lpar=node.lpar, rpar=node.rpar)
 
 
+def _hop(rewriter: _Rewriter, node: cst.BaseExpression, _fix: Fix) -> cst.BaseExpression | None:
+    if not isinstance(node, cst.Call):
+        return None
+    if not rewriter.has_hop:
+        rewriter.imports.add(("daf_orm", _HOP, ""))
+    func = cst.Call(cst.Name(_HOP), [cst.Arg(node.func)])
+    return cst.Await(node.with_changes(func=func, lpar=[], rpar=[]), lpar=node.lpar, rpar=node.rpar)
+
+
 def _await(_: _Rewriter, node: cst.BaseExpression, _fix: Fix) -> cst.BaseExpression | None:
     return _awaited(node)
 
@@ -228,6 +244,7 @@ _HANDLERS: Final[dict[str, Callable[[_Rewriter, cst.BaseExpression, Fix], cst.Ba
     "argument": _argument,
     "bool": _bool,
     "length": _length,
+    "hop": _hop,
     "item": _item,
     "session_item": _session_item,
     "auser": _user,

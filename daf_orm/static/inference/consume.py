@@ -51,7 +51,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
         return value.row
     if isinstance(value, Lazy):
         return _iterate_lazy(frame, value, shown)
-    if isinstance(value, Cursor):
+    if isinstance(value, Cursor) and not value.is_reported:
         frame.report("DAF060", shown, "cursor.__iter__", "reads rows", _CURSOR)
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)

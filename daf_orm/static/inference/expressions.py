@@ -10,6 +10,7 @@ from daf_orm.static.inference import blocks, consume
 from daf_orm.static.inference.answers import answer
 from daf_orm.static.inference.attributes import attribute
 from daf_orm.static.inference.calls import arguments_of
+from daf_orm.static.inference.hops import offer_hop
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
 from daf_orm.static.inference.special import UNARY, compare, operate, search, special, take_hash
 from daf_orm.static.inference.values import (
@@ -72,7 +73,11 @@ def _call(frame: Frame, node: ast.Call) -> Value:
     function = frame.evaluate(node.func)
     positional, named = arguments_of(frame, node)
     _load_users(frame, function, node, positional, named)
-    return frame.call(function, positional, named, node)
+    known = len(frame.findings)
+    result = frame.call(function, positional, named, node)
+    if len(frame.findings) > known:
+        offer_hop(frame, function, result, node, known)
+    return result
 
 
 def _super(frame: Frame) -> Value:
@@ -182,7 +187,9 @@ def _binary(frame: Frame, node: ast.BinOp) -> Value:
         return replace(left, is_evaluated=False)
     if isinstance(node.op, ast.Mod) and isinstance(left, Constant):
         _format(frame, right, node)
-    return Items() if isinstance(left, Items) or isinstance(right, Items) else operate(frame, node.op, left, right, node)
+    return (
+        Items() if isinstance(left, Items) or isinstance(right, Items) else operate(frame, node.op, left, right, node)
+    )
 
 
 def _format(frame: Frame, value: Value, node: ast.BinOp) -> None:

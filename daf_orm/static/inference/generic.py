@@ -1,4 +1,4 @@
-"""The querysets of Django's generic views."""
+"""The querysets that generic views of Django begin with."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
     if isinstance(owner, Row):
         return _of_row(frame, owner, method, arguments, node)
     if isinstance(owner, Cursor):
-        if method.name in orm.CURSOR:
+        if method.name in orm.CURSOR and not owner.is_reported:
             frame.report("DAF060", node, f"cursor.{method.name}", f"runs cursor.{method.name}", _CURSOR_REMEDY)
         return owner if method.name == "__enter__" else UNKNOWN
     if isinstance(owner, Object):
@@ -277,7 +277,7 @@ def of_connection(frame: Frame, path: str, node: ast.Call) -> Value | None:
             frame.report("DAF063", node, operation, f"runs {operation}", hopped(frame, node))
         elif name in orm.CONNECTION:
             _of_connection(frame, name, node)
-            return UNKNOWN if frame.is_on_loop else Cursor() if name.endswith("cursor") else UNKNOWN
+            return Cursor(is_reported=frame.is_on_loop) if name.endswith("cursor") else UNKNOWN
         return UNKNOWN
     return None
 

@@ -112,9 +112,7 @@ def _read_fields(frame: Frame, serializer: Object, row: Value, node: ast.expr, d
             _exhaust(frame, _read(frame, row, name, node), node)
 
 
-def _read_field(
-    frame: Frame, cls: Class, name: str, field: ast.Call, row: Row, node: ast.expr, depth: int
-) -> None:
+def _read_field(frame: Frame, cls: Class, name: str, field: ast.Call, row: Row, node: ast.expr, depth: int) -> None:
     source = _option(field, "source") or name
     if source == "*" or (last_name(field) in _KEYS_ONLY and not _option(field, "many")):
         return

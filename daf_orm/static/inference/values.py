@@ -213,7 +213,10 @@ class Manager(Value):
 
 @dataclass(frozen=True, slots=True)
 class Cursor(Value):
-    """A Django database cursor that was opened elsewhere."""
+    """A Django database cursor."""
+
+    is_reported: bool = False
+    """True if it was opened on the loop: that is the finding, and not what it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,9 @@ HEAD = """
         ("rows = Book.objects.all() if request else Tag.objects.all()\n        f'{rows}'", ["DAF004"]),
         ("rows = Book.objects.all() if request else Tag.objects.all()\n        [row async for row in rows]", []),
         (
-            "rows = Book.objects.all() if request else Tag.objects.all()\n"
-            "        [row async for row in rows]\n        print(len(rows))",
+            """rows = Book.objects.all() if request else Tag.objects.all()
+        [row async for row in rows]
+        print(len(rows))""",
             [],
         ),
         ("value = 1 if request else count\n        value()", []),

@@ -13,7 +13,7 @@ from daf_orm.detection import guard
 from daf_orm.static.check import check
 from daf_orm.static.files import modules
 from daf_orm.static.settings import Settings
-from tests.orm.static.checking import IMPORTS, project
+from tests.orm.static.checking import IMPORTS, codes, project
 from tests.project import library
 from tests.project.library.models import Author, Book, Publisher, Tag
 
@@ -64,6 +64,10 @@ SHAPES = {
     "atomic": "with transaction.atomic():\n    Book.objects.filter(title='b0').update(stock=5)\n"
     "return Book.objects.get(title='b0').stock",
     "related manager": "book = Book.objects.get(title='b0')\nbook.tags.set([])\nreturn book.tags.count()",
+    "helper": "def titles(least, *, most):\n    return [book.title for book in Book.objects.filter(stock__gte=least)]\n"
+    "return sorted(titles(1, most=2))",
+    "helper behind another": "def count():\n    return Book.objects.count()\ndef twice():\n    return 2 * count()\n"
+    "return 1 + twice()",
     "full_clean": "book = Book.objects.get(title='b0')\nbook.full_clean()\nreturn book.pk",
 }
 
@@ -265,3 +269,79 @@ def test_a_relation_of_a_relation_is_added_to_the_query_by_its_whole_name(tmp_pa
     assert 'Copy.objects.select_related("book").select_related("book__author").aget()' in text or (
         'Copy.objects.select_related("book__author").select_related("book").aget()' in text
     )
+
+
+HELPERS = """
+    from django.http import HttpRequest
+    from django.db import connection, models, transaction
+    def count(book=None):
+        return Book.objects.count()
+    def rows():
+        yield from Book.objects.all()
+    def opened():
+        return connection.cursor()
+    @transaction.atomic
+    def sell():
+        return Book.objects.update(title="sold")
+    class Shop:
+        def __init__(self):
+            self.size = Book.objects.count()
+    class Note(models.Model):
+        def save(self, **options):
+            super().save(**options)
+    class Names:
+        @property
+        def name(self):
+            return Book.objects.count()
+    async def view(request):
+        {line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("return count( 1 )  # of all", "return await database_sync_to_async(count)( 1 )  # of all"),
+        ("return count(book=1).bit_length()", "return (await database_sync_to_async(count)(book=1)).bit_length()"),
+        ("sell()", "await database_sync_to_async(sell)()"),
+        ("return Shop().size", "return (await database_sync_to_async(Shop)()).size"),
+        ("Book().full_clean()", "await database_sync_to_async(Book().full_clean)()"),
+        ("await count()", None),
+        ("Note().save(force_insert=True)", "await Note().asave(force_insert=True)"),
+        ("return [count(n) for n in (1, 2)]", "return [await database_sync_to_async(count)(n) for n in (1, 2)]"),
+        ("return any(count(n) for n in (1, 2))", None),
+        ("return list(map(count, (1, 2)))", None),
+        ("return [row for row in rows()]", None),
+        ("return opened()", None),
+        ("return Names().name", None),
+        ("request.loop.call_soon(count)", None),
+        ("connection.cursor()", None),
+    ],
+)
+def test_a_synchronous_function_is_moved_to_a_thread_on_request(
+    line: str, expected: str | None, tmp_path: Path
+) -> None:
+    source = HELPERS.format(line=line)
+
+    assert fixed(tmp_path, source) == textwrap.dedent(source)
+    changed = fixed(tmp_path, source, unsafe=True)
+    assert f"        {expected or line}\n".replace("    ", "", 1) in changed
+    assert ("import database_sync_to_async" in changed) is ("database_sync" in (expected or ""))
+    assert expected is None or codes(tmp_path, changed) == []
+
+
+def test_a_function_of_another_file_is_moved_where_it_is_called(tmp_path: Path) -> None:
+    package = project(
+        tmp_path,
+        helpers=f"{IMPORTS}def count():\n    return Book.objects.count()\n",
+        views="from channels.db import database_sync_to_async\n\nfrom shop.helpers import count\n\n\n"
+        "async def one():\n    return count()\n\n\nasync def two():\n    return count()\n",
+    )
+
+    changed, _ = fix([package], Settings(), is_unsafe=True, is_dry=False)
+
+    assert changed == 1
+    text = (package / "views.py").read_text()
+    assert text.count("return await database_sync_to_async(count)()") == 2
+    assert "daf_orm" not in text
+    assert fix([package], Settings(), is_unsafe=True, is_dry=False)[0] == 0

@@ -1,4 +1,4 @@
-"""Serializers are followed: what they read, validate and save with queries."""
+"""Serializers are followed: the values that they read, validate and save with queries."""
 
 from __future__ import annotations
 

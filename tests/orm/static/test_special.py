@@ -157,10 +157,14 @@ READERS = """
         ("async for book in shelf:\n            book.author", "Shelf.__aiter__ view"),
         ("async with shelf as book:\n            book.author", "view"),
         ("async with book_of(1) as book:\n            book.author", "view"),
-        ("async with contextlib.AsyncExitStack() as stack:\n            stack.enter_context(transaction.atomic())", "view"),
         (
-            "async with contextlib.AsyncExitStack() as stack:\n"
-            "            book = await stack.enter_async_context(book_of(1))\n            book.author",
+            "async with contextlib.AsyncExitStack() as stack:\n            stack.enter_context(transaction.atomic())",
+            "view",
+        ),
+        (
+            """async with contextlib.AsyncExitStack() as stack:
+            book = await stack.enter_async_context(book_of(1))
+            book.author""",
             "view",
         ),
         ("Basket('a')", "Basket.__post_init__"),
@@ -172,18 +176,20 @@ READERS = """
         ("requests.Session().get('x')", "view"),
         ("with requests.Session() as session:\n            session.post('x')", "view"),
         (
-            "async with asyncio.TaskGroup() as group:\n            task = group.create_task(Book.objects.aget())\n"
-            "        task.result().author",
+            """async with asyncio.TaskGroup() as group:
+            task = group.create_task(Book.objects.aget())
+        task.result().author""",
             "view",
         ),
         (
-            "tasks = [asyncio.create_task(Book.objects.aget(pk=pk)) for pk in (1, 2)]\n"
-            "        for task in asyncio.as_completed(tasks):\n            (await task).author",
+            """tasks = [asyncio.create_task(Book.objects.aget(pk=pk)) for pk in (1, 2)]
+        for task in asyncio.as_completed(tasks):
+            (await task).author""",
             "view",
         ),
     ],
 )
-def test_what_python_calls_is_followed(line: str, expected: str | None, tmp_path: Path) -> None:
+def test_a_method_that_python_calls_is_followed(line: str, expected: str | None, tmp_path: Path) -> None:
     source = f"{READERS}    async def view(request, shelf: Shelf):\n        {line}\n"
 
     assert sorted(each.function for each in findings(tmp_path, source)) == sorted((expected or "").split())
