@@ -107,10 +107,10 @@ class Objects:
                 found = engine.globals.evaluated(each.module, each.attributes[name])
                 read = special(frame, found, ("__get__",), node, (value, ClassValue(cls)))
                 return found if read is None else read
-        found = engine.instances.attribute(cls, name)
-        if found is None and not name.startswith("_"):
+        assigned = engine.instances.attribute(cls, name)
+        if assigned is None and not name.startswith("_"):
             return special(frame, value, ("__getattr__",), node, (Constant(name),))
-        return found
+        return assigned
 
     def _inherited_attribute(self, frame: Frame, value: Object, name: str, node: ast.expr) -> Value:
         kinds = self.kinds(value)

@@ -9,7 +9,7 @@ from daf_orm.static.inference import consume
 from daf_orm.static.inference.attributes import is_missing
 from daf_orm.static.inference.managers import related
 from daf_orm.static.inference.objects import hopped
-from daf_orm.static.inference.values import UNKNOWN, Callable, Constant, Items, Manager, Mapping, Object, Row, Value
+from daf_orm.static.inference.values import NONE, UNKNOWN, Callable, Items, Manager, Mapping, Object, Row, Value
 from daf_orm.static.project.definitions import Class, last_name
 
 if TYPE_CHECKING:
@@ -185,10 +185,10 @@ def _is_looked_up(frame: Frame, model: Model, name: str) -> bool:
 
 
 def _save(frame: Frame, serializer: Object, node: ast.Call) -> None:
-    instance = serializer.argument("0") or serializer.argument("instance")
-    method = _method(frame, serializer, "create" if instance in {None, Constant(None)} else "update")
+    instance = serializer.argument("0") or serializer.argument("instance") or NONE
+    method = _method(frame, serializer, "create" if instance == NONE else "update")
     if method is not None:
-        given = (Mapping(),) if instance in {None, Constant(None)} else (instance, Mapping())
-        frame.engine.follow(frame, method, tuple(each for each in given if each is not None), {}, node)
+        given = (Mapping(),) if instance == NONE else (instance, Mapping())
+        frame.engine.follow(frame, method, given, {}, node)
     elif _is_of_model(frame, serializer):
         frame.report("DAF041", node, "ModelSerializer.save", "saves its instance", hopped(frame, node))

@@ -343,7 +343,8 @@ def join(one: Value, other: Value) -> Value:
 
 def any_of(values: Iterable[Value]) -> Value:
     """Return what is known where any of several values may be."""
-    return reduce(join, values, NONE)
+    nothing: Value = NONE
+    return reduce(join, values, nothing)
 
 
 def _choice(one: Value, other: Value) -> Value:
