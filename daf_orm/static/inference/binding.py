@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.special import class_behind, special
-from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Loaded, Object, Row, Value
+from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Loaded, Mapping, Object, Row, Value, join
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _bind_item(frame: Frame, target: ast.Subscript, value: Value) -> None:
     frame.evaluate(target.slice) if not isinstance(target.slice, ast.Slice) else None
     if isinstance(owner, Object) and owner.of == SESSION:
         frame.engine.objects.session_item(frame, owner, target.value, target.slice, target, "__setitem__")
+    elif isinstance(owner, Mapping) and (owner.is_empty or not owner.entries):
+        frame.refine(target.value, Mapping(value if owner.is_empty else join(owner.item, value)))
     else:
         special(frame, owner, ("__setitem__",), target, (UNKNOWN, value))
 

@@ -42,7 +42,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
     if isinstance(value, Choice):
         return any_of([iterate(frame, each, node, whole, kind) for each in value.values])
     if isinstance(value, Items):
-        return _any_of(value)
+        return value.any
     if isinstance(value, Mapping):
         return UNKNOWN
     if isinstance(value, Rows):
@@ -61,12 +61,6 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
         found = special(frame, value, ("__iter__",), shown)
         return found.item if isinstance(found, Items) else UNKNOWN
     return UNKNOWN
-
-
-def _any_of(value: Items) -> Value:
-    if value.each is None:
-        return value.item
-    return any_of(value.each) if value.each else UNKNOWN
 
 
 def _iterate_lazy(frame: Frame, value: Lazy, shown: ast.expr) -> Value:
@@ -169,10 +163,10 @@ def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
     index = node.slice.value if isinstance(node.slice, ast.Constant) else None
     if isinstance(value, Items):
         if isinstance(node.slice, ast.Slice):
-            return Items(_any_of(value))
+            return Items(value.any)
         if value.each is not None and isinstance(index, int) and -len(value.each) <= index < len(value.each):
             return value.each[index]
-        return _any_of(value)
+        return value.any
     if isinstance(value, Mapping):
         return dict(value.entries).get(index, value.item) if isinstance(index, str) else any_entry(value)
     if isinstance(value, Coroutine):

@@ -174,7 +174,11 @@ class Engine:
                 continue
             scope: Scope | None = frame.scope
             while scope is not None:
-                scope.values |= {key: join(before, after) for key, value in scope.values.items() if value is before}
+                for key, value in [*scope.values.items()]:
+                    if value is before:
+                        scope.values[key] = join(before, after)
+                    elif isinstance(value, Items) and value.item == before:
+                        scope.values[key] = Items(join(before, after))
                 scope = scope.parent
 
     def _execute(

@@ -14,6 +14,7 @@ from daf_orm.static.inference.hops import offer_hop
 from daf_orm.static.inference.objects import CHOICES, FIELDS, SESSION, USER
 from daf_orm.static.inference.special import UNARY, compare, operate, search, special, take_hash
 from daf_orm.static.inference.values import (
+    EMPTY,
     UNKNOWN,
     Callable,
     Constant,
@@ -28,6 +29,7 @@ from daf_orm.static.inference.values import (
     Scope,
     Super,
     Value,
+    any_of,
     join,
 )
 from daf_orm.static.project.definitions import Function, dotted
@@ -187,6 +189,8 @@ def _binary(frame: Frame, node: ast.BinOp) -> Value:
         return replace(left, is_evaluated=False)
     if isinstance(node.op, ast.Mod) and isinstance(left, Constant):
         _format(frame, right, node)
+    if isinstance(left, Items) and isinstance(right, Items) and isinstance(node.op, ast.Add):
+        return join(left, right)
     return (
         Items() if isinstance(left, Items) or isinstance(right, Items) else operate(frame, node.op, left, right, node)
     )
@@ -234,7 +238,9 @@ def _display(frame: Frame, node: ast.List | ast.Tuple | ast.Set) -> Value:
 
 
 def _dictionary(frame: Frame, node: ast.Dict) -> Value:
-    entries = []
+    if not node.keys:
+        return EMPTY
+    entries, others = [], []
     for key, value in zip(node.keys, node.values, strict=True):
         name = frame.evaluate(key) if key is not None else UNKNOWN
         if key is not None:
@@ -242,7 +248,9 @@ def _dictionary(frame: Frame, node: ast.Dict) -> Value:
         found = frame.evaluate(value)
         if isinstance(name, Constant) and isinstance(name.value, str):
             entries.append((name.value, found))
-    return Mapping(entries=tuple(entries))
+        else:
+            others.append(found if key is not None else UNKNOWN)
+    return Mapping(any_of(others) if others else UNKNOWN, tuple(entries))
 
 
 def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:

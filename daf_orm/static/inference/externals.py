@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume, methods, querysets
 from daf_orm.static.inference.attributes import class_of
+from daf_orm.static.inference.blocks import iterate_async
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
@@ -184,6 +185,10 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     elif name in {"getattr", "hasattr"} and len(positional) > 1 and isinstance(positional[1], Constant):
         found = frame.engine.attribute(frame, arguments[0][0], str(positional[1].value), node)
         return found if name == "getattr" else UNKNOWN
+    elif name == "aiter":
+        return Items(iterate_async(frame, first, argument))
+    elif name == "anext":
+        return Coroutine(iterate_async(frame, first, argument))
     elif name == "vars":
         return Mapping()
     elif name == "type" and len(positional) == 1:
@@ -301,7 +306,7 @@ def _gathered(frame: Frame, node: ast.Call) -> Value:
 def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:
     positional, engine = arguments[0], frame.engine
     if path in {"django.contrib.auth.get_user_model", "django.apps.apps.get_model"}:
-        return _user_model(frame) if name == "get_user_model" else UNKNOWN
+        return _user_model(frame) if name == "get_user_model" else _model_named(frame, positional)
     if path.startswith("django.") and name in {"aget_object_or_404", "aget_list_or_404"}:
         return Coroutine(_of_shortcut(frame, name[1:], arguments))
     if path in {"django.contrib.auth.aget_user", "django.contrib.auth.aauthenticate"}:
@@ -358,6 +363,13 @@ def _user_model(frame: Frame) -> Value:
     if model.cls is not None:
         return ClassValue(model.cls)
     return External("django.contrib.auth.models.User" if model.facts is None else model.facts.place.path)
+
+
+def _model_named(frame: Frame, names: tuple[Value, ...]) -> Value:
+    """Return the model of ``apps.get_model("shop", "Book")`` or ``apps.get_model("shop.Book")``."""
+    texts = [each.value for each in names if isinstance(each, Constant) and isinstance(each.value, str)]
+    model = frame.engine.models.named(frame.module, ".".join(texts)) if texts and len(texts) == len(names) else None
+    return ClassValue(model.cls) if model is not None and model.cls is not None else UNKNOWN
 
 
 def made(frame: Frame, path: str, arguments: Arguments) -> Value:

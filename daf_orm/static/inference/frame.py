@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daf_orm.static.findings import Finding, Fix, Step
 from daf_orm.static.inference.source import characters, line_of, position_of, source_of
-from daf_orm.static.inference.values import NONE, Scope, Value, join
+from daf_orm.static.inference.values import NONE, Items, Mapping, Row, Scope, Value, join
 from daf_orm.static.project.definitions import Class, Function, dotted
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Frame:
         # The scope that binds the name is changed: the lambda of a hop loads for its outer function.
         while scope is not None and "." not in path:
             if path in scope.values:
+                _also_where_it_is_put(scope, scope.values[path], value)
                 scope.values[path] = value
                 return
             scope = scope.parent
@@ -179,3 +181,13 @@ class Frame:
     def text(self, node: ast.expr | ast.stmt) -> str:
         """Return the source of a node on one line."""
         return source_of(self.module.lines, node)
+
+
+def _also_where_it_is_put(scope: Scope, before: Value, after: Value) -> None:
+    """Take note of what a row has loaded in the collections that it was put into: ``books.append(book)``."""
+    if isinstance(before, Row) and isinstance(after, Row):
+        for name, value in scope.values.items():
+            if isinstance(value, Items) and value.item == before:
+                scope.values[name] = Items(join(before, after))
+            elif isinstance(value, Mapping) and value.item == before:
+                scope.values[name] = replace(value, item=join(before, after))

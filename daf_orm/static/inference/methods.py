@@ -22,6 +22,7 @@ from daf_orm.static.inference.values import (
     Row,
     Rows,
     Value,
+    join,
 )
 from daf_orm.static.names import functions, orm
 from daf_orm.static.names.functions import OPENING, READING, WAITING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.inference.querysets import Arguments
 
+_PUTTING: Final = frozenset({"append", "appendleft", "add", "insert"})
 _TAKES_ITERABLE: Final = frozenset({"join", "extend", "writerows"})
 _HASHING: Final = {"set_password": "make_password", "check_password": "check_password"}
 _LOGGING: Final = frozenset("debug info warning error critical exception log".split())
@@ -55,6 +57,12 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
         return _of_object(frame, owner, method, arguments, node)
     if isinstance(owner, Coroutine):
         return owner.result
+    if isinstance(owner, Items) and method.name in _PUTTING and arguments[0] and method.node is not None:
+        frame.refine(method.node, owner.with_item(arguments[0][-1]))
+        return UNKNOWN
+    if isinstance(owner, Items) and method.name in {"extend", "update"} and method.node is not None:
+        given = arguments[0][0] if arguments[0] else UNKNOWN
+        frame.refine(method.node, join(owner, given) if isinstance(given, Items) else Items())
     return _of_collection(frame, owner, method.name, arguments, node)
 
 

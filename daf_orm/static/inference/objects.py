@@ -98,6 +98,8 @@ class Objects:
         if method is not None:
             return engine.member(frame, method, value, node)
         for each in engine.project.ancestors(cls)[0]:
+            if name in each.inner:
+                return ClassValue(each.inner[name])
             if name in each.annotations:
                 found = engine.annotations.value(each.module, each.annotations[name], each)
                 if found != UNKNOWN:
@@ -193,9 +195,9 @@ class Objects:
 
     def validate(self, frame: Frame, value: Object, name: str, node: ast.expr) -> None:
         """Take note of a method of a form that validates or renders it, and follow the project's own ``clean``."""
-        if value.argument("validated") is not None and name not in FORM_RENDERING:
-            return
         is_rendered = name in FORM_RENDERING or name == "__str__"
+        if value.argument("validated") is not None and not is_rendered:
+            return
         method = "render" if name == "__str__" else name
         queries = bool(self._all_choices(value)) if is_rendered else self.form_queries(value)
         if queries:

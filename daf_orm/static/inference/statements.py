@@ -81,8 +81,10 @@ def _augmented(frame: Frame, node: ast.AugAssign) -> None:
     if isinstance(before, Items) and isinstance(value, Rows):
         consume.iterate(frame, value, node.value, None, "argument")
     changed = operate(frame, node.op, before, value, node.target, is_in_place=True)
+    if isinstance(before, Items):
+        changed = join(before, value) if isinstance(value, Items) else Items()
     if isinstance(node.target, ast.Name):
-        frame.scope.assign(node.target.id, before if isinstance(before, Items | Rows) else changed)
+        frame.scope.assign(node.target.id, before if isinstance(before, Rows) else changed)
 
 
 def _delete(frame: Frame, node: ast.Delete) -> None:

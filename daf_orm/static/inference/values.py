@@ -280,6 +280,20 @@ class Items(Value):
     item: Value = UNKNOWN
     each: tuple[Value, ...] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """True of ``[]``."""
+        return self.each == ()
+
+    @property
+    def any(self) -> Value:
+        """The value that stands for each item."""
+        return any_of(self.each) if self.each else self.item
+
+    def with_item(self, value: Value) -> Items:
+        """Return the collection with one more item."""
+        return Items(value if self.is_empty else join(self.any, value))
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping(Value):
@@ -287,6 +301,11 @@ class Mapping(Value):
 
     item: Value = UNKNOWN
     entries: tuple[tuple[str, Value], ...] = ()
+    is_empty: bool = False
+    """True of ``{}``."""
+
+
+EMPTY = Mapping(is_empty=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +356,16 @@ def join(one: Value, other: Value) -> Value:
     if _are_of_one_model(one, other):
         return UNKNOWN
     if isinstance(one, Items) and isinstance(other, Items):
-        return Items(join(one.item, other.item))
+        return _collected(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and EMPTY in {one, other}:
+        return one if other == EMPTY else other
     return _choice(one, other)
+
+
+def _collected(one: Items, other: Items) -> Items:
+    if one.is_empty or other.is_empty:
+        return other if one.is_empty else one
+    return Items(join(one.any, other.any))
 
 
 def any_of(values: Iterable[Value]) -> Value:

@@ -240,7 +240,7 @@ class Models:
         if given is None:
             return None
         if isinstance(given, ast.Constant) and isinstance(given.value, str):
-            return self._named(model, cls.module, given.value)
+            return model if given.value == "self" else self.named(cls.module, given.value)
         if last_name(given) in {"AUTH_USER_MODEL", "get_user_model"}:
             return self.user
         found = self.project.expression(cls.module, given)
@@ -248,10 +248,8 @@ class Models:
             return self.of(found)
         return self.external(found) if isinstance(found, str) else None
 
-    def _named(self, model: Model, module: Module, name: str) -> Model | None:
-        """Return the model of ``"self"``, ``"Author"`` or ``"shop.Author"``."""
-        if name == "self":
-            return model
+    def named(self, module: Module, name: str) -> Model | None:
+        """Return the model of ``"Author"`` or ``"shop.Author"``, as ``module`` names it."""
         app, _, short = name.rpartition(".")
         here = module.bindings.get(short) if not app else None
         if isinstance(here, Class):
