@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from daf_orm import _execution
 from daf_orm._django import connections as leased_connections
-from daf_orm._django.owners import end_owner, enter_owner, leave_owner
+from daf_orm._django.owners import end_own_state, end_owner, enter_owner, leave_owner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from daf_orm._leases.scope import Scope
 
-__all__ = ["Ownership", "pinned"]
+__all__ = ["Ownership", "pinned", "return_connection"]
 
 
 class Ownership:
@@ -81,6 +81,16 @@ class pinned:  # noqa: N801 - used like a function
             _execution.abandon_scope(scope, _do_nothing)
         else:
             await _execution.close_scope(scope, _do_nothing)
+
+
+async def return_connection() -> None:
+    """Return the connection that the running task keeps for itself, cleaned. For servers, between two pieces of work.
+
+    Settings that the task has made there end with it. In a request, and while an ``atomic``, ``cursor`` or ``pinned``
+    block is open, nothing happens.
+    """
+    if (ending := end_own_state()) is not None:
+        await asyncio.shield(asyncio.wrap_future(ending))
 
 
 def _do_nothing(cancelled: bool) -> None:  # noqa: FBT001 - the signature of a last call

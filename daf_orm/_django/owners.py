@@ -81,6 +81,19 @@ def end_owner(owner: Owner) -> Future[None] | None:
     return None if is_busy else ending
 
 
+def end_own_state() -> Future[None] | None:
+    """End the owner that stands for the running task alone; its next call begins as a new one.
+
+    An owner that holds its lease across awaits stays. Return a future if a connection is being cleaned.
+    """
+    task = current_task()
+    owner = None if task is None else _of_tasks.get(task)
+    if task is None or owner is None or owner.pinned is None or owner.pinned.scopes:
+        return None
+    del _of_tasks[task]
+    return end_owner(owner)
+
+
 def _context_exit(leave: Any) -> Any:
     def __aexit__(self: ThreadSensitiveContext, *exc_info: Any) -> Any:  # noqa: N807 - the method that it replaces
         # The owner stays there: tasks that outlive the context must not get a new one, which would never end.

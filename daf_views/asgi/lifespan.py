@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.module_loading import import_string
 
 from daf_orm import database_sync_to_async, get_pool
+from daf_orm.owners import return_connection
 from daf_views._core.drain import current_drain
 from daf_views.settings import get_settings
 
@@ -131,6 +132,7 @@ async def _start(stack: AsyncExitStack) -> None:
     hooks = [*_starting, *map(import_string, get_settings().LIFESPAN)]
     for hook in hooks:
         await _enter(hook, stack)
+        await return_connection()  # that the hook has set something on: the server's task lives as long as the server
     for hook in _stopping:
         stack.push_async_callback(_call, hook)
 

@@ -10,7 +10,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from daf_orm import get_pool
+from daf_orm import cursor, get_pool, pinned
 from daf_views.asgi import current_drain, get_asgi_application, lifespan
 from daf_views.health import readyz
 from tests.support.connection import Connection
@@ -260,3 +260,47 @@ async def test_a_hook_that_comes_after_the_start_is_told_so():
 async def test_readiness_is_told_under_atomic_requests():
     with patch.dict(connections.settings["default"], {"ATOMIC_REQUESTS": True}):
         assert (await exchange(get_asgi_application(), path="/readyz")).status == 200
+
+
+SETTING = "SELECT set_config('app.hook', 'set', false)"
+ASKED = "SELECT current_setting('app.hook', true)"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+async def test_a_hook_leaves_no_setting_and_keeps_no_connection():
+    def of_a_thread():
+        with connections["default"].cursor() as cursor:
+            cursor.execute(SETTING)
+
+    async def of_the_loop():
+        async with cursor() as opened:
+            await opened.execute(ASKED)
+            log.append((await opened.fetchone())[0] or "")
+            await opened.execute(SETTING)
+
+    @asynccontextmanager
+    async def held():
+        async with pinned():
+            await of_the_loop()
+            yield
+            async with cursor() as opened:
+                await opened.execute(ASKED)
+                log.append((await opened.fetchone())[0])
+
+    lifespan.on_startup(of_a_thread)
+    lifespan.on_startup(of_the_loop)
+    lifespan.on_startup(of_the_loop)
+    server = Server()
+    await server.start()
+    assert get_pool().get_stats()["connections_pinned"] == 0
+    await server.stop()
+    assert log == ["", ""]
+
+    lifespan._starting[:] = [held]
+    log.clear()
+    server = Server()
+    await server.start()
+    assert get_pool().get_stats()["connections_pinned"] == 1
+    await server.stop()
+    assert log == ["", "set"]
