@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.suites.package_suites import Suite, changes, outcomes
+from tests.support.servers import PostgresServer
 
 pytestmark = [
     pytest.mark.no_database,
@@ -41,6 +42,23 @@ class TestShop(unittest.TestCase):
             with self.subTest(number=number):
                 self.assertEqual(number, 2)
 """
+TESTS_WITHOUT_A_TEST_DATABASE = """
+import unittest
+
+import django
+from django.db import connection
+
+django.setup()
+
+
+class TestShop(unittest.TestCase):
+    def test_that_queries(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def test_that_is_native(self):
+        self.assertTrue(type(connection._connections[connection._alias]).__module__.startswith("daf_orm."))
+"""
 IN_PLAY = {"DAF_IN_PLAY": "1"}
 OPTIONS = {"pytest": ["-p", "no:schemathesis"], "django": []}  # it takes longest to import of the installed plugins
 NAME = {"pytest": "tests/test_shop.py::TestShop::{}", "django": "tests.test_shop.TestShop.{}"}
@@ -72,3 +90,14 @@ def test_a_suite_of_which_nothing_passes_proves_nothing(source):
 
     with pytest.raises(RuntimeError, match="No test of shop passed"):
         outcomes(Suite(project="shop", settings="settings", runner="django"), Path(sys.executable), source, {})
+
+
+def test_a_suite_on_the_native_engine_finds_the_database_that_its_settings_name(source):
+    (source / "tests" / "test_shop.py").write_text(TESTS_WITHOUT_A_TEST_DATABASE)
+    suite = Suite(project="shop", settings="settings", options=[*OPTIONS["pytest"], "-p", "no:django"])
+
+    with PostgresServer() as server:
+        way = {"DAF_SUITE_URL": server.url, "DAF_SUITE_ENGINE": "daf_orm.backends.postgresql", **IN_PLAY}
+        found = outcomes(suite, Path(sys.executable), source, way)
+
+    assert found == {f"tests/test_shop.py::TestShop::test_that_{name}": "passed" for name in ("queries", "is_native")}

@@ -40,7 +40,8 @@ class Environment:
         constraints = self._folder / "constraints.txt"
         constraints.write_text("".join(f"{pin}\n" for pin in self._pins()))
         pip = [self.python, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", constraints]
-        subprocess.run([*pip, "--editable", ROOT, *self._needs], check=True)
+        # With psycopg and greenlet, as each suite can be run on PostgreSQL and on the native engine.
+        subprocess.run([*pip, "--editable", f"{ROOT}[native]", *self._needs], check=True)
         stamp.write_text(content)
 
     def _pins(self) -> list[str]:

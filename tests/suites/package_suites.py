@@ -55,7 +55,7 @@ SUITES = [
     Suite(
         project="django-allauth",
         needs="django-allauth[headless,headless-spec,idp-oidc,mfa,openid,socialaccount,steam] djangorestframework"
-        " django-ninja pillow psycopg[binary] pytest-asyncio pytest-django".split(),
+        " django-ninja pillow pytest-asyncio pytest-django".split(),
         settings="tests.projects.regular.settings",
     ),
     Suite(
@@ -66,13 +66,14 @@ SUITES = [
     ),
     Suite(
         project="djangorestframework",
-        needs="dj-database-url django-filter django-guardian inflection markdown psycopg[binary] pygments pytest-django"
+        needs="dj-database-url django-filter django-guardian inflection markdown pygments pytest-django"
         " pyyaml requests uritemplate".split(),
         options=["--no-migrations"],
     ),
     Suite(
         project="adrf",
         needs="faker pytest-asyncio pytest-django".split(),
+        options=["--nomigrations"],  # its models have no migrations, and refer to models that have
     ),
     Suite(
         project="channels",
@@ -81,7 +82,7 @@ SUITES = [
     ),
     Suite(
         project="django-async-backend",
-        needs=["psycopg[binary,pool]"],
+        needs=["psycopg[pool]"],
         tests=["."],
         runner="django",
         folder="tests",
@@ -92,14 +93,14 @@ SUITES = [
     Suite(
         project="django-modern-rest",
         needs="django-allauth[headless] django-modern-rest[allauth,attrs,jwt,msgspec,openapi,pydantic] dirty-equals"
-        " django-csp faker inline-snapshot nanodjango orjson polyfactory punq pytest-asyncio pytest-django"
+        " django-csp faker inline-snapshot nanodjango orjson phonenumbers polyfactory punq pytest-asyncio pytest-django"
         " pytest-freezer pytest-xdist redis schemathesis syrupy testcontainers[redis] xmltodict-rs".split(),
         tests=["tests/test_unit", "tests/test_integration"],
         options=["-o", "asyncio_default_fixture_loop_scope=function"],
     ),
     Suite(
         project="django-ninja",
-        needs="psycopg[binary] pytest-asyncio pytest-django".split(),
+        needs="pytest-asyncio pytest-django".split(),
         options=["--nomigrations"],
     ),
     Suite(
@@ -110,7 +111,7 @@ SUITES = [
     Suite(
         project="strawberry-graphql-django",
         needs="channels django-choices-field django-debug-toolbar django-guardian django-model-utils django-polymorphic"
-        " django-tree-queries django-types factory_boy pillow psycopg[binary] pytest-asyncio pytest-django"
+        " django-tree-queries django-types factory_boy pillow pytest-asyncio pytest-django"
         " pytest-mock pytest-snapshot setuptools".split(),
         options=["--nomigrations", "--asyncio-mode=auto"],
         settings="tests.django_settings",
@@ -255,10 +256,14 @@ def main() -> int:
     found = 0
     for suite in chosen:
         on_postgresql = options.postgresql or options.native or suite.needs_postgresql
-        with PostgresServer() if on_postgresql else contextlib.nullcontext() as server:
-            common = {"DAF_SUITE_URL": server.url} if server else {}
+        with contextlib.ExitStack() as servers:
+            # A server each: some suites write to the database that their settings name, and not to a test database.
+            ways = [
+                way | ({"DAF_SUITE_URL": servers.enter_context(PostgresServer()).url} if on_postgresql else {})
+                for way in ({}, in_play)
+            ]
             try:
-                found += compare(suite, options.lock, options.checkouts, [common, common | in_play])
+                found += compare(suite, options.lock, options.checkouts, ways)
             except (RuntimeError, subprocess.SubprocessError) as error:  # the other suites still tell something
                 print(error, flush=True)
                 found += 1

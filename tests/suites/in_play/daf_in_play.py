@@ -16,7 +16,7 @@ import django.core.asgi
 import recorded
 from django import conf
 from django.apps import apps
-from suite_database import ENGINE, URL, database
+from suite_database import ENGINE, NAME, URL, database
 
 _configure = conf.LazySettings.configure
 
@@ -65,7 +65,8 @@ def _change(settings: Any) -> None:
 def _on_server(alias: str, options: dict[str, Any]) -> dict[str, Any]:
     engine = ENGINE if options["ENGINE"].startswith("django.") else options["ENGINE"]
     mirror = options.get("TEST", {}).get("MIRROR")
-    return database(alias, engine=engine) | ({"TEST": {"MIRROR": mirror}} if mirror else {})
+    name = NAME if alias == "default" else alias  # a suite may query it before it makes a test database
+    return database(name, engine=engine) | ({"TEST": {"MIRROR": mirror}} if mirror else {})
 
 
 def _get_asgi_application() -> Any:

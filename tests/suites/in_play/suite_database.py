@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 ENGINE = os.environ.get("DAF_SUITE_ENGINE", "django.db.backends.postgresql")
 URL = os.environ.get("DAF_SUITE_URL")
+NAME = urlsplit(URL or "").path.removeprefix("/")
+"""Of the database that the URL names: it exists."""
 
 
 def database(name: str, *, engine: str = ENGINE) -> dict[str, Any]:
