@@ -19,8 +19,7 @@ from daf_orm._core.tickets import new_ticket, take
 
 if TYPE_CHECKING:
     import asyncio
-
-    from daf_orm._core.call_thread import CallThread
+    from collections.abc import Callable
 
 AT_ONCE: Final = 4
 """Places. With two, gathered calls that wait 2 ms each for a server took about half as long again, for no less CPU."""
@@ -83,17 +82,24 @@ class Runnable(Protocol):
         """Fail, since its thread has ended: the call will not run."""
 
 
+class Thread(Protocol):
+    """The thread of a lease."""
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Run ``work`` when all earlier work has ended. Raises RuntimeError if the thread has ended."""
+
+
 class Places:
     """Lets calls of event loops begin, a few at the same time."""
 
     def __init__(self) -> None:
         # Each operation on these is atomic. With a lock, a woken thread would have to wait for it.
-        self._calls: deque[tuple[Runnable, CallThread]] = deque()
+        self._calls: deque[tuple[Runnable, Thread]] = deque()
         self._free = [None] * AT_ONCE
         self._taken: dict[Place, None] = {}
         self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
-    def run_call(self, call: Runnable, thread: CallThread, loop: asyncio.AbstractEventLoop) -> None:
+    def run_call(self, call: Runnable, thread: Thread, loop: asyncio.AbstractEventLoop) -> None:
         """Run a call on its thread as soon as there is a place for it. Called on the event loop that waits for it."""
         self._calls.append((call, thread))
         self._begin_calls()
