@@ -7,6 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db.models import ForeignKey, Model, OneToOneField
+from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import (
     ForeignKeyDeferredAttribute,
     ForwardManyToOneDescriptor,
@@ -18,11 +19,13 @@ from django.db.models.signals import post_init, pre_init
 from django.db.models.sql.query import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _COLUMNS: Final = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute})
 _RELATIONS: Final = {ForeignKey: ForwardManyToOneDescriptor, OneToOneField: ForwardOneToOneDescriptor}
-_STEPS: Final = ("__iter__", "_chain", "_clone", "_fetch_all", "_iterator", "_values", "iterator", "values_list")
+_SETTERS: Final = _COLUMNS | {FileDescriptor, ImageFileDescriptor}
+"""Descriptors that may be told of a value, and change no other one."""
+_STEPS: Final = ("__iter__", "__len__", "_chain", "_clone", "_fetch_all", "_iterator", "all", "iterator")
 _QUERIES: Final = frozenset({Query})
 _DJANGOS: Final = ("django.db.models.", "daf_orm.")
 
@@ -52,24 +55,26 @@ def relation_of(model: Any, attribute: str) -> Relation | None:
     return None
 
 
-def filled_column_of(model: Any) -> str | None:
-    """Return the name of a column that has a value in each row, other than the key; None if there is none.
+def key_of(model: Any) -> str:
+    """Return the name of the column by whose value Django tells that there is a related row."""
+    return str(model._meta.pk_fields[0].attname)
 
-    Django takes a relation's key from the row that refers to it.
-    """
-    for field in model._meta.concrete_fields:
-        if not (field.null or field.primary_key or field.is_relation) and column_of(model, field.attname) is not None:
-            return str(field.attname)
-    return None
+
+def sets_columns_alone(model: Any) -> bool:
+    """Return True if no descriptor of a column can change other columns as its value is set."""
+    found = [type(getattr_static(model, each.attname, None)) for each in model._meta.concrete_fields]
+    return all(kind in _SETTERS or not hasattr(kind, "__set__") for kind in found)
 
 
 def is_plain(model: Any) -> bool:
     """Return True if an instance has the values of its columns and nothing else happens when it is made."""
     return (
         _is_djangos(model.__init__)
-        and _is_djangos(model.from_db.__func__)
+        and _is_djangos(getattr(model.from_db, "__func__", None))
         and model.__getattribute__ is object.__getattribute__
+        and model.__setattr__ is object.__setattr__
         and model.__new__ is object.__new__
+        and type(model).__call__ is type.__call__
         and not (pre_init.has_listeners(model) or post_init.has_listeners(model))
     )
 
@@ -89,21 +94,46 @@ def makes_plain_rows(queryset: Any) -> bool:
     )
 
 
-def has_known_relations(queryset: Any) -> bool:
-    """Return True if rows are given the instance that they were found by, as those of a related manager are."""
-    return bool(queryset._known_related_objects)
+def keeps_columns(queryset: Any, names: Collection[str]) -> bool:
+    """Return True if the instances that rows were found by, as by a related manager, change no such column."""
+    return all(type(field) in _RELATIONS and field.attname not in names for field in queryset._known_related_objects)
 
 
-def is_joined(queryset: Any, path: Sequence[str]) -> bool:
-    """Return True if ``select_related()`` of a queryset names a relation, given as the names that lead to it."""
-    named = queryset.query.select_related
-    for name in path:
-        if not isinstance(named, dict) or name not in named:
-            return False
-        named = named[name]
-    return True
+def joined_by(queryset: Any) -> Any:
+    """Return the names given to ``select_related()``, as dicts of dicts; True for all relations."""
+    return queryset.query.select_related or {}
+
+
+def models_joined(model: Any, named: Any) -> Iterator[Any]:
+    """Yield the models of the relations that :func:`joined_by` names. Raises LookupError for one that is not plain."""
+    if not isinstance(named, dict):
+        raise LookupError("all relations")  # noqa: TRY004 - True is meant
+    for name, further in named.items():
+        relation = relation_of(model, name)
+        if relation is None or not sets_columns_alone(relation.model):
+            raise LookupError(name)
+        yield relation.model
+        yield from models_joined(relation.model, further)
+
+
+def rows_of(queryset: Any) -> tuple[Iterable[Any], Mapping[tuple[str, ...], int]]:
+    """Evaluate a queryset by the SQL that instances are made of; return its rows, and the places of the columns.
+
+    A column is given as the names of relations that lead to it, and its own.
+    """
+    queryset = queryset.all()  # threads may share a queryset, and compiling changes its query
+    compiler = queryset.query.get_compiler(using=queryset.db)
+    results = compiler.execute_sql()
+    return compiler.results_iter(results), dict(_places(compiler.select, compiler.klass_info, ()))
+
+
+def _places(select: Any, info: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    for place in info["select_fields"]:
+        yield (*path, select[place][0].target.attname), place
+    for related in info.get("related_klass_infos", ()):
+        yield from _places(select, related, (*path, related["field"].name))
 
 
 def _is_djangos(method: Any) -> bool:
     """Return True if the code of Django or DAF defines a method, and not a wrapper of it."""
-    return type(method) is FunctionType and method.__globals__["__name__"].startswith(_DJANGOS)
+    return type(method) is FunctionType and str(method.__globals__.get("__name__")).startswith(_DJANGOS)
