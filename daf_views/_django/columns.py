@@ -47,10 +47,12 @@ def column_of(model: Any, attribute: str) -> str | None:
 
 
 def relation_of(model: Any, attribute: str) -> Relation | None:
-    """Return the relation whose other row an attribute is, if it is one."""
+    """Return the relation whose other row an attribute is, if it is one. No query joins the row of a parent model."""
     descriptor = getattr_static(model, attribute, None)
     for field in model._meta.concrete_fields:
         if field.name == attribute and _RELATIONS.get(type(field)) is type(descriptor):
+            if field.remote_field.parent_link:
+                return None
             return Relation(field.remote_field.model, field.null)
     return None
 

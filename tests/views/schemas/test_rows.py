@@ -121,6 +121,10 @@ class NovelOut(msgspec.Struct):
     author: AuthorOut
 
 
+class ParentOut(msgspec.Struct):
+    book_ptr: TitleOut
+
+
 class ProfileOut(msgspec.Struct):
     biography: str
     author: AuthorOut
@@ -279,6 +283,7 @@ def test_a_key_of_the_row_that_rows_were_found_by_is_read_from_instances() -> No
         (TitleOut, BOOKS.defer("price")),
         (TitleOut, BOOKS.distinct()),
         (NovelOut, Novel.objects.select_related()),
+        (ParentOut, Novel.objects.select_related("book_ptr")),
         (TitleOut, BOOKS.select_related("author__profile")),
         (TitleOut, Book.objects.union(Book.objects.all())),
         (TitleOut, BOOKS.extra(select={"more": "1"})),
