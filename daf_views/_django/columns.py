@@ -13,7 +13,7 @@ from django.db.models.fields.related_descriptors import (
     ForwardManyToOneDescriptor,
     ForwardOneToOneDescriptor,
 )
-from django.db.models.query import ModelIterable
+from django.db.models.query import ModelIterable, RelatedPopulator
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 from django.db.models.sql.query import Query
@@ -26,6 +26,11 @@ _RELATIONS: Final = {ForeignKey: ForwardManyToOneDescriptor, OneToOneField: Forw
 _SETTERS: Final = _COLUMNS | {FileDescriptor, ImageFileDescriptor}
 """Descriptors that may be told of a value, and change no other one."""
 _STEPS: Final = ("__iter__", "__len__", "_chain", "_clone", "_fetch_all", "_iterator", "all", "iterator")
+_MAKERS: Final = (
+    *((ModelIterable, "__iter__"), (RelatedPopulator, "populate"), (DeferredAttribute, "__get__")),
+    (ForwardManyToOneDescriptor, "__get__"),
+)
+"""Where Django makes instances and reads their attributes. Packages that look for unneeded queries wrap some."""
 _QUERIES: Final = frozenset({Query})
 _DJANGOS: Final = ("django.db.models.", "daf_orm.")
 
@@ -86,6 +91,7 @@ def makes_plain_rows(queryset: Any) -> bool:
     kind, query = type(queryset), queryset.query
     return (
         all(_is_djangos(getattr(kind, name, None)) for name in _STEPS)
+        and all(_is_djangos(getattr(maker, name, None)) for maker, name in _MAKERS)
         and queryset._iterable_class is ModelIterable
         and queryset._result_cache is None
         and not queryset._prefetch_related_lookups

@@ -15,6 +15,8 @@ import pytest
 from django.db import connection, models
 from django.db.models import Count, F, QuerySet
 from django.db.models.expressions import RawSQL
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
+from django.db.models.query import ModelIterable, RelatedPopulator
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 from django.test.utils import CaptureQueriesContext, isolate_apps
@@ -353,6 +355,11 @@ def received(signal: Any, sender: Any) -> Iterator[None]:
         signal.disconnect(shout, sender=sender)
 
 
+def wrapped(owner: Any, name: str) -> Any:
+    original = getattr(owner, name)
+    return patched(owner, name, lambda *args, **kwargs: original(*args, **kwargs))
+
+
 def _shouted(cls: Any, *args: Any, **kwargs: Any) -> Any:
     instance = models.Model.from_db.__func__(cls, *args, **kwargs)
     instance.title = f"{getattr(instance, 'title', '')}!"
@@ -375,6 +382,10 @@ CHANGES: dict[str, Callable[[], Any]] = {
     ),
     "a static from_db": lambda: patched(Book, "from_db", staticmethod(lambda *row: _shouted(Book, *row))),
     "a call of the class": lambda: patched(type(Book), "__call__", lambda cls, *row: type.__call__(cls, *row)),
+    "the maker of instances": lambda: wrapped(ModelIterable, "__iter__"),
+    "the maker of related instances": lambda: wrapped(RelatedPopulator, "populate"),
+    "the reader of columns": lambda: wrapped(DeferredAttribute, "__get__"),
+    "the reader of relations": lambda: wrapped(ForwardManyToOneDescriptor, "__get__"),
     "a step of the queryset": lambda: patched(type(JOINED), "_fetch_all", functools.partialmethod(QuerySet._fetch_all)),
 }
 
