@@ -22,7 +22,7 @@ from django.db.models.signals import post_init, pre_init
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from daf_views import AsyncAPIView
-from daf_views._django.columns import makes_plain_rows
+from daf_views._django.columns import is_plain, makes_plain_rows
 from daf_views.schemas import rows, schema_of
 from daf_views.schemas.readers import Rows
 from tests.project.library.models import Author, Book, Counter, CreditedBook, Novel, Profile, Publisher, Reading, Tag
@@ -182,6 +182,8 @@ class StockOut(msgspec.Struct):
 
 BOOKS = Book.objects.order_by("title")
 JOINED = BOOKS.select_related("author", "publisher")
+JOINED_TO_ALL = Novel.objects.all()
+JOINED_TO_ALL.query.select_related = True  # by select_related() without names, which Django 6.1 deprecates
 
 
 @pytest.fixture(autouse=True)
@@ -284,7 +286,7 @@ def test_a_key_of_the_row_that_rows_were_found_by_is_read_from_instances() -> No
         (TitleOut, BOOKS.only("title", "stock")),
         (TitleOut, BOOKS.defer("price")),
         (TitleOut, BOOKS.distinct()),
-        (NovelOut, Novel.objects.select_related()),
+        (NovelOut, JOINED_TO_ALL),
         (ParentOut, Novel.objects.select_related("book_ptr")),
         (TitleOut, BOOKS.select_related("author__profile")),
         (TitleOut, Book.objects.union(Book.objects.all())),
@@ -380,7 +382,6 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "__setattr__": lambda: patched(
         Book, "__setattr__", lambda self, name, value: object.__setattr__(self, name, value)
     ),
-    "a static from_db": lambda: patched(Book, "from_db", staticmethod(lambda *row: _shouted(Book, *row))),
     "a call of the class": lambda: patched(type(Book), "__call__", lambda cls, *row: type.__call__(cls, *row)),
     "the maker of instances": lambda: wrapped(ModelIterable, "__iter__"),
     "the maker of related instances": lambda: wrapped(RelatedPopulator, "populate"),
@@ -396,6 +397,11 @@ def test_a_model_whose_instances_are_made_otherwise_is_read_from_instances(chang
     with CHANGES[change]():
         assert not read_both_ways(BookData, JOINED)
     assert read_both_ways(BookData, JOINED)
+
+
+def test_a_from_db_that_is_no_class_method_is_called() -> None:
+    with patched(Book, "from_db", staticmethod(lambda *row: _shouted(Book, *row))):
+        assert not is_plain(Book)
 
 
 def test_an_attribute_that_is_replaced_later_is_read_from_instances() -> None:
