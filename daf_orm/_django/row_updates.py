@@ -132,6 +132,7 @@ def readers_of_update(compiler: Any) -> Iterator[Callable[[], Any]]:
     yield partial(read_steps, Query)
     for kind in type(compiler).__mro__[:-1]:
         yield partial(_compiler_steps, kind)
+    yield partial(getattr, type(compiler), "execute_returning_sql", None)  # since Django 6.0, save() takes this one
 
 
 def has_placeholder(field: Any) -> bool:

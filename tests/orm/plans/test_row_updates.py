@@ -269,6 +269,7 @@ def test_a_model_that_updates_in_another_way_is_asked() -> None:
     ("owner", "name"),
     [
         *((SQLUpdateCompiler, name) for name in ("as_sql", "execute_sql", "pre_sql_setup")),
+        *((SQLUpdateCompiler, name) for name in ("execute_returning_sql",) if hasattr(SQLUpdateCompiler, name)),
         *((SQLCompiler, name) for name in ("execute_sql", "compile")),
         *((QuerySet, name) for name in ("_update", "filter", "_filter_or_exclude")),
         *((UpdateQuery, name) for name in ("add_update_fields", "get_related_updates")),
