@@ -30,7 +30,7 @@ _MAKERS: Final = (
     *((ModelIterable, "__iter__"), (RelatedPopulator, "populate"), (DeferredAttribute, "__get__")),
     (ForwardManyToOneDescriptor, "__get__"),
 )
-"""Where Django makes instances and reads their attributes. Packages that look for unneeded queries wrap some."""
+"""The methods by which Django makes instances and reads their attributes. Some packages wrap them."""
 _QUERIES: Final = frozenset({Query})
 _DJANGOS: Final = ("django.db.models.", "daf_orm.")
 

@@ -77,7 +77,7 @@ class Turns:
 
 @pytest.mark.parametrize("waiting", [0, 1, 2])
 @pytest.mark.parametrize("is_release_first", [True, False])
-def test_a_release_beside_a_call_that_comes_to_wait(waiting: int, is_release_first: bool) -> None:  # noqa: FBT001 - of a table
+def test_a_release_beside_a_call_that_waits(waiting: int, is_release_first: bool) -> None:  # noqa: FBT001 - of a table
     turns: list[Turns] = []
 
     def make() -> tuple[Step, Step]:
