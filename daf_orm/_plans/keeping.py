@@ -43,6 +43,9 @@ logger: Final = logging.getLogger("daf_orm")
 _MAX_SQL: Final = (
     20_000  # characters: a client may choose the length of SQL, and must not choose how much memory it takes
 )
+_CREDIT: Final = 50.0
+"""Plans of updates that may be made for one model, before updates have taken any."""
+_EARNED: Final = 0.125
 
 
 class _Keeper:
@@ -54,6 +57,7 @@ class _Keeper:
         self.first = 1 % settings.CHECK_EVERY
         self.store = PlanStore(settings.MAX_SIZE)
         self.keeps_filters = True
+        self._credits: dict[Any, float] = {}
 
     def filtered(self, query: Any, condition: Any, reuse_all: bool, add: Callable[..., None]) -> None:  # noqa: FBT001 - Django's
         """Add a condition to a query, at once or by ``add``, which is Django's way."""
@@ -144,6 +148,7 @@ class _Keeper:
             place = (_backend_of(update.compiler, UpdateQuery, "update_compiler"), update.key)
             plan = store.find(place)
             if plan is None or (type(plan) is RowPlan and not plan.holds()):
+                self._spend(update.compiler.query.model)
                 plan = self._row_plan(update, compiled_by_django(queryset, key, values))
                 if not isinstance(plan, Replaced):
                     store.put(place, plan)
@@ -155,6 +160,8 @@ class _Keeper:
             return None
         plan.hits += 1
         store.hits += 1
+        model = update.compiler.query.model
+        self._credits[model] = min(_CREDIT, self._credits.get(model, _CREDIT) + _EARNED)
         if plan.is_checked and plan.hits % self.check_every != self.first:
             return execute(update.compiler, plan.sql, plan.parameters_of(update))
         made = compiled_by_django(queryset, key, values)
@@ -162,6 +169,18 @@ class _Keeper:
         kept = plan.sql, plan.parameters_of(update)
         self._note_differences(place, plan, update.compiler.query, differences_of_sql(kept, made))
         return execute(update.compiler, *made)
+
+    def _spend(self, model: Any) -> None:
+        """Allow for one more plan of a model's updates. Raises Unkept if most of its plans are of no use.
+
+        A client may choose which columns are NULL, and so the SQL: each plan would be made and never taken.
+        """
+        if len(self._credits) > self.settings.MAX_SIZE:
+            self._credits.clear()
+        credit = self._credits.get(model, _CREDIT)
+        if credit < 1:
+            raise Unkept("UPDATE of ever other columns to NULL")
+        self._credits[model] = credit - 1
 
     def _row_plan(self, update: RowUpdate, made: _Compiled) -> RowPlan | Unkept:
         try:

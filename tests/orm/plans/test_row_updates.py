@@ -336,6 +336,21 @@ def test_a_plan_that_differs_is_told_and_djangos_is_sent(
     assert Book.objects.get().stock == 8
 
 
+def test_a_client_that_chooses_which_columns_are_null_makes_few_plans() -> None:
+    reading = Reading.objects.create()
+    names = ("day", "clock", "lasted", "degrees", "number", "text", "level", "is_valid")
+    values = (dt.date(2026, 1, 2), dt.time(1), dt.timedelta(1), 1.5, 3, "x", Decimal(2), True)
+    before = get_stats().made
+    for pattern in range(256):
+        for place, (name, value) in enumerate(zip(names, values, strict=True)):
+            setattr(reading, name, value if pattern >> place & 1 else None)
+        reading.save(update_fields=names)
+        assert Reading.objects.values_list(*names).get() == tuple(getattr(reading, name) for name in names)
+
+    assert 40 < get_stats().made - before < 80
+    assert get_stats().reasons["UPDATE of ever other columns to NULL"] > 100
+
+
 @pytest.mark.django_db(transaction=True, databases=["default"])
 async def test_asave_takes_a_plan() -> None:
     author = await Author.objects.acreate(name="a")
