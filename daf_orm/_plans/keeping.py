@@ -179,7 +179,7 @@ class _Keeper:
             self._credits.clear()
         credit = self._credits.get(model, _CREDIT)
         if credit < 1:
-            raise Unkept("UPDATE of ever other columns to NULL")
+            raise Unkept("UPDATE of other columns to NULL each time")
         self._credits[model] = credit - 1
 
     def _row_plan(self, update: RowUpdate, made: _Compiled) -> RowPlan | Unkept:

@@ -39,14 +39,9 @@ NATIVE = [
 ]
 PLANS = [
     *"queries lookup expressions aggregation annotations ordering select_related prefetch_related".split(),
-<<<<<<< HEAD
     *"null_queries filtered_relation".split(),
     *"basic custom_pk update_only_fields force_insert_update select_on_save".split(),
     *"model_inheritance save_delete_hooks".split(),
-=======
-    *"null_queries filtered_relation basic".split(),
-    *"update_only_fields force_insert_update select_on_save model_inheritance save_delete_hooks custom_pk".split(),
->>>>>>> f8019c7 (test: a static from_db is none of Django 6.1's, and a line is no longer than 120)
 ]
 MEANT = {
     "async.tests.AsyncUnsafeTest.test_async_unsafe_suppressed": (
