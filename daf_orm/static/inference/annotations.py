@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Coroutine,
     Items,
-    Loaded,
     Manager,
     Mapping,
     Object,

@@ -7,16 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daf_orm.static.findings import Fix
+from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.managers import manager_of, method_of, related
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
-    EVERYTHING,
     UNKNOWN,
     Choice,
     ClassValue,
     Coroutine,
     External,
-    Loaded,
     Manager,
     Method,
     ModuleValue,

@@ -6,9 +6,19 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.objects import SESSION
 from daf_orm.static.inference.special import class_behind, special
-from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Loaded, Mapping, Object, Row, Value, join
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Callable,
+    Items,
+    Mapping,
+    Object,
+    Row,
+    Value,
+    join,
+)
 from daf_orm.static.project.definitions import dotted
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import ast
 from typing import TYPE_CHECKING
 
 from daf_orm.static.inference import consume, externals, methods
+from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.objects import hopped, warm
 from daf_orm.static.inference.values import (
-    EVERYTHING,
     UNKNOWN,
     Callable,
     Choice,
@@ -17,7 +17,6 @@ from daf_orm.static.inference.values import (
     External,
     Guarded,
     Hop,
-    Loaded,
     Manager,
     Method,
     Object,

@@ -13,6 +13,7 @@ from daf_orm.static.inference.decorators import decorate, is_property
 from daf_orm.static.inference.frame import Frame
 from daf_orm.static.inference.globals import Globals
 from daf_orm.static.inference.instances import HELD, Instances
+from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.managers import default_manager, rows_of
 from daf_orm.static.inference.objects import Objects
 from daf_orm.static.inference.parameters import bind_parameters
@@ -28,7 +29,6 @@ from daf_orm.static.inference.values import (
     Coroutine,
     Items,
     Lazy,
-    Loaded,
     Object,
     Row,
     Scope,

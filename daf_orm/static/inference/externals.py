@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.inference import consume, methods, querysets
 from daf_orm.static.inference.attributes import class_of
 from daf_orm.static.inference.blocks import iterate_async
+from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
 from daf_orm.static.inference.values import (
-    EVERYTHING,
     NONE,
     UNKNOWN,
     Callable,
@@ -24,7 +24,6 @@ from daf_orm.static.inference.values import (
     Guarded,
     Hop,
     Items,
-    Loaded,
     Mapping,
     Object,
     Partial,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference.frame import Frame
+from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.parameters import bind_parameters
 from daf_orm.static.inference.state import bind_locals, is_set_outside, kept, kept_rows
 from daf_orm.static.inference.values import (
@@ -17,7 +18,6 @@ from daf_orm.static.inference.values import (
     ClassValue,
     Constant,
     Hop,
-    Loaded,
     Manager,
     Object,
     Partial,

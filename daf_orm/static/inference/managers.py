@@ -6,7 +6,13 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from daf_orm.static.inference.values import EVERYTHING, Loaded, Manager, Row, Rows, Value
+from daf_orm.static.inference.loaded import EVERYTHING, Loaded
+from daf_orm.static.inference.values import (
+    Manager,
+    Row,
+    Rows,
+    Value,
+)
 from daf_orm.static.names.families import is_of
 from daf_orm.static.project.definitions import Class, last_name
 from daf_orm.static.project.modules import Assigned

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import blocks, consume, generic, querysets, serializers
+from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.objects import FILE, FUTURE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -14,7 +15,6 @@ from daf_orm.static.inference.values import (
     Coroutine,
     Cursor,
     Items,
-    Loaded,
     Manager,
     Mapping,
     Method,
@@ -127,7 +127,7 @@ def _refreshed(frame: Frame, row: Row, method: Method, *, is_whole: bool) -> Non
 
 
 def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments, node: ast.Call) -> Value:
-    objects, name = frame.engine.objects, method.name
+    name = method.name
     if owner.of == USER:
         return UNKNOWN
     if owner.of == "pathlib.Path" and name in OPENING:
@@ -140,11 +140,15 @@ def _of_object(frame: Frame, owner: Object, method: Method, arguments: Arguments
         operation = f"{owner.of}.{name}"
         frame.report("DAF081", node, operation, f"runs {operation}", functions.HTTP)
         return UNKNOWN
-    waiting = _waiting(objects.bases(owner), name, arguments)
+    waiting = _waiting(frame.engine.objects.bases(owner), name, arguments)
     if waiting is not None and (owner.of != FUTURE or isinstance(method.node, ast.Call)):  # it may be done by then
         frame.report("DAF083", node, waiting, f"runs {waiting}", _in_thread(frame, node))
         return UNKNOWN
-    kinds = objects.kinds(owner)
+    return _of_kind(frame, owner, method, arguments, node)
+
+
+def _of_kind(frame: Frame, owner: Object, method: Method, arguments: Arguments, node: ast.Call) -> Value:
+    kinds, name = frame.engine.objects.kinds(owner), method.name
     if "session" in kinds:
         return _of_session(frame, owner, method, node)
     if "request" in kinds and name == "auser":

@@ -6,15 +6,14 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.managers import rows_of
 from daf_orm.static.inference.values import (
-    EVERYTHING,
     UNKNOWN,
     Constant,
     Coroutine,
     Items,
     Lazy,
-    Loaded,
     Manager,
     Mapping,
     Method,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
+from daf_orm.static.inference.loaded import NOTHING, Loaded
+
 if TYPE_CHECKING:
     import ast
     from collections.abc import Iterable
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
     from daf_orm.static.findings import Fix
     from daf_orm.static.project.definitions import Class, Function
     from daf_orm.static.project.models import Model
-
-EVERYTHING = "*"
-"""Among the relations of a row: all of them are loaded."""
 
 
 class Value:
@@ -117,30 +116,6 @@ class Object(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The relations and fields that rows have loaded."""
-
-    joined: frozenset[str] = frozenset()
-    """Lookups of ``select_related``, each with those it goes through: ``author``, ``author__profile``."""
-    prefetched: frozenset[str] = frozenset()
-    deferred: frozenset[str] = frozenset()
-    only: frozenset[str] = frozenset()
-    is_known: bool = True
-    """False where rows come from where this is not seen: then nothing of them is said by default."""
-
-    def below(self, name: str) -> Loaded:
-        """Return what the rows behind a relation have."""
-        prefix = f"{name}__"
-
-        def cut(names: frozenset[str]) -> frozenset[str]:
-            return frozenset(
-                each.removeprefix(prefix) for each in names if each.startswith(prefix) or each == EVERYTHING
-            )
-
-        return Loaded(cut(self.joined), cut(self.prefetched), cut(self.deferred), cut(self.only), self.is_known)
-
-
-@dataclass(frozen=True, slots=True)
 class Origin:
     """The place of a query: the node on which ``select_related`` can be called, and in which function."""
 
@@ -154,7 +129,7 @@ class Row(Value):
     """An instance of a model."""
 
     model: Model
-    loaded: Loaded = Loaded()
+    loaded: Loaded = NOTHING
     origin: Origin | None = field(default=None, compare=False)
     via: str = ""
     """The relations by which it was reached from the row of the query: ``author__profile``."""
@@ -169,7 +144,7 @@ class Rows(Value):
     """A queryset."""
 
     model: Model
-    loaded: Loaded = Loaded()
+    loaded: Loaded = NOTHING
     gives: str = "rows"
     """The kind of its items: ``rows``, ``values`` (dictionaries or tuples), or ``unknown``."""
     is_ours: bool = False
@@ -350,7 +325,7 @@ def join(one: Value, other: Value) -> Value:
         return other
     if isinstance(one, Row) and isinstance(other, Row) and one.model == other.model:
         via = one.via if one.via == other.via else ""
-        return Row(one.model, _union(one.loaded, other.loaded), one.origin if one.via == other.via else None, via)
+        return Row(one.model, one.loaded.united(other.loaded), one.origin if one.via == other.via else None, via)
     if isinstance(one, Rows) and isinstance(other, Rows) and one.model == other.model:
         return one if one.is_lazy is not True else other
     if _are_of_one_model(one, other):
@@ -398,13 +373,3 @@ def _can_be_chosen(value: Value) -> bool:
     if isinstance(value, Object):
         return not isinstance(value.of, str) and not value.arguments
     return isinstance(value, Callable | ClassValue | Manager | Rows | Method | Partial | Hop | Unhop | Guarded)
-
-
-def _union(one: Loaded, other: Loaded) -> Loaded:
-    return Loaded(
-        one.joined | other.joined,
-        one.prefetched | other.prefetched,
-        one.deferred & other.deferred,
-        one.only | other.only if one.only and other.only else frozenset(),
-        one.is_known and other.is_known,
-    )
