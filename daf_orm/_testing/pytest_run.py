@@ -36,6 +36,7 @@ class BlockingRun:
         self.recorder = CallList()
         self.baseline = Baseline.load(config.getoption("--daf-baseline"))
         self._writes = config.getoption("--daf-write-baseline")
+        self._written: int | None = None  # entries of the baseline that this run has written
         self._new: list[BlockingCall] = []
         self._known: list[BlockingCall] = []
         self._unused: dict[str, str] = {}  # place of an allowance -> its reason
@@ -184,7 +185,7 @@ class BlockingRun:
             return
         finished = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and self._tests
         if self._writes and finished and not session.config.option.collectonly:
-            self.baseline.write(self._new + self._known, self._tests)
+            self._written = self.baseline.write(self._new + self._known, self._tests)
         elif self.baseline.stale(self._tests) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -226,6 +227,10 @@ class BlockingRun:
             terminalreporter.section("fixed since the baseline: remove these entries, or --daf-write-baseline")
             for entry in stale:
                 terminalreporter.write_line(str(entry))
+        if self._written is not None:
+            file = terminalreporter.config.getoption("--daf-baseline")
+            terminalreporter.section("baseline written")
+            terminalreporter.write_line(f"{file} has {self._written} blocking calls.")
 
 
 def _activate(undo: ExitStack, module: Any) -> None:

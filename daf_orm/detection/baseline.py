@@ -90,13 +90,17 @@ class Baseline:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
-    def write(self, calls: Iterable[Sighted], tests: set[str]) -> None:
-        """Write the file anew: these calls, and entries of tests that did not run. ``tests`` are those that ran."""
+    def write(self, calls: Iterable[Sighted], tests: set[str]) -> int:
+        """Write the file anew: these calls, and entries of tests that did not run. ``tests`` are those that ran.
+
+        Return the number of entries that the file has now.
+        """
         assert self._path is not None
         kept = {entry: test for entry, test in self._entries.items() if test not in tests}
         kept |= {entry: self._seen[entry] for entry in map(KnownCall.of, calls)}
         rows = [{**asdict(entry), "test": test} for entry, test in sorted(kept.items())]
         self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
+        return len(rows)
 
     def seen_as_data(self) -> list[list[str]]:
         """Return the calls that were seen, as data for another process."""

@@ -84,7 +84,8 @@ def _report(report: Report, configured: Settings, options: argparse.Namespace) -
         from daf_orm.static import known  # noqa: PLC0415 - the guard's own baseline, and with it Django
 
         if options.write_baseline:
-            known.write(configured.baseline, findings)
+            count = known.write(configured.baseline, findings)
+            print(f"{configured.baseline} has {count} blocking calls.", file=sys.stderr)  # noqa: T201
             return CLEAN
         findings = known.unknown(configured.baseline, findings)
     text = FORMATS[options.output_format](Report(findings, report.models))

@@ -26,14 +26,17 @@ def unknown(file: str, findings: Sequence[Finding]) -> list[Finding]:
     return [each for each in findings if each.code == SYNTAX_ERROR or not baseline.has(each)]
 
 
-def write(file: str, findings: Sequence[Finding]) -> None:
-    """Write the findings to the file, and keep those of the tests. Raises SettingsError if it is no baseline."""
+def write(file: str, findings: Sequence[Finding]) -> int:
+    """Write the findings to the file, and keep those of the tests. Raises SettingsError if it is no baseline.
+
+    Return the number of entries that the file has now.
+    """
     baseline = _load(file)
     own = [each for each in findings if baseline.test_of(each) in {None, TEST} and each.code != SYNTAX_ERROR]
     for finding in own:
         baseline.knows(finding, TEST)
     try:
-        baseline.write(own, {TEST})
+        return baseline.write(own, {TEST})
     except OSError as error:
         raise SettingsError(f"{file} could not be written: {error.strerror}.") from error
 

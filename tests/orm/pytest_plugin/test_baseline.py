@@ -19,8 +19,10 @@ OLD = """
 
 
 def test_a_baseline_holds_known_calls_and_fails_new_ones(project: Project) -> None:
-    project.run(OLD, "--daf-baseline=known.json", "--daf-write-baseline").assert_outcomes(passed=1)
+    written = project.run(OLD, "--daf-baseline=known.json", "--daf-write-baseline")
 
+    written.assert_outcomes(passed=1)
+    written.stdout.fnmatch_lines(["known.json has 1 blocking calls."])
     (entry,) = json.loads((project.path / "known.json").read_text())["blocking_calls"]
     assert entry["expression"] == "User.objects.count()"
     moved = "\n\n" + OLD

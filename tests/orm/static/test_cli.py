@@ -155,8 +155,9 @@ def test_sarif_has_rules_and_results(shop: Path, capsys: pytest.CaptureFixture[s
     assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 3, "startColumn": 12}
 
 
-def test_a_baseline_leaves_known_findings_out(shop: Path) -> None:
+def test_a_baseline_leaves_known_findings_out(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "--baseline", "known.json", "--write-baseline"]) == 0
+    assert capsys.readouterr() == ("", "known.json has 1 blocking calls.\n")
     assert cli.main(["check", "--baseline", "known.json"]) == 0
 
     (shop / "views.py").write_text(f"\n{BLOCKING}\nasync def other():\n    return Book.objects.first()\n")
