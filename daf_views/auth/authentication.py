@@ -88,7 +88,7 @@ class _ProofAuthentication(Authentication):
         ``proof`` is never empty.
         Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} finds no user: write `async def get_user(self, proof)`.")
 
     def _proof(self, request: HttpRequest) -> str | None:
         raise NotImplementedError

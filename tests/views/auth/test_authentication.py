@@ -228,6 +228,15 @@ async def test_a_user_of_another_kind_is_authenticated():
     assert json.loads(response.content) == "token-of-ada"
 
 
+async def test_a_class_without_get_user_is_a_bug_that_names_the_method(caplog):
+    view = Who.as_view(authentication=(BearerAuthentication,))
+
+    response = await view(AsyncRequestFactory().get("/", headers=TOKEN))
+
+    assert response.status_code == 500
+    assert "BearerAuthentication finds no user: write `async def get_user(self, proof)`." in caplog.text
+
+
 async def test_an_anonymous_user_is_no_user_to_throttles():
     request = AsyncRequestFactory().get("/")
     assert (await Who.as_view(authentication=(Tokens,))(request)).status_code == 200
