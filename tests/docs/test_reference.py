@@ -11,6 +11,7 @@ import pytest
 import daf_orm
 import daf_views
 from daf_orm.metrics import collect
+from daf_views.throttling.backends import BACKENDS
 from tests.docs.reference import (
     ARCHITECTURE,
     COMMAND,
@@ -56,6 +57,12 @@ def test_every_metric_of_the_registry_has_its_row():
     assert len(of_daf) > 25
 
 
+@pytest.mark.parametrize("page", ["reference/settings.md", "guides/throttling.md"])
+def test_every_throttle_backend_is_on_the_pages_that_list_them(page):
+    text = (DOCS / page).read_text()
+    assert [name for name in BACKENDS if f'"{name}"' not in text] == [], f"add it to docs/{page}"
+
+
 INTERNAL = (
     *("daf_orm.backends", "daf_orm.databases", "daf_orm.detection", "daf_orm.patches", "daf_orm.relations"),
     *("daf_views.schemas", "daf_views.staff", "daf_views.tasks.compat", "daf_views.throttling.backends"),
@@ -84,7 +91,8 @@ def test_every_public_name_is_in_the_reference():
     names = dict(public_names())
 
     assert len(names) > 150
-    assert [path for path, name in names.items() if not re.search(rf"\b{name}\b", pages)] == []
+    missing = [path for path, name in names.items() if not re.search(rf"\b{name}\b", pages)]
+    assert missing == [], "add an autoclass or autofunction to docs/reference/orm.md or views.md"
 
 
 def test_a_problem_has_the_status_of_its_base():

@@ -9,7 +9,7 @@ from django.utils.decorators import method_decorator
 
 from daf_views import AsyncAPIView, AsyncView
 from daf_views.throttling import AsyncRateThrottle
-from daf_views.throttling.backends import get_backend
+from daf_views.throttling.backends import BACKENDS, get_backend
 from daf_views.throttling.backends.memory import MemoryBackend
 
 
@@ -109,7 +109,7 @@ def test_a_shared_backend_is_silent(settings):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"THROTTLE_BACKEND": "reddis"}, "'reddis', which cannot be imported.*Ours are cache, database, memory, redis"),
+        ({"THROTTLE_BACKEND": "reddis"}, f"'reddis', which cannot be imported.*Ours are {', '.join(sorted(BACKENDS))}"),
         ({"THROTTLE_BACKEND": "django.http.HttpResponse"}, "which is no Backend"),
         ({"THROTTLE_BACKEND": "redis"}, "must be the URL of a Redis server"),
         ({"THROTTLE_BACKEND": "redis", "THROTTLE_LOCATION": "here"}, "not the URL of a Redis server"),

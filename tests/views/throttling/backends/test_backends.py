@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from daf_views.throttling import Rate
 from daf_views.throttling.algorithms.gcra import GCRA
 from daf_views.throttling.algorithms.sliding_window import SlidingWindow
+from daf_views.throttling.backends import BACKENDS as NAMED
 from daf_views.throttling.operations import Enter, Leave, Take
 from tests.views.throttling.conftest import BACKENDS, FakeClock
 
@@ -21,6 +22,10 @@ HOLD = 60_000_000
 
 async def hit(backend, key="somebody", operation=TEN):
     return await backend.run(key, operation, timeout=TIMEOUT)
+
+
+def test_every_backend_that_a_setting_names_is_tested_here():
+    assert sorted(BACKENDS) == sorted(NAMED), "add it to BACKENDS and make_backend in ../conftest.py"
 
 
 @pytest.mark.parametrize("kind", [GCRA, SlidingWindow])
