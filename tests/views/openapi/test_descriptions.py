@@ -1,5 +1,6 @@
 """Features that describe themselves: policies and stages of a project, and the additions of DAF's own."""
 
+import inspect
 import json
 from typing import Annotated
 
@@ -7,16 +8,23 @@ import pytest
 from django.urls import path
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from daf_views import AsyncAPIView
+from daf_views import AsyncAPIView, exceptions
 from daf_views.access import LoginRequiredMixin
 from daf_views.api import Header, Parser
 from daf_views.auth import BearerAuthentication, IsAuthenticatedOrReadOnly
 from daf_views.conditional import ConditionalView
 from daf_views.idempotency import IdempotencyKey
-from daf_views.openapi import document
+from daf_views.openapi import document, raises
 from daf_views.pagination import PageNumberPagination
 from daf_views.throttling import AsyncRateThrottle
 from daf_views.views import Stage
+
+RETRYABLE = [
+    kind
+    for name, kind in vars(exceptions).items()
+    if isinstance(kind, type) and issubclass(kind, exceptions.APIError) and not name.startswith("_")
+    if "retry_after" in inspect.signature(kind).parameters
+]
 
 
 class Base(AsyncAPIView):
@@ -188,6 +196,18 @@ def test_a_conditional_view_adds_its_statuses_and_its_tag():
     assert added(Conditional) == {"304"}
     assert described(Conditional)[0]["responses"]["200"]["headers"].keys() == {"ETag"}
     assert {"400", "412"} <= described(Conditional, "put")[0]["responses"].keys()
+
+
+@pytest.mark.parametrize("kind", RETRYABLE)
+def test_an_error_with_a_time_to_retry_has_its_header_in_the_document(kind):
+    class Refusing(Base):
+        @raises(kind)
+        async def get(self, request) -> list[int]: ...
+
+    operation, components = described(Refusing)
+    name = operation["responses"][str(int(kind.default_status))]["$ref"].rpartition("/")[2]
+    headers = components["responses"][name].get("headers", {})
+    assert headers.keys() == {"Retry-After"}, f"add {kind.default_status} to _HEADERS in daf_views/openapi/responses.py"
 
 
 def test_an_access_mixin_says_that_it_refuses():
