@@ -55,7 +55,7 @@ async def serving(environment):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "tests.views.throttling.served:application", "--no-proxy-headers"]
-    options = ["--port", str(port), "--workers", str(WORKERS), "--log-level", "warning"]
+    options = ["--port", str(port), "--workers", str(WORKERS), "--log-level", "warning", "--timeout-keep-alive", "120"]
     process = await asyncio.create_subprocess_exec(
         *command, *options, cwd=ROOT, env=environment, start_new_session=True
     )
