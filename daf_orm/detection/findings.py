@@ -15,14 +15,16 @@ from django.db.transaction import TransactionManagementError
 from daf_orm._core.blocking_call import BlockingCall
 from daf_orm._leases.scope import holds_block
 from daf_orm.detection import frames
+from daf_orm.detection.answers import answer_read
 from daf_orm.detection.elsewhere import moved, where_await_can_stand
 from daf_orm.detection.explain.operation import Operation, identify
-from daf_orm.detection.explain.suggestion import hop, suggest
+from daf_orm.detection.explain.suggestion import hop, suggest, suggest_for_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from daf_orm.detection.answers import Answer
     from daf_orm.detection.frames import Sighting
 
 T = TypeVar("T")
@@ -74,6 +76,8 @@ class QueryFinding:
 
     def describe(self) -> BlockingCall:
         """Name it by the Django operation that was called."""
+        if (answer := _or_default(functools.partial(answer_read, self.sighting), None)) is not None:
+            return _describe_answer(answer)
         operation = _identify(self.sighting)
         return _describe(self.sighting, operation, functools.partial(suggest, operation), hop)
 
@@ -164,6 +168,24 @@ def _describe(
         template=operation.template,
         suggestion=_or_default(lambda: moved(suggestion, sighting, thread), suggestion),
         coroutine=where_await_can_stand(sighting),
+    )
+
+
+def _describe_answer(answer: Answer) -> BlockingCall:
+    """Describe a call that reads what a function has returned: at the function, because none of its lines runs."""
+    operation = _or_default(functools.partial(identify, answer.inner), Operation(name="database"))
+    return BlockingCall(
+        filename=answer.code.co_filename,
+        lineno=answer.code.co_firstlineno,
+        function=answer.code.co_qualname,
+        module=answer.module,
+        expression="",
+        operation=operation.name,
+        model=operation.model,
+        field=operation.field,
+        sql=operation.sql,
+        template=None,
+        suggestion=suggest_for_answer(operation, f"{answer.code.co_qualname.rpartition('<locals>.')[2]}()"),
     )
 
 

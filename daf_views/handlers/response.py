@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core import mail
@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
+from daf_orm.detection.answers import reads_answers
 from daf_orm.sync import query_to_async
 from daf_views.http.json import encode, refuse_secrets
 from daf_views.schemas import SchemaError, attributes_of
@@ -20,6 +21,7 @@ from daf_views.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import CodeType, FrameType, FunctionType
 
     from daf_views.handlers.signature import Signature
     from daf_views.pagination import Page
@@ -67,6 +69,15 @@ def _shaped(signature: Signature, schema: Schema, value: Any) -> Any:
         raise
     except SchemaError as error:
         raise TypeError(f"The return value of {signature.name} is not {signature.returns!r}: {error}") from error
+
+
+def _handler_of(frame: FrameType) -> tuple[CodeType, str] | None:
+    """Return the handler whose return value a frame of :func:`_shaped` converts."""
+    signature: Signature = frame.f_locals["signature"]
+    return None if signature.code is None else (signature.code, signature.module)
+
+
+reads_answers(cast("FunctionType", _shaped), _handler_of)
 
 
 def _shaped_with_files(schema: Schema, kind: Any, value: Any) -> Any:

@@ -27,6 +27,7 @@ from daf_views.schemas.annotations import has_fields, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import CodeType
 
     from django.http import HttpRequest
 
@@ -46,6 +47,9 @@ class Signature:
         self.returns = returns
         """The type of the response, None if there is no content, ``Parameter.empty`` without an annotation."""
         self.status = status or (204 if returns is None else 200)
+        self.code: CodeType | None = None
+        """The code of the handler, if it is written in Python."""
+        self.module = ""
         self.is_stream = False
         """True if it is annotated to return a file or a stream."""
         self._schemas: dict[str, Schema] = {}
@@ -149,6 +153,7 @@ def signature_of(cls: type, method: str) -> Signature:
     read = [_read(name, method, each, hints.get(each.name, _NONE)) for each in parameters if each.kind in _NAMED]
     returns, status = _answer(hints.get("return", _NONE))
     made = Signature(name, read, returns, status)
+    made.code, made.module = getattr(inspect.unwrap(handler), "__code__", None), cls.__module__
     made.is_stream = isinstance(hints.get("return"), type) and issubclass(hints["return"], StreamingHttpResponse)
     if sum(isinstance(each.source, Body) for each in read) > 1:
         raise TypeError(f"{name} has two parameters that are the body: give one of them Annotated[…, Query()].")

@@ -49,6 +49,15 @@ def hop(source: str) -> str:
     return Expression(source).hopped() or _HOP
 
 
+def suggest_for_answer(operation: Operation, function: str) -> str:
+    """Return a sentence for a call that reads what a function has returned."""
+    if operation.kind == "relation":
+        return (
+            f'Load "{operation.field}" before {function} returns: select_related, prefetch_related or afetch_related.'
+        )
+    return f"Do it before {function} returns, or leave it out of the type that is returned."
+
+
 def _in_template(operation: Operation) -> str:
     if operation.method == "get_user":
         return 'Load the user before rendering, and pass it to the template: {"user": await request.auser()}.'

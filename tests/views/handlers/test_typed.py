@@ -20,7 +20,7 @@ from django.test import AsyncRequestFactory
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
-from daf_orm import BlockingCallError
+from daf_orm import BlockingCallError, database_sync_to_async
 from daf_orm.test import count_hops
 from daf_views import AsyncAPIView
 from daf_views.api import Body, Header, Path, Query, Status
@@ -466,6 +466,34 @@ async def test_a_relation_that_was_not_loaded_is_a_blocking_call(books, kind, bl
     with pytest.raises(BlockingCallError, match="select_related"):
         await raising(answering(kind, book))
     blocking_calls.clear()
+
+
+MAKERS = (
+    lambda book: Book.objects.get(pk=book.pk),
+    lambda _: [*Book.objects.all()],
+    lambda _: Book.objects.all(),
+)
+
+
+@pytest.mark.parametrize("makes", MAKERS)
+async def test_the_call_is_named_at_the_handler_that_returned_the_row(books, makes, blocking_calls):
+    made = await database_sync_to_async(makes)(books[0])
+
+    class View(AsyncAPIView):
+        async def get(self, request) -> BookOut | list[BookOut]:
+            return made
+
+    with pytest.raises(BlockingCallError) as caught:
+        await raising(View)
+    blocking_calls.clear()
+
+    call = caught.value.call
+    assert (call.filename, call.lineno) == (__file__, View.get.__code__.co_firstlineno)
+    assert call.function.endswith("View.get")
+    assert (call.module, call.operation, call.model, call.field) == (
+        *(__name__, "ForwardManyToOneDescriptor", "library.Book", "author"),
+    )
+    assert call.suggestion.startswith('Load "author" before View.get() returns: select_related')
 
 
 async def raising(view):
