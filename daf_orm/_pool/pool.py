@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import threading
 import time
-import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from daf_orm._core import finalizers
 from daf_orm._core.locks import FifoSemaphore
-from daf_orm._core.places import Places
 from daf_orm._django import hops, shared_connections
 from daf_orm._django.owners import owner_here
 from daf_orm._leases.connection_set import ConnectionSet
 from daf_orm._leases.lease import Lease
 from daf_orm._pool.commits import cut_off_commits
+from daf_orm._pool.making import lease_maker, set_maker
 from daf_orm._pool.orphans import reclaim
 from daf_orm._pool.pins import PIN_PATIENCE, Pins
 from daf_orm._pool.starvation import StarvationWatch
@@ -51,6 +49,13 @@ class ConnectionPool:
     Sizes count leases; times are seconds. Source of the names: :class:`psycopg_pool.ConnectionPool`.
     """
 
+    iterations: FifoSemaphore
+    """Slots for iterations on a separate lease, which may last as long as a slow client reads."""
+    keeps_first: bool
+    """True if owners keep the first lease they get: ``POOL_MODE = "session"``."""
+    in_test: bool
+    """True if its leases borrow a test's connections."""
+
     def __init__(  # noqa: PLR0913 - one for each setting
         self,
         *,
@@ -73,11 +78,8 @@ class ConnectionPool:
         self.timeout = timeout
         self.max_iterating = max_iterating or max(1, max_size - 1)
         self.iterations = FifoSemaphore(self.max_iterating)
-        """Slots for iterations on a separate lease, which may last as long as a slow client reads."""
         self.keeps_first = keeps_first
-        """True if owners keep the first lease they get: ``POOL_MODE = "session"``."""
         self.in_test = shared_connections.in_test()
-        """True if its leases borrow a test's connections."""
         self._lock = threading.Lock()  # held for bookkeeping only, never during I/O: event loops take it too
         self._pins = Pins(
             self._lock, max_size=max_size, max_pinned=max_pinned, timeout=timeout, keeps_first=keeps_first
@@ -88,15 +90,8 @@ class ConnectionPool:
             min_size=min_size,
             max_size=max_size,
             max_waiting=max_waiting,
-            new_set=functools.partial(
-                ConnectionSet,
-                max_lifetime=max_lifetime,
-                max_idle=max_idle,
-                configuration=configuration,
-                server_pooled=server_pooled,
-                places=Places(),
-            ),
-            new_lease=functools.partial(_new_lease, weakref.ref(self), runs_on_loop),
+            new_set=set_maker(max_lifetime, max_idle, configuration, server_pooled=server_pooled),
+            new_lease=lease_maker(self, runs_on_loop=runs_on_loop),
         )
         self._starvation = StarvationWatch(self)
         self._threads = PoolThreads(max_size)
@@ -384,16 +379,6 @@ class ConnectionPool:
     def _put_back_from(self, waiter: Waiter[Lease]) -> None:
         if (lease := waiter.item()) is not None:
             self.put_back(lease)
-
-
-def _new_lease(
-    home: weakref.ref[ConnectionPool],
-    runs_on_loop: bool,  # noqa: FBT001 - bound once
-    connections: ConnectionSet,
-    loop: asyncio.AbstractEventLoop | None,
-) -> Lease:
-    """Return a lease of a pool, which it refers to weakly: a pool is freed with its last use."""
-    return Lease(connections, connections.thread, loop, home(), runs_on_loop=runs_on_loop)
 
 
 _inherited: list[Any] = []  # kept alive on purpose: finalizers would send goodbyes on the parent process's sockets

@@ -8,6 +8,7 @@ attempts with :meth:`AsyncTask.attempt`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import logging
@@ -311,24 +312,16 @@ def async_task(  # noqa: PLR0913 - the options of a task
     policy = RetryPolicy(retries=retries, backoff=backoff, timeout=timeout, retry_on=exceptions)
     _check_options(delay, unique, schedule)
 
-    def decorate(func: Callable[..., Any]) -> AsyncTask[..., Any]:
-        task: AsyncTask[..., Any] = AsyncTask(
-            func=func,
-            policy=policy,
-            delay_by=delay,
-            durable=durable,
-            unique=unique,
-            schedule=schedule,
-            queue_name=queue_name,
-            priority=priority,
-            backend=backend,
-            takes_context=takes_context,
-            run_after=None,  # Django 6.0 has no default for it
-        )
-        _declare(task)
-        return task
-
+    of_django = {"queue_name": queue_name, "priority": priority, "backend": backend, "takes_context": takes_context}
+    ours = {"policy": policy, "delay_by": delay, "durable": durable, "unique": unique, "schedule": schedule}
+    decorate = functools.partial(_made, options=of_django | ours)
     return decorate if function is None else decorate(function)
+
+
+def _made(func: Callable[..., Any], options: dict[str, Any]) -> AsyncTask[..., Any]:
+    task: AsyncTask[..., Any] = AsyncTask(func=func, run_after=None, **options)  # Django 6.0 has no default for it
+    _declare(task)
+    return task
 
 
 def _check_options(delay: object, unique: object, schedule: object) -> None:
