@@ -1,6 +1,6 @@
 """Django's Tasks API, wherever it is: ``django.tasks`` from Django 6.0 on, the ``django-tasks`` backport before.
 
-All other modules import from here. On Django 5.2: ``pip install django-tasks``.
+All other modules import from here. On Django 5.2: ``pip install "django-daf[tasks]"``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ except ImportError:
         except ImportError as error:
             raise ImproperlyConfigured(
                 "Django has had tasks since 6.0. Before that daf_views.tasks needs the backport: "
-                "pip install django-tasks."
+                'pip install "django-daf[tasks]".'
             ) from error
 
 if TYPE_CHECKING:
