@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import os
 import threading
 import weakref
 from concurrent.futures import Executor, Future
@@ -27,6 +28,8 @@ T = TypeVar("T")
 logger: Final = logging.getLogger("daf_orm")
 _numbers: Final = itertools.count()
 _started: Final[weakref.WeakSet[CallThread]] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads, and another one may have held a lock
+    os.register_at_fork(after_in_child=_started.clear)
 
 
 class CallThread(Executor):

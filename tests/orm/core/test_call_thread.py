@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -144,3 +145,26 @@ def test_the_process_waits_for_a_running_call() -> None:
     ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=PATIENCE, check=True)
 
     assert ended.stdout.split("\n") == ["main ends", "committed", ""]
+
+
+FORKED = """
+import os
+from daf_orm._core.call_thread import CallThread
+from daf_orm._core.places import Places
+
+thread = CallThread(Places())
+thread.submit(list).result()
+thread._lock.acquire()  # as another thread may, at the moment of the fork
+child = os.fork()
+if child:
+    thread._lock.release()
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_waits_for_no_thread_of_its_parent() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=PATIENCE, check=True)
+
+    assert ended.stdout == "0\n"
