@@ -73,12 +73,11 @@ class CallThread(Executor):
 
     def _start(self) -> None:
         # A daemon, because Python waits for others before it lets anything end them: _end_all() waits for these.
-        self._thread = threading.Thread(
-            target=_serve, args=(self._work,), name=f"daf_orm_{next(_numbers)}", daemon=True
-        )
+        thread = threading.Thread(target=_serve, args=(self._work,), name=f"daf_orm_{next(_numbers)}", daemon=True)
+        thread.start()  # if none can be started now, the next call tries again
+        self._thread = thread
         weakref.finalize(self, self._work.put, None).atexit = False
         _started.add(self)
-        self._thread.start()
 
 
 def _serve(queue: _Queue) -> None:

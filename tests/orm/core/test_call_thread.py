@@ -84,6 +84,21 @@ def test_a_thread_that_never_began_is_shut_down(thread: CallThread) -> None:
         thread.run(list)
 
 
+def test_a_thread_that_could_not_start_is_started_by_the_next_call(
+    thread: CallThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            thread.submit(list)
+
+    assert thread.submit(list).result(5) == []
+    thread.shutdown()
+
+
 def test_no_call_is_lost_to_a_shutdown(thread: CallThread) -> None:
     """Each call is run or refused, whatever is first."""
     for _ in range(200):
