@@ -6,7 +6,6 @@ import asyncio
 import gc
 import importlib
 import socket
-import threading
 import time
 import warnings
 from contextlib import suppress
@@ -330,12 +329,11 @@ async def test_a_connection_that_another_thread_closes_fails_the_wait() -> None:
 
     task = asyncio.create_task(on_loop(work))
     await until_one_sleeps()
-    thread = threading.Thread(target=held[0].close)
-    thread.start()
+    closing = asyncio.create_task(asyncio.to_thread(held[0].close))
     async with asyncio.timeout(20):
         with pytest.raises(DatabaseError, match="closed"):
             await task
-    thread.join()
+    await closing
     with psycopg.connect(django_settings.DATABASE_URL, dbname="postgres", autocommit=True) as observer:
         # As with psycopg, the server goes on until it has something to send.
         query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}"
