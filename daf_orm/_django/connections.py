@@ -6,14 +6,12 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import AsyncToSync, SyncToAsync
+from asgiref.sync import SyncToAsync
 from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import asyncio as django_asyncio
 
-from daf_orm._core import bridge as bridges
 from daf_orm._core.tasks import current_task
-from daf_orm._django import owners
+from daf_orm._django import bridges, owners
 from daf_orm._django.hops import current_hop, on_event_loop, run_as_hop, thread_state
 from daf_orm._django.lookup import borrows, lease_here
 from daf_orm._django.shared_connections import (
@@ -168,27 +166,6 @@ def _shared_outside_leases(alias: str) -> BaseDatabaseWrapper | None:
     return None
 
 
-def _unless_in_bridge(get_running_loop: Callable[[], asyncio.AbstractEventLoop]) -> Any:
-    @functools.wraps(get_running_loop)
-    def get_blocked_loop() -> asyncio.AbstractEventLoop:
-        if bridges.current_bridge() is not None:
-            raise RuntimeError("Code in a bridge can wait on the event loop.")
-        return get_running_loop()
-
-    return get_blocked_loop
-
-
-def _run_in_task(call: Any) -> Any:
-    @functools.wraps(call)
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it replaces
-        bridge = bridges.current_bridge()
-        if bridge is None:
-            return call(self, *args, **kwargs)
-        return bridge.run_within(self.awaitable(*args, **kwargs))
-
-    return __call__
-
-
 class _ThreadHandler:
     """Replaces asgiref's method: looked up on the event loop, in the task whose code is sent to a thread."""
 
@@ -215,18 +192,6 @@ PATCHES = PatchTable(
     Patch(owner=django_connections, name="_connections", wrapper=LeasedConnections, why="the lease comes first"),
     Patch(
         owner=BaseDatabaseWrapper, name="on_commit", wrapper=_on_commit, why="callbacks run in order of registration"
-    ),
-    Patch(
-        owner=AsyncToSync,
-        name="__call__",
-        wrapper=_run_in_task,
-        why="code that runs on the event loop itself can await there",
-    ),
-    Patch(
-        owner=django_asyncio,
-        name="get_running_loop",
-        wrapper=_unless_in_bridge,
-        why="code that runs on the event loop itself does not block it, also where Django's methods are replaced",
     ),
     Patch(
         owner=SyncToAsync, name="thread_handler", wrapper=_ThreadHandler, why="code sent to a worker thread is a hop"
@@ -264,6 +229,7 @@ def deactivate() -> None:
     """Restore Django and asgiref."""
     with _activation:
         PATCHES.deactivate()
+        bridges.PATCHES.deactivate()
         owners.PATCHES.deactivate()
 
 

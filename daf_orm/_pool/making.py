@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from daf_orm._core.places import Places
+from daf_orm._django import bridges
 from daf_orm._leases.connection_set import ConnectionSet
 from daf_orm._leases.lease import Lease
 
@@ -36,6 +37,8 @@ def set_maker(
 def lease_maker(home: Home, *, runs_on_loop: bool) -> _LeaseMaker:
     """Return a function that makes a lease of a pool, which it refers to weakly: a pool is freed with its last use."""
     find_home = weakref.ref(home)
+    if runs_on_loop:
+        bridges.PATCHES.activate()
 
     def make(connections: ConnectionSet, loop: asyncio.AbstractEventLoop | None) -> Lease:
         return Lease(connections, connections.thread, loop, find_home(), runs_on_loop=runs_on_loop)
