@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextvars
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from daf_views._core.begun import rest_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Coroutine, Generator
 
 T = TypeVar("T")
 
@@ -24,20 +26,9 @@ class InOwnContext(Generic[T]):
         self._work = work
 
     def __await__(self) -> Generator[Any, Any, T]:
-        # PEP 380's expansion of `yield from`, each step of which is run in the context.
-        run, work = contextvars.copy_context().run, self._work
-        step: Callable[[Any], Any] = work.send
-        value: Any = None
-        while True:
-            try:
-                waited_for = run(step, value)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return] # the coroutine's
-            try:
-                value = yield waited_for
-                step = work.send
-            except GeneratorExit:
-                run(work.close)
-                raise
-            except BaseException as error:  # noqa: BLE001 - handed on: a cancellation, or what a future raises
-                step, value = work.throw, error
+        run = contextvars.copy_context().run
+        try:
+            waited_for = run(self._work.send, None)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # the coroutine's
+        return (yield from rest_of(self._work, waited_for, run))

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from django.core.exceptions import RequestAborted
 from django.http import UnreadablePostError
 
+from daf_views._core.begun import Begun
 from daf_views.asgi.body import SpooledBody
 from daf_views.asgi.slots import Slot
 from daf_views.exceptions import APIError
@@ -77,10 +78,11 @@ class Receiver:
             raise self._spoilt
         body = SpooledBody(limit)
         try:
-            if self._expects_body and not self._body_ended:
-                await self._receive_in_time(body)
+            received = Begun(self._receive_all(body))
+            if self._expects_body and not received.is_done:
+                await self._receive_in_time(received)
             else:
-                await self._receive_all(body)
+                await received
         except BaseException as error:
             interrupted = UnreadablePostError("Receiving the body was interrupted.")
             self._spoilt = error if isinstance(error, Exception) else interrupted
@@ -119,14 +121,14 @@ class Receiver:
             if part := await self._next_part():
                 await body.add(part)
 
-    async def _receive_in_time(self, body: SpooledBody) -> None:
+    async def _receive_in_time(self, received: Begun[None]) -> None:
         seconds, loop = get_settings().BODY_TIMEOUT, asyncio.get_running_loop()
         timeout, started = asyncio.timeout(None), loop.time()
         # Most bodies are there at once, so that one timer stands for both.
         slow = loop.call_later(min(_SLOW, seconds), self._note_slow_client, timeout, started + seconds)
         try:
             async with timeout:
-                await self._receive_all(body)
+                await received
         except TimeoutError as error:
             if not timeout.expired():
                 raise
