@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import operator
+import weakref
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 if TYPE_CHECKING:
@@ -120,3 +122,13 @@ def not_set_by_code(kind: Any) -> frozenset[str]:
 def is_method(kind: type[Any], name: str) -> bool:
     """Return True if a class has a method of this name."""
     return callable(getattr(kind, name, None))
+
+
+def has_foreign_receivers() -> bool:
+    """Return True if code other than Django's receives ``connection_created``, and may change each new connection."""
+    return any(not _is_djangos(entry[1]) for entry in connection_created.receivers)
+
+
+def _is_djangos(receiver: Any) -> bool:
+    target = receiver() if isinstance(receiver, weakref.ReferenceType) else receiver
+    return target is None or str(getattr(target, "__module__", "")).startswith("django.")

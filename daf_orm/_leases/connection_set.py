@@ -235,6 +235,7 @@ class ConnectionSet:
                     guest.owner.lost = _LOST.format(owner=guest.owner.name, alias=alias)
                 session.forget()
                 continue
+            session.forget_undone()
             session.is_touched = session.is_touched or session.has_other_options
             if session.is_touched or guest.is_patched or guest.has_open_cursors:
                 stays = True

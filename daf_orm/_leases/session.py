@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import InterfaceError, NotSupportedError
@@ -18,7 +17,7 @@ from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
 from daf_orm._leases import reset
-from daf_orm._leases.attributes import is_of, set_on_connecting
+from daf_orm._leases.attributes import has_foreign_receivers, is_of, set_on_connecting
 from daf_orm._leases.leased_wrapper import be_prepared, guest_of, lease_settings
 from daf_orm._leases.past_django import sends_unseen_statements, watch_connection
 from daf_orm._leases.wrapper_template import template_of
@@ -60,6 +59,7 @@ class Session:
         self.configured: dict[str, Any] = {}
         """The settings that ``CONFIGURE`` has made."""
         self._effect = Effect.NONE
+        self._before: Any = None  # its owner's first change, where the database can tell that the change is undone
         self._type = type(wrapper)
         self._template: WrapperTemplate | None = None
         self._has_template = True
@@ -156,7 +156,7 @@ class Session:
             connect()
         finally:
             self._is_new = False
-        if not _has_receivers():  # only Django has sent statements, which each new connection gets
+        if not has_foreign_receivers():  # only Django has sent statements, which each new connection gets
             self._effect = Effect.NONE
         self.settings = dict(wrapper.settings_dict)
         if self.origin is not None and self.settings != lease_settings(self._type(self.origin, self.alias)):
@@ -195,6 +195,8 @@ class Session:
             if not self._sends_unseen:
                 return False
             effect = Effect.RESETTABLE
+        if self._effect is Effect.NONE and not self._is_new:
+            self._before = None if self._sends_unseen else self._database.snapshot(self.wrapper)
         self._effect = max(self._effect, effect)
         return not self._is_new
 
@@ -232,7 +234,7 @@ class Session:
         if wrapper.settings_dict.get("CONN_HEALTH_CHECKS"):
             wrapper.health_check_enabled, wrapper.health_check_done = True, False  # type: ignore[attr-defined]
         self._database.learn(wrapper)
-        if _has_receivers():  # the signal is sent for each owner
+        if has_foreign_receivers():  # the signal is sent for each owner
             self._is_new = True
             try:
                 connection_created.send(sender=type(wrapper), connection=wrapper)
@@ -335,6 +337,14 @@ class Session:
         """True if the next owner must not get it before it is cleaned."""
         return self.is_touched or self._effect is not Effect.NONE
 
+    def forget_undone(self) -> None:
+        """Let the owner keep the session no longer if it has undone its changes, as migrations do on SQLite."""
+        wrapper, before = self.wrapper, self._before
+        if wrapper is None or before is None or self._effect is not Effect.RESETTABLE:
+            return
+        if self._database.snapshot(wrapper) == before:
+            self._effect, self.is_touched = Effect.NONE, False
+
     def lose_track(self) -> None:
         """Record that statements may be sent unseen."""
         self._effect = Effect.UNKNOWN
@@ -387,13 +397,3 @@ _SERVER_POOLED: Final = (
     "begins or ends a transaction alone. Use SET LOCAL, set_config(…, …, true) or pg_advisory_xact_lock() in a "
     "transaction, or DAF_ORM['CONFIGURE']; for all else, give this code a database alias that bypasses the proxy."
 )
-
-
-def _has_receivers() -> bool:
-    """Return True if code other than Django's receives ``connection_created``."""
-    return any(not _is_djangos(entry[1]) for entry in connection_created.receivers)
-
-
-def _is_djangos(receiver: Any) -> bool:
-    target = receiver() if isinstance(receiver, weakref.ReferenceType) else receiver
-    return target is None or str(getattr(target, "__module__", "")).startswith("django.")

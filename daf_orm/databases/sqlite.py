@@ -83,8 +83,11 @@ class SQLite(Database):
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
         """Return a statement's effect. A PRAGMA that only reads a value leaves nothing."""
-        if isinstance(sql, str) and _QUESTION.fullmatch(sql):
-            return Effect.NONE
+        if isinstance(sql, str):
+            if _QUESTION.fullmatch(sql):
+                return Effect.NONE
+            if (setting := _SETTING.fullmatch(sql)) is not None and setting[1].lower() in PRAGMAS:
+                return Effect.RESETTABLE
         return super().effect_of(wrapper, sql)
 
     def snapshot(self, wrapper: BaseDatabaseWrapper) -> Any:
@@ -98,7 +101,7 @@ class SQLite(Database):
         """Return changed PRAGMAs, and new databases and temporary tables with their contents."""
         connection: Any = wrapper.connection
         before, attached, temporary = snapshot
-        pragmas = {name: value for name, value in _pragmas(connection).items() if value != before[name]}
+        pragmas = {name: value for name, value in _pragmas(connection).items() if value != before.get(name)}
         databases = [_content(connection, name) for name in _attached(connection) - attached]
         tables = _temporary_content(connection, _temporary(connection) - temporary)
         return (pragmas, databases, tables) if pragmas or databases or tables else None
@@ -142,6 +145,7 @@ _QUESTION: Final = re.compile(
     r"foreign_key_check|integrity_check|quick_check)\s*\([^;]*\)\s*);?\s*",
     re.IGNORECASE,
 )
+_SETTING: Final = re.compile(r"\s*PRAGMA\s+(\w+)\s*(?:=\s*-?\w+|\(\s*-?\w+\s*\))\s*;?\s*", re.IGNORECASE)
 _CREATE: Final = re.compile(r"^(CREATE (?:UNIQUE )?(?:TABLE|INDEX|VIEW|TRIGGER) )", re.IGNORECASE)
 """The text that SQLite keeps of a temporary table, index, view or trigger: without TEMP."""
 PRAGMAS: Final = (
@@ -157,7 +161,8 @@ def _in_memory(wrapper: BaseDatabaseWrapper) -> bool:
 
 
 def _pragmas(connection: Any) -> dict[str, Any]:
-    return {name: _ask(connection, f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+    found = ((name, _ask(connection, f"PRAGMA {name}").fetchone()) for name in PRAGMAS)
+    return {name: row[0] for name, row in found if row is not None}  # an older SQLite lacks some
 
 
 def _ask(connection: Any, sql: str) -> Any:

@@ -11,9 +11,10 @@ from django.db.backends.signals import connection_created
 
 from daf_orm import cursor, database_sync_to_async, transaction
 from daf_orm._leases.session import Session
-from daf_orm._pool.process_pool import reset_pool
+from daf_orm._pool.process_pool import get_pool, reset_pool
 from daf_orm.owners import Ownership
 from tests.project.library.models import Counter
+from tests.support.processes import run_program
 
 POSTGRESQL = {
     "custom setting": ("SELECT set_config('app.tenant', 'alpha', false)", "SELECT current_setting('app.tenant', true)"),
@@ -434,3 +435,60 @@ async def test_locks_are_released_before_a_connection_is_closed(pool_with):
 
     assert await another(ask(POSTGRESQL["advisory lock"][1])) == 0
     assert await another(ask("SELECT pg_backend_pid()")) != pid
+
+
+UNDONE = [
+    ["PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"],
+    ["PRAGMA query_only(1)", "PRAGMA query_only(0)"],
+    ["CREATE TEMP TABLE scratch (id)", "DROP TABLE temp.scratch"],
+]
+LEFT = [
+    ["PRAGMA foreign_keys = OFF", "PRAGMA recursive_triggers = ON", "PRAGMA foreign_keys = ON"],
+    ["PRAGMA foreign_keys = OFF", "PRAGMA case_sensitive_like = ON", "PRAGMA foreign_keys = ON"],
+    ["CREATE TEMP TABLE scratch (id)", "CREATE TEMP TABLE other (id)", "DROP TABLE temp.scratch"],
+]
+
+
+@pytest.mark.sqlite_file
+@pytest.mark.parametrize("statements", UNDONE, ids="; ".join)
+@pytest.mark.parametrize("in_one_call", [True, False])
+async def test_a_change_that_its_owner_has_undone_keeps_no_connection(statements, in_one_call):
+    def run_all():
+        for sql in statements:
+            run_sql(sql)
+
+    if in_one_call:
+        await database_sync_to_async(run_all)()
+    else:
+        for sql in statements:
+            await ask(sql)
+
+    assert get_pool().get_stats()["connections_pinned"] == 0
+
+
+@pytest.mark.sqlite_file
+@pytest.mark.parametrize("statements", LEFT, ids="; ".join)
+async def test_a_change_that_is_undone_beside_another_keeps_the_connection(statements):
+    async def work():
+        for sql in statements:
+            await ask(sql)
+        return get_pool().get_stats()["connections_pinned"]
+
+    assert await another(work()) == 1
+
+
+@pytest.mark.sqlite_memory
+def test_tables_that_the_main_task_has_made_in_memory_can_be_read_by_other_tasks():
+    output = run_program("""
+        from django.core.management import call_command
+
+        settings.DATABASES["default"]["NAME"] = ":memory:"
+
+        async def main():
+            await database_sync_to_async(call_command)("migrate", run_syncdb=True, verbosity=0)
+            print(await asyncio.create_task(Author.objects.acount()))
+
+        asyncio.run(main())
+    """)
+
+    assert output == "0\n"
