@@ -9,12 +9,11 @@ signals and closing (:mod:`daf_views.asgi.request_cycle`); the body and the clie
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import django
-from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -28,6 +27,7 @@ from django.utils.module_loading import import_string
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.owners import Ownership
 from daf_views._core.cancellation import shielded
+from daf_views._core.coroutines import is_async
 from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.handlers import call_of_django, resolve_request_of_django
@@ -310,7 +310,7 @@ class AsyncHandler(ASGIHandler):
     async def _guard(self, request: HttpRequest, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a view or its rendering. Exception middleware may answer an error; overload is answered here."""
         try:
-            return await (func if _is_async(func) else sync_to_async(func))(*args, **kwargs)
+            return await (func if is_async(func) else sync_to_async(func))(*args, **kwargs)
         except _OVERLOAD as overload:
             return await response_for(request, overload)
         except Exception as error:
@@ -334,11 +334,6 @@ class AsyncHandler(ASGIHandler):
 def _cut_off() -> ServiceUnavailableError:
     detail = "The server stopped before the request was answered. Its effects are unknown."
     return ServiceUnavailableError(detail, retry_after=get_settings().RETRY_AFTER, code="shutting_down")
-
-
-def _is_async(func: Any) -> bool:
-    code = getattr(func, "__code__", None)  # of a plain function, as most are; the full answer is ten times as dear
-    return (code is not None and bool(code.co_flags & inspect.CO_COROUTINE)) or iscoroutinefunction(func)
 
 
 async def _close_source(response: Any) -> None:

@@ -79,11 +79,11 @@ class Receiver:
         body = SpooledBody(limit)
         try:
             received = Begun(self._receive_all(body))
-            if self._expects_body and not received.is_done:
-                await self._receive_in_time(received)
-            else:
-                await received
+            if not received.is_done:
+                self._stop_waiting_to_listen()
+                await (self._receive_in_time(received) if self._expects_body else received)
         except BaseException as error:
+            self._stop_waiting_to_listen()
             interrupted = UnreadablePostError("Receiving the body was interrupted.")
             self._spoilt = error if isinstance(error, Exception) else interrupted
             await body.discard()
@@ -103,9 +103,6 @@ class Receiver:
             return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # cancelled here
 
     async def _next_part(self) -> bytes:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
         if self._listener is not None:  # it has asked for the next part, or learns that there is none
             await self._arrived.wait()
         message, self._received = self._received, None
@@ -183,12 +180,15 @@ class Receiver:
     def unwatch(self) -> None:
         """Leave the task alone from here on."""
         self._is_watching = False
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._stop_waiting_to_listen()
         if self._listener is not None:
             self._listener.cancel()
             self._listener = None
+
+    def _stop_waiting_to_listen(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
     def _start_listening(self) -> None:
         self._handle, self._arrived = None, asyncio.Event()

@@ -128,6 +128,30 @@ async def test_a_body_that_came_whole_does_not_keep_hanging_up_from_being_notice
     assert receiver.client_disconnected()
 
 
+async def test_a_client_that_hangs_up_at_once_is_heard_of_once():
+    server = Server(HANG_UP, HANG_UP)
+    receiver = Receiver(server.receive)
+    receiver.watch()
+    with pytest.raises(RequestAborted):
+        await receiver.body()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert server.queue.qsize() == 1
+    assert not receiver.client_disconnected()
+
+
+async def test_a_body_that_comes_late_is_read_by_its_reader_alone():
+    server = Server(part(b"a", more=True))
+    receiver = Receiver(server.receive)
+    receiver.watch()
+    reading = asyncio.create_task(receiver.body())
+    while not server.queue.empty():
+        await asyncio.sleep(0)
+    server.queue.put_nowait(part(b"b"))
+    assert (await reading).read() == b"ab"
+    receiver.unwatch()
+
+
 async def test_the_body_can_be_had_while_the_listener_goes_on():
     server = Server(part(b"whole"))
     receiver = Receiver(server.receive)
