@@ -11,6 +11,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from daf_views.schemas.generics import unaliased
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
@@ -94,7 +96,7 @@ def _named_by(function: Any) -> AbstractSet[str]:
 def _resolved(name: str, what: str, annotation: Any, scope: Mapping[str, Any]) -> Any:
     holder: Any = type("holder", (), {"__annotations__": {"it": annotation}})
     try:
-        return get_type_hints(holder, dict(scope), include_extras=True)["it"]
+        return unaliased(get_type_hints(holder, dict(scope), include_extras=True)["it"])
     except _UNKNOWN as error:
         subject = "its return value" if what == "return" else repr(what)
         raise TypeError(

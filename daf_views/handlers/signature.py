@@ -24,6 +24,7 @@ from daf_views.handlers.type_variables import OpenTypeVariableError, owner_of, s
 from daf_views.http.methods import WITHOUT_CONTENT
 from daf_views.schemas import Schema, schema_of
 from daf_views.schemas.annotations import has_fields, is_list
+from daf_views.schemas.generics import refuse_unsound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +71,7 @@ class Signature:
         """The schema of what it answers with."""
         if not self.has_answer or self.returns is None:
             return None
+        refuse_unsound(self.returns, is_output=True)
         schema = schema_of(self.returns)
         schema.prepare_output()
         return schema
@@ -94,6 +96,10 @@ class Signature:
         """Make the schemas, so that an impossible one is an error before the first request."""
         for parameter in self.parameters:
             if isinstance(parameter.source, Body | Query | Header | Cookie) and parameter.kind is not _NONE:
+                try:
+                    refuse_unsound(parameter.kind)
+                except TypeError as error:
+                    raise TypeError(f"{self.name}: {parameter.name!r}: {error}") from error
                 self.schema(parameter)
         try:
             _ = self.answer

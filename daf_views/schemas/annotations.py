@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import dataclasses
 import types
@@ -10,7 +11,10 @@ from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_o
 
 _WRAPPERS = frozenset({Annotated, Required, NotRequired})
 _SEQUENCES = frozenset(
-    {list, tuple, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection}
+    {
+        *(list, tuple, collections.deque),
+        *(collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection),
+    }
 )
 _SETS = frozenset({set, frozenset, collections.abc.Set, collections.abc.MutableSet})
 _MAPPING = collections.abc.Mapping
