@@ -8,7 +8,6 @@ user is known: after ``authenticate()``, throttles and permissions, before the b
 
 from __future__ import annotations
 
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.views import View
 
+from daf_views.auth.decisions import described, is_no_decision, remedy_for
 from daf_views.auth.identity import is_known, load_user, user_of
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
 from daf_views.views.base import AsyncView
@@ -180,10 +180,10 @@ class UserPassesTestMixin(AccessMixin):
 
 
 def _allows(view: Any, name: str, answer: Any) -> bool:
-    if isinstance(answer, tuple | HttpResponseBase | BaseException) or isawaitable(answer):
+    if is_no_decision(answer):
         raise TypeError(
-            f"{type(view).__qualname__}.{name}() returned a {type(answer).__name__}, which counts as true: return "
-            "False, or raise PermissionDenied."
+            f"{type(view).__qualname__}.{name}() returned {described(answer)}, which counts as true: "
+            f"{remedy_for(answer, 'return False, or raise PermissionDenied')}."
         )
     return bool(answer)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
-
-from django.http.response import HttpResponseBase
 
 from daf_views._core.description import describe
 from daf_views.auth.authentication import Authentication
+from daf_views.auth.decisions import described, is_no_decision, is_no_user, remedy_for
 from daf_views.auth.identity import anonymous, is_known, reconcile_user, user_of
 from daf_views.auth.permissions import describe_permission
 from daf_views.exceptions import APIError, ForbiddenError, NotAuthenticatedError
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
     _View = AsyncView
 else:
     _View = object
-
-_NO_USERS = (tuple, list, bool, HttpResponseBase, BaseException)
-"""Values that other frameworks, and mistakes, return in place of a user."""
-
-_REFUSALS = (tuple, list, HttpResponseBase, BaseException)
 
 
 @runtime_checkable
@@ -163,23 +156,20 @@ def _expect_nothing(throttle: Any, answer: Any) -> None:
 
 
 def _answer_of(permission: Any, answer: Any) -> Any:
-    """Return a permission's decision. Raise TypeError for a refusal that would count as true."""
-    if not inspect.isawaitable(answer) and not isinstance(answer, _REFUSALS):
-        return answer
-    if inspect.iscoroutine(answer):
-        answer.close()
-    remedy = "write `return await …`" if inspect.isawaitable(answer) else "return False, or raise an APIError"
-    raise TypeError(
-        f"{type(permission).__qualname__}.has_permission() returned a {type(answer).__name__}, which counts as true: "
-        f"{remedy}."
-    )
+    """Return a permission's decision. Raise TypeError for a value that is none, and would count as true."""
+    if is_no_decision(answer):
+        raise TypeError(
+            f"{type(permission).__qualname__}.has_permission() returned {described(answer)}, which counts as true: "
+            f"{remedy_for(answer, 'return False, or raise an APIError')}."
+        )
+    return answer
 
 
 def _checked_user(view: AsyncView, user: Any) -> Any:
-    if isinstance(user, _NO_USERS):
+    if is_no_user(user):
         raise TypeError(
-            f"authenticate() of {type(view).__qualname__}, or of its `authentication`, returned a "
-            f"{type(user).__name__}, which would count as an authenticated user: return the user alone, or None."
+            f"authenticate() of {type(view).__qualname__}, or of its `authentication`, returned {described(user)}, "
+            f"which would count as an authenticated user: {remedy_for(user, 'return the user alone, or None')}."
         )
     return user
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 
-from daf_views.views.protections import OTHER_NAMES, returns_tuple, takes
+from daf_views._core.callables import takes
+from daf_views.views.protections import OTHER_NAMES, returns_tuple
 
 POLICIES: Mapping[str, str] = {
     "authentication": "authenticate",

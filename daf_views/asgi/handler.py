@@ -26,8 +26,8 @@ from django.utils.module_loading import import_string
 
 from daf_orm import PoolClosed, PoolTimeout, TooManyRequests
 from daf_orm.owners import Ownership
+from daf_views._core.callables import is_async
 from daf_views._core.cancellation import shielded
-from daf_views._core.coroutines import is_async
 from daf_views._core.own_context import InOwnContext
 from daf_views._django.executors import context_without_returned_callers
 from daf_views._django.handlers import call_of_django, resolve_request_of_django

@@ -6,10 +6,13 @@ set. A client that sends invalid proof is answered 401 at once.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 
+from daf_views._core.callables import is_async, takes
 from daf_views.auth.identity import is_known, user_of
 from daf_views.exceptions import NotAuthenticatedError
 
@@ -72,12 +75,25 @@ class _ProofAuthentication(Authentication):
 
     is_sent_by_browsers = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a ``get_user()`` that could not be awaited with a proof."""
+        super().__init_subclass__(**kwargs)
+        is_bound = isinstance(inspect.getattr_static(cls, "get_user"), staticmethod | classmethod)
+        if not is_async(inspect.unwrap(cls.get_user)) or not takes(cls.get_user, 1 if is_bound else 2):
+            raise TypeError(
+                f"{cls.__module__}.{cls.__qualname__}.get_user() is called with one proof and awaited: write "
+                "`async def get_user(self, proof)`."
+            )
+
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user whose proof it is."""
         proof = self._proof(request)
         if proof is None:
             return None
-        user = await self.get_user(proof) if _is_proof(proof) else None
+        try:
+            user = await self.get_user(proof) if _is_proof(proof) else None
+        except ObjectDoesNotExist:
+            user = None
         if not user or not getattr(user, "is_active", True):  # None; or False, of `token == … and user`
             raise NotAuthenticatedError(challenge=self._refusal)
         return user
@@ -85,7 +101,7 @@ class _ProofAuthentication(Authentication):
     async def get_user(self, proof: str, /) -> Any:
         """Return the user with this proof, or None if there is none. An inactive user is refused.
 
-        ``proof`` is never empty.
+        ``Model.DoesNotExist`` says None, too. ``proof`` is never empty.
         Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
         """
         raise NotImplementedError(f"{type(self).__name__} finds no user: write `async def get_user(self, proof)`.")

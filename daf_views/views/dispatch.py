@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction
 
 from daf_orm import database_sync_to_async
-from daf_views._core.coroutines import is_async
+from daf_views._core.callables import is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable

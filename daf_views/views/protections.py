@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from types import CodeType, MappingProxyType
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
+from daf_views._core.callables import takes
 from daf_views.views.class_checks import path_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ _NEED_MIXIN = {
     "test_func": ("get_test_func", "UserPassesTestMixin of daf_views.access before the view"),
     "login_required": ("", "LoginRequiredMixin of daf_views.access before the view"),
 }
+_OTHER_HOOKS: Mapping[str, str] = MappingProxyType(
+    {
+        "has_permission": "put it into a class of `permissions = [...]`, or name PermissionRequiredMixin of "
+        "daf_views.access before the view",
+        "has_object_permission": "put it into a class of `permissions = [...]`",
+        "check_permissions": "write `permissions = [...]`, or `async def admit(self, request)`",
+        "check_throttles": "write `throttles = [...]`",
+        "perform_authentication": "write `authentication = [...]`, or `async def authenticate(self, request)`",
+        "get_authenticators": "write `authentication = [...]`",
+        "permission_denied": "raise ForbiddenError in a permission, or write `async def handle_exception(self, exc)`",
+    }
+)
+"""Hooks of other frameworks' views that no code calls here, and their counterparts."""
 _ASKED_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "admit": ("permissions", "authentication"),
@@ -91,6 +105,8 @@ def refuse_unprotected(cls: type, view: type) -> None:
     for klass, name, value in _own_attributes(cls):
         if name in _NEED_MIXIN:
             _refuse_without_mixin(cls, name)
+        elif name in _OTHER_HOOKS:
+            _refuse_uncalled(cls, klass, name)
         elif (meant := _misspelt(cls, name, value)) is not None and not _is_read(cls, name):
             raise TypeError(f"{path_of(klass)}.{name} would do nothing: did you mean {meant}?")
 
@@ -241,21 +257,15 @@ def returns_tuple(function: Any) -> bool:
     return (get_origin(hint) or hint) in {tuple, list}
 
 
-def takes(function: Any, number: int) -> bool:
-    """Return True if a function may be called with that many arguments by place, or if that cannot be known."""
-    try:
-        inspect.signature(function).bind(*[None] * number)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
-
-
 def _refuse_without_mixin(cls: type, name: str) -> None:
     reader, remedy = _NEED_MIXIN[name]
     if not (reader and hasattr(cls, reader)) and not _is_read(cls, name):
         raise TypeError(f"{path_of(cls)}.{name} would do nothing: name {remedy}.")
+
+
+def _refuse_uncalled(cls: type, klass: type, name: str) -> None:
+    if not (_is_of_framework(cls, name) or _is_read(cls, name)):
+        raise TypeError(f"{path_of(klass)}.{name}() would never be called: {_OTHER_HOOKS[name]}.")
 
 
 def _misspelt(cls: type, name: str, value: Any) -> str | None:
@@ -284,7 +294,8 @@ def _is_of_framework(cls: type, name: str) -> bool:
 
 def _is_read(cls: type, name: str) -> bool:
     """Return True if the project's own code in classes along the MRO reads an attribute of that name."""
-    codes = (getattr(inspect.unwrap(value), "__code__", None) for _, _, value in _own_functions(cls))
+    functions = (value for _, each, value in _own_functions(cls) if each != name)  # it may call its super's
+    codes = (getattr(inspect.unwrap(value), "__code__", None) for value in functions)
     return any(name in _names_in(code) for code in codes if code is not None)
 
 

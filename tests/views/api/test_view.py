@@ -1,11 +1,12 @@
 import asyncio
+import functools
 import json
 from typing import ClassVar
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestAborted
-from django.http import Http404, HttpResponseForbidden
+from django.http import Http404, HttpResponse, HttpResponseForbidden
 from django.middleware.csrf import CsrfViewMiddleware
 from django.test import AsyncClient, AsyncRequestFactory, override_settings
 from django.urls import path
@@ -16,6 +17,7 @@ from daf_orm.test import count_hops
 from daf_views._django.requests import AsyncRequest
 from daf_views.api import AsyncAPIView, FormParser, JSONParser
 from daf_views.asgi import get_asgi_application
+from daf_views.auth import Authentication
 from daf_views.exceptions import NotAuthenticatedError, ServiceError, ThrottledError
 from daf_views.http.request import takes_body_itself
 from tests.support.exchange import exchange
@@ -248,6 +250,61 @@ async def test_a_permission_that_forgets_to_await_lets_no_request_in(caplog):
 
     assert (await respond(Echo, permissions=[Lazy])).status_code == 500
     assert "Lazy.has_permission() returned a coroutine" in str(caplog.records[0].exc_info[1])
+
+
+async def _forgotten():
+    return False
+
+
+async def _numbers():
+    yield 1
+
+
+class Allowing:
+    def is_editor(self):
+        return False
+
+
+NO_DECISIONS = {
+    "a coroutine": _forgotten,
+    "a Future": lambda: asyncio.get_running_loop().create_future(),
+    "a async_generator": _numbers,
+    "a generator": lambda: (each for each in [False]),
+    "the function is_editor()": lambda: Allowing().is_editor,
+    "the class PermissionDenied": lambda: PermissionDenied,
+    "a PermissionDenied": PermissionDenied,
+    "a HttpResponse": lambda: HttpResponse(status=403),
+    "a tuple": lambda: (False, "not yours"),
+    "a NotImplementedType": lambda: NotImplemented,
+    "a QuerySet": User.objects.none,
+    "a UserManager": lambda: User.objects,
+    "a partial": lambda: functools.partial(bool, 0),
+}
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_DECISIONS.items(), ids=NO_DECISIONS)
+async def test_a_value_that_is_no_decision_lets_no_request_in(kind, make, caplog):
+    class Undecided:
+        async def has_permission(self, request, view):
+            return make()
+
+    class Unknown(Authentication):
+        async def authenticate(self, request):
+            return make()
+
+    assert (await respond(Echo, permissions=[Undecided])).status_code == 500
+    assert (await respond(Echo, authentication=[Unknown])).status_code == 500
+    assert f"has_permission() returned {kind}, which counts as true" in str(caplog.records[0].exc_info[1])
+    assert f"returned {kind}, which would count as an authenticated user" in str(caplog.records[1].exc_info[1])
+
+
+@pytest.mark.parametrize("decision", [True, 1, "editor", {"editor"}, Allowing()], ids=type)
+async def test_other_values_that_are_true_let_the_request_in(decision):
+    class Decided:
+        async def has_permission(self, request, view):
+            return decision
+
+    assert (await respond(Echo, permissions=[Decided])).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Authentication and permissions of a request."""
 
+import functools
 import json
 
 import pytest
@@ -226,6 +227,60 @@ async def test_a_user_of_another_kind_is_authenticated():
 
     response = await View.as_view()(AsyncRequestFactory().get("/", headers=TOKEN))
     assert json.loads(response.content) == "token-of-ada"
+
+
+@pytest.mark.parametrize("kind", [BearerAuthentication, APIKeyAuthentication])
+async def test_a_user_that_does_not_exist_is_invalid_proof(kind):
+    class Strict(kind):
+        async def get_user(self, proof):
+            return await User.objects.aget(username=proof)
+
+    view = type("Strictly", (Who,), {"authentication": [Strict]})
+    headers = {"authorization": "Bearer unknown", "x-api-key": "unknown"}
+
+    response = await view.as_view()(AsyncRequestFactory().get("/", headers=headers))
+
+    assert response.status_code == 401
+
+
+def _sync(self, token):
+    return None
+
+
+async def _without_proof(self):
+    return None
+
+
+async def _with_request(self, request, token):
+    return None
+
+
+@pytest.mark.parametrize("get_user", [_sync, _without_proof, _with_request, None])
+def test_a_get_user_of_another_shape_is_refused_when_the_class_is_made(get_user):
+    with pytest.raises(TypeError, match=r"Wrong\.get_user\(\) is called with one proof and awaited: write"):
+        type("Wrong", (BearerAuthentication,), {"get_user": get_user})
+
+
+def test_a_get_user_with_a_decorator_or_more_defaults_is_taken():
+    def decorated(func):
+        @functools.wraps(func)
+        def wrapper(*args, **kwargs):
+            return func(*args, **kwargs)
+
+        return wrapper
+
+    class Right(BearerAuthentication):
+        @decorated
+        async def get_user(self, token, *, fresh=False):
+            return None
+
+    class Static(APIKeyAuthentication):
+        @staticmethod
+        async def get_user(_key):
+            return None
+
+    assert Right()
+    assert Static()
 
 
 async def test_a_class_without_get_user_is_a_bug_that_names_the_method(caplog):

@@ -167,6 +167,58 @@ def test_a_name_that_is_alike_and_read_is_the_projects_own():
     assert Own.as_view()
 
 
+# Hooks that no code calls
+
+UNCALLED = {
+    "has_permission": "permissions",
+    "has_object_permission": "permissions",
+    "check_permissions": "permissions",
+    "check_throttles": "throttles",
+    "perform_authentication": "authentication",
+    "get_authenticators": "authentication",
+    "permission_denied": "ForbiddenError",
+}
+
+
+@pytest.mark.parametrize("base", VIEWS)
+@pytest.mark.parametrize(("name", "remedy"), UNCALLED.items(), ids=UNCALLED)
+def test_a_hook_of_another_framework_is_refused(base, name, remedy):
+    async def hook(self, request, obj=None):
+        raise ForbiddenError
+
+    with pytest.raises(TypeError, match=rf"Orders\.{name}\(\) would never be called: .*{remedy}"):
+        view(base, **{name: hook})
+    with pytest.raises(TypeError, match=rf"Mixin\.{name}\(\) would never be called"):
+        view(type("Mixin", (), {name: hook, "__module__": __name__}), base)
+
+
+def test_a_hook_that_the_project_calls_itself_is_its_own():
+    class Own(AsyncAPIView):
+        async def check_permissions(self, request):
+            raise ForbiddenError
+
+        async def get(self, request):
+            await self.check_permissions(request)
+
+    assert Own.as_view()
+
+
+def test_a_hook_that_only_calls_its_supers_is_refused():
+    class Mixin:
+        async def check_permissions(self, request):
+            await super().check_permissions(request)
+
+    with pytest.raises(TypeError, match="would never be called"):
+        view(Mixin, AsyncAPIView)
+
+
+def test_has_permission_of_a_mixin_that_calls_it_is_used():
+    async def has_permission(self):
+        return False
+
+    assert view(PermissionRequiredMixin, AsyncView, has_permission=has_permission)
+
+
 # Other shapes
 
 
