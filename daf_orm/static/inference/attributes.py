@@ -16,6 +16,7 @@ from daf_orm.static.inference.values import (
     ClassValue,
     Coroutine,
     External,
+    Items,
     Manager,
     Method,
     ModuleValue,
@@ -52,7 +53,7 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
             return class_of(owner)
         return UNKNOWN if name in _PLAIN else Method(owner, name, _inner(node))
     if isinstance(owner, ClassValue):
-        return _of_class(frame, owner.cls, name)
+        return _of_class(frame, owner.cls, name, node)
     if isinstance(owner, External):
         return _of_external(frame, owner, name, node)
     if isinstance(owner, ModuleValue):
@@ -93,6 +94,8 @@ def _of_row(frame: Frame, row: Row, name: str, node: ast.expr) -> Value:
     model = row.model
     if model.cls is not None and (method := project.method(model.cls, name)) is not None:
         return frame.engine.member(frame, method, row, node)
+    if (of := dict(row.loaded.listed).get(name)) is not None:
+        return _listed(row, model.relations.get(of), name)
     relation = model.relations.get(name)
     if relation is not None:
         return _relation(frame, row, relation, node)
@@ -118,6 +121,13 @@ def _relation(frame: Frame, row: Row, relation: Relation, node: ast.expr) -> Val
     if relation.target is None:
         return UNKNOWN
     return related(frame.engine.models, relation, row, relation.target)
+
+
+def _listed(row: Row, relation: Relation | None, name: str) -> Value:
+    """Return the rows that ``Prefetch(…, to_attr=name)`` has put into a list."""
+    if relation is None or relation.target is None:
+        return UNKNOWN
+    return Items(Row(relation.target, row.loaded.below(name)))
 
 
 def is_missing(frame: Frame, row: Row, relation: Relation) -> bool:
@@ -190,7 +200,7 @@ def _deferred(frame: Frame, row: Row, name: str, node: ast.expr) -> None:
 # Classes and what is outside
 
 
-def _of_class(frame: Frame, cls: Class, name: str) -> Value:
+def _of_class(frame: Frame, cls: Class, name: str, node: ast.expr) -> Value:
     engine = frame.engine
     method = engine.project.method(cls, name)
     if method is not None:
@@ -199,6 +209,9 @@ def _of_class(frame: Frame, cls: Class, name: str) -> Value:
         return ClassValue(cls.inner[name])
     if engine.models.is_model(cls):
         return manager_of(engine.models, engine.models.of(cls), name) or UNKNOWN
+    metaclass = engine.project.metaclass(cls)
+    if metaclass is not None and (method := engine.project.method(metaclass, name)) is not None:
+        return engine.member(frame, method, ClassValue(cls), node)
     declared = engine.project.class_attribute(cls, name)
     if declared is not None:
         value = engine.globals.evaluated(declared[0].module, declared[1])

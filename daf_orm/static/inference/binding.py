@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daf_orm.static.inference.loaded import Loaded
-from daf_orm.static.inference.objects import SESSION
+from daf_orm.static.inference.objects import LOCAL, SESSION
 from daf_orm.static.inference.special import class_behind, special
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -51,6 +51,9 @@ def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Value) -> None:
 
 def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
     owner = frame.evaluate(target.value)
+    if isinstance(owner, Object) and owner.of == LOCAL:
+        frame.engine.objects.use_local(frame, target)
+        return
     if isinstance(owner, Row) and target.attr in owner.model.relations:
         loaded = replace(owner.loaded, joined=owner.loaded.joined | {target.attr})
         if loaded.is_known or isinstance(value, Row):

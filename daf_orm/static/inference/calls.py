@@ -23,6 +23,7 @@ from daf_orm.static.inference.values import (
     Partial,
     Row,
     Rows,
+    TupleMaker,
     Unhop,
     Value,
     any_of,
@@ -45,6 +46,8 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
         return any_of([call(frame, each, positional, named, node) for each in chosen])
     if isinstance(function, Partial):
         return call(frame, function.function, function.positional + positional, dict(function.named) | named, node)
+    if isinstance(function, TupleMaker):
+        return function.make(positional, named)
     if isinstance(function, ClassValue):
         return _instance(frame, function, positional, named, node)
     if isinstance(function, Hop):

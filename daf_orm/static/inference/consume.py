@@ -173,6 +173,8 @@ def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
         unawaited(frame, value, node.value)
     elif isinstance(value, Object):
         return frame.engine.objects.item(frame, value, node)
+    elif isinstance(value, Row):
+        return special(frame, value, ("__getitem__",), node) or UNKNOWN
     return UNKNOWN
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import UNKNOWN, Callable, External, Guarded, Hop, Unhop, Value
+from daf_orm.static.inference.values import UNKNOWN, Callable, Choice, External, Guarded, Hop, Unhop, Value
 from daf_orm.static.names import functions
-from daf_orm.static.project.definitions import last_name
+from daf_orm.static.project.definitions import Function, dotted, last_name
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
-    from daf_orm.static.project.definitions import Function
     from daf_orm.static.project.project import Project
 
 _ATOMIC = "django.db.transaction.atomic"
@@ -30,6 +29,18 @@ def _names_a_property(project: Project, method: Function, decorator: ast.expr) -
         return True
     found = project.expression(method.module, decorator) if isinstance(decorator, ast.Name) else None
     return isinstance(found, str) and found.rpartition(".")[2] in _PROPERTIES
+
+
+def _registered(generic: Callable) -> list[Callable]:
+    """Return the functions of a module that are registered for the types of a ``functools.singledispatch``."""
+    function = generic.function
+    name = f"{function.name}.register"
+    return [
+        Callable(Function(function.module, node, node.name))
+        for node in function.module.tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any(dotted(each.func if isinstance(each, ast.Call) else each) == name for each in node.decorator_list)
+    ]
 
 
 def decorate(frame: Frame, function: Callable) -> Value:
@@ -55,6 +66,8 @@ def _decorated(frame: Frame, value: Value, decorator: ast.expr, *, is_async: boo
             return Unhop(value)
         if found.path == _ATOMIC and not is_async:
             return Guarded(value)
+    if last_name(decorator) == "singledispatch" and isinstance(value, Callable):
+        return Choice((value, *_registered(value)))
     if last_name(decorator) in functions.TRANSPARENT:
         return value
     if isinstance(found, Callable):

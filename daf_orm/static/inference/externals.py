@@ -6,9 +6,10 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference import consume, methods, querysets
+from daf_orm.static.inference import consume, methods, querysets, responses
 from daf_orm.static.inference.attributes import class_of
 from daf_orm.static.inference.blocks import iterate_async
+from daf_orm.static.inference.gathering import gather
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
@@ -29,6 +30,7 @@ from daf_orm.static.inference.values import (
     Partial,
     Row,
     Rows,
+    TupleMaker,
     Unhop,
     Value,
 )
@@ -234,7 +236,7 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
     if path == "asyncio.as_completed" and positional:
         return positional[0] if isinstance(positional[0], Items) else Items()
     if path in _GATHERS:
-        return _gather(frame, arguments, node)
+        return gather(frame, arguments, node)
     if path in _AWAITS:
         given = positional[0] if positional else UNKNOWN
         made = given if isinstance(given, Coroutine) else Coroutine()
@@ -251,6 +253,8 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
         return _iterating(frame, name, positional, named, node)
     if path == "requests.session":
         return Object("requests.Session")
+    if path == "collections.namedtuple":
+        return TupleMaker.of(positional[1:])
     if path == "asyncio.run_coroutine_threadsafe":
         return Object(FUTURE)
     if path == "functools.partial" and positional:
@@ -278,30 +282,6 @@ def deferred(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     return replace(future, is_task=True) if isinstance(future, Coroutine) else Coroutine(is_task=True)
 
 
-def _gather(frame: Frame, arguments: Arguments, node: ast.Call) -> Value:
-    blocks = [each for each in arguments[0] if isinstance(each, Coroutine) and each.is_atomic]
-    if frame.atomic_depth and blocks and len(arguments[0]) > 1:
-        remedy = "Gather queries in a block, not blocks: open one block, or gather outside of it."
-        frame.report("DAF071", node, "gather", "opens atomic blocks at the same time inside one", remedy)
-    if any(isinstance(each, ast.Starred) for each in node.args):
-        return Coroutine(_gathered(frame, node), is_task=True)
-    return Coroutine(
-        Items(each=tuple(each.result if isinstance(each, Coroutine) else UNKNOWN for each in arguments[0])),
-        is_task=True,
-    )
-
-
-def _gathered(frame: Frame, node: ast.Call) -> Value:
-    """Return what ``gather(*coroutines)`` gives; its argument has been evaluated, and reported, before."""
-    if len(node.args) != 1 or not isinstance(node.args[0], ast.Starred):
-        return UNKNOWN
-    known = len(frame.findings)
-    given = frame.evaluate(node.args[0].value)
-    del frame.findings[known:]
-    item = given.item if isinstance(given, Items) else UNKNOWN
-    return Items(item.result) if isinstance(item, Coroutine) else UNKNOWN
-
-
 def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.Call) -> Value:
     positional, engine = arguments[0], frame.engine
     if path in {"django.contrib.auth.get_user_model", "django.apps.apps.get_model"}:
@@ -319,6 +299,8 @@ def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.
         if isinstance(consume.rows_from(frame, positional[1]), Rows):
             frame.report("DAF041", node, "serialize", "evaluates the queryset", hopped(frame, node))
         return UNKNOWN
+    if path.startswith("django.http."):
+        responses.make(frame, name, arguments, node)
     if path in _TEMPLATES:
         engine.render(frame, path, arguments, node)
         return UNKNOWN

@@ -128,8 +128,12 @@ class Frame:
         *,
         fix: Fix | None = None,
         shown: ast.expr | None = None,
+        subject: str = "",
     ) -> None:
-        """Record a finding at a node, if the function runs on the loop."""
+        """Record a finding at a node, if the function runs on the loop.
+
+        ``subject`` begins the message in place of the node's source, for a call that no expression makes.
+        """
         if not self.is_on_loop or self.is_muted:
             return
         if self.template:
@@ -138,7 +142,7 @@ class Frame:
             remedy = "Load it before rendering, or render in one hop: await database_sync_to_async(render)(…)."
         elif not (self.function is not None and self.function.is_async):
             remedy = self._moved(remedy)
-        expression = self.text(shown or node)
+        expression = "" if subject else self.text(shown or node)
         line, column = position_of(shown or node, self.module.lines)
         step = Step(file=self.module.shown, line=line, function=self.qualname)
         finding = Finding(
@@ -146,14 +150,14 @@ class Frame:
             line=line,
             column=column,
             code=code,
-            message=f"{expression} {effect} on the event loop. {remedy}".rstrip(),
+            message=f"{subject or expression} {effect} on the event loop. {remedy}".rstrip(),
             path=(*self.path, step),
             module=self.module.name,
             function=self.qualname,
             expression=expression,
             operation=operation,
             fix=fix if self.can_await else None,
-            end_line=node.end_lineno or line,
+            end_line=line if subject else node.end_lineno or line,
         )
         self.findings.append(finding)
 

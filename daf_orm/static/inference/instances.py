@@ -53,6 +53,8 @@ class Instances:
     ) -> Value:
         """Return an instance, and follow the ``__init__`` that makes it."""
         assert isinstance(instance.of, Class)
+        for maker, owner in self._makers(instance.of):
+            self._engine.follow(frame, Callable(maker, owner), positional, named, node)
         method = self._engine.project.method(instance.of, "__init__")
         if method is not None:
             left = self._engine.followed(frame, Callable(method, instance), positional, named, node).left
@@ -62,6 +64,14 @@ class Instances:
         if after is not None:
             self._engine.follow(frame, Callable(after, made), (), {}, node)
         return made
+
+    def _makers(self, cls: Class) -> Iterator[tuple[Function, Value]]:
+        """Yield what runs before ``__init__``: ``__call__`` of the metaclass, and ``__new__``."""
+        metaclass = self._engine.project.metaclass(cls)
+        for owner, name in ((metaclass, "__call__"), (cls, "__new__")):
+            method = None if owner is None else self._engine.project.method(owner, name)
+            if method is not None:
+                yield method, ClassValue(cls)
 
     def _left(self, cls: Class, left: dict[str, Value]) -> Iterator[tuple[str, Value]]:
         """Yield the values that ``__init__`` has left in ``self``, where nothing else assigns to these attributes."""

@@ -18,6 +18,8 @@ class Loaded:
     prefetched: frozenset[str] = frozenset()
     deferred: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
+    listed: frozenset[tuple[str, str]] = frozenset()
+    """Lists of ``Prefetch(…, to_attr=…)``: the attribute, behind the relations it goes through, and the relation."""
     is_known: bool = True
     """False where rows come from where this is not seen: then nothing of them is said by default."""
 
@@ -30,7 +32,8 @@ class Loaded:
                 each.removeprefix(prefix) for each in names if each.startswith(prefix) or each == EVERYTHING
             )
 
-        return Loaded(cut(self.joined), cut(self.prefetched), cut(self.deferred), cut(self.only), self.is_known)
+        lists = frozenset((path.removeprefix(prefix), of) for path, of in self.listed if path.startswith(prefix))
+        return Loaded(cut(self.joined), cut(self.prefetched), cut(self.deferred), cut(self.only), lists, self.is_known)
 
     def united(self, other: Loaded) -> Loaded:
         """Return what rows have that may be of either kind."""
@@ -39,6 +42,7 @@ class Loaded:
             self.prefetched | other.prefetched,
             self.deferred & other.deferred,
             self.only | other.only if self.only and other.only else frozenset(),
+            self.listed | other.listed,
             self.is_known and other.is_known,
         )
 

@@ -130,6 +130,9 @@ def way_back(name: str) -> frozenset[str]:
 
 
 def _back(manager: Manager, row: Row) -> str | None:
+    relation = row.model.relations.get(manager.accessor)
+    if relation is not None and relation.field:
+        return relation.field
     candidates = [
         relation.name
         for relation in manager.model.relations.values()

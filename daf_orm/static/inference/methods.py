@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import blocks, consume, generic, querysets, serializers
 from daf_orm.static.inference.loaded import Loaded
-from daf_orm.static.inference.objects import FILE, FUTURE, SESSION, USER, hopped, warm
+from daf_orm.static.inference.objects import FILE, FUTURE, PAGE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
@@ -264,6 +264,8 @@ def _of_paginator(frame: Frame, owner: Object, name: str, node: ast.Call) -> Val
         remedy = "Use AsyncPaginator (Django 6.0): await paginator.a" + f"{name}(…), or a hop to a thread."
         operation = f"Paginator.{name}"
         frame.report("DAF013", node, operation, f"runs {operation} of {given.model.name}", remedy)
+    if isinstance(given, Rows) and name in {"page", "get_page"}:
+        return Object(PAGE, ((".object_list", replace(given, is_sliced=True)),))
     return UNKNOWN
 
 

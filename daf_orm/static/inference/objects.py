@@ -38,6 +38,7 @@ USER: Final = "django.utils.functional.SimpleLazyObject"
 MESSAGES: Final = "django.contrib.messages.storage"
 CHOICES: Final = "django.forms.models.ModelChoiceIterator"
 FIELDS: Final = "django.forms.fields"
+PAGE: Final = "django.core.paginator.Page"
 LOCAL: Final = "threading.local"
 FILE: Final = "builtins.file"
 FUTURE: Final = "concurrent.futures.Future"
@@ -80,8 +81,7 @@ class Objects:
         if value.of == USER:
             return self._of_user(frame, name, node)
         if value.of == LOCAL:
-            remedy = "Use contextvars.ContextVar, which is each task's own."
-            frame.report("DAF075", node, "threading.local", "is shared by all tasks of the loop's thread", remedy)
+            self.use_local(frame, node)
             return UNKNOWN
         stored = value.argument(f".{name}")
         if stored is not None:
@@ -91,6 +91,12 @@ class Objects:
             if found is not None:
                 return found
         return self._inherited_attribute(frame, value, name, node)
+
+    @staticmethod
+    def use_local(frame: Frame, node: ast.expr) -> None:
+        """Report an attribute of a ``threading.local`` that is read or set."""
+        remedy = "Use contextvars.ContextVar, which is each task's own."
+        frame.report("DAF075", node, "threading.local", "is shared by all tasks of the loop's thread", remedy)
 
     def _of_class(self, frame: Frame, value: Object, cls: Class, name: str, node: ast.expr) -> Value | None:
         engine = self._engine
@@ -284,6 +290,8 @@ class Objects:
 
     def iterate(self, frame: Frame, value: Object, shown: ast.expr, method: str = "__iter__") -> Value:
         """Take note that an object is iterated, or asked for its length. Return an item."""
+        if value.of == PAGE:
+            return self._rows_of_page(frame, value, shown, method)
         if value.of == MESSAGES:
             frame.report("DAF053", shown, f"SessionStorage.{method}", "loads the messages", hopped(frame, shown))
         elif value.of == CHOICES:
@@ -291,6 +299,18 @@ class Objects:
             frame.report("DAF040", shown, operation, "queries for its choices", hopped(frame, shown))
         found = special(frame, value, (method,), shown)
         return found.item if isinstance(found, Items) else UNKNOWN
+
+    def _rows_of_page(self, frame: Frame, page: Object, shown: ast.expr, method: str) -> Value:
+        """Report that the rows of a page are read, which are a slice of a queryset."""
+        rows = page.argument(".object_list")
+        if not isinstance(rows, Rows):
+            return UNKNOWN
+        if self.is_lazy(rows):
+            operation, remedy = f"QuerySet.{method}", hopped(frame, shown)
+            frame.report("DAF013", shown, operation, f"runs {operation} of {rows.model.name}", remedy)
+            evaluated = replace(rows, is_evaluated=True)
+            frame.refine(shown, Object(PAGE, ((".object_list", evaluated),)))
+        return rows.row
 
     def truth(self, frame: Frame, value: Object, node: ast.expr) -> None:
         """Take note that an object is asked for its truth."""
@@ -313,6 +333,8 @@ class Objects:
         """Return ``value[key]``."""
         if value.of == SESSION:
             self.session_item(frame, value, node.value, node.slice, node, "__getitem__")
+        if value.of == PAGE:
+            return self._rows_of_page(frame, value, node, "__iter__")
         return special(frame, value, ("__getitem__",), node) or UNKNOWN
 
     def session_item(

@@ -127,20 +127,28 @@ _FIELDS = {"select_related": "joined", "prefetch_related": "prefetched", "defer"
 
 def _prefetching(loaded: Loaded, texts: list[str], prefetches: list[Object]) -> Loaded:
     joined, prefetched = set(loaded.joined), set(loaded.prefetched) | lookups(texts)
+    listed = set(loaded.listed)
     for prefetch in prefetches:
         lookup = prefetch.argument("0") or prefetch.argument("lookup")
         if not isinstance(lookup, Constant):
             return replace(loaded, is_known=False)
-        if prefetch.argument("to_attr") is not None:
-            continue
-        prefetched |= lookups([lookup.value])
+        place = str(lookup.value)
+        if (name := prefetch.argument("to_attr")) is not None:
+            if not (isinstance(name, Constant) and isinstance(name.value, str)):
+                continue
+            *through, relation = place.split("__")
+            place = "__".join([*through, name.value])
+            listed.add((place, relation))
+            prefetched |= lookups(["__".join(through)]) if through else set()
+        else:
+            prefetched |= lookups([place])
         rows = prefetch.argument("1") or prefetch.argument("queryset")
         if isinstance(rows, Rows):
-            joined |= {f"{lookup.value}__{each}" for each in rows.loaded.joined}
-            prefetched |= {f"{lookup.value}__{each}" for each in rows.loaded.prefetched}
+            joined |= {f"{place}__{each}" for each in rows.loaded.joined}
+            prefetched |= {f"{place}__{each}" for each in rows.loaded.prefetched}
         elif rows is not None:
             return replace(loaded, is_known=False)
-    return replace(loaded, joined=frozenset(joined), prefetched=frozenset(prefetched))
+    return replace(loaded, joined=frozenset(joined), prefetched=frozenset(prefetched), listed=frozenset(listed))
 
 
 def lookups(names: Iterable[str]) -> frozenset[str]:
@@ -174,7 +182,7 @@ def result(rows: Rows, name: str) -> Value:
 
 
 def _terminal(frame: Frame, owner: Rows | Manager, rows: Rows, name: str, node: ast.Call) -> None:
-    if name in orm.ANSWERED_BY_CACHE:
+    if name in orm.ANSWERED_BY_CACHE and not (name in orm.ENDS and _is_unordered(frame, rows)):
         if rows.is_lazy is False or (rows.is_lazy is None and not frame.engine.is_strict):
             return
     elif rows.is_empty:
@@ -191,6 +199,14 @@ def _terminal(frame: Frame, owner: Rows | Manager, rows: Rows, name: str, node: 
         f"Use {twin_text(frame, node, name)}.",
         fix=fix,
     )
+
+
+def _is_unordered(frame: Frame, rows: Rows) -> bool:
+    """Return True for prefetched rows without an order: Django orders them by their key, by another query."""
+    if not rows.is_prefetched or rows.model.cls is None:
+        return False
+    classes = frame.engine.project.ancestors(rows.model.cls)[0]
+    return not any("ordering" in cls.inner["Meta"].attributes for cls in classes if "Meta" in cls.inner)
 
 
 def _operation(owner: Rows | Manager, name: str) -> str:

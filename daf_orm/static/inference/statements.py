@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any, Final
 
-from daf_orm.static.inference import blocks, consume
+from daf_orm.static.inference import blocks, consume, typed
 from daf_orm.static.inference.answers import answer
 from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.objects import SESSION
@@ -140,7 +140,9 @@ def _expression(frame: Frame, node: ast.Expr) -> None:
 
 def _return(frame: Frame, node: ast.Return) -> None:
     if node.value is not None:
-        frame.give(frame.evaluate(node.value))
+        value = frame.evaluate(node.value)
+        typed.answer(frame, value)
+        frame.give(value)
 
 
 def _if(frame: Frame, node: ast.If | ast.While) -> None:

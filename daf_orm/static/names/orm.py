@@ -17,6 +17,8 @@ TERMINALS: Final = frozenset(
 """Query at once. Each has a twin with an ``a`` before its name."""
 ANSWERED_BY_CACHE: Final = frozenset({"count", "exists", "contains", "first", "last"})
 """Query nothing where the rows are there already."""
+ENDS: Final = frozenset({"first", "last"})
+"""Order the rows, if nothing else does."""
 ONE_ROW: Final = frozenset({"get", "first", "last", "earliest", "latest", "create"})
 ROW_AND_FLAG: Final = frozenset({"get_or_create", "update_or_create"})
 RELATED: Final = frozenset({"add", "set", "remove", "clear"})

@@ -37,6 +37,8 @@ class Relation:
     is_one_to_one: bool = False
     is_parent_link: bool = False
     """True if it leads to a parent model's row, which Django makes of the child's own columns."""
+    field: str = ""
+    """Of a reverse relation: the field that it reverses, if that is known."""
 
 
 class Model:
@@ -209,8 +211,21 @@ class Models:
                         is_reverse=True,
                         is_many_to_many=relation.is_many_to_many,
                         is_one_to_one=is_one,
+                        field=name,
                     ),
                 )
+        yield from self._links_to(model)
+
+    def _links_to(self, child: Model) -> Iterator[tuple[Model, Relation]]:
+        """Yield the relations by which rows of the models that one extends lead to it."""
+        assert child.cls is not None
+        if _has_option(child.cls, "proxy"):
+            return
+        name = child.name.lower()
+        for parent in self.project.ancestors(child.cls)[0][1:]:
+            if not _is_abstract(parent) and not _has_option(parent, "proxy") and self.is_model(parent):
+                yield self.of(parent), Relation(name, "one", child, is_reverse=True, is_one_to_one=True)
+                return
 
     def _declared(self, cls: Class) -> dict[str, tuple[Class, ast.expr]]:
         """Return the fields that a model declares, and those of its abstract bases, which are its own as well."""
@@ -268,8 +283,12 @@ def _related_name(node: ast.Call, model: Model) -> str:
 
 
 def _is_abstract(cls: Class) -> bool:
-    abstract = cls.inner["Meta"].attributes.get("abstract") if "Meta" in cls.inner else None
-    return isinstance(abstract, ast.Constant) and abstract.value is True
+    return _has_option(cls, "abstract")
+
+
+def _has_option(cls: Class, name: str) -> bool:
+    given = cls.inner["Meta"].attributes.get(name) if "Meta" in cls.inner else None
+    return isinstance(given, ast.Constant) and given.value is True
 
 
 def _has_fields(cls: Class) -> bool:

@@ -181,7 +181,7 @@ async def parents(request):
     print(cafe.place_ptr.name)
     print(cafe.label)  # source
     place = await Place.objects.aget(pk=1)
-    print(place.cafe)  # registry
+    print(place.cafe)  # source
 
 
 async def form(request):
