@@ -10,10 +10,11 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.http import Http404
 
 from daf_views._core.callables import is_async, takes
-from daf_views.auth.identity import is_known, user_of
+from daf_views.auth.identity import is_active, is_known, user_of
 from daf_views.exceptions import NotAuthenticatedError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SessionAuthentication(Authentication):
     async def authenticate(self, request: HttpRequest) -> Any:
         """Return the user that has logged in."""
         user = await user_of(request)
-        return user if is_known(user) and getattr(user, "is_active", True) else None
+        return user if is_known(user) and is_active(user) else None
 
     def security_scheme(self) -> Mapping[str, Any]:
         """Return the scheme: a cookie."""
@@ -92,16 +93,17 @@ class _ProofAuthentication(Authentication):
             return None
         try:
             user = await self.get_user(proof) if _is_proof(proof) else None
-        except ObjectDoesNotExist:
+        except (ObjectDoesNotExist, Http404, ValidationError):  # the last of a proof that is no UUID, for example
             user = None
-        if not user or not getattr(user, "is_active", True):  # None; or False, of `token == … and user`
+        if not user or not is_active(user):  # None; or False, of `token == … and user`
             raise NotAuthenticatedError(challenge=self._refusal)
         return user
 
     async def get_user(self, proof: str, /) -> Any:
         """Return the user with this proof, or None if there is none. An inactive user is refused.
 
-        ``Model.DoesNotExist`` says None, too. ``proof`` is never empty.
+        ``Model.DoesNotExist``, and the ``ValidationError`` of a proof of the wrong kind, say None, too.
+        ``proof`` is never empty.
         Compare secrets by a hash that is looked up, or with ``secrets.compare_digest``.
         """
         raise NotImplementedError(f"{type(self).__name__} finds no user: write `async def get_user(self, proof)`.")

@@ -14,6 +14,7 @@ from django.utils.functional import SimpleLazyObject
 
 from daf_orm import database_sync_to_async
 from daf_views._django.requests import has_loaded_user, is_of_auth_middleware, is_unevaluated, set_loaded_user
+from daf_views.auth.decisions import described, is_no_decision
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -24,7 +25,28 @@ _MISSING: Any = object()
 
 def is_known(user: Any) -> bool:
     """Return True if the user is authenticated. A user object that is not Django's always is."""
-    return bool(user) and bool(getattr(user, "is_authenticated", True))
+    return bool(user) and _has_flag(user, "is_authenticated", default=True)
+
+
+def is_active(user: Any) -> bool:
+    """Return True if the user is active. A user object that does not say always is."""
+    return _has_flag(user, "is_active", default=True)
+
+
+def is_staff(user: Any) -> bool:
+    """Return True if the user is an active member of staff."""
+    return _has_flag(user, "is_active", default=False) and _has_flag(user, "is_staff", default=False)
+
+
+def _has_flag(user: Any, name: str, *, default: bool) -> bool:
+    """Return a flag of a user. Raise TypeError for one that is no decision: a method would count as true."""
+    flag = getattr(user, name, default)
+    if is_no_decision(flag):
+        raise TypeError(
+            f"{type(user).__qualname__}.{name} is {described(flag)}, which counts as true: make it a property, "
+            "or an attribute that is True or False."
+        )
+    return bool(flag)
 
 
 def anonymous() -> Any:
@@ -62,7 +84,7 @@ async def known_user_of(request: HttpRequest) -> Any:
     if not (hasattr(request, "auser") or hasattr(request, "user")):
         return None
     someone = await user_of(request)
-    return someone if getattr(someone, "is_authenticated", False) else None
+    return someone if hasattr(someone, "is_authenticated") and is_known(someone) else None
 
 
 def reconcile_user(request: HttpRequest) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daf_views.auth.identity import is_known, user_of
+from daf_views.auth.identity import is_known, is_staff, user_of
 from daf_views.http.methods import SAFE
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class IsStaff:
 
     async def has_permission(self, request: HttpRequest, view: Any) -> bool:  # noqa: ARG002 - a permission's
         """Return True if the user is active staff."""
-        user = await user_of(request)
-        return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
+        return is_staff(await user_of(request))
 
 
 class HasPerms:

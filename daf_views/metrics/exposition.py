@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from daf_orm.metrics import collect
 from daf_orm.metrics.text import CONTENT_TYPE, exposition
-from daf_views.auth.identity import known_user_of
+from daf_views.auth.identity import is_staff, known_user_of
 from daf_views.errors.problems import response_for
 from daf_views.exceptions import ForbiddenError, NotAuthenticatedError
 from daf_views.http.client_address import client_address, is_trusted_proxy, parse_address, parse_networks
@@ -40,7 +40,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
         if user is None:
             challenge = "Bearer" if get_settings().METRICS_TOKEN else "Session"
             return await response_for(request, NotAuthenticatedError(challenge=challenge))
-        if not (user.is_active and user.is_staff):
+        if not is_staff(user):
             return await response_for(request, ForbiddenError("The metrics are for staff."))
     return HttpResponse(exposition(collect()), content_type=CONTENT_TYPE)
 

@@ -17,6 +17,7 @@ from django.template import Context, Engine
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
+from daf_views.auth import identity
 from daf_views.auth.identity import user_of
 from daf_views.errors.html import prefers_html
 from daf_views.errors.problems import response_for
@@ -71,7 +72,7 @@ def page_template(file: Path) -> Template:
 async def is_staff(request: HttpRequest) -> bool:
     """Return True if a request is an active member of staff's. Raises ImproperlyConfigured if requests have no user."""
     user = await user_of(request)
-    return bool(user.is_active and user.is_staff)
+    return identity.is_staff(user)
 
 
 async def _refusal(request: HttpRequest) -> HttpResponse | None:

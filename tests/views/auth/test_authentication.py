@@ -5,7 +5,7 @@ import json
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path
@@ -239,6 +239,50 @@ async def test_a_user_that_does_not_exist_is_invalid_proof(kind):
     headers = {"authorization": "Bearer unknown", "x-api-key": "unknown"}
 
     response = await view.as_view()(AsyncRequestFactory().get("/", headers=headers))
+
+    assert response.status_code == 401
+
+
+class Tester:
+    """A user whose flags are methods, as those of other libraries are."""
+
+    def is_authenticated(self):
+        return False
+
+    def is_active(self):
+        return False
+
+
+@pytest.mark.parametrize("kind", [BearerAuthentication, APIKeyAuthentication])
+@pytest.mark.parametrize("permissions", [[], [IsAuthenticated], [IsStaff]])
+async def test_a_flag_of_a_user_that_is_a_method_lets_no_request_in(kind, permissions):
+    class Proofs(kind):
+        async def get_user(self, proof):
+            return Tester()
+
+    view = type("Tested", (Who,), {"authentication": [Proofs], "permissions": permissions})
+    headers = {"authorization": "Bearer a", "x-api-key": "a"}
+
+    response = await view.as_view()(AsyncRequestFactory().get("/", headers=headers))
+
+    assert response.status_code == 500
+
+
+async def test_a_user_of_middleware_whose_flag_is_a_method_is_not_known():
+    request = AsyncRequestFactory().get("/")
+    request.user = Tester()
+
+    with pytest.raises(TypeError, match=r"Tester\.is_authenticated is the function is_authenticated\(\)"):
+        await known_user_of(request)
+
+
+async def test_a_proof_of_the_wrong_kind_is_invalid():
+    class Numbers(BearerAuthentication):
+        async def get_user(self, token):
+            raise ValidationError(f"{token} is no UUID.")
+
+    view = type("Numbered", (Who,), {"authentication": [Numbers]})
+    response = await view.as_view()(AsyncRequestFactory().get("/", headers={"authorization": "Bearer a"}))
 
     assert response.status_code == 401
 
