@@ -24,6 +24,7 @@ from daf_views.middleware import checks as _middleware_checks  # noqa: F401 - th
 from daf_views.settings import problems
 from daf_views.streaming.broadcast import checks as _broadcast_checks  # noqa: F401 - the same
 from daf_views.throttling import checks as _throttling_checks  # noqa: F401 - the same
+from daf_views.views import url_checks as _url_checks  # noqa: F401 - the same
 
 
 @register("daf_views")

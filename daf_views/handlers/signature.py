@@ -98,9 +98,9 @@ class Signature:
             if isinstance(parameter.source, Body | Query | Header | Cookie) and parameter.kind is not _NONE:
                 try:
                     refuse_unsound(parameter.kind)
+                    self.schema(parameter)
                 except TypeError as error:
                     raise TypeError(f"{self.name}: {parameter.name!r}: {error}") from error
-                self.schema(parameter)
         try:
             _ = self.answer
         except TypeError as error:

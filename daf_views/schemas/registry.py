@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
+
+from django.db.models import Model, QuerySet
+from django.forms import BaseForm
 
 from daf_views.schemas.violations import SchemaError, Violation
 
@@ -62,6 +65,24 @@ class Schema(Protocol):
         """Return its JSON Schema (2020-12), and those that it refers to, by name: see ``REF``."""
 
 
+def _refuse_rows(kind: Any) -> None:
+    """Raise TypeError for a class of Django that says which rows, and not which of their fields, are meant."""
+    for each in (kind, *get_args(kind)):
+        cls = get_origin(each) or each
+        is_rows = isinstance(cls, type) and issubclass(cls, Model | QuerySet | BaseForm)
+        if is_rows and not hasattr(cls, "__get_pydantic_core_schema__"):
+            raise TypeError(
+                f"{cls.__qualname__} is a {_kind_of(cls)} of Django, which does not say which fields clients send and "
+                "see: name a type with these fields, such as a msgspec.Struct or a pydantic model."
+            )
+        if each is not kind:
+            _refuse_rows(each)
+
+
+def _kind_of(cls: type) -> str:
+    return "model" if issubclass(cls, Model) else "queryset" if issubclass(cls, QuerySet) else "form"
+
+
 @cache
 def _library(name: str) -> Any:
     return import_module(f"daf_views.schemas.{name}_schema") if find_spec(name) else None
@@ -69,6 +90,7 @@ def _library(name: str) -> Any:
 
 def schema_of(kind: Any) -> Schema:
     """Return the schema of a type. Raises TypeError if no installed library knows it."""
+    _refuse_rows(kind)
     pydantic, msgspec = _library("pydantic"), _library("msgspec")
     if pydantic is not None and _has_pydantics(kind, pydantic):
         schema: Schema = pydantic.schema_of(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import asynccontextmanager, contextmanager
 from inspect import Parameter, isasyncgenfunction, isgeneratorfunction, signature
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from django.http import HttpRequest
 
@@ -63,7 +64,10 @@ class ServicePlan:
         """
         factories: dict[str, Factory] = {}
         for klass in reversed(view.__mro__):
-            factories.update(vars(klass).get("services") or {})
+            given = vars(klass).get("services") or {}
+            if not isinstance(given, Mapping):
+                raise TypeError(f"{klass.__qualname__}.services must be a dict of names and factories, not {given!r}.")
+            factories.update(given)
         return cls(view, factories)
 
     def replacing(self, factories: Mapping[str, Factory]) -> ServicePlan:

@@ -32,6 +32,7 @@ from daf_views.views.class_checks import (
     path_of,
     refuse_async_access,
     refuse_ignored,
+    refuse_left_blocks,
     refuse_sync,
     refuse_sync_hooks,
 )
@@ -329,8 +330,12 @@ class AsyncView(View):
 
 
 def _check(cls: type[AsyncView], given: dict[str, Any]) -> None:
-    for name in given.get("http_method_names", cls.http_method_names):
+    names = given.get("http_method_names", cls.http_method_names)
+    if isinstance(names, str):
+        raise TypeError(f"{cls.__qualname__}.http_method_names must be a list, as in ['get'], not {names!r}.")
+    for name in names:
         refuse_sync(cls, name)
+    refuse_left_blocks(cls, "dispatch", cls.dispatch)
     refuse_async_access(cls, given)
     refuse_sync_hooks(cls, cls._hooks)
     refuse_ignored(cls, cls._not_asked)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+from django.db.transaction import Atomic, atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _ACCESS_MIXINS = "django.contrib.auth.mixins"  # a name, because to import it takes an app, which may not be installed
 _ACCESS_METHODS = (
@@ -27,12 +29,60 @@ def refuse_sync(view: Any, name: str) -> None:
     """Raise TypeError if the handler ``name`` of a view, class or instance, is not async."""
     handler = getattr(view, name, None)
     # A decorator's wrapper may be synchronous, as long as what it wraps is not.
-    if handler is None or iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
+    if handler is None:
+        return
+    refuse_left_blocks(view, name, handler)
+    if iscoroutinefunction(handler) or iscoroutinefunction(inspect.unwrap(handler)):
         return
     raise TypeError(
         f"{path_of(view)}.{name}() is not async: write `async def {name}(self, request)`, "
         "and run what blocks in it with `await database_sync_to_async(func)(…)`."
     )
+
+
+def refuse_left_blocks(view: Any, name: str, function: Any) -> None:
+    """Raise TypeError for a decorator whose block would end before the coroutine that it has called begins.
+
+    Such are Django's ``atomic``, and every other synchronous context manager.
+    """
+    for manager in _managers_around(function):
+        if isinstance(manager, Atomic) or manager is atomic:
+            text, remedy = "Django's atomic", "use daf_orm.transaction.atomic, or `atomic = True` on the view"
+        else:
+            text, remedy = repr(manager), "write a `with` in it"
+        raise TypeError(
+            f"{path_of(view)}.{name}() is decorated with {text}, whose block ends before the coroutine begins: "
+            f"{remedy}."
+        )
+
+
+def _managers_around(function: Any) -> Iterator[Any]:
+    """Yield the synchronous context managers that wrap a coroutine function as decorators."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        if iscoroutinefunction(inspect.unwrap(inner)):
+            for each in _variables_around(function):
+                is_other = isinstance(each, ContextDecorator) and not iscoroutinefunction(function)
+                if is_other or isinstance(each, Atomic) or each is atomic:
+                    yield each
+        function = inner
+
+
+def _variables_around(function: Any) -> Iterator[Any]:
+    """Yield what a function made by a decorator refers to, such as the decorator, or those of ``method_decorator``."""
+    for cell in getattr(inspect.unwrap(function, stop=_has_code), "__closure__", None) or ():
+        value = _content(cell)
+        yield from value if isinstance(value, list | tuple) else (value,)
+
+
+def _has_code(function: Any) -> bool:
+    return hasattr(function, "__code__")
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
 
 
 def refuse_async_access(cls: type, given: dict[str, Any]) -> None:

@@ -10,6 +10,9 @@ import attrs
 import msgspec
 import pydantic
 import pytest
+from django import forms
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.test import AsyncRequestFactory
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -176,6 +179,22 @@ def test_an_alias_of_a_type_with_fields_is_a_body_under_any_name():
 def test_an_alias_that_refers_to_itself_stays_there():
     assert unaliased(Json) == Json.__value__
     assert unaliased(list[Json]) == list[Json.__value__]
+
+
+class Orders(forms.Form):
+    pass
+
+
+ROWS = [User, list[User], QuerySet, QuerySet[User], User | None, dict[str, User], Orders, tuple[int, Orders]]
+
+
+@pytest.mark.parametrize("kind", ROWS, ids=repr)
+def test_a_model_queryset_or_form_is_refused_as_a_type_and_the_message_says_why(kind):
+    message = r"is a (model|queryset|form) of Django, which does not say which fields clients send and see: name a type"
+    with pytest.raises(TypeError, match=rf"get\(\) returns .*{message}"):
+        view_that_returns(kind)
+    with pytest.raises(TypeError, match=rf"post\(\): 'body': .*{message}"):
+        view_that_takes(kind)
 
 
 SETS = [set[Public], frozenset[Public], AbstractSet[DictOf[int]], set[list[int]], list[set[AttrsOf[int]]]]

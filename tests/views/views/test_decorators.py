@@ -1,14 +1,19 @@
 """Every Django decorator and mixin for views, on DAF's, under Django's own handler and middleware."""
 
+import contextlib
+import functools
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import login_not_required, login_required, permission_required, user_passes_test
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
 from django.contrib.auth.models import Permission, User
+from django.db import transaction as django_transaction
 from django.http import HttpResponse
 from django.test import AsyncClient
 from django.urls import path
+from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control, cache_page, never_cache
 from django.views.decorators.clickjacking import (
@@ -31,6 +36,7 @@ from django.views.decorators.http import (
 )
 from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
+from daf_orm import transaction
 from daf_views.api import AsyncAPIView
 from daf_views.views import AsyncView
 
@@ -229,3 +235,61 @@ async def test_csrf_is_checked_where_it_should(project, url, status):
 async def test_a_denied_api_view_answers_with_a_problem(ada, place):
     response = await ada.get(f"/api/PermissionRequiredMixin_lacking/{place}")
     assert response.headers["Content-Type"] == "application/problem+json"
+
+
+@contextlib.contextmanager
+def block():
+    yield
+
+
+def passing(handler):
+    @functools.wraps(handler)
+    def wrapper(*args, **kwargs):
+        return handler(*args, **kwargs)
+
+    return wrapper
+
+
+LEAVING = {
+    "atomic": django_transaction.atomic,
+    "atomic with arguments": django_transaction.atomic(using="default"),
+    "atomic for methods": method_decorator(django_transaction.atomic),
+    "atomic among others": method_decorator([never_cache, django_transaction.atomic]),
+    "atomic under another": lambda handler: passing(django_transaction.atomic(handler)),
+    "a language": translation.override("de"),
+    "a block": block(),
+}
+
+
+@pytest.mark.parametrize("decorator", LEAVING.values(), ids=LEAVING)
+@pytest.mark.parametrize("base", [AsyncView, AsyncAPIView])
+def test_a_block_that_ends_before_its_handler_begins_is_refused(base, decorator):
+    async def get(self, request):
+        pass
+
+    with pytest.raises(TypeError, match=r"Orders\.get\(\) is decorated with .* ends before the coroutine begins"):
+        type("Orders", (base,), {"get": decorator(get), "__module__": __name__})
+
+
+@pytest.mark.parametrize("decorator", [django_transaction.atomic, [never_cache, django_transaction.atomic]])
+def test_djangos_atomic_around_dispatch_is_refused(decorator):
+    class Orders(AsyncView):
+        async def get(self, request):
+            pass
+
+    with pytest.raises(TypeError, match=r"Orders\.dispatch\(\) is decorated with Django's atomic"):
+        method_decorator(decorator, name="dispatch")(Orders).as_view()
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        *(transaction.atomic, transaction.atomic(), django_transaction.non_atomic_requests, passing, never_cache),
+        method_decorator(never_cache),
+    ],
+)
+def test_a_decorator_that_passes_the_coroutine_on_is_taken(decorator):
+    async def get(self, request):
+        pass
+
+    assert type("Orders", (AsyncView,), {"get": decorator(get)}).as_view()
