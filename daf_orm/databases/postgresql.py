@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import OperationalError
 from django.db.models.signals import post_migrate
 
-from daf_orm.databases import server_pooling
+from daf_orm.databases import postgresql_catalogue, server_pooling
 from daf_orm.databases.base import CANCEL_TIMEOUT, Database
 from daf_orm.databases.postgresql_statements import (
     HARMLESS,
@@ -21,7 +21,6 @@ from daf_orm.databases.postgresql_statements import (
     STATEMENTS,
     may_change_tables,
     may_use_tables,
-    names_any,
 )
 from daf_orm.databases.statements import Effect, Grammar, without_literals
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from daf_orm.databases.base import Listener
+    from daf_orm.databases.postgresql_catalogue import Catalogue
     from daf_orm.databases.server_pooling import Verdict
 
 logger = logging.getLogger("daf_orm")
@@ -53,30 +53,6 @@ LEASE_OPTIONS: Final = MappingProxyType(
 """Neither connecting nor a COMMIT can be cancelled, so TCP must notice a server that vanishes silently."""
 _IDLE: Final = 0  # psycopg.pq.TransactionStatus.IDLE
 _INERROR: Final = 3  # psycopg.pq.TransactionStatus.INERROR
-_CODE: Final = """
-    SELECT c.relname, '', t.tgrelid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
-    UNION ALL
-    SELECT c.relname, concat(pg_get_expr(p.polqual, p.polrelid), ' ', pg_get_expr(p.polwithcheck, p.polrelid)), c.oid
-    FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-    UNION ALL
-    SELECT c.relname, pg_get_expr(d.adbin, d.adrelid), c.oid FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
-    UNION ALL
-    SELECT c.relname, CASE r.rulename WHEN '_RETURN' THEN pg_get_viewdef(c.oid) ELSE '' END, c.oid
-    FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
-"""
-"""Tables with triggers, policies, rules or defaults, and views: each with the SQL that it runs, "" if that is
-unknown."""
-_DEPENDENTS: Final = """
-    SELECT c.relname, w.ev_class, d.refobjid FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
-    JOIN pg_class c ON c.oid = w.ev_class
-    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
-    UNION
-    SELECT c.relname, i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
-"""
-"""Views, each with its source relations; tables, each with its partitions and the tables that inherit from it."""
 
 
 class _PostGIS(Database):
@@ -119,8 +95,8 @@ class PostgreSQL(Database):
         super().__init__()
         self._gis = _PostGIS()
         self._is_harmless = lru_cache(maxsize=4096)(self._find_out_if_harmless)
-        self._tables: dict[tuple[Any, ...], frozenset[str]] = {}
-        """Tables, by database, whose triggers, policies or rules may leave something on a session."""
+        self._catalogues: dict[tuple[Any, ...], Catalogue] = {}
+        """By database, the code behind its tables that may leave something on a session."""
         self._stale: set[tuple[Any, ...]] = set()
         """Databases whose tables may have changed since."""
         self._changing: set[int] = set()
@@ -194,10 +170,10 @@ class PostgreSQL(Database):
         )
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask the catalogue for the tables that run code, once per database, and again after tables have changed."""
+        """Read the catalogue for code that tables run, once per database, and again after tables have changed."""
         name, connection = self._name_of(wrapper), wrapper.connection
         if (
-            (name in self._tables and name not in self._stale)
+            (name in self._catalogues and name not in self._stale)
             or not hasattr(connection, "pgconn")
             or not connection.autocommit
         ):
@@ -205,57 +181,54 @@ class PostgreSQL(Database):
         if connection.pgconn.transaction_status:  # an error here would abort that transaction
             return
         try:
-            rows = connection.execute(_CODE).fetchall()
-            dependents = connection.execute(_DEPENDENTS).fetchall()
+            self._catalogues[name] = postgresql_catalogue.read(connection)
         except Exception:  # such as a statement time-out: until it succeeds, every statement counts as one that sets
             logger.debug("The catalogue of %r could not be read.", wrapper.alias, exc_info=True)
         else:
-            unclean = {oid: table for table, code, oid in rows if not code or self._leaves(code)}
-            while found := {oid: table for table, oid, of in dependents if of in unclean and oid not in unclean}:
-                unclean |= found
-            self._tables[name] = frozenset(table.lower() for table in unclean.values())
             self._stale.discard(name)
 
     def effect_of(self, wrapper: BaseDatabaseWrapper, sql: Any) -> Effect:
-        """Return a statement's effect, also by triggers, policies and rules of the tables that it names."""
+        """Return a statement's effect, also by code of the tables, types and operators that it names."""
         is_gis = getattr(wrapper.features, "gis_enabled", False)
         name = self._name_of(wrapper)
         if (
-            name in self._tables
+            name in self._catalogues
             and name not in self._stale
             and isinstance(sql, str)
-            and self._is_harmless(sql, self._tables[name], is_gis)
+            and self._is_harmless(sql, self._catalogues[name], is_gis)
         ):
             return Effect.NONE
         effect = self._gis.effect_of(wrapper, sql) if is_gis else super().effect_of(wrapper, sql)
         if effect is Effect.UNKNOWN or (isinstance(sql, str) and may_change_tables(sql)):
-            self._stale.update(self._tables)
+            self._stale.update(self._catalogues)
             self._changing.add(id(wrapper.connection))
-        if effect is Effect.NONE and may_use_tables(sql):
-            if name not in self._tables or name in self._stale:
-                self.learn(wrapper)
-            # In a transaction the catalogue cannot be asked. The old answer holds, except for the connection that
-            # has changed tables.
-            knows = name not in self._stale or id(wrapper.connection) not in self._changing
-            tables = self._tables.get(name) if knows else None
-            is_clean = tables is not None and not names_any(tables, sql)
-            return Effect.NONE if is_clean else Effect.RESETTABLE
-        return effect
+        if effect is not Effect.NONE:
+            return effect
+        if not may_use_tables(sql):  # a definition: only triggers on events make it run code
+            known = self._catalogues.get(name)
+            return Effect.RESETTABLE if known is not None and known.runs_on_definition(sql) else Effect.NONE
+        if name not in self._catalogues or name in self._stale:
+            self.learn(wrapper)
+        # In a transaction the catalogue cannot be asked. The old answer holds, except for the connection that has
+        # changed tables.
+        knows = name not in self._stale or id(wrapper.connection) not in self._changing
+        catalogue = self._catalogues.get(name) if knows else None
+        return Effect.NONE if catalogue is not None and catalogue.is_clean(sql) else Effect.RESETTABLE
 
-    def _find_out_if_harmless(self, sql: str, tables: frozenset[str], is_gis: bool) -> bool:  # noqa: FBT001 - of a cache
-        """Return True if a statement leaves nothing. ``tables`` are those that run code which may."""
+    def _find_out_if_harmless(self, sql: str, catalogue: Catalogue, is_gis: bool) -> bool:  # noqa: FBT001 - of a cache
+        """Return True if a statement leaves nothing."""
         grammar = (self._gis if is_gis else self).grammar
         return (
             grammar.effect_of(sql) is Effect.NONE
             and not may_change_tables(sql)
-            and not (may_use_tables(sql) and names_any(tables, sql))
+            and (catalogue.is_clean(sql) or not may_use_tables(sql))
         )
 
     def end_lease(self, wrapper: BaseDatabaseWrapper) -> None:
         """Ask the catalogue again, now that changes are committed."""
         if id(wrapper.connection) in self._changing:
             self._changing.discard(id(wrapper.connection))
-            self._stale.update(self._tables)
+            self._stale.update(self._catalogues)
 
     def configure(self, wrapper: BaseDatabaseWrapper, changes: Mapping[str, str | None]) -> None:
         """Change settings of the session, in one round trip."""
@@ -316,12 +289,8 @@ class PostgreSQL(Database):
         settings = wrapper.settings_dict
         return settings.get("HOST"), str(settings.get("PORT")), settings.get("NAME")
 
-    def _leaves(self, code: str) -> bool:
-        code = code.removesuffix(";").replace("nextval(", "abs(")  # of a serial column: lastval() is no session state
-        return self.grammar.effect_of(f"SELECT {code}") is not Effect.NONE
-
     def _forget_tables(self, **_: object) -> None:
-        self._stale.update(self._tables)
+        self._stale.update(self._catalogues)
 
 
 class _Listening:

@@ -68,10 +68,3 @@ def may_change_tables(sql: str) -> bool:
 def may_use_tables(sql: str) -> bool:
     """Return True if a statement may read from tables or write to them."""
     return OF_CATALOGUE.fullmatch(sql) is None
-
-
-@lru_cache(maxsize=4096)
-def names_any(tables: frozenset[str], sql: str) -> bool:
-    """Return True if one of the tables' names, in lower case, occurs in a statement."""
-    text = sql.lower()
-    return any(table in text for table in tables)

@@ -117,6 +117,12 @@ class Grammar:
         return Effect.NONE if function in self.harmless_functions else Effect.UNKNOWN
 
 
+def called_functions(sql: str) -> frozenset[str]:
+    """Return the names, in lower case and without schemas, of the functions that a text without quotes calls."""
+    names = (call[1].lower().rpartition(".")[2].strip() for call in _CALL.finditer(sql))
+    return frozenset(name for name in names if name.upper() not in _KEYWORDS)
+
+
 def without_literals(sql: str, *, has_backslash_escapes: bool | None = None) -> str | None:
     """Return the statement with its strings emptied and without comments; None if the end of one cannot be found.
 

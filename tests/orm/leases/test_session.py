@@ -200,54 +200,6 @@ async def test_a_trigger_that_sets_something_is_known(pool_with):
         await in_a_hop("DROP FUNCTION leave() CASCADE")
 
 
-LEAVE = (
-    "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN PERFORM set_config('app.left', 'x', false); RETURN NEW; END $$"
-)
-TABLES_THAT_RUN_CODE = {
-    "view of a view": (
-        "CREATE VIEW one AS SELECT set_config('app.left', 'x', false) AS x; CREATE VIEW two AS SELECT * FROM one",
-        "SELECT * FROM two",
-        "DROP VIEW two; DROP VIEW one",
-    ),
-    "view of a table with a trigger": (
-        (
-            f"{LEAVE}; CREATE TABLE held (id int); CREATE VIEW seen AS SELECT * FROM held; "
-            "CREATE TRIGGER leave BEFORE INSERT ON held FOR EACH ROW EXECUTE FUNCTION leave()"
-        ),
-        "INSERT INTO seen VALUES (1)",
-        "DROP TABLE held CASCADE; DROP FUNCTION leave()",
-    ),
-    "partition with a trigger": (
-        (
-            f"{LEAVE}; CREATE TABLE whole (id int) PARTITION BY RANGE (id); "
-            "CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (9); "
-            "CREATE TRIGGER leave BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION leave()"
-        ),
-        "INSERT INTO WHOLE VALUES (1)",
-        "DROP TABLE whole; DROP FUNCTION leave()",
-    ),
-    "default": (
-        "CREATE TABLE given (id int, note text DEFAULT set_config('app.left', 'x', false))",
-        "INSERT INTO given (id) VALUES (1)",
-        "DROP TABLE given",
-    ),
-}
-
-
-@pytest.mark.postgresql
-@pytest.mark.parametrize("name", TABLES_THAT_RUN_CODE)
-async def test_the_code_of_tables_and_views_is_known(pool_with, name):
-    pool_with(MAX_SIZE=1)
-    make, use, drop = TABLES_THAT_RUN_CODE[name]
-    await another(ask(make))
-    try:
-        await another(ask(use))
-        assert not await another(ask("SELECT current_setting('app.left', true)"))
-    finally:
-        await another(ask(drop))
-
-
 @pytest.mark.parametrize("name", ["execute_wrappers", "force_debug_cursor", "attribute", "changed attribute"])
 async def test_the_next_owner_does_not_find_attributes_of_djangos_wrapper(pool_with, name):
     pool_with(MAX_SIZE=1)
