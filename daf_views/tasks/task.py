@@ -128,13 +128,16 @@ class AsyncTask(Task, Generic[P, T]):
         return self.acall(*given, **kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T]:
-        """Queue it, from synchronous code."""
-        task = self._to_enqueue()
+        """Queue it, from synchronous code. Raises TypeError for arguments that the function does not take."""
+        task = self._to_enqueue(args, kwargs)
         return task.get_backend().enqueue(task, args, kwargs)  # type: ignore[arg-type] # Django's own passes a tuple
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T]:
-        """Queue it. Inside a transaction, a backend in memory does so when that has committed."""
-        task = self._to_enqueue()
+        """Queue it. Inside a transaction, a backend in memory does so when that has committed.
+
+        Raises TypeError for arguments that the function does not take.
+        """
+        task = self._to_enqueue(args, kwargs)
         return await task.get_backend().aenqueue(task, args, kwargs)  # type: ignore[arg-type] # as above
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> ResultOf[P, T] | Awaitable[ResultOf[P, T]]:
@@ -146,7 +149,7 @@ class AsyncTask(Task, Generic[P, T]):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return self.enqueue(*args, **kwargs)
-        task = self._to_enqueue()
+        task = self._to_enqueue(args, kwargs)
         backend: Any = task.get_backend()
         if getattr(backend, "enqueues_at_once", False):  # in the caller's transaction, not in that of a later task
             done: asyncio.Future[ResultOf[P, T]] = loop.create_future()
@@ -183,7 +186,7 @@ class AsyncTask(Task, Generic[P, T]):
             return None
         if self.unique is not True:
             return str(self.unique(*args, **kwargs))
-        bound = inspect.signature(self.func).bind(*((None,) if self.takes_context else ()), *args, **kwargs)
+        bound = self._bound(args, kwargs)
         bound.apply_defaults()
         return json.dumps(normalize_json(dict(bound.arguments)), sort_keys=True)
 
@@ -196,7 +199,15 @@ class AsyncTask(Task, Generic[P, T]):
             )
         return backend
 
-    def _to_enqueue(self) -> AsyncTask[P, T]:
+    def _bound(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
+        context = (None,) if self.takes_context else ()
+        try:
+            return _signature_of(self.func).bind(*context, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.module_path} cannot be called with these arguments: {error}.") from None
+
+    def _to_enqueue(self, args: Any, kwargs: Any) -> AsyncTask[P, T]:
+        self._bound(args, kwargs)  # a worker would find the mistake much later
         if self.unique is not False and not can_be_unique(self.get_backend()):
             raise InvalidTask(f"{self.module_path} is unique, which the backend {self.backend!r} does not support.")
         if self.durable and not is_durable(self.get_backend()):
@@ -212,6 +223,11 @@ class AsyncTask(Task, Generic[P, T]):
         error = asyncio.CancelledError() if enqueuing.cancelled() else enqueuing.exception()
         if error is not None:
             log_soon(logging.ERROR, "%s could not be enqueued.", self.module_path, error=error)
+
+
+@functools.lru_cache(maxsize=1024)
+def _signature_of(func: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(func)
 
 
 def is_durable(backend: Any) -> bool:

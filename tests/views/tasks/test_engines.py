@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
-from daf_orm import transaction
+from daf_orm import database_sync_to_async, transaction
 from daf_views.asgi import current_drain
 from daf_views.tasks.compat import TaskResultStatus
 from tests.project.library.models import Author
@@ -123,6 +123,26 @@ async def test_delay_enqueues_in_the_database_awaited_or_not():
     jobs.durable.delay("not awaited")
     await current_drain().settle(5)
     assert await DBTaskResult.objects.acount() == 2
+
+
+WRONG_ARGUMENTS = {
+    "none": ((), {}),
+    "too many": (("hello", "again"), {}),
+    "another name": ((), {"whatever": "hello"}),
+    "twice": (("hello",), {"what": "again"}),
+}
+
+
+@pytest.mark.parametrize("task", [jobs.note, jobs.note_in_thread, jobs.with_context], ids=lambda task: task.name)
+@pytest.mark.parametrize(("args", "kwargs"), WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS)
+async def test_arguments_that_its_function_does_not_take_are_refused_when_it_is_enqueued(task, args, kwargs):
+    message = rf"{task.name} cannot be called with these arguments: "
+    with pytest.raises(TypeError, match=message):
+        await task.aenqueue(*args, **kwargs)
+    with pytest.raises(TypeError, match=message):
+        task.delay(*args, **kwargs)
+    with pytest.raises(TypeError, match=message):
+        await database_sync_to_async(task.enqueue)(*args, **kwargs)
 
 
 async def test_inside_a_transaction_delay_says_what_to_write():

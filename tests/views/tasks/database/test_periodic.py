@@ -158,14 +158,14 @@ async def test_a_firing_whose_commit_was_not_answered_is_one_firing(declare, los
 
 async def test_one_that_cannot_be_enqueued_keeps_no_other_from_it(declare, caplog):
     declare(jobs.tick, unique=lambda: 1 / 0)
-    declare(jobs.later)
+    declare(jobs.see_colour)
     await fire()
     await make_due()
     fired = await fire()
     assert fired.enqueued == 1
     assert fired.pause > 1  # it is not tried again and again
     assert "A periodic task cannot be enqueued: tests.views.tasks.jobs.tick" in caplog.text
-    assert (await DBTaskResult.objects.aget()).task_path == "tests.views.tasks.jobs.later"
+    assert (await DBTaskResult.objects.aget()).task_path == "tests.views.tasks.jobs.see_colour"
 
 
 async def test_a_unique_task_that_still_runs_is_not_enqueued_beside_itself(declare):
