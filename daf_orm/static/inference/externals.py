@@ -10,6 +10,8 @@ from daf_orm.static.inference import consume, methods, querysets, responses
 from daf_orm.static.inference.attributes import class_of
 from daf_orm.static.inference.blocks import iterate_async
 from daf_orm.static.inference.gathering import gather
+from daf_orm.static.inference.given import call_given
+from daf_orm.static.inference.iterating import is_iterating, iterating
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
@@ -42,16 +44,6 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
     from daf_orm.static.inference.querysets import Arguments
 
-_BUILTINS_ITERATE: Final = frozenset(
-    "list tuple set frozenset sorted dict sum max min any all iter enumerate map filter zip reversed".split()
-)
-_CONSUMERS: Final = frozenset(
-    {"chain", "islice", "deque", "Counter", "reduce", "starmap", "groupby", "cycle", "batched"}
-)
-_LISTED: Final = frozenset({"list"})
-_ORDERS: Final = frozenset({"sorted", "max", "min"})
-_HASHES: Final = frozenset({"set", "frozenset", "Counter"})
-_KEEP_ITEMS: Final = frozenset("list tuple set frozenset sorted iter filter reversed chain islice deque".split())
 _COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
 _GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait"})
 _AWAITS: Final = frozenset({"asyncio.wait_for", "asyncio.shield", "asyncio.create_task", "asyncio.ensure_future"})
@@ -86,6 +78,8 @@ def call(frame: Frame, function: External, arguments: Arguments, node: ast.Call)
     connection = methods.of_connection(frame, path, node)
     if connection is not None:
         return connection
+    if is_iterating(path):
+        return iterating(frame, path, arguments[0], arguments[1], node)
     if path.startswith("builtins."):
         return _builtin(frame, name, arguments, node)
     return _library(frame, path, name, arguments, node)
@@ -168,8 +162,6 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     if not positional or not node.args:
         return UNKNOWN
     first, argument = positional[0], node.args[0]
-    if name in _BUILTINS_ITERATE:
-        return _iterating(frame, name, positional, arguments[1], node)
     if name == "len":
         consume.length(frame, first, argument, node)
     elif name == "hash":
@@ -197,37 +189,6 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
     return UNKNOWN
 
 
-def _iterating(
-    frame: Frame, name: str, positional: tuple[Value, ...], named: dict[str, Value], node: ast.Call
-) -> Value:
-    function = positional[0] if name in {"map", "filter"} else named.get("key")
-    start = 1 if name in {"map", "filter"} else 0
-    items = []
-    if name == "reversed" and isinstance(positional[0], Rows):
-        consume.length(frame, positional[0], node.args[0], node, "reversed")
-        return Items(positional[0].row)
-    for value, argument in zip(positional[start:], node.args[start:], strict=False):
-        if isinstance(argument, ast.Starred):
-            continue
-        kind = "listed" if name in _LISTED else "argument"
-        items.append(consume.iterate(frame, value, argument, node, kind))
-        if name in _ORDERS and function is None:
-            special(frame, items[-1], ("__lt__", "__gt__"), node, (items[-1],))
-        elif name in _HASHES:
-            take_hash(frame, items[-1], node)
-    item = items[0] if items else UNKNOWN
-    if isinstance(function, Callable | Partial) and items:
-        item_of_call = frame.call(function, items, {}, node)
-        item = item_of_call if name == "map" else item
-    if name in {"max", "min"} and len(positional) == 1:
-        return item
-    if name == "enumerate":
-        return Items(Items(each=(UNKNOWN, item)))
-    if name == "zip":
-        return Items(Items(each=tuple(items)))
-    return Items(item) if name in _KEEP_ITEMS or name == "map" else UNKNOWN
-
-
 # Libraries
 
 
@@ -249,8 +210,6 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
         return UNKNOWN
     if path == "copy.deepcopy" and positional:
         return positional[0]
-    if name in _CONSUMERS and path.startswith(("itertools.", "collections.", "functools.")):
-        return _iterating(frame, name, positional, named, node)
     if path == "requests.session":
         return Object("requests.Session")
     if path == "collections.namedtuple":
@@ -271,9 +230,9 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
 def deferred(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> Value:
     """Take note of a function that a loop, a future or an executor is given."""
     if name in functions.CALLBACKS:
-        for each in arguments[0]:
-            if isinstance(each, Callable) and not each.function.is_async:
-                frame.call(each, [], {}, node)
+        for each, argument in zip(arguments[0], node.args, strict=False):
+            if not isinstance(each, Callable) or not each.function.is_async:
+                call_given(frame, each, (), argument, node)
         return UNKNOWN
     if name == "submit":
         _in_thread(frame, arguments, node)
