@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.findings import Fix
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
-from daf_orm.static.inference.managers import manager_of, method_of, related
+from daf_orm.static.inference.managers import SUPERS_ROWS, manager_of, method_of, related
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -207,11 +207,11 @@ def _of_class(frame: Frame, cls: Class, name: str, node: ast.expr) -> Value:
         return engine.unbound(method, cls)
     if name in cls.inner:
         return ClassValue(cls.inner[name])
+    metaclass = engine.project.metaclass(cls)
+    if metaclass is not None and (of_classes := engine.project.method(metaclass, name)) is not None:
+        return engine.member(frame, of_classes, ClassValue(cls), node)
     if engine.models.is_model(cls):
         return manager_of(engine.models, engine.models.of(cls), name) or UNKNOWN
-    metaclass = engine.project.metaclass(cls)
-    if metaclass is not None and (method := engine.project.method(metaclass, name)) is not None:
-        return engine.member(frame, method, ClassValue(cls), node)
     declared = engine.project.class_attribute(cls, name)
     if declared is not None:
         value = engine.globals.evaluated(declared[0].module, declared[1])
@@ -254,5 +254,5 @@ def _of_super(frame: Frame, owner: Super, name: str, node: ast.expr) -> Value:
             return engine.member(frame, each.methods[name], owner.owner, node)
     value = owner.owner
     if isinstance(value, Manager) and name == "get_queryset":
-        return Method(replace(value, cls=None), name)
+        return Method(value, SUPERS_ROWS)
     return Method(value, name) if isinstance(value, Row | Rows | Manager | Object) else UNKNOWN

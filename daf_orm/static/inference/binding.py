@@ -31,8 +31,6 @@ def bind(frame: Frame, target: ast.expr, value: Value) -> None:
         frame.scope.assign(target.id, value)
     elif isinstance(target, ast.Tuple | ast.List):
         _unpack(frame, target, value)
-    elif isinstance(target, ast.Starred):
-        bind(frame, target.value, Items(value))
     elif isinstance(target, ast.Attribute):
         _bind_attribute(frame, target, value)
     elif isinstance(target, ast.Subscript):
@@ -40,13 +38,10 @@ def bind(frame: Frame, target: ast.expr, value: Value) -> None:
 
 
 def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Value) -> None:
-    each = value.each if isinstance(value, Items) else None
-    starred = any(isinstance(part, ast.Starred) for part in target.elts)
-    for index, part in enumerate(target.elts):
-        if each is not None and len(each) == len(target.elts) and not starred:
-            bind(frame, part, each[index])
-        else:
-            bind(frame, part, value.item if isinstance(value, Items) else UNKNOWN)
+    items = value if isinstance(value, Items) else Items()
+    star = next((index for index, part in enumerate(target.elts) if isinstance(part, ast.Starred)), None)
+    for part, found in zip(target.elts, items.parted(len(target.elts), star), strict=True):
+        bind(frame, part.value if isinstance(part, ast.Starred) else part, found)
 
 
 def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
@@ -58,7 +53,7 @@ def _bind_attribute(frame: Frame, target: ast.Attribute, value: Value) -> None:
         loaded = replace(owner.loaded, joined=owner.loaded.joined | {target.attr})
         if loaded.is_known or isinstance(value, Row):
             frame.refine(target.value, replace(owner, loaded=loaded))
-    cls = class_behind(owner)
+    cls = class_behind(frame.engine.project, owner)
     setter = frame.engine.project.setter(cls, target.attr) if cls is not None else None
     if setter is not None:
         frame.engine.follow(frame, Callable(setter, owner), (value,), {}, target)

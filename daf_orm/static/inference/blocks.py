@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import UNKNOWN, Call, Choice, Items, Lazy, Object, Rows, Value, any_of
 from daf_orm.static.names.functions import STACKS, TASKS
-from daf_orm.static.project.definitions import Class
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -42,21 +41,16 @@ def enter(frame: Frame, value: Value, node: ast.expr) -> Value:
     """Follow what a ``with`` statement enters, and return what it binds."""
     if isinstance(value, Lazy) and isinstance(value.source, Call):
         return frame.engine.iterate_generator(frame, value.source, node)
-    if isinstance(value, Object) and isinstance(value.of, Class):
-        method = frame.engine.project.method(value.of, "__enter__")
-        if method is not None:
-            return frame.engine.run_method(frame, method, value, node)
-    return UNKNOWN
+    return special(frame, value, ("__enter__",), node) or UNKNOWN
 
 
 def enter_async(frame: Frame, value: Value, node: ast.expr) -> Value:
     """Follow what an ``async with`` statement enters, and return what it binds."""
     if isinstance(value, Lazy) and isinstance(value.source, Call):
         return frame.engine.iterate_generator(frame, value.source, node)
-    if isinstance(value, Object) and isinstance(value.of, Class):
-        method = frame.engine.project.method(value.of, "__aenter__")
-        if method is not None:
-            return frame.engine.run_method(frame, method, value, node)
+    found = special(frame, value, ("__aenter__",), node)
+    if found is not None:
+        return found
     return value if isinstance(value, Object) and value.of in {TASKS, *STACKS} else UNKNOWN
 
 

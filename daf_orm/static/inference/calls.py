@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.inference import consume, externals, methods
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
+from daf_orm.static.inference.named_tuples import TupleMaker
 from daf_orm.static.inference.objects import hopped, warm
+from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Callable,
@@ -23,7 +25,6 @@ from daf_orm.static.inference.values import (
     Partial,
     Row,
     Rows,
-    TupleMaker,
     Unhop,
     Value,
     any_of,
@@ -68,6 +69,8 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
         return methods.call(frame, function, (positional, named), node)
     if isinstance(function, Object):
         return _called_object(frame, function, positional, named, node)
+    if isinstance(function, Row):
+        return special(frame, function, ("__call__",), node, positional) or UNKNOWN
     if isinstance(node.func, ast.Attribute) and node.func.attr in CALLBACKS | THREAD_METHODS:
         return externals.deferred(frame, node.func.attr, (positional, named), node)
     consume.remember_asked(frame, node)

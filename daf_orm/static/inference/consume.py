@@ -13,6 +13,7 @@ from daf_orm.static.inference.values import (
     UNKNOWN,
     Call,
     Choice,
+    ClassValue,
     Coroutine,
     Cursor,
     Items,
@@ -57,7 +58,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
         unawaited(frame, value, node)
     elif isinstance(value, Object):
         return frame.engine.objects.iterate(frame, value, shown)
-    elif isinstance(value, Row):
+    elif isinstance(value, Row | ClassValue):
         found = special(frame, value, ("__iter__",), shown)
         return found.item if isinstance(found, Items) else UNKNOWN
     return UNKNOWN
@@ -133,7 +134,7 @@ def length(frame: Frame, value: Value, node: ast.expr, whole: ast.expr, name: st
         frame.refine(node, replace(value, is_evaluated=True))
     elif isinstance(value, Object):
         frame.engine.objects.iterate(frame, value, whole, "__len__")
-    elif isinstance(value, Row):
+    elif isinstance(value, Row | ClassValue):
         special(frame, value, ("__len__",), whole)
     elif isinstance(value, Coroutine):
         unawaited(frame, value, node)
@@ -173,8 +174,8 @@ def _plain_item(frame: Frame, value: Value, node: ast.Subscript) -> Value:
         unawaited(frame, value, node.value)
     elif isinstance(value, Object):
         return frame.engine.objects.item(frame, value, node)
-    elif isinstance(value, Row):
-        return special(frame, value, ("__getitem__",), node) or UNKNOWN
+    elif isinstance(value, Row | ClassValue):
+        return special(frame, value, ("__getitem__", "__class_getitem__"), node) or UNKNOWN
     return UNKNOWN
 
 

@@ -200,6 +200,9 @@ def _format(frame: Frame, value: Value, node: ast.BinOp) -> None:
     if isinstance(value, Items) and value.each is not None and isinstance(node.right, ast.Tuple):
         for each, operand in zip(value.each, node.right.elts, strict=False):
             consume.show(frame, each, operand, node)
+    elif isinstance(value, Mapping):
+        for _, each in value.entries:
+            consume.show(frame, each, node.right, node)
     else:
         consume.show(frame, value, node.right, node)
 

@@ -13,6 +13,7 @@ from daf_orm.static.inference.gathering import gather
 from daf_orm.static.inference.given import call_given
 from daf_orm.static.inference.iterating import is_iterating, iterating
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
+from daf_orm.static.inference.named_tuples import TupleMaker
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
@@ -32,7 +33,6 @@ from daf_orm.static.inference.values import (
     Partial,
     Row,
     Rows,
-    TupleMaker,
     Unhop,
     Value,
 )
@@ -210,6 +210,9 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
         return UNKNOWN
     if path == "copy.deepcopy" and positional:
         return positional[0]
+    if path.startswith("logging.") and name in methods.LOGGING:
+        methods.log(frame, arguments, node)
+        return UNKNOWN
     if path == "requests.session":
         return Object("requests.Session")
     if path == "collections.namedtuple":

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from daf_orm.static.project.project import Project
     from daf_orm.static.registry.facts import ModelFacts
 
+SUPERS_ROWS = "super().get_queryset"
+"""The method of a manager that stands for Django's own, which an overridden one calls."""
 _MAKERS = frozenset({"as_manager", "from_queryset"})
 
 
@@ -114,6 +116,11 @@ def rows_of(frame: Frame, manager: Manager) -> Rows:
         if isinstance(found, Rows):
             return replace(found, cls=found.cls or manager.cls, is_ours=manager.is_ours)
         loaded = Loaded(is_known=False)
+    return first_rows(manager, loaded)
+
+
+def first_rows(manager: Manager, loaded: Loaded) -> Rows:
+    """Return the queryset of a manager as Django's own ``get_queryset`` makes it."""
     return Rows(manager.model, loaded, is_ours=manager.is_ours, is_prefetched=manager.is_prefetched, cls=manager.cls)
 
 
@@ -131,8 +138,8 @@ def way_back(name: str) -> frozenset[str]:
 
 def _back(manager: Manager, row: Row) -> str | None:
     relation = row.model.relations.get(manager.accessor)
-    if relation is not None and relation.field:
-        return relation.field
+    if relation is not None and relation.back:
+        return relation.back
     candidates = [
         relation.name
         for relation in manager.model.relations.values()
@@ -152,7 +159,9 @@ def related(models: Models, relation: Relation, row: Row, known: Model) -> Value
             is_prefetched=_state(relation, row),
         )
     loaded = row.loaded.below(relation.name)
-    if relation.is_one_to_one:
+    if relation.is_one_to_one and relation.back:
+        loaded = replace(loaded, joined=loaded.joined | way_back(relation.back))
+    elif relation.is_one_to_one:
         back = [each.name for each in known.relations.values() if each.is_one_to_one and each.target is row.model]
         loaded = replace(loaded, joined=loaded.joined.union(*map(way_back, back)))
     if relation.kind == "generic":

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import blocks, consume, generic, querysets, serializers
+from daf_orm.static.inference.given import call_given
 from daf_orm.static.inference.loaded import Loaded
 from daf_orm.static.inference.objects import FILE, FUTURE, PAGE, SESSION, USER, hopped, warm
 from daf_orm.static.inference.values import (
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from daf_orm.static.inference.querysets import Arguments
 
 _PUTTING: Final = frozenset({"append", "appendleft", "add", "insert"})
-_TAKES_ITERABLE: Final = frozenset({"join", "extend", "writerows"})
+_TAKES_ITERABLE: Final = frozenset(
+    """join extend extendleft writerows update union intersection difference symmetric_difference
+    difference_update intersection_update issubset issuperset isdisjoint""".split()
+)
 _HASHING: Final = {"set_password": "make_password", "check_password": "check_password"}
-_LOGGING: Final = frozenset("debug info warning error critical exception log".split())
+LOGGING: Final = frozenset("debug info warning error critical exception log".split())
 TEMPLATES: Final = frozenset({"django.template.Template", "django.template.base.Template"})
 _CURSOR_REMEDY: Final = (
     "Use async with daf_orm.cursor() as cur, or do it all in one hop: await database_sync_to_async(func)(…)."
@@ -63,6 +67,10 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
     if isinstance(owner, Items) and method.name in {"extend", "update"} and method.node is not None:
         given = arguments[0][0] if arguments[0] else UNKNOWN
         frame.refine(method.node, join(owner, given) if isinstance(given, Items) else Items())
+    if isinstance(owner, Items) and method.name == "sort":
+        for keyword in node.keywords:
+            if keyword.arg == "key":
+                call_given(frame, arguments[1]["key"], (owner.any,), keyword.value, node)
     return _of_collection(frame, owner, method.name, arguments, node)
 
 
@@ -178,8 +186,8 @@ def _of_kind(frame: Frame, owner: Object, method: Method, arguments: Arguments, 
         return _entered(frame, name, arguments[0][0], node)
     elif owner.of == "copied connection":
         _of_connection(frame, name, node, is_copy=True)
-    elif name in _LOGGING:
-        _log(frame, arguments, node)
+    elif name in LOGGING:
+        log(frame, arguments, node)
     return Coroutine() if name in {"asend", "aset", "aget", "adelete"} else UNKNOWN
 
 
@@ -306,7 +314,7 @@ def _of_collection(frame: Frame, owner: Value, name: str, arguments: Arguments, 
             consume.iterate(frame, given, node.args[0], node, "argument")
         return UNKNOWN
     if name == "format" and isinstance(owner, Constant):
-        _log(frame, arguments, node)
+        log(frame, arguments, node)
         return UNKNOWN
     if isinstance(owner, Mapping):
         return _of_mapping(owner, name, arguments)
@@ -327,7 +335,10 @@ def _of_mapping(owner: Mapping, name: str, arguments: Arguments) -> Value:
     return UNKNOWN
 
 
-def _log(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
+def log(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
+    """Take note that the arguments of a call are turned into text."""
     for given, argument in zip(arguments[0], node.args, strict=False):
-        if isinstance(given, Rows):
-            consume.show(frame, given, argument, node)
+        consume.show(frame, given, argument, node)
+    for keyword in node.keywords:
+        if keyword.arg in arguments[1] and keyword.arg not in {"extra", "exc_info"}:
+            consume.show(frame, arguments[1][keyword.arg], keyword.value, node)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
-from daf_orm.static.inference.managers import rows_of
+from daf_orm.static.inference.managers import SUPERS_ROWS, first_rows, rows_of
 from daf_orm.static.inference.values import (
     UNKNOWN,
     Constant,
@@ -41,6 +41,8 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
     assert isinstance(owner, Rows | Manager)
     if isinstance(owner, Manager) and owner.accessor and name in orm.RELATED:
         return _write(frame, owner, name, node)
+    if name == SUPERS_ROWS and isinstance(owner, Manager):
+        return first_rows(owner, Loaded())
     special = _special(frame, owner, name, node) if isinstance(owner, Manager) else None
     if special is not None:
         return special

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import UNKNOWN, Callable, Items, Object, Row, Value
+from daf_orm.static.inference.values import UNKNOWN, Callable, ClassValue, Items, Object, Row, Value
 from daf_orm.static.project.definitions import Class
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
+    from daf_orm.static.project.project import Project
 
 _COMPARISONS: Final[dict[type[ast.cmpop], tuple[str, str]]] = {
     ast.Eq: ("__eq__", "__eq__"),
@@ -48,7 +49,7 @@ def special(
     frame: Frame, value: Value, names: tuple[str, ...], shown: ast.expr, arguments: tuple[Value, ...] = ()
 ) -> Value | None:
     """Follow the first of these methods that the class of a value has; return None if it defines none of them."""
-    cls = class_behind(value)
+    cls = class_behind(frame.engine.project, value)
     if cls is None:
         return None
     for name in names:
@@ -58,10 +59,12 @@ def special(
     return None
 
 
-def class_behind(value: Value) -> Class | None:
-    """Return the class of the project that a row or an object is an instance of."""
+def class_behind(project: Project, value: Value) -> Class | None:
+    """Return the class of the project that a row or an object is an instance of; of a class its metaclass."""
     if isinstance(value, Row):
         return value.model.cls
+    if isinstance(value, ClassValue):
+        return project.metaclass(value.cls)
     return value.of if isinstance(value, Object) and isinstance(value.of, Class) else None
 
 

@@ -9,6 +9,7 @@ from daf_orm.static.inference import blocks, consume, typed
 from daf_orm.static.inference.answers import answer
 from daf_orm.static.inference.binding import bind, forget
 from daf_orm.static.inference.objects import SESSION
+from daf_orm.static.inference.patterns import match
 from daf_orm.static.inference.special import operate, special
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -235,10 +236,10 @@ def _asks_for_a_loop(node: ast.Try) -> bool:
 
 def _with(frame: Frame, node: ast.With) -> None:
     was_on_loop, depth = frame.is_on_loop, frame.atomic_depth
-    left: list[tuple[Object, ast.expr]] = []
+    left: list[tuple[Value, ast.expr]] = []
     for item in node.items:
         value = frame.evaluate(item.context_expr)
-        if isinstance(value, Object):
+        if isinstance(value, Object | Row):
             left.append((value, item.context_expr))
         if _is_atomic(value, item.context_expr):
             _django_atomic(frame, item.context_expr, node)
@@ -305,16 +306,13 @@ def _match(frame: Frame, node: ast.Match) -> None:
 
     def enter(index: int) -> None:
         if index < len(node.cases):
-            _enter_case(frame, node.cases[index], subject)
+            _enter_case(frame, node.cases[index], subject, node.subject)
 
     _branches(frame, [*(case.body for case in node.cases), *([] if is_complete else [[]])], enter)
 
 
-def _enter_case(frame: Frame, case: ast.match_case, subject: Value) -> None:
-    for each in ast.walk(case.pattern):
-        name = each.rest if isinstance(each, ast.MatchMapping) else getattr(each, "name", None)
-        if name is not None:
-            frame.scope.assign(name, subject if each is case.pattern else UNKNOWN)
+def _enter_case(frame: Frame, case: ast.match_case, value: Value, subject: ast.expr) -> None:
+    match(frame, case.pattern, value, subject)
     if case.guard is not None:
         consume.truth(frame, frame.evaluate(case.guard), case.guard, "bool")
 

@@ -265,6 +265,16 @@ class Items(Value):
         """The value that stands for each item."""
         return any_of(self.each) if self.each else self.item
 
+    def parted(self, count: int, star: int | None) -> list[Value]:
+        """Return the values of ``count`` targets that it is unpacked to; the one at ``star`` takes the rest."""
+        each = self.each
+        if each is None or (len(each) != count if star is None else len(each) < count - 1):
+            return [Items(self.any) if index == star else self.any for index in range(count)]
+        if star is None:
+            return list(each)
+        end = len(each) - (count - star - 1)
+        return [*each[:star], Items(each=each[star:end]), *each[end:]]
+
     def with_item(self, value: Value) -> Items:
         """Return the collection with one more item."""
         return Items(value if self.is_empty else join(self.any, value))
@@ -304,28 +314,6 @@ class Partial(Value):
     function: Value
     positional: tuple[Value, ...] = ()
     named: tuple[tuple[str, Value], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TupleMaker(Value):
-    """A class that ``collections.namedtuple`` has made."""
-
-    fields: tuple[str, ...]
-
-    @classmethod
-    def of(cls, arguments: tuple[Value, ...]) -> Value:
-        """Return the class with the fields that are written as the second argument; unknown if they are not."""
-        given = arguments[0] if arguments else UNKNOWN
-        if isinstance(given, Constant) and isinstance(given.value, str):
-            return cls(tuple(given.value.replace(",", " ").split()))
-        each = given.each if isinstance(given, Items) else None
-        names = tuple(str(name.value) for name in each or () if isinstance(name, Constant))
-        return cls(names) if names and each is not None and len(names) == len(each) else UNKNOWN
-
-    def make(self, positional: tuple[Value, ...], named: dict[str, Value]) -> Value:
-        """Return an instance."""
-        given = dict(zip(self.fields, positional, strict=False)) | named
-        return Object("collections.namedtuple", tuple((f".{name}", value) for name, value in given.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ class Relation:
     is_one_to_one: bool = False
     is_parent_link: bool = False
     """True if it leads to a parent model's row, which Django makes of the child's own columns."""
-    field: str = ""
-    """Of a reverse relation: the field that it reverses, if that is known."""
+    back: str = ""
+    """The field of the other model that a reverse relation is made of, if it is seen."""
 
 
 class Model:
@@ -148,6 +148,7 @@ class Models:
             facts.is_many_to_many,
             facts.is_one_to_one,
             facts.is_parent_link,
+            facts.back,
         )
 
     def is_model(self, cls: Class) -> bool:
@@ -211,7 +212,7 @@ class Models:
                         is_reverse=True,
                         is_many_to_many=relation.is_many_to_many,
                         is_one_to_one=is_one,
-                        field=name,
+                        back=name,
                     ),
                 )
         yield from self._links_to(model)

@@ -144,18 +144,18 @@ class Project:
         """Return a method of a class or its bases."""
         return next((each.methods[name] for each in self.ancestors(cls)[0] if name in each.methods), None)
 
-    def setter(self, cls: Class, name: str) -> Function | None:
-        """Return what an assignment to a property calls."""
-        return next((each.setters[name] for each in self.ancestors(cls)[0] if name in each.setters), None)
-
     def metaclass(self, cls: Class) -> Class | None:
-        """Return the metaclass that a class or one that it extends names, if that is the project's."""
+        """Return the metaclass of a class or its bases, if the project has it."""
         for each in self.ancestors(cls)[0]:
             for keyword in each.node.keywords:
                 if keyword.arg == "metaclass":
                     found = self.expression(each.module, keyword.value)
                     return found if isinstance(found, Class) else None
         return None
+
+    def setter(self, cls: Class, name: str) -> Function | None:
+        """Return what an assignment to a property calls."""
+        return next((each.setters[name] for each in self.ancestors(cls)[0] if name in each.setters), None)
 
     def class_attribute(self, cls: Class, name: str) -> tuple[Class, ast.expr] | None:
         """Return the expression assigned to a name in a class or its bases, with the class that has it."""

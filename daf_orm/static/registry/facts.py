@@ -32,6 +32,8 @@ class RelationFacts:
     is_one_to_one: bool = False
     is_parent_link: bool = False
     """True if it leads to the parent's row of a child model, which Django makes of the child's own columns."""
+    back: str = ""
+    """The field of the other model that a reverse relation is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,6 +152,7 @@ def _relations(meta: Any) -> Iterator[RelationFacts]:
             is_many_to_many=bool(field.many_to_many),
             is_one_to_one=bool(field.one_to_one),
             is_parent_link=not _is_reverse(field) and bool(getattr(field.remote_field, "parent_link", False)),
+            back=field.field.name if _is_reverse(field) else "",
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.orm.static.checking import codes, findings
 
 IMPORTS = """
-import asyncio, collections, functools, heapq, itertools, random, statistics
+import asyncio, collections, functools, heapq, itertools, logging, random, statistics
 from itertools import chain, groupby
 """
 
@@ -93,3 +93,23 @@ def test_a_method_is_called_by_what_it_is_given_to(line: str, tmp_path: Path) ->
 
     assert found.code in {"DAF010", "DAF030"}
     assert found.fix is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print('{0} {found}'.format(1, found=qs))",
+        "print('{}'.format(qs))",
+        "print('%(found)s' % {'found': qs})",
+        "logging.warning('%r', qs)",
+        "print({}.update(qs.values_list('pk', 'title')))",
+        "print(set().union(qs))",
+    ],
+)
+def test_a_queryset_is_shown_or_put_in(line: str, tmp_path: Path) -> None:
+    assert len(codes(tmp_path, body(line))) == 1
+
+
+def test_a_list_is_sorted_by_a_relation(tmp_path: Path) -> None:
+    assert codes(tmp_path, body("rows.sort(key=lambda each: each.author.name)")) == ["DAF020"]
+    assert codes(tmp_path, body("loaded.sort(key=lambda each: each.author.name)")) == []
