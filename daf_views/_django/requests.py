@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _AUTH_MIDDLEWARE = frozenset({"django.contrib.auth.middleware", "daf_views.middleware.auth"})
 
+_DIGITS = 20
+
 
 class AsyncRequest(ASGIRequest):
     """An ASGI request that is made before its body has been received: ``daf_views.http.load_body`` does that."""
@@ -42,6 +44,16 @@ class AsyncRequest(ASGIRequest):
         mark_form_unreadable(self)
         self._stands_in_for_form = True
 
+    @property
+    def body(self) -> bytes:
+        """The body. Raises BadRequest where Django raises ValueError, for a Content-Length that is no number."""
+        try:
+            return super().body
+        except ValueError as error:
+            if is_length(self.META.get("CONTENT_LENGTH") or "0"):
+                raise
+            raise BadRequest("Content-Length must be a number.") from error
+
     def body_has_come(self, stream: Any) -> None:
         """Take the body; forget what stood in for it."""
         self._stream = stream
@@ -49,6 +61,11 @@ class AsyncRequest(ASGIRequest):
         if self._stands_in_for_form:
             del self._post, self._files  # type: ignore[attr-defined]
             self._stands_in_for_form = False
+
+
+def is_length(text: str) -> bool:
+    """Return True for a Content-Length: digits, and no more of them than a file may have."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 def _is_text_encoding(name: str) -> bool:

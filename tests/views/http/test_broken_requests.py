@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
 from django.test import AsyncRequestFactory
 from django.urls import path
 
@@ -43,7 +44,11 @@ class Upload(AsyncAPIView):
         return self.success(file.size)
 
 
-urlpatterns = [path("typed", Typed.as_view()), path("upload", Upload.as_view())]
+async def plain(request):
+    return HttpResponse([*request.POST, request.body])
+
+
+urlpatterns = [path("typed", Typed.as_view()), path("upload", Upload.as_view()), path("plain", plain)]
 
 
 @pytest.fixture
@@ -144,11 +149,18 @@ async def test_a_broken_part_is_no_bug(method, body):
     assert status in {200, 400, 422}
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "1.0", "\xb2"])
+@pytest.mark.parametrize("length", ["x", "-1", "1.0", "\xb2", "9" * 5000, "1, 1", "0x10", "1_0"])
 async def test_a_length_that_is_none_is_400(length):
     status, *rest = await ask(body=b'{"a": "b"}', content_type="application/json", content_length=length)
     assert status == 400
     assert is_a_problem(status, *rest)
+
+
+@pytest.mark.parametrize("length", ["x", "1.0", "\xb2", "9" * 5000, "1, 1", "0x10"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_length_that_is_none_is_400_where_a_view_reads_the_body(length, content_type):
+    status, *_ = await ask(target="/plain", body=b"a=b", content_type=content_type, content_length=length)
+    assert status == 400
 
 
 @pytest.mark.parametrize("query", [b"&" * 5000, b"a=b&" * 5000, b";" * 5000, b"a;b;c", b"%zz", b"a=%00"])
