@@ -18,6 +18,7 @@ import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
 from daf_views.schemas.annotations import Field, bare, is_list, is_set, is_truth, item_of, plain_fields
+from daf_views.schemas.moments import refuse_inexpressible, seeker_of
 from daf_views.schemas.msgspec_outputs import Outputs
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
@@ -58,12 +59,13 @@ def attributes_of(kind: Any) -> list[tuple[str, str, Any]] | None:
 class MsgspecSchema:
     """A type that msgspec checks: see :class:`~daf_views.schemas.registry.Schema`."""
 
-    __slots__ = ("_has_decimals", "_is_plain", "_outputs", "kind")
+    __slots__ = ("_has_decimals", "_is_plain", "_outputs", "_seeker", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self._outputs: Outputs | None = None
         self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typeddict(kind)
+        self._seeker = seeker_of(kind, _fields)
         self._has_decimals = _mentions(kind, Decimal, set())
 
     @property
@@ -93,6 +95,7 @@ class MsgspecSchema:
         loaded = msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
         if self._has_decimals and (wrong := _Look(is_text=is_text).not_finite(value, self.kind)):
             raise SchemaError(wrong)
+        refuse_inexpressible(loaded, self._seeker)
         return loaded
 
     def prepare_output(self) -> None:

@@ -14,6 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import PydanticSerializationError
 
 from daf_views.schemas.annotations import Field, bare, is_truth, plain_fields
+from daf_views.schemas.moments import refuse_inexpressible, seeker_of
 from daf_views.schemas.pydantic_outputs import reader_of, refuse_unfiltered
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
 
@@ -58,11 +59,12 @@ def _annotated(field: Field, infos: Mapping[str, Any]) -> Any:
 class PydanticSchema:
     """A type that pydantic checks: see :class:`~daf_views.schemas.registry.Schema`."""
 
-    __slots__ = ("_adapter", "_is_strict", "_read", "kind")
+    __slots__ = ("_adapter", "_is_strict", "_read", "_seeker", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self._read = reader_of(kind, _triples)
+        self._seeker = seeker_of(kind, _fields)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
         self._is_strict = bool(getattr(bare(kind), "model_config", {}).get("strict"))
 
@@ -75,12 +77,15 @@ class PydanticSchema:
         """Return the value as one of the type."""
         try:
             if self._is_strict and not is_text:  # strictly, a date is a text in JSON, and a date in Python
-                return self._adapter.validate_json(json.dumps(value))
-            return self._adapter.validate_python(value)
+                loaded = self._adapter.validate_json(json.dumps(value))
+            else:
+                loaded = self._adapter.validate_python(value)
         except ValidationError as error:
             raise _translated(error, value) from None
         except RecursionError:
             raise too_deep() from None
+        refuse_inexpressible(loaded, self._seeker)
+        return loaded
 
     def prepare_output(self) -> None:
         """Raise TypeError if values of the type might show more than its fields."""
