@@ -152,6 +152,7 @@ PRAGMAS: Final = (
     *("query_only", "foreign_keys", "defer_foreign_keys", "recursive_triggers", "ignore_check_constraints"),
     *("reverse_unordered_selects", "legacy_alter_table", "trusted_schema", "writable_schema", "cell_size_check"),
     *("automatic_index", "cache_size", "synchronous", "temp_store", "full_column_names", "short_column_names"),
+    *("count_changes", "read_uncommitted", "secure_delete", "max_page_count", "locking_mode"),
 )
 """The PRAGMAs that change the effect of statements on the same connection."""
 

@@ -44,6 +44,10 @@ POSTGRESQL = {
 SQLITE = {
     "foreign keys": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys"),
     "query only": ("PRAGMA query_only = ON", "PRAGMA query_only"),
+    "counted changes": ("PRAGMA count_changes = ON", "PRAGMA count_changes"),
+    "read uncommitted": ("PRAGMA read_uncommitted = ON", "PRAGMA read_uncommitted"),
+    "size": ("PRAGMA max_page_count = 100000", "PRAGMA max_page_count"),
+    "exclusive locks": ("PRAGMA locking_mode = exclusive", "PRAGMA locking_mode"),
     "recursive triggers": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
     "attached database": (
         "ATTACH ':memory:' AS extra",
