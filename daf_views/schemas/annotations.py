@@ -100,11 +100,18 @@ def has_fields(kind: Any) -> bool:
     return isinstance(kind, type) and any(hasattr(kind, each) for each in _MARKS)
 
 
+def is_typed_dict(kind: Any) -> bool:
+    """Return True for a TypedDict, that of ``typing_extensions`` as well."""
+    return is_typeddict(kind) or (
+        isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
+    )
+
+
 @lru_cache(maxsize=1024)
 def plain_fields(kind: Any) -> tuple[Field, ...] | None:
     """Return the fields of a dataclass or a TypedDict, generic ones with their arguments; None for any other type."""
     cls: Any = get_origin(kind) or kind
-    if is_typeddict(cls):
+    if is_typed_dict(cls):
         hints = _hints(kind, cls)
         return tuple(Field(name, name, each, name in cls.__required_keys__) for name, each in hints.items())
     if isinstance(cls, type) and dataclasses.is_dataclass(cls):

@@ -20,10 +20,9 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
-from daf_views.schemas.annotations import bare, has_fields, is_set
+from daf_views.schemas.annotations import bare, has_fields, is_set, is_typed_dict
 
 Arguments = Mapping[Any, Any]
 """Types by variable."""
@@ -196,7 +195,7 @@ def _may_have_hash(cls: Any) -> bool:
     of_struct = getattr(cls, "__struct_config__", None)
     if of_struct is not None:
         return bool(of_struct.frozen or not of_struct.eq)
-    return cls.__hash__ is not None and not is_typeddict(cls)
+    return cls.__hash__ is not None and not is_typed_dict(cls)
 
 
 def _known(cls: type, kind: Any) -> Any:

@@ -23,6 +23,8 @@ Fields = Callable[[Any], Iterable[Field] | None]
 _OF_PYDANTIC = frozenset({"AwareDatetime", "NaiveDatetime", "PastDatetime", "FutureDatetime"})
 _ENDS = frozenset({dt.MINYEAR, dt.MAXYEAR})
 _LISTS = (list, tuple, set, frozenset, deque)
+_PAIR = 2
+"""Arguments of a mapping: its keys and values."""
 
 
 def refuse_inexpressible(value: Any, seeker: Seeker | None) -> None:
@@ -55,7 +57,7 @@ def _seeker_of_one(kind: Any, fields_of: Fields, known: dict[Any, Seeker | None]
         found = _record([(each, seek) for each, seek in seekers if seek is not None])
     elif is_list(kind) and (item := item_of(kind)) is not None:
         found = _many(seeker_of(item, fields_of, known))
-    elif isinstance(origin := get_origin(kind), type) and issubclass(origin, Mapping) and get_args(kind):
+    elif isinstance(origin := get_origin(kind), type) and issubclass(origin, Mapping) and len(get_args(kind)) == _PAIR:
         found = _mapping(seeker_of(get_args(kind)[1], fields_of, known))
     known[kind] = found
     return found

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 from django.core.files.uploadedfile import UploadedFile
 
-from daf_views.schemas.annotations import Field, bare, is_list, is_set, is_truth, item_of, plain_fields
+from daf_views.schemas.annotations import Field, bare, is_list, is_set, is_truth, is_typed_dict, item_of, plain_fields
 from daf_views.schemas.moments import refuse_inexpressible, seeker_of
 from daf_views.schemas.msgspec_outputs import Outputs
 from daf_views.schemas.violations import MOST, SchemaError, Violation, too_deep
@@ -64,7 +64,7 @@ class MsgspecSchema:
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self._outputs: Outputs | None = None
-        self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typeddict(kind)
+        self._is_plain = isinstance(kind, type) and get_origin(kind) is None and not is_typed_dict(kind)
         self._seeker = seeker_of(kind, _fields)
         self._has_decimals = _mentions(kind, Decimal, set())
 
