@@ -155,9 +155,18 @@ def _awaited(node: cst.BaseExpression) -> cst.Await:
     return cst.Await(node)
 
 
+def _streamed(rows: cst.BaseExpression) -> cst.BaseExpression:
+    """Return ``queryset.aiterator(…)`` of ``queryset.iterator(…)``."""
+    if isinstance(rows, cst.Call) and isinstance(rows.func, cst.Attribute):
+        return rows.with_changes(func=rows.func.with_changes(attr=cst.Name("aiterator")))
+    return rows
+
+
 def _listed(rows: cst.BaseExpression, fix: Fix) -> cst.BaseExpression:
     """Return the rows of a queryset as a list."""
-    if fix.argument:
+    if fix.argument == "aiterator":
+        rows = _streamed(rows)
+    elif fix.argument:
         return _awaited(_method(rows, fix.argument))
     loop = cst.CompFor(target=cst.Name("row"), iter=rows, asynchronous=cst.Asynchronous())
     return cst.ListComp(cst.Name("row"), loop)
@@ -204,6 +213,10 @@ def _argument(_: _Rewriter, node: cst.BaseExpression, fix: Fix) -> cst.BaseExpre
     return _listed(node, fix)
 
 
+def _iterated(_: _Rewriter, node: cst.BaseExpression, fix: Fix) -> cst.BaseExpression | None:
+    return _streamed(node) if fix.argument == "aiterator" else None
+
+
 def _bool(_: _Rewriter, node: cst.BaseExpression, _fix: Fix) -> cst.BaseExpression | None:
     return _awaited(_method(node, "aexists"))
 
@@ -242,6 +255,8 @@ _HANDLERS: Final[dict[str, Callable[[_Rewriter, cst.BaseExpression, Fix], cst.Ba
     "await": _await,
     "listed": _list_call,
     "argument": _argument,
+    "for": _iterated,
+    "comprehension": _iterated,
     "bool": _bool,
     "length": _length,
     "hop": _hop,

@@ -146,7 +146,7 @@ def arguments_of(frame: Frame, node: ast.Call) -> tuple[list[Value], Named]:
     for argument in node.args:
         if isinstance(argument, ast.Starred):
             value = consume.rows_from(frame, frame.evaluate(argument.value))
-            consume.iterate(frame, value, argument.value, argument)
+            consume.iterate(frame, value, argument.value, argument, "argument")
             each = getattr(value, "each", None)
             positional += each if each is not None else [UNKNOWN]
         else:

@@ -51,7 +51,7 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
             frame.refine(node, replace(value, is_evaluated=True))
         return value.row
     if isinstance(value, Lazy):
-        return _iterate_lazy(frame, value, shown)
+        return _iterate_lazy(frame, value, node, shown, kind)
     if isinstance(value, Cursor) and not value.is_reported:
         frame.report("DAF060", shown, "cursor.__iter__", "reads rows", _CURSOR)
     elif isinstance(value, Coroutine):
@@ -64,14 +64,18 @@ def iterate(frame: Frame, value: Value, node: ast.expr, whole: ast.expr | None =
     return UNKNOWN
 
 
-def _iterate_lazy(frame: Frame, value: Lazy, shown: ast.expr) -> Value:
+def _iterate_lazy(frame: Frame, value: Lazy, node: ast.expr, shown: ast.expr, kind: str) -> Value:
     if isinstance(value.source, Call):
         call = value.source
         return frame.engine.iterate_generator(frame, call, shown)
     rows = value.source
     streaming = frame.text(shown)
     remedy = f"Use async for row in {streaming.replace('.iterator(', '.aiterator(') or 'queryset.aiterator()'}."
-    frame.report("DAF001", shown, "QuerySet.iterator", f"iterates a queryset of {rows.model.name}", remedy)
+    is_made_here = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "iterator"
+    fix = None
+    if kind and is_made_here and not rows.is_raw:
+        fix = frame.fix(kind, shown if kind == "listed" else node, "aiterator")
+    frame.report("DAF001", shown, "QuerySet.iterator", f"iterates a queryset of {rows.model.name}", remedy, fix=fix)
     return rows.row
 
 

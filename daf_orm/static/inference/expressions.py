@@ -151,7 +151,7 @@ def _contains(frame: Frame, node: ast.Compare, item: Value, value: Value, operan
         remedy = f"Use {negation}await {source}.acontains({left})."
         if value.gives != "rows" or value.is_sliced:
             remedy = f"Use {left} {negation}in [row async for row in {source}]."
-        if consume.look(frame, value, node, "DAF001", "__iter__", remedy, "", operand):
+        if consume.look(frame, value, node, "DAF001", "__iter__", remedy, "argument", operand):
             frame.refine(operand, replace(value, is_evaluated=True))
     else:
         if isinstance(node.left, ast.Constant):
@@ -232,7 +232,7 @@ def _display(frame: Frame, node: ast.List | ast.Tuple | ast.Set) -> Value:
     for part in node.elts:
         if isinstance(part, ast.Starred):
             value = consume.rows_from(frame, frame.evaluate(part.value))
-            each.append(consume.iterate(frame, value, part.value, part))
+            each.append(consume.iterate(frame, value, part.value, part, "argument"))
         else:
             each.append(frame.evaluate(part))
             if isinstance(node, ast.Set):

@@ -41,6 +41,17 @@ SHAPES = {
     "sorted": "return [book.title for book in sorted(Book.objects.all(), key=lambda book: book.pk)]",
     "join": "return ', '.join(Book.objects.order_by('pk').values_list('title', flat=True))",
     "unpacking": "first, second = Book.objects.order_by('pk')\nreturn second.title",
+    "in": "book = Book.objects.get(title='b0')\nreturn book in Book.objects.all(), book not in Book.objects.all()",
+    "in values": "return 't0' in Tag.objects.values_list('name', flat=True)",
+    "in a slice": "book = Book.objects.get(title='b1')\nreturn book in Book.objects.order_by('pk')[:1]",
+    "starred argument": "return max(*Book.objects.values_list('title', flat=True))",
+    "starred item": "return ['first', *Tag.objects.order_by('pk').values_list('name', flat=True)]",
+    "iterator in for": "found = []\nfor book in Book.objects.order_by('pk').iterator():\n    found.append(book.title)\n"
+    "return found",
+    "iterator in a comprehension": "return [tag.name for tag in Tag.objects.order_by('pk').iterator(chunk_size=1)]",
+    "list of an iterator": "return len(list(Book.objects.all().iterator()))",
+    "sorted iterator": "return sorted(Tag.objects.values_list('name', flat=True).iterator())",
+    "starred iterator": "return [*Tag.objects.order_by('pk').values_list('name', flat=True).iterator()]",
     "length": "return len(Publisher.objects.all())",
     "truth": "if Publisher.objects.filter(name='p9'):\n    return 1\nreturn 2",
     "truth of what is read afterwards": "books = Book.objects.order_by('pk')\ntitles = []\nif books:\n"
