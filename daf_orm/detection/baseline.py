@@ -52,9 +52,12 @@ class KnownCall:
 class Baseline:
     """The entries of a file, each with a test that has seen it. If that test runs without it, the entry is stale."""
 
-    def __init__(self, path: Path | None, entries: dict[KnownCall, str]) -> None:
+    def __init__(
+        self, path: Path | None, entries: dict[KnownCall, str], counts: dict[KnownCall, int] | None = None
+    ) -> None:
         self._path = path
         self._entries = entries
+        self._counts = counts or {}
         self._seen: dict[KnownCall, str] = {}
 
     @classmethod
@@ -67,10 +70,11 @@ class Baseline:
             return cls(file, {})
         try:
             rows: list[dict[str, Any]] = json.loads(file.read_text())["blocking_calls"]
-            entries = {KnownCall(**{key: row[key] for key in KnownCall.__slots__}): str(row["test"]) for row in rows}
+            entries = {_entry(row): str(row["test"]) for row in rows}
+            counts = {_entry(row): int(row["count"]) for row in rows if "count" in row}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a baseline of daf_orm; write one with --daf-write-baseline.") from error
-        return cls(file, entries)
+        return cls(file, entries, counts)
 
     def knows(self, call: Sighted, test: str) -> bool:
         """Return True if the call is in the file. Remembers that ``test`` has seen it."""
@@ -86,19 +90,28 @@ class Baseline:
         """Return the test by which the file has the call; None if it does not have it."""
         return self._entries.get(KnownCall.of(call))
 
+    def count_of(self, call: Sighted) -> int:
+        """Return how many times a function has the call: 1, if the file does not say more."""
+        return self._counts.get(KnownCall.of(call), 1)
+
     def stale(self, tests: set[str]) -> list[KnownCall]:
         """Return the entries whose test is among those that ran, and that no test has seen."""
         return sorted(entry for entry, test in self._entries.items() if test in tests and entry not in self._seen)
 
-    def write(self, calls: Iterable[Sighted], tests: set[str]) -> int:
+    def write(self, calls: Iterable[Sighted], tests: set[str], counts: dict[KnownCall, int] | None = None) -> int:
         """Write the file anew: these calls, and entries of tests that did not run. ``tests`` are those that ran.
 
+        ``counts`` says how many times source has a call; a test, which may run a line often, does not know.
         Return the number of entries that the file has now.
         """
         assert self._path is not None
         kept = {entry: test for entry, test in self._entries.items() if test not in tests}
         kept |= {entry: self._seen[entry] for entry in map(KnownCall.of, calls)}
-        rows = [{**asdict(entry), "test": test} for entry, test in sorted(kept.items())]
+        times = self._counts if counts is None else self._counts | counts
+        rows = [
+            {**asdict(entry), "test": test} | ({"count": times[entry]} if times.get(entry, 1) > 1 else {})
+            for entry, test in sorted(kept.items())
+        ]
         self._path.write_text(json.dumps({"blocking_calls": rows}, indent=2, ensure_ascii=False) + "\n")
         return len(rows)
 
@@ -110,3 +123,7 @@ class Baseline:
         """Add the calls that another process has seen."""
         for *fields, test in data:
             self._seen.setdefault(KnownCall(*fields), test)
+
+
+def _entry(row: dict[str, Any]) -> KnownCall:
+    return KnownCall(**{key: row[key] for key in KnownCall.__slots__})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.detection.baseline import Baseline
+from daf_orm.detection.baseline import Baseline, KnownCall
 from daf_orm.static.codes import SYNTAX_ERROR
 from daf_orm.static.settings import SettingsError
 
@@ -23,7 +24,16 @@ def unknown(file: str, findings: Sequence[Finding]) -> list[Finding]:
     if not Path(file).exists():
         raise SettingsError(f"The baseline {file} does not exist. Write it: --baseline {file} --write-baseline.")
     baseline = _load(file)
-    return [each for each in findings if each.code == SYNTAX_ERROR or not baseline.has(each)]
+    seen: Counter[KnownCall] = Counter()
+    return [each for each in findings if each.code == SYNTAX_ERROR or not _is_known(baseline, each, seen)]
+
+
+def _is_known(baseline: Baseline, finding: Finding, seen: Counter[KnownCall]) -> bool:
+    """Return True if the file has a finding, and does not have it fewer times than the source. ``seen`` counts."""
+    entry = KnownCall.of(finding)
+    seen[entry] += 1
+    test = baseline.test_of(finding)
+    return test is not None and (test != TEST or seen[entry] <= baseline.count_of(finding))
 
 
 def write(file: str, findings: Sequence[Finding]) -> int:
@@ -36,7 +46,7 @@ def write(file: str, findings: Sequence[Finding]) -> int:
     for finding in own:
         baseline.knows(finding, TEST)
     try:
-        return baseline.write(own, {TEST})
+        return baseline.write(own, {TEST}, Counter(map(KnownCall.of, own)))
     except OSError as error:
         raise SettingsError(f"{file} could not be written: {error.strerror}.") from error
 

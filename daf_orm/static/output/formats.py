@@ -1,8 +1,9 @@
-"""Findings as text, JSON, SARIF and annotations of GitHub's."""
+"""Findings as text, JSON, SARIF and annotations of GitHub's. JSON is ASCII: valid in the encoding of any terminal."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -54,7 +55,7 @@ def _summary(findings: Sequence[Finding]) -> str:
 def as_json(report: Report) -> str:
     """Return a list of objects; ``models`` of each says where the models were taken from."""
     rows = [{**finding.as_dict(), "models": report.models} for finding in report.findings]
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+    return json.dumps(rows, indent=2)
 
 
 def as_github(report: Report) -> str:
@@ -86,7 +87,7 @@ def as_sarif(report: Report) -> str:
         "properties": {"models": report.models},
     }
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
-    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2)
 
 
 def _result(finding: Finding, index: int) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
 
 def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]:
     region = {"startLine": line} if column is None else {"startLine": line, "startColumn": column}
-    uri = f"file://{quote(file)}" if file.startswith("/") else quote(file)
+    path = quote(os.fsencode(file))  # a name need not be text
+    uri = f"file://{path}" if file.startswith("/") else path
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
 
 

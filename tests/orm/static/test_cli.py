@@ -174,6 +174,58 @@ def test_findings_of_tests_are_known_and_stay(shop: Path) -> None:
     assert json.loads(Path("known.json").read_text()) == {"blocking_calls": [row]}
 
 
+def test_a_baseline_has_the_number_of_calls_that_are_alike(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twice, once = "    Book.objects.count()\n", "    return Book.objects.count()\n"
+    (shop / "views.py").write_text(BLOCKING.replace(once, twice + twice))
+    cli.main(["check", "--baseline", "known.json", "--write-baseline"])
+    (row,) = json.loads(Path("known.json").read_text())["blocking_calls"]
+    assert row["count"] == 2
+    assert cli.main(["check", "--baseline", "known.json"]) == 0
+    (shop / "views.py").write_text(BLOCKING.replace(once, twice * 3))
+    capsys.readouterr()
+
+    assert cli.main(["check", "--baseline", "known.json"]) == 1
+
+    assert "shop/views.py:5:5" in capsys.readouterr().out
+
+
+def test_a_call_that_a_test_has_seen_is_known_wherever_the_function_has_it(shop: Path) -> None:
+    line = "    Book.objects.count()\n"
+    (shop / "views.py").write_text(BLOCKING.replace("    return Book.objects.count()\n", line * 2))
+    cli.main(["check", "--baseline", "known.json", "--write-baseline"])
+    (row,) = json.loads(Path("known.json").read_text())["blocking_calls"]
+    del row["count"]
+    Path("known.json").write_text(json.dumps({"blocking_calls": [{**row, "test": "tests/test_shop.py::test"}]}))
+
+    assert cli.main(["check", "--baseline", "known.json"]) == 0
+
+
+@pytest.mark.parametrize("output", ["json", "sarif"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_valid_in_every_encoding_and_for_every_name(shop: Path, output: str, encoding: str) -> None:
+    source = 'import time\nasync def view():\n    time.sleep(len("é€😀\x0c"))\n'
+    for name in (b"b\xff.py", "é :#%[].py".encode(), b"line\nbreak.py"):
+        Path(os.fsdecode(os.fsencode(shop) + b"/" + name)).write_text(source)
+    command = [sys.executable, "-m", "daf_orm.static", "check", "shop", "--no-cache", "--output-format", output]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+    run = subprocess.run(command, capture_output=True, check=False, env=environment)
+
+    assert run.stderr == b""
+    found = json.loads(run.stdout.decode("ascii"))
+    findings = found if output == "json" else found["runs"][0]["results"]
+    assert len(findings) == 4
+
+
+def test_a_name_that_is_no_text_is_a_uri(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(os.fsdecode(os.fsencode(shop) + b"/b\xff.py")).write_text(BLOCKING)
+
+    cli.main(["check", "--no-cache", "--output-format", "sarif"])
+
+    result, _ = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "shop/b%FF.py"
+
+
 def test_a_file_that_is_no_baseline_exits_with_2(shop: Path) -> None:
     Path("known.json").write_text("[]")
 
