@@ -74,6 +74,12 @@ _VIEWS: Final = """
     SELECT table_name, view_definition FROM information_schema.views
     WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
 """
+_DEFAULTS: Final = """
+    SELECT table_name, column_default FROM information_schema.columns
+    WHERE column_default LIKE '%:=%'
+    AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
+"""
+"""Defaults that assign to a variable. MariaDB takes no function there that may set something."""
 _DDL: Final = re.compile(r"\b(?:CREATE|ALTER|DROP|RENAME)\b", re.IGNORECASE)
 _BEGINS: Final = re.compile(r"\b(?:START|BEGIN|CHAIN|XA|CALL|EXECUTE)\b", re.IGNORECASE)
 """Words of statements after which a transaction may be open that Django has not begun."""
@@ -159,21 +165,24 @@ class MySQL(Database):
                         copy.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def learn(self, wrapper: BaseDatabaseWrapper) -> None:
-        """Ask for tables with triggers, and views with functions, that may set something. The result is cached."""
+        """Ask for triggers, views and defaults that may set something. The result is cached."""
         name, connection = _name_of(wrapper), wrapper.connection
         if name in self._tables or connection is None:
             return
         try:
             with connection.cursor() as cursor:
                 cursor.execute(_TRIGGERS)
-                unclean = {table.lower() for table, code in cursor.fetchall() if self._leaves(_text(code))}
+                codes = [(table.lower(), _text(code)) for table, code in cursor.fetchall()]
                 cursor.execute(_VIEWS)
-                views = {table.lower(): _text(code) for table, code in cursor.fetchall()}
+                codes += [(table.lower(), _text(code) or "@") for table, code in cursor.fetchall()]
+                cursor.execute(_DEFAULTS)
+                codes += [(table.lower(), _text(code)) for table, code in cursor.fetchall()]
         except Exception:  # until it succeeds, every statement counts as one that sets something
             logger.debug("The triggers of %r could not be read.", wrapper.alias, exc_info=True)
             return
-        unclean |= {view for view, code in views.items() if not code or self._leaves(code)}
-        while more := {view for view, code in views.items() if any(each in code.lower() for each in unclean)} - unclean:
+        unclean = {table for table, code in codes if self._leaves(code)}
+        # A view runs the code of its tables, and a trigger that of the tables that it writes to.
+        while more := {table for table, code in codes if any(each in code.lower() for each in unclean)} - unclean:
             unclean |= more
         self._tables[name] = frozenset(unclean)
 

@@ -151,6 +151,33 @@ async def test_a_trigger_that_sets_something_is_known(pool_with):
         await another(ask("DROP TRIGGER harmless"))
 
 
+async def test_a_trigger_that_writes_to_a_table_with_a_trigger_is_known(pool_with):
+    pool_with(MAX_SIZE=1)
+    for sql in (
+        *("CREATE TABLE first (id int)", "CREATE TABLE second (id int)", "CREATE TABLE third (id int)"),
+        "CREATE TRIGGER leaving BEFORE INSERT ON third FOR EACH ROW SET @left = 1",
+        "CREATE TRIGGER on_second BEFORE INSERT ON second FOR EACH ROW INSERT INTO third VALUES (1)",
+        "CREATE TRIGGER on_first BEFORE INSERT ON first FOR EACH ROW INSERT INTO second VALUES (1)",
+    ):
+        await another(ask(sql))
+    try:
+        await another(ask("INSERT INTO first VALUES (1)"))
+        assert await another(ask("SELECT @left")) is None
+    finally:
+        await another(ask("DROP TABLE first, second, third"))
+
+
+async def test_a_default_that_assigns_is_known(pool_with):
+    pool_with(MAX_SIZE=1)
+    with suppress(OperationalError, ProgrammingError):  # MySQL refuses it
+        await another(ask("CREATE TABLE given (id int, x int DEFAULT (@left := 1))"))
+        try:
+            await another(ask("INSERT INTO given (id) VALUES (1)"))
+            assert await another(ask("SELECT @left")) is None
+        finally:
+            await another(ask("DROP TABLE given"))
+
+
 async def test_a_view_that_calls_a_function_is_known(pool_with):
     pool_with(MAX_SIZE=1)
     await another(ask("CREATE FUNCTION leaving() RETURNS INT BEGIN SET @left = 1; RETURN 1; END"))
