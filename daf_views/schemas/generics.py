@@ -171,7 +171,8 @@ def _hints_of(cls: Any) -> Mapping[str, Any]:
 
 
 def _has_parts(cls: type) -> bool:
-    return has_fields(cls) or hasattr(cls, "__attrs_attrs__") or hasattr(cls, "_fields")
+    is_named_tuple = issubclass(cls, tuple) and cls is not tuple
+    return has_fields(cls) or hasattr(cls, "__attrs_attrs__") or is_named_tuple
 
 
 def _refuse(variable: Any, cls: Any) -> None:
