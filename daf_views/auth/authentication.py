@@ -14,6 +14,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.http import Http404
 
 from daf_views._core.callables import is_async, takes
+from daf_views.auth.decisions import described, is_no_user, remedy_for
 from daf_views.auth.identity import is_active, is_known, user_of
 from daf_views.exceptions import NotAuthenticatedError
 
@@ -95,6 +96,11 @@ class _ProofAuthentication(Authentication):
             user = await self.get_user(proof) if _is_proof(proof) else None
         except (ObjectDoesNotExist, Http404, ValidationError):  # the last of a proof that is no UUID, for example
             user = None
+        if user is not False and is_no_user(user):
+            raise TypeError(
+                f"{type(self).__qualname__}.get_user() returned {described(user)}, which would count as an "
+                f"authenticated user: {remedy_for(user, 'return the user alone, or None')}."
+            )
         if not user or not is_active(user):  # None; or False, of `token == … and user`
             raise NotAuthenticatedError(challenge=self._refusal)
         return user

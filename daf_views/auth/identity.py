@@ -7,6 +7,7 @@ both were set and differ, the unauthenticated one counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -39,8 +40,11 @@ def is_staff(user: Any) -> bool:
 
 
 def _has_flag(user: Any, name: str, *, default: bool) -> bool:
-    """Return a flag of a user. Raise TypeError for one that is no decision: a method would count as true."""
-    flag = getattr(user, name, default)
+    """Return a flag of a user, of a row of ``values()`` by its key.
+
+    Raise TypeError for one that is no decision: a method would count as true.
+    """
+    flag = user.get(name, default) if isinstance(user, Mapping) else getattr(user, name, default)
     if is_no_decision(flag):
         raise TypeError(
             f"{type(user).__qualname__}.{name} is {described(flag)}, which counts as true: make it a property, "

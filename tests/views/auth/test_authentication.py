@@ -387,6 +387,43 @@ async def test_a_value_that_is_no_user_is_unauthenticated(user):
     assert (await Members.as_view(authentication=(Sloppy,))(request)).status_code == 401
 
 
+NO_USERS = {
+    "a QuerySet": (User.objects.all, "return the user alone, or None"),
+    "the class User": (lambda: User, "return the user alone, or None"),
+    "a coroutine": (User.objects.afirst, "write `return await …`"),
+    "a tuple": (lambda: (User(), "token"), "return the user alone, or None"),
+}
+
+
+@pytest.mark.parametrize(("kind", "make", "remedy"), [(kind, *rest) for kind, rest in NO_USERS.items()], ids=NO_USERS)
+async def test_a_get_user_that_returns_no_user_is_named(kind, make, remedy, caplog):
+    class Sloppy(BearerAuthentication):
+        async def get_user(self, token):
+            return make()
+
+    request = AsyncRequestFactory().get("/", headers=TOKEN)
+    assert (await Members.as_view(authentication=(Sloppy,))(request)).status_code == 500
+    error = str(caplog.records[-1].exc_info[1])
+    assert error.endswith(f"Sloppy.get_user() returned {kind}, which would count as an authenticated user: {remedy}.")
+
+
+@pytest.mark.parametrize(("is_active", "status"), [(True, 200), (False, 401)])
+async def test_a_row_of_values_is_a_user_whose_flags_are_its_keys(ada, is_active, status):
+    class Rows(BearerAuthentication):
+        async def get_user(self, token):
+            return await User.objects.filter(username="ada").values("username", "is_active").afirst()
+
+    class Open(AsyncAPIView):
+        authentication = (Rows,)
+        permissions = (IsAuthenticated,)
+
+        async def get(self, request):
+            return self.success((await request.auser())["username"])
+
+    await User.objects.filter(username="ada").aupdate(is_active=is_active)
+    assert (await Open.as_view()(AsyncRequestFactory().get("/", headers=TOKEN))).status_code == status
+
+
 @pytest.mark.parametrize("permission", [IsStaff, HasPerms("app.codename")])
 async def test_a_user_of_another_kind_has_no_permissions_of_djangos(permission):
     class Strings(BearerAuthentication):
