@@ -65,6 +65,9 @@ _OTHER_HOOKS: Mapping[str, str] = MappingProxyType(
         "check_throttles": "write `throttles = [...]`",
         "perform_authentication": "write `authentication = [...]`, or `async def authenticate(self, request)`",
         "get_authenticators": "write `authentication = [...]`",
+        "initial": "write `async def async_setup(self, request, …)`, or `async def admit(self, request)`",
+        "initialize_request": "write `async def dispatch(self, request, *args, **kwargs)`",
+        "finalize_response": "write `async def dispatch(self, request, *args, **kwargs)`",
         "permission_denied": "raise ForbiddenError in a permission, or write `async def handle_exception(self, exc)`",
     }
 )
@@ -105,7 +108,7 @@ def refuse_unprotected(cls: type, view: type) -> None:
     for klass, name, value in _own_attributes(cls):
         if name in _NEED_MIXIN:
             _refuse_without_mixin(cls, name)
-        elif name in _OTHER_HOOKS:
+        elif name in _OTHER_HOOKS and not isinstance(value, Mapping):  # the `initial` of a form is no hook
             _refuse_uncalled(cls, klass, name)
         elif (meant := _misspelt(cls, name, value)) is not None and not _is_read(cls, name):
             raise TypeError(f"{path_of(klass)}.{name} would do nothing: did you mean {meant}?")

@@ -9,7 +9,7 @@ from daf_views import AsyncAPIView, AsyncView
 from daf_views.access import AccessMixin, LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
 from daf_views.auth import Authentication, IsStaff
 from daf_views.exceptions import ForbiddenError, ThrottledError
-from daf_views.generic import ListView, TemplateView
+from daf_views.generic import FormView, ListView, TemplateView
 from daf_views.views import Stage
 
 requests = AsyncRequestFactory()
@@ -177,6 +177,9 @@ UNCALLED = {
     "perform_authentication": "authentication",
     "get_authenticators": "authentication",
     "permission_denied": "ForbiddenError",
+    "initial": "async_setup",
+    "initialize_request": "dispatch",
+    "finalize_response": "dispatch",
 }
 
 
@@ -190,6 +193,11 @@ def test_a_hook_of_another_framework_is_refused(base, name, remedy):
         view(base, **{name: hook})
     with pytest.raises(TypeError, match=rf"Mixin\.{name}\(\) would never be called"):
         view(type("Mixin", (), {name: hook, "__module__": __name__}), base)
+
+
+def test_the_initial_data_of_a_form_is_no_hook():
+    assert view(AsyncView, initial={"title": "Dune"}).as_view()
+    assert view(FormView, initial=lambda _: {}).as_view()
 
 
 def test_a_hook_that_the_project_calls_itself_is_its_own():
