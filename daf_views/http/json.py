@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+from collections.abc import AsyncIterable, Awaitable
 from typing import Any
 
 from django.core.files.base import File
@@ -45,7 +46,15 @@ class APIJSONEncoder(DjangoJSONEncoder):
                 return o.name  # its URL may cost a question to the storage
             case _ if dataclasses.is_dataclass(o) and not isinstance(o, type):
                 return {field.name: getattr(o, field.name) for field in dataclasses.fields(o)}
+        _refuse_unawaited(o)
         return super().default(o)
+
+
+def _refuse_unawaited(value: Any) -> None:
+    if isinstance(value, Awaitable):
+        raise TypeError(f"A {type(value).__name__} has no value yet: `await` it.")
+    if isinstance(value, AsyncIterable):
+        raise TypeError(f"JSON has no {type(value).__name__}: return `[each async for each in …]`, or jsonl(…).")
 
 
 def encode(data: Any) -> bytes:

@@ -132,3 +132,16 @@ def test_rows_of_a_model_without_a_password_need_no_names(db):
 def test_a_type_is_not_its_instance():
     with pytest.raises(TypeError):
         encode(Point)
+
+
+async def rows():
+    yield 1
+
+
+def test_a_value_that_was_not_awaited_is_named_with_the_remedy():
+    coroutine = User.objects.afirst()
+    with pytest.raises(TypeError, match="A coroutine has no value yet: `await` it"):
+        encode({"user": coroutine})
+    coroutine.close()
+    with pytest.raises(TypeError, match=r"JSON has no async_generator: return `\[each"):
+        encode(rows())
