@@ -1,4 +1,4 @@
-"""The system check of handlers that cannot be called with the arguments of their URL."""
+"""The system checks of views whose every request would be an error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
+from django.db import connections
 from django.urls.resolvers import RoutePattern, URLPattern, URLResolver
 
 from daf_views._core.urlconf import Route, routes
@@ -67,3 +68,31 @@ def _changes_arguments(view: type[AsyncView]) -> bool:
         for klass in view.__mro__
         if klass.__module__.partition(".")[0] not in {"django", "daf_views", "builtins"}
     )
+
+
+@register("daf_views")
+def check_aliases(**_: Any) -> list[CheckMessage]:
+    """``daf_views.E026``: a view whose ``atomic`` is no alias of a database, so that every request is an error."""
+    found = {(_class_of(route), alias): None for route in routes() if isinstance(alias := _alias_of(route), str)}
+    return [
+        Error(
+            f"{view.__module__}.{view.__qualname__}.atomic is {alias!r}, which is no database: every request raises "
+            "ConnectionDoesNotExist.",
+            hint=f"DATABASES has {', '.join(map(repr, connections))}.",
+            id="daf_views.E026",
+        )
+        for view, alias in found
+        if alias not in connections
+    ]
+
+
+def _class_of(route: Route) -> Any:
+    return getattr(route.view, "view_class", None)
+
+
+def _alias_of(route: Route) -> Any:
+    """Return ``atomic`` of a route's view, which as_view() may give it; None if it is no view of DAF."""
+    view = _class_of(route)
+    if not (isinstance(view, type) and issubclass(view, AsyncView)):
+        return None
+    return getattr(route.view, "view_initkwargs", {}).get("atomic", view.atomic)

@@ -1,4 +1,4 @@
-"""``daf_views.E025``: a handler that cannot be called with what its URL gives is found by ``manage.py check``."""
+"""Views whose every request would be an error are found by ``manage.py check``: ``daf_views.E025``, ``E026``."""
 
 import functools
 
@@ -7,7 +7,7 @@ from django.test import override_settings
 from django.urls import include, path, re_path
 
 from daf_views import AsyncAPIView, AsyncView
-from daf_views.views.url_checks import check_arguments
+from daf_views.views.url_checks import check_aliases, check_arguments
 
 pytestmark = pytest.mark.no_database
 
@@ -91,3 +91,24 @@ def test_a_handler_that_cannot_be_called_is_an_error(pattern, message):
 @pytest.mark.parametrize("pattern", RIGHT.values(), ids=RIGHT)
 def test_a_handler_that_can_be_called_is_none(pattern):
     assert ids_and_messages(pattern) == []
+
+
+class Elsewhere(Plain):
+    atomic = "archive"
+
+
+@pytest.mark.parametrize("view", [Elsewhere.as_view(), Plain.as_view(atomic="archive")])
+def test_a_transaction_in_no_database_is_found(view):
+    urls = type("urls", (), {"urlpatterns": [path("a", view), path("b", view)]})
+    with override_settings(ROOT_URLCONF=urls):
+        (error,) = check_aliases()
+    assert error.id == "daf_views.E026"
+    assert "atomic is 'archive', which is no database" in error.msg
+    assert "'default'" in error.hint
+
+
+@pytest.mark.parametrize("atomic", [True, False, None, "default"])
+def test_a_transaction_in_a_database_is_none(atomic):
+    urls = type("urls", (), {"urlpatterns": [path("", Elsewhere.as_view(atomic=atomic))]})
+    with override_settings(ROOT_URLCONF=urls):
+        assert check_aliases() == []
