@@ -70,6 +70,8 @@ def attribute(frame: Frame, owner: Value, name: str, node: ast.expr) -> Value:
         if name not in _OF_COROUTINES:
             frame.engine.unawaited(frame, owner, _inner(node) or node)
         return UNKNOWN
+    if isinstance(owner, Items) and name in owner.names and owner.each is not None:
+        return owner.each[owner.names.index(name)]
     return UNKNOWN if owner == UNKNOWN else Method(owner, name, _inner(node))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daf_orm.static.inference import consume, externals, methods
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
-from daf_orm.static.inference.named_tuples import TupleMaker
+from daf_orm.static.inference.made import called, typed_dictionary
 from daf_orm.static.inference.objects import hopped, warm
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.values import (
@@ -47,8 +47,6 @@ def call(frame: Frame, function: Value, positional: Positional, named: Named, no
         return any_of([call(frame, each, positional, named, node) for each in chosen])
     if isinstance(function, Partial):
         return call(frame, function.function, function.positional + positional, dict(function.named) | named, node)
-    if isinstance(function, TupleMaker):
-        return function.make(positional, named)
     if isinstance(function, ClassValue):
         return _instance(frame, function, positional, named, node)
     if isinstance(function, Hop):
@@ -131,12 +129,16 @@ def _instance(frame: Frame, function: ClassValue, positional: Positional, named:
         return Row(model, Loaded(frozenset({EVERYTHING})))
     if "session" in engine.project_kinds(cls):
         return Object("django.contrib.sessions.backends.base.SessionBase")
+    if any(path.endswith(".TypedDict") for path in engine.project.ancestors(cls)[1]):
+        return typed_dictionary(positional, named)
     arguments = externals.packed((positional, named))
     return engine.instances.construct(frame, Object(cls, arguments), positional, named, node)
 
 
 def _called_object(frame: Frame, owner: Object, positional: Positional, named: Named, node: ast.expr) -> Value:
-    method = frame.engine.project.method(owner.of, "__call__") if not isinstance(owner.of, str) else None
+    if isinstance(owner.of, str):
+        return called(frame, owner, positional, named, node)
+    method = frame.engine.project.method(owner.of, "__call__")
     return UNKNOWN if method is None else call(frame, Callable(method, owner), positional, named, node)
 
 

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from daf_orm.static.inference.made import as_items
 from daf_orm.static.inference.managers import rows_of
 from daf_orm.static.inference.special import special
 from daf_orm.static.inference.uses import is_used_again
@@ -26,7 +27,7 @@ from daf_orm.static.inference.values import (
     Value,
     any_of,
 )
-from daf_orm.static.project.definitions import dotted
+from daf_orm.static.project.definitions import Class, dotted
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -238,7 +239,13 @@ def _remember(frame: Frame, path: str, name: object) -> None:
 
 
 def rows_from(frame: Frame, value: Value) -> Value:
-    """Return the queryset of a manager; any other value unchanged."""
+    """Return the queryset of a manager, and the items of a named tuple; any other value unchanged."""
     if isinstance(value, Choice):
         return any_of([rows_from(frame, each) for each in value.values])
+    if isinstance(value, Object) and isinstance(value.of, Class) and _is_named_tuple(frame, value.of):
+        return as_items(value, tuple(value.of.annotations))
     return rows_of(frame, value) if isinstance(value, Manager) else value
+
+
+def _is_named_tuple(frame: Frame, cls: Class) -> bool:
+    return any(path == "typing.NamedTuple" for path in frame.engine.project.ancestors(cls)[1])

@@ -13,7 +13,7 @@ from daf_orm.static.inference.gathering import gather
 from daf_orm.static.inference.given import call_given
 from daf_orm.static.inference.iterating import is_iterating, iterating
 from daf_orm.static.inference.loaded import EVERYTHING, Loaded
-from daf_orm.static.inference.named_tuples import TupleMaker
+from daf_orm.static.inference.made import MAKERS
 from daf_orm.static.inference.objects import FILE, FUTURE, LOCAL, MESSAGES, REQUEST, SESSION, hopped
 from daf_orm.static.inference.special import special, take_hash
 from daf_orm.static.inference.threads import in_thread
@@ -48,6 +48,7 @@ _COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
 _GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait"})
 _AWAITS: Final = frozenset({"asyncio.wait_for", "asyncio.shield", "asyncio.create_task", "asyncio.ensure_future"})
 _WAITS: Final = frozenset({"asyncio.wait_for"})
+_RESPONSES: Final = frozenset({"django.http.HttpResponse", "django.http.response.HttpResponse"})
 _TEMPLATES: Final = frozenset({"django.shortcuts.render", "django.template.loader.render_to_string"})
 _NUMBERS: Final = {
     "int": ("__int__", "__index__"),
@@ -166,6 +167,8 @@ def _builtin(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> V
         consume.length(frame, first, argument, node)
     elif name == "hash":
         take_hash(frame, first, node)
+    elif name in _NUMBERS and isinstance(first, Coroutine):
+        consume.unawaited(frame, first, argument)
     elif name in _NUMBERS:
         special(frame, first, _NUMBERS[name], node)
     elif name == "bool":
@@ -213,10 +216,10 @@ def _library(frame: Frame, path: str, name: str, arguments: Arguments, node: ast
     if path.startswith("logging.") and name in methods.LOGGING:
         methods.log(frame, arguments, node)
         return UNKNOWN
+    if path in MAKERS:
+        return Object(path, packed(arguments))
     if path == "requests.session":
         return Object("requests.Session")
-    if path == "collections.namedtuple":
-        return TupleMaker.of(positional[1:])
     if path == "asyncio.run_coroutine_threadsafe":
         return Object(FUTURE)
     if path == "functools.partial" and positional:
@@ -252,6 +255,8 @@ def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.
         return Coroutine(_of_shortcut(frame, name[1:], arguments))
     if path in {"django.contrib.auth.aget_user", "django.contrib.auth.aauthenticate"}:
         return Coroutine(engine.user_row)
+    if path in _RESPONSES and positional and node.args:
+        consume.iterate(frame, consume.rows_from(frame, positional[0]), node.args[0], node, "argument")
     if path == "django.contrib.messages.get_messages":
         return UNKNOWN if _has_session(frame, node) else Object(MESSAGES)
     if path.startswith("django.db.models.") and name == "aprefetch_related_objects":

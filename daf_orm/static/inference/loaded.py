@@ -8,6 +8,9 @@ from typing import Final
 EVERYTHING: Final = "*"
 """Among the relations of a row: all of them are loaded."""
 
+ORDERED: Final = "<ordered>"
+"""Among the prefetched relations of rows: they were prefetched by a queryset, which may order them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

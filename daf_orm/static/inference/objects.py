@@ -297,6 +297,9 @@ class Objects:
         elif value.of == CHOICES:
             operation = "ModelChoiceIterator.__len__"
             frame.report("DAF040", shown, operation, "queries for its choices", hopped(frame, shown))
+        elif "paginator" in self.kinds(value) and method == "__iter__" and self._pages_rows(value):
+            operation = "Paginator.page"
+            frame.report("DAF013", shown, operation, f"runs {operation}", hopped(frame, shown))
         found = special(frame, value, (method,), shown)
         return found.item if isinstance(found, Items) else UNKNOWN
 

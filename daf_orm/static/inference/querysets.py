@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from daf_orm.static.inference.loaded import EVERYTHING, Loaded
+from daf_orm.static.inference.loaded import EVERYTHING, ORDERED, Loaded
 from daf_orm.static.inference.managers import SUPERS_ROWS, first_rows, rows_of
 from daf_orm.static.inference.values import (
     UNKNOWN,
@@ -96,7 +96,7 @@ def chained(rows: Rows, name: str, arguments: Arguments) -> Rows:
     rows = replace(rows, is_evaluated=False)
     if name == "all":
         return rows
-    rows = replace(rows, is_prefetched=False)
+    rows = replace(rows, is_prefetched=False, is_ordered=name in orm.ORDERING or rows.is_ordered)
     if name == "none":
         return replace(rows, is_empty=True)
     if name in _RESTORED:
@@ -143,7 +143,7 @@ def _prefetching(loaded: Loaded, texts: list[str], prefetches: list[Object]) -> 
             listed.add((place, relation))
             prefetched |= lookups(["__".join(through)]) if through else set()
         else:
-            prefetched |= lookups([place])
+            prefetched |= {*lookups([place]), f"{place}__{ORDERED}"}
         rows = prefetch.argument("1") or prefetch.argument("queryset")
         if isinstance(rows, Rows):
             joined |= {f"{place}__{each}" for each in rows.loaded.joined}
@@ -184,10 +184,10 @@ def result(rows: Rows, name: str) -> Value:
 
 
 def _terminal(frame: Frame, owner: Rows | Manager, rows: Rows, name: str, node: ast.Call) -> None:
-    if name in orm.ANSWERED_BY_CACHE and not (name in orm.ENDS and _is_unordered(frame, rows)):
+    if name in orm.ANSWERED_BY_CACHE or (name == "first" and _may_be_ordered(frame, rows)):
         if rows.is_lazy is False or (rows.is_lazy is None and not frame.engine.is_strict):
             return
-    elif rows.is_empty:
+    elif rows.is_empty or (name in {"first", "last"} and rows.is_lazy is None and not frame.engine.is_strict):
         return
     if not rows.model.is_known and frame.engine.is_awaited(node):
         return  # its manager is another library's, whose methods are coroutine functions
@@ -203,12 +203,16 @@ def _terminal(frame: Frame, owner: Rows | Manager, rows: Rows, name: str, node: 
     )
 
 
-def _is_unordered(frame: Frame, rows: Rows) -> bool:
-    """Return True for prefetched rows without an order: Django orders them by their key, by another query."""
-    if not rows.is_prefetched or rows.model.cls is None:
-        return False
-    classes = frame.engine.project.ancestors(rows.model.cls)[0]
-    return not any("ordering" in cls.inner["Meta"].attributes for cls in classes if "Meta" in cls.inner)
+def _may_be_ordered(frame: Frame, rows: Rows) -> bool:
+    """Return False if ``first`` orders the rows by their keys, which asks the database anew."""
+    if rows.is_ordered is not False or ORDERED in rows.loaded.prefetched or rows.model.cls is None:
+        return True
+    classes, external = frame.engine.project.ancestors(rows.model.cls)
+    return (
+        not all(path.startswith(("django.db.models", "builtins.", "daf_orm")) for path in external)
+        or any("Meta" in cls.inner and "ordering" in cls.inner["Meta"].attributes for cls in classes)
+        or (rows.cls is not None and frame.engine.project.method(rows.cls, "get_queryset") is not None)
+    )
 
 
 def _operation(owner: Rows | Manager, name: str) -> str:

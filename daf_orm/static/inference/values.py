@@ -155,6 +155,8 @@ class Rows(Value):
     is_evaluated: bool = False
     is_prefetched: bool | None = False
     """For a related manager: True if its rows are prefetched; None if that is not known."""
+    is_ordered: bool | None = False
+    """True if ``order_by`` or the like was called; None if that is not seen."""
     takes_no_joins: bool = False
     """True if ``select_related`` cannot be added: it locks its rows, or is made of several querysets."""
     cls: Class | None = None
@@ -254,6 +256,8 @@ class Items(Value):
 
     item: Value = UNKNOWN
     each: tuple[Value, ...] | None = None
+    names: tuple[str, ...] = ()
+    """The names of the items of a named tuple."""
 
     @property
     def is_empty(self) -> bool:

@@ -15,10 +15,9 @@ TERMINALS: Final = frozenset(
     update_or_create bulk_create bulk_update update delete""".split()
 )
 """Query at once. Each has a twin with an ``a`` before its name."""
-ANSWERED_BY_CACHE: Final = frozenset({"count", "exists", "contains", "first", "last"})
-"""Query nothing where the rows are there already."""
-ENDS: Final = frozenset({"first", "last"})
-"""Order the rows, if nothing else does."""
+ANSWERED_BY_CACHE: Final = frozenset({"count", "exists", "contains"})
+"""Query nothing where the rows are there already. Nor does ``first`` where they are ordered."""
+ORDERING: Final = frozenset({"order_by", "reverse", "extra", "dates", "datetimes"})
 ONE_ROW: Final = frozenset({"get", "first", "last", "earliest", "latest", "create"})
 ROW_AND_FLAG: Final = frozenset({"get_or_create", "update_or_create"})
 RELATED: Final = frozenset({"add", "set", "remove", "clear"})
@@ -37,10 +36,13 @@ PERMISSIONS: Final = frozenset(
 )
 """Query, of a user. Each has a twin."""
 
-CONTENT_TYPES: Final = frozenset({"get_for_model", "get_for_models", "get_for_id"})
+CONTENT_TYPES: Final = frozenset({"get_for_model", "get_for_models", "get_for_id", "get_by_natural_key"})
 SITES: Final = frozenset({"get_current"})
 
-SESSION_READS: Final = frozenset("get pop setdefault keys values items has_key".split())
+SESSION_READS: Final = frozenset(
+    """get pop setdefault keys values items has_key update set_expiry get_expiry_age get_expiry_date
+    get_expire_at_browser_close set_test_cookie test_cookie_worked delete_test_cookie""".split()
+)
 SESSION_WRITES: Final = frozenset("save flush cycle_key create load exists delete".split())
 SESSION_TWINS: Final = SESSION_READS | SESSION_WRITES - {"load"}
 
