@@ -69,6 +69,8 @@ _TABLE: Final[dict[str, Iterating]] = {
     **{f"math.{name}": _SAYS for name in ("fsum", "prod")},
 }
 _ORDERS: Final = frozenset({"sorted", "max", "min", "merge", "nlargest", "nsmallest"})
+_MOST: Final = 50
+"""Keys that a dictionary made of another is known by; of more only their values are."""
 _HASHES: Final = frozenset({"set", "frozenset", "Counter", "fromkeys"})
 
 
@@ -166,6 +168,8 @@ def _mapping(item: Value, named: dict[str, Value]) -> Value:
     """Return the dictionary of ``dict(pairs)``, ``dict(another)`` or ``dict(name=value)``."""
     if isinstance(item, Mapping):
         entries = tuple({**dict(item.entries), **named}.items())
+        if len(entries) > _MOST:
+            return Mapping(any_of([value for _, value in entries]))
         return Mapping(item.item, entries, is_empty=item.is_empty and not named)
     pair = item.each if isinstance(item, Items) else None
     value = pair[1] if pair is not None and len(pair) == 2 else UNKNOWN  # noqa: PLR2004 - a key and a value

@@ -113,3 +113,11 @@ def test_a_queryset_is_shown_or_put_in(line: str, tmp_path: Path) -> None:
 def test_a_list_is_sorted_by_a_relation(tmp_path: Path) -> None:
     assert codes(tmp_path, body("rows.sort(key=lambda each: each.author.name)")) == ["DAF020"]
     assert codes(tmp_path, body("loaded.sort(key=lambda each: each.author.name)")) == []
+
+
+def test_the_keys_of_a_dictionary_that_grows_are_not_remembered(tmp_path: Path) -> None:
+    """So that time is linear in the number of lines; the values are."""
+    lines = "".join(f"    found = dict(found, key{number}=rows[0])\n" for number in range(60))
+    source = body("found = {}") + lines + "    print(found['key7'].author.name, found.get('other').author.name)\n"
+
+    assert codes(tmp_path, source) == ["DAF020", "DAF020"]
