@@ -5,7 +5,17 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
-from daf_orm.static.inference.values import UNKNOWN, Callable, Choice, External, Guarded, Hop, Unhop, Value
+from daf_orm.static.inference.values import (
+    UNKNOWN,
+    Callable,
+    Choice,
+    ClassValue,
+    External,
+    Guarded,
+    Hop,
+    Unhop,
+    Value,
+)
 from daf_orm.static.names import functions
 from daf_orm.static.project.definitions import Function, dotted, last_name
 
@@ -70,6 +80,8 @@ def _decorated(frame: Frame, value: Value, decorator: ast.expr, *, is_async: boo
         return Choice((value, *_registered(value)))
     if last_name(decorator) in functions.TRANSPARENT:
         return value
+    if isinstance(found, ClassValue) and not is_async and frame.engine.project.method(found.cls, "__call__"):
+        return UNKNOWN if isinstance(decorator, ast.Call) else frame.call(found, [value], {}, decorator)
     if isinstance(found, Callable):
         made = found if not isinstance(decorator, ast.Call) else frame.evaluate(decorator)
         result = frame.call(made, [value], {}, decorator)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from daf_orm.static.inference import consume
 from daf_orm.static.inference.given import call_given
 from daf_orm.static.inference.special import special, take_hash
-from daf_orm.static.inference.values import UNKNOWN, Coroutine, Items, Mapping, Rows, Value, any_of
+from daf_orm.static.inference.values import UNKNOWN, Coroutine, External, Items, Mapping, Rows, Value, any_of
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -69,6 +69,7 @@ _TABLE: Final[dict[str, Iterating]] = {
     **{f"math.{name}": _SAYS for name in ("fsum", "prod")},
 }
 _ORDERS: Final = frozenset({"sorted", "max", "min", "merge", "nlargest", "nsmallest"})
+_COLLECTIONS: Final = (External("builtins.list"), External("builtins.set"), External("collections.deque"))
 _MOST: Final = 50
 """Keys that a dictionary made of another is known by; of more only their values are."""
 _HASHES: Final = frozenset({"set", "frozenset", "Counter", "fromkeys"})
@@ -85,6 +86,8 @@ def iterating(frame: Frame, path: str, positional: tuple[Value, ...], named: dic
     if name == "reversed" and positional and isinstance(positional[0], Rows):
         consume.length(frame, positional[0], node.args[0], node, "reversed")
         return Items(positional[0].row)
+    if path == "collections.defaultdict" and len(positional) == 1:
+        return Mapping(Items(each=()) if positional[0] in _COLLECTIONS else UNKNOWN)
     items = _items(frame, row, name, positional, node)
     item = any_of(items) if row.gives in {"items", "item"} and name != "compress" else (items or [UNKNOWN])[0]
     function, argument = _function(row, positional, named, node)

@@ -62,7 +62,7 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
     if isinstance(owner, Coroutine):
         return owner.result
     if isinstance(owner, Items) and method.name in _PUTTING and arguments[0] and method.node is not None:
-        frame.refine(method.node, owner.with_item(arguments[0][-1]))
+        _put(frame, method.node, owner.with_item(arguments[0][-1]))
         return UNKNOWN
     if isinstance(owner, Items) and method.name in {"extend", "update"} and method.node is not None:
         given = arguments[0][0] if arguments[0] else UNKNOWN
@@ -72,6 +72,20 @@ def call(frame: Frame, method: Method, arguments: Arguments, node: ast.Call) -> 
             if keyword.arg == "key":
                 call_given(frame, arguments[1]["key"], (owner.any,), keyword.value, node)
     return _of_collection(frame, owner, method.name, arguments, node)
+
+
+def _put(frame: Frame, node: ast.expr, items: Items) -> None:
+    """Take note of a collection that was given an item, also of ``groups.setdefault(key, [])`` and ``groups[key]``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault":
+        owner = node.func.value
+    elif isinstance(node, ast.Subscript):
+        owner = node.value
+    else:
+        frame.refine(node, items)
+        return
+    groups = frame.scope.find(dotted(owner) or "")
+    if isinstance(groups, Mapping) and not groups.entries:
+        frame.refine(owner, Mapping(items if groups.item == UNKNOWN else join(groups.item, items)))
 
 
 # Rows
@@ -328,6 +342,9 @@ def _of_mapping(owner: Mapping, name: str, arguments: Arguments) -> Value:
         return Items(consume.any_entry(owner))
     if name == "items":
         return Items(Items(each=(UNKNOWN, consume.any_entry(owner))))
+    if name == "setdefault" and len(arguments[0]) > 1:
+        found = consume.any_entry(owner)
+        return arguments[0][1] if found == UNKNOWN else found
     if name in {"get", "pop"} and arguments[0]:
         key = arguments[0][0]
         known = dict(owner.entries)

@@ -348,6 +348,8 @@ def join(one: Value, other: Value) -> Value:
         return _collected(one, other)
     if isinstance(one, Mapping) and isinstance(other, Mapping) and EMPTY in {one, other}:
         return one if other == EMPTY else other
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and not (one.entries or other.entries):
+        return Mapping(join(one.item, other.item))
     return _choice(one, other)
 
 

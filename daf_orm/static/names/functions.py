@@ -112,6 +112,7 @@ TRANSPARENT: Final = frozenset(
     """staticmethod classmethod wraps contextmanager asynccontextmanager lru_cache cache receiver simple_tag
     inclusion_tag filter login_required permission_required user_passes_test require_POST require_GET
     require_http_methods require_safe csrf_exempt csrf_protect
+    singledispatch singledispatchmethod
     never_cache override final overload abstractmethod api_view
     permission_classes authentication_classes shared_task task action
     method_decorator sensitive_variables sensitive_post_parameters
