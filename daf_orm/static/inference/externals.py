@@ -48,7 +48,6 @@ _COPIES: Final = {"pickle.dumps": 0, "pickle.dump": 0, "copy.copy": 0}
 _GATHERS: Final = frozenset({"asyncio.gather", "asyncio.wait"})
 _AWAITS: Final = frozenset({"asyncio.wait_for", "asyncio.shield", "asyncio.create_task", "asyncio.ensure_future"})
 _WAITS: Final = frozenset({"asyncio.wait_for"})
-_RESPONSES: Final = frozenset({"django.http.HttpResponse", "django.http.response.HttpResponse"})
 _TEMPLATES: Final = frozenset({"django.shortcuts.render", "django.template.loader.render_to_string"})
 _NUMBERS: Final = {
     "int": ("__int__", "__index__"),
@@ -255,8 +254,6 @@ def _django(frame: Frame, path: str, name: str, arguments: Arguments, node: ast.
         return Coroutine(_of_shortcut(frame, name[1:], arguments))
     if path in {"django.contrib.auth.aget_user", "django.contrib.auth.aauthenticate"}:
         return Coroutine(engine.user_row)
-    if path in _RESPONSES and positional and node.args:
-        consume.iterate(frame, consume.rows_from(frame, positional[0]), node.args[0], node, "argument")
     if path == "django.contrib.messages.get_messages":
         return UNKNOWN if _has_session(frame, node) else Object(MESSAGES)
     if path.startswith("django.db.models.") and name == "aprefetch_related_objects":

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Final
 
 from daf_orm.static.inference import consume
-from daf_orm.static.inference.values import Coroutine, Rows, Value
+from daf_orm.static.inference.values import Coroutine, Value
 
 if TYPE_CHECKING:
     from daf_orm.static.inference.frame import Frame
@@ -28,8 +28,8 @@ def make(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> None:
         for value, part in _parts(frame, given, written):
             if isinstance(value, Coroutine):
                 consume.unawaited(frame, value, part)
-    elif isinstance(rows := consume.rows_from(frame, given), Rows):
-        consume.iterate(frame, rows, written, node)
+    else:
+        consume.iterate(frame, consume.rows_from(frame, given), written, node, "argument")
 
 
 def _parts(frame: Frame, value: Value, node: ast.expr) -> list[tuple[Value, ast.expr]]:
