@@ -46,13 +46,10 @@ class AsyncRequest(ASGIRequest):
 
     @property
     def body(self) -> bytes:
-        """The body. Raises BadRequest where Django raises ValueError, for a Content-Length that is no number."""
-        try:
-            return super().body
-        except ValueError as error:
-            if is_length(self.META.get("CONTENT_LENGTH") or "0"):
-                raise
-            raise BadRequest("Content-Length must be a number.") from error
+        """The body. Raises BadRequest for a Content-Length that is no number: older versions of Django, ValueError."""
+        if not is_length(self.META.get("CONTENT_LENGTH") or "0"):
+            raise BadRequest("Content-Length must be a number.")
+        return super().body
 
     def body_has_come(self, stream: Any) -> None:
         """Take the body; forget what stood in for it."""
