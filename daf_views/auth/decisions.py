@@ -44,7 +44,7 @@ def described(answer: Any) -> str:
         answer.close()
     if isinstance(answer, type):
         return f"the class {answer.__qualname__}"
-    if inspect.isroutine(answer):
+    if inspect.isroutine(answer) and not isinstance(answer, functools.partial):  # on 3.14 it is one
         return f"the function {getattr(answer, '__name__', '')}()"
     return f"a {type(answer).__name__}"
 
@@ -53,4 +53,4 @@ def remedy_for(answer: Any, otherwise: str) -> str:
     """Return the remedy for a hook that has returned the value."""
     if inspect.isawaitable(answer):
         return "write `return await …`"
-    return "call it" if inspect.isroutine(answer) else otherwise
+    return "call it" if inspect.isroutine(answer) or isinstance(answer, functools.partial) else otherwise
