@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _AUTH_MIDDLEWARE = frozenset({"django.contrib.auth.middleware", "daf_views.middleware.auth"})
 
-_DIGITS = 20
+LONGEST_LENGTH = 20
+"""Digits of a Content-Length: no file has more bytes."""
 
 
 class AsyncRequest(ASGIRequest):
@@ -47,7 +48,8 @@ class AsyncRequest(ASGIRequest):
     @property
     def body(self) -> bytes:
         """The body. Raises BadRequest for a Content-Length that is no number: older versions of Django, ValueError."""
-        if not is_length(self.META.get("CONTENT_LENGTH") or "0"):
+        length = self.META.get("CONTENT_LENGTH") or "0"
+        if not (length.isascii() and length.isdecimal() and len(length) <= LONGEST_LENGTH):
             raise BadRequest("Content-Length must be a number.")
         return super().body
 
@@ -58,11 +60,6 @@ class AsyncRequest(ASGIRequest):
         if self._stands_in_for_form:
             del self._post, self._files  # type: ignore[attr-defined]
             self._stands_in_for_form = False
-
-
-def is_length(text: str) -> bool:
-    """Return True for a Content-Length: digits, and no more of them than a file may have."""
-    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 def _is_text_encoding(name: str) -> bool:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 
-from daf_views._django.requests import has_read_body, is_length, set_files, stream_of
+from daf_views._django.requests import LONGEST_LENGTH, has_read_body, set_files, stream_of
 from daf_views.exceptions import APIError, BadRequestError, ContentTooLargeError, ParseError, UnsupportedMediaTypeError
 from daf_views.http.content_coding import coding_of, decode_body
 from daf_views.http.request import load_body
@@ -265,7 +265,8 @@ async def _read(request: HttpRequest) -> bytes:
 
 
 def _refuse_content_length(request: HttpRequest) -> None:
-    if not is_length(request.META.get("CONTENT_LENGTH") or "0"):
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal() and len(length) <= LONGEST_LENGTH):
         raise BadRequestError("Content-Length must be a number.", code="malformed_content_length")
 
 

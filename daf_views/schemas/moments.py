@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, get_args, get_origin
 
 from django.conf import settings
@@ -27,10 +28,9 @@ _PAIR = 2
 """Arguments of a mapping: its keys and values."""
 
 
-def refuse_inexpressible(value: Any, seeker: Seeker | None) -> None:
+def refuse_inexpressible(value: Any, seeker: Seeker) -> None:
     """Raise SchemaError with the datetimes in a value that no time zone can express."""
-    wrong = [] if seeker is None else [each for each, _ in zip(seeker(value, ()), range(MOST), strict=False)]
-    if wrong:
+    if wrong := list(islice(seeker(value, ()), MOST)):
         raise SchemaError(wrong)
 
 

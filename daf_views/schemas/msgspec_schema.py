@@ -95,7 +95,8 @@ class MsgspecSchema:
         loaded = msgspec.convert(value, self.kind, strict=not is_text, str_keys=True)
         if self._has_decimals and (wrong := _Look(is_text=is_text).not_finite(value, self.kind)):
             raise SchemaError(wrong)
-        refuse_inexpressible(loaded, self._seeker)
+        if self._seeker is not None:
+            refuse_inexpressible(loaded, self._seeker)
         return loaded
 
     def prepare_output(self) -> None:

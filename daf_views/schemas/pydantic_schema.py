@@ -84,7 +84,8 @@ class PydanticSchema:
             raise _translated(error, value) from None
         except RecursionError:
             raise too_deep() from None
-        refuse_inexpressible(loaded, self._seeker)
+        if self._seeker is not None:
+            refuse_inexpressible(loaded, self._seeker)
         return loaded
 
     def prepare_output(self) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction
 
 from daf_orm import database_sync_to_async
-from daf_views._core.callables import is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +44,7 @@ def is_decorated(cls: type) -> bool:
 
 def call(dispatch: Any, *args: Any, **kwargs: Any) -> Any:
     """Call it where it may run, and return what is to be awaited."""
-    if is_async(dispatch):
+    if iscoroutinefunction(dispatch):
         return dispatch(*args, **kwargs)
     return _in_a_hop(functools.partial(dispatch, *args, **kwargs))
 

@@ -130,10 +130,7 @@ class Frame:
         shown: ast.expr | None = None,
         subject: str = "",
     ) -> None:
-        """Record a finding at a node, if the function runs on the loop.
-
-        ``subject`` begins the message in place of the node's source, for a call that no expression makes.
-        """
+        """Record a finding at a node, if the function runs on the loop. ``subject`` stands for a missing expression."""
         if not self.is_on_loop or self.is_muted:
             return
         if self.template:
