@@ -32,6 +32,7 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
         "paginator": "`pagination = PageNumberPagination(…)`",
         "get_permissions": "`permissions = [...]`",
         "get_throttles": "`throttles = [...]`",
+        "throttle_scope": "`throttles = [...]`",
         "get_parsers": "`parsers = [...]`",
     }
 )

@@ -313,6 +313,7 @@ async def test_other_values_that_are_true_let_the_request_in(decision):
         ("permission", "permissions"),
         ("permission_classes", "permissions"),
         ("throttle_classes", "throttles"),
+        ("throttle_scope", "throttles"),
         ("parser", "parsers"),
         ("parser_classes", "parsers"),
         ("authentication_classes", "authentication"),
