@@ -175,7 +175,7 @@ class Session:
 
     def forget(self) -> None:
         """Forget the state of a connection that is gone."""
-        self._effect, self.is_touched = Effect.NONE, False
+        self._effect, self.is_touched, self._before = Effect.NONE, False, None
         self.configured = {}
         self._facts = ({}, {})
 
@@ -196,7 +196,7 @@ class Session:
                 return False
             effect = Effect.RESETTABLE
         if self._effect is Effect.NONE and not self._is_new:
-            self._before = None if self._sends_unseen else self._database.snapshot(self.wrapper)
+            self._before = None if self._sends_unseen else self._database.comparable_state(self.wrapper)
         self._effect = max(self._effect, effect)
         return not self._is_new
 
@@ -342,7 +342,7 @@ class Session:
         wrapper, before = self.wrapper, self._before
         if wrapper is None or before is None or self._effect is not Effect.RESETTABLE:
             return
-        if self._database.snapshot(wrapper) == before:
+        if self._database.comparable_state(wrapper) == before:
             self._effect, self.is_touched = Effect.NONE, False
 
     def lose_track(self) -> None:

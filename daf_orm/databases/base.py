@@ -217,6 +217,10 @@ class Database:
         """
         return None
 
+    def comparable_state(self, wrapper: BaseDatabaseWrapper) -> Any:  # noqa: ARG002 - for those that can
+        """Return the state by which a session can be told to be as it was; None if it cannot, or not just now."""
+        return None
+
     def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:  # noqa: ARG002 - for those that can
         """Return the argument with which :meth:`apply` makes the changes since the snapshot again; None: no changes."""
         return None

@@ -86,7 +86,7 @@ class SQLite(Database):
         if isinstance(sql, str):
             if _QUESTION.fullmatch(sql):
                 return Effect.NONE
-            if (setting := _SETTING.fullmatch(sql)) is not None and setting[1].lower() in PRAGMAS:
+            if (setting := _SETTING.fullmatch(sql)) is not None and setting[1].lower() in _COMPARABLE:
                 return Effect.RESETTABLE
         return super().effect_of(wrapper, sql)
 
@@ -96,6 +96,13 @@ class SQLite(Database):
         if connection is None:
             return None
         return _pragmas(connection), _attached(connection), _temporary(connection)
+
+    def comparable_state(self, wrapper: BaseDatabaseWrapper) -> Any:
+        """Return the same; None where the driver refuses to read it, as it may while another connection writes."""
+        try:
+            return self.snapshot(wrapper)
+        except wrapper.Database.Error:  # type: ignore[attr-defined] # SQLite has it
+            return None
 
     def changes_since(self, wrapper: BaseDatabaseWrapper, snapshot: Any) -> Any:
         """Return changed PRAGMAs, and new databases and temporary tables with their contents."""
@@ -155,6 +162,8 @@ PRAGMAS: Final = (
     *("count_changes", "read_uncommitted", "secure_delete", "max_page_count", "locking_mode"),
 )
 """The PRAGMAs that change the effect of statements on the same connection."""
+_COMPARABLE: Final = frozenset(PRAGMAS) - {"locking_mode"}
+"""Those that leave nothing when they have their first value again. A lock stays until the connection is used again."""
 
 
 def _in_memory(wrapper: BaseDatabaseWrapper) -> bool:

@@ -1,6 +1,8 @@
 """A lease is a clean session: no owner finds the state that another one left on a connection. DESIGN invariant 3."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import psycopg
 import pytest
@@ -400,6 +402,10 @@ UNDONE = [
 ]
 LEFT = [
     ["PRAGMA foreign_keys = OFF", "PRAGMA recursive_triggers = ON", "PRAGMA foreign_keys = ON"],
+    [
+        "PRAGMA locking_mode = EXCLUSIVE",
+        "PRAGMA locking_mode = NORMAL",
+    ],  # the lock stays
     ["PRAGMA foreign_keys = OFF", "PRAGMA case_sensitive_like = ON", "PRAGMA foreign_keys = ON"],
     ["CREATE TEMP TABLE scratch (id)", "CREATE TEMP TABLE other (id)", "DROP TABLE temp.scratch"],
 ]
@@ -431,6 +437,19 @@ async def test_a_change_that_is_undone_beside_another_keeps_the_connection(state
         return get_pool().get_stats()["connections_pinned"]
 
     assert await another(work()) == 1
+
+
+@pytest.mark.sqlite_file
+async def test_a_pragma_can_be_set_while_another_connection_has_locked_the_file():
+    await ask("SELECT 1")
+    name = str(connections["default"].settings_dict["NAME"])
+    with contextlib.closing(await asyncio.to_thread(sqlite3.connect, name, check_same_thread=False)) as other:
+        await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
+        try:
+            await another(ask("PRAGMA foreign_keys = OFF"))
+        finally:
+            await asyncio.to_thread(other.rollback)
+    assert await ask("PRAGMA foreign_keys") == 1
 
 
 @pytest.mark.sqlite_memory
